@@ -1,0 +1,2 @@
+//! outpost-bench
+fn main() {}

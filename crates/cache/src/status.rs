@@ -1,0 +1,70 @@
+//! What a cache tells about itself.
+
+use std::sync::atomic::AtomicU64;
+
+/// Totals since the start. Written with relaxed ordering.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Answered from the store.
+    pub hits: AtomicU64,
+    /// Made a fetch begin.
+    pub misses: AtomicU64,
+    /// Followed a fetch that another request began.
+    pub collapsed: AtomicU64,
+    /// Were found unchanged upstream.
+    pub revalidated: AtomicU64,
+    /// Answered with the last good copy.
+    pub stale: AtomicU64,
+    /// Passed through.
+    pub passed: AtomicU64,
+    /// Refused for want of a requester place.
+    pub refused_requesters: AtomicU64,
+    /// Refused at a limit.
+    pub refused_overloaded: AtomicU64,
+    /// Body bytes that came from upstreams.
+    pub upstream_bytes: AtomicU64,
+    /// Requests to upstreams.
+    pub upstream_requests: AtomicU64,
+    /// Tries that failed: unreachable, timed out, cut.
+    pub upstream_errors: AtomicU64,
+    /// Fills that were continued at their byte.
+    pub resumed: AtomicU64,
+    /// Fills whose bytes were wrong.
+    pub mismatches: AtomicU64,
+    /// Fetches saved because an upstream's digest was already here.
+    pub known_by_digest: AtomicU64,
+}
+
+/// A fill in progress.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FillStatus {
+    /// The upstream's name.
+    pub upstream: String,
+    /// What is fetched.
+    pub path: String,
+    /// Its digest, if known beforehand.
+    pub md5: Option<protocol::digest::Md5>,
+    /// Bytes here.
+    pub fetched: u64,
+    /// Bytes in all, if known.
+    pub total: Option<u64>,
+    /// Seconds since it began.
+    pub seconds: f64,
+    /// Readers of it now.
+    pub followers: usize,
+}
+
+/// An upstream as it is seen now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UpstreamStatus {
+    /// Its name.
+    pub name: String,
+    /// Its mount.
+    pub mount: String,
+    /// Its location, as written.
+    pub location: String,
+    /// Whether the last try reached it.
+    pub reachable: bool,
+    /// What the last failure said.
+    pub last_error: Option<String>,
+}

@@ -1,0 +1,1 @@
+//! Where the bytes come from: the closed set of upstream kinds.

@@ -1,0 +1,28 @@
+//! What a listener counts.
+
+use std::sync::atomic::AtomicU64;
+
+/// Totals since the start unless said. Written by the reactor threads with relaxed ordering.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Connections accepted.
+    pub accepted: AtomicU64,
+    /// Connections open now.
+    pub connections: AtomicU64,
+    /// Requests answered.
+    pub requests: AtomicU64,
+    /// Answers by class: 1xx (always 0), 2xx, 3xx, 4xx, 5xx.
+    pub by_class: [AtomicU64; 5],
+    /// Bytes sent, heads included.
+    pub bytes_sent: AtomicU64,
+    /// Bodies being sent now.
+    pub transfers: AtomicU64,
+    /// Bodies that ended short: the client left, or the source failed.
+    pub aborted: AtomicU64,
+    /// Requests refused as malformed.
+    pub malformed: AtomicU64,
+    /// Connections refused at the limit.
+    pub refused: AtomicU64,
+    /// Times a body's pages were not in memory and were read first.
+    pub cold_reads: AtomicU64,
+}

@@ -1,0 +1,101 @@
+//! What a store is opened with.
+
+use std::{path::PathBuf, time::Duration};
+
+/// A size, or a part of the disk.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Limit {
+    /// Bytes.
+    Bytes(u64),
+    /// Percent of the file system's size, 0 to 100.
+    Percent(f64),
+}
+
+/// Options of a store, typed and checked by `config`.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The cache directory; made if it is not there, refused if it is not empty and not ours.
+    pub dir: PathBuf,
+    /// Most bytes on disk, everything in the directory counted.
+    pub max_size: Limit,
+    /// Least bytes that stay free on the disk.
+    pub min_free: Limit,
+    /// How the disk is reached.
+    pub engine: os::engine::Choice,
+    /// The tail of an object that followers do not get before it is verified, in bytes.
+    pub withheld_tail: u64,
+    /// Bytes of one fill that may be received but not yet written and hashed.
+    pub fill_buffer_max: u64,
+    /// A part that nobody continued for so long is removed.
+    pub part_age_max: Duration,
+    /// Rejected parts kept for inspection, in bytes (0: none are kept).
+    pub quarantine_max: u64,
+    /// How many objects' files are kept open, ready to be sent.
+    pub open_files_max: usize,
+}
+
+impl Options {
+    /// The defaults for a directory.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self {
+            dir: dir.into(),
+            max_size: Limit::Percent(80.0),
+            min_free: Limit::Percent(5.0),
+            engine: os::engine::Choice::Auto,
+            withheld_tail: 64 << 10,
+            fill_buffer_max: 4 << 20,
+            part_age_max: Duration::from_secs(7 * 86_400),
+            quarantine_max: 1 << 30,
+            open_files_max: 4096,
+        }
+    }
+}
+
+/// Why a store cannot be opened. Each message says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another instance runs on it.
+    #[error(
+        "the cache directory {dir} is in use by another running instance; stop that one or choose another directory"
+    )]
+    InUse {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// There are files in it that we did not make.
+    #[error(
+        "the directory {dir} is not empty and not an Outpost cache; choose an empty or new directory (nothing in it was touched)"
+    )]
+    NotOurs {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// Made by a newer version.
+    #[error(
+        "the cache directory {dir} has format {found}, this version knows {known}; use a newer Outpost or another directory"
+    )]
+    Format {
+        /// The directory.
+        dir: PathBuf,
+        /// What it has.
+        found: u32,
+        /// What we know.
+        known: u32,
+    },
+    /// The limits make no sense together.
+    #[error("cache limits make no sense: {reason}")]
+    Limits {
+        /// Which and why.
+        reason: String,
+    },
+    /// The file system says no.
+    #[error("cannot {action} {path}: {source}")]
+    Io {
+        /// `create`, `write to`, ...
+        action: &'static str,
+        /// What.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}

@@ -1,0 +1,1 @@
+//! The origin, as a library for its own tests and for whole-system scenarios.

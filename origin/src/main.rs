@@ -1,0 +1,2 @@
+//! outpost-origin
+fn main() {}

@@ -1,0 +1,2 @@
+//! outpost-proxy
+fn main() {}
