@@ -1,6 +1,10 @@
 //! `GET /.outpost/v1/info/PATH`, and the paths of the interface.
 
+use std::time::SystemTime;
+
 use serde::{Deserialize, Serialize};
+
+use crate::{digest::Digests, target::Target, timestamp};
 
 /// Everything of ours lies below this.
 pub const API: &str = "/.outpost/v1/";
@@ -27,4 +31,46 @@ pub struct Info {
     /// RFC 3339, UTC; absent if the upstream does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub modified: Option<String>,
+}
+
+impl Info {
+    /// Of a file whose digests are known. The query of `target` takes no part.
+    pub fn new(target: &Target, size: u64, digests: &Digests, modified: Option<SystemTime>) -> Self {
+        Self {
+            path: target.path().into(),
+            size,
+            md5: digests.md5.to_string(),
+            sha256: digests.sha256.to_string(),
+            modified: modified.map(timestamp::rfc3339),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::{Md5Hasher, Sha256Hasher};
+
+    #[test]
+    fn json_has_the_documented_members() {
+        let digests = Digests { md5: Md5Hasher::default().finish(), sha256: Sha256Hasher::default().finish() };
+        let target = Target::parse(b"/a%20b?x=1").expect("valid");
+        let info = Info::new(&target, 0, &digests, Some(SystemTime::UNIX_EPOCH));
+        assert_eq!(
+            serde_json::to_string(&info).expect("serialises"),
+            concat!(
+                r#"{"path":"/a%20b","size":0,"md5":"d41d8cd98f00b204e9800998ecf8427e","#,
+                r#""sha256":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","#,
+                r#""modified":"1970-01-01T00:00:00Z"}"#
+            )
+        );
+    }
+
+    #[test]
+    fn an_unknown_time_is_left_out() {
+        let text = r#"{"path":"/a","size":1,"md5":"00","sha256":"00"}"#;
+        let info: Info = serde_json::from_str(text).expect("parses");
+        assert_eq!(info.modified, None);
+        assert_eq!(serde_json::to_string(&info).expect("serialises"), text);
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! In reading order: [`digest`] names content, [`target`] names what is asked for, [`span`] and [`range`] cut it,
 //! [`condition`] decides whether to send it, [`etag`] and [`cache_status`] describe it, [`problem`] says why not,
-//! [`listing`], [`info`] and [`progress`] are the bodies that programs exchange.
+//! [`listing`], [`info`] and [`progress`] are the bodies that programs exchange, [`timestamp`] how they write times.
 #![forbid(unsafe_code)]
 
 pub mod cache_status;
@@ -16,3 +16,4 @@ pub mod progress;
 pub mod range;
 pub mod span;
 pub mod target;
+pub mod timestamp;
