@@ -1,0 +1,264 @@
+//! A proxy under test, with its configuration and its cache directory.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use rustix::process::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{
+    client::{Answer, Ask, Transfer},
+    program::{Program, address_in},
+    wait,
+};
+
+/// What a proxy is to be started with. A clone has the same cache directory.
+#[derive(Clone)]
+pub struct ProxySetup {
+    executable: PathBuf,
+    directory: Arc<TempDir>,
+    top: Vec<String>,
+    cache: Vec<String>,
+    serve: Vec<String>,
+    upstreams: Vec<String>,
+}
+
+impl ProxySetup {
+    /// The executable with a new cache directory, and limits that suit a test on any disk.
+    pub fn new(executable: impl Into<PathBuf>) -> Self {
+        Self {
+            executable: executable.into(),
+            directory: Arc::new(tempfile::tempdir().expect("a temporary directory")),
+            top: Vec::new(),
+            cache: vec!["max_size = \"1GiB\"".into(), "min_free = \"0%\"".into()],
+            serve: Vec::new(),
+            upstreams: Vec::new(),
+        }
+    }
+
+    /// With an upstream at a mount, quick to try again.
+    pub fn upstream(self, mount: &str, url: &str) -> Self {
+        self.upstream_with(mount, url, "")
+    }
+
+    /// With an upstream and further lines of its table.
+    pub fn upstream_with(mut self, mount: &str, url: &str, lines: &str) -> Self {
+        let name = format!("up{}", self.upstreams.len());
+        let mut table = vec![format!("name = \"{name}\""), format!("mount = \"{mount}\""), format!("url = \"{url}\"")];
+        table.push("retry_backoff = \"10ms\"".into());
+        table.push("retry_backoff_max = \"50ms\"".into());
+        lines.lines().for_each(|line| set_line(&mut table, line));
+        self.upstreams.push(table.join("\n"));
+        self
+    }
+
+    /// With a line at the top level.
+    pub fn top(mut self, line: &str) -> Self {
+        set_line(&mut self.top, line);
+        self
+    }
+
+    /// With a line of `[cache]`, in place of one with that key.
+    pub fn cache(mut self, line: &str) -> Self {
+        set_line(&mut self.cache, line);
+        self
+    }
+
+    /// With a line of `[serve]`.
+    pub fn serve(mut self, line: &str) -> Self {
+        set_line(&mut self.serve, line);
+        self
+    }
+
+    /// Where the objects are.
+    pub fn cache_dir(&self) -> PathBuf {
+        self.directory.path().join("cache")
+    }
+
+    /// The directory that holds configuration and cache.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// The configuration, written to its file; answers the file.
+    pub fn write_config(&self) -> PathBuf {
+        let path = self.directory.path().join("outpost.toml");
+        let tables = self.upstreams.iter().map(|table| format!("[[upstream]]\n{table}\n")).collect::<String>();
+        let text = format!(
+            "listen = [\"127.0.0.1:0\"]\nadmin = \"127.0.0.1:0\"\n{}\n[cache]\ndir = \"{}\"\n{}\n[serve]\n{}\n{tables}",
+            self.top.join("\n"),
+            self.cache_dir().display(),
+            self.cache.join("\n"),
+            self.serve.join("\n"),
+        );
+        fs::write(&path, text).expect("the configuration file");
+        path
+    }
+
+    /// Starts it and waits until it listens.
+    #[track_caller]
+    pub fn start(&self) -> Proxy {
+        self.start_by(&self.executable, &[])
+    }
+
+    /// Starts it by a wrapper that ends in executing its last arguments.
+    #[track_caller]
+    pub fn start_by(&self, wrapper: &Path, first: &[&str]) -> Proxy {
+        let config = self.write_config();
+        let mut arguments: Vec<PathBuf> = first.iter().map(PathBuf::from).collect();
+        if wrapper != self.executable {
+            arguments.push(self.executable.clone());
+        }
+        arguments.extend(["--config".into(), config]);
+        let program = Program::start(wrapper, arguments, self.directory.path());
+        let files = program.find_line("where it serves files", address_in);
+        let admin = program.find_line("where its admin interface is", |line| {
+            line.contains("admin").then(|| address_in(line)).flatten()
+        });
+        Proxy { setup: self.clone(), program, files, admin }
+    }
+}
+
+fn set_line(lines: &mut Vec<String>, line: &str) {
+    let key = line.split('=').next().unwrap_or_default();
+    lines.retain(|known| known.split('=').next() != Some(key));
+    lines.push(line.into());
+}
+
+/// A running proxy.
+pub struct Proxy {
+    setup: ProxySetup,
+    program: Program,
+    files: SocketAddr,
+    admin: SocketAddr,
+}
+
+impl Proxy {
+    /// Where it serves files.
+    pub fn files(&self) -> SocketAddr {
+        self.files
+    }
+
+    /// Where its admin interface is.
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// The process.
+    pub fn program(&mut self) -> &mut Program {
+        &mut self.program
+    }
+
+    /// What it was started with.
+    pub fn setup(&self) -> &ProxySetup {
+        &self.setup
+    }
+
+    /// GET over a connection of its own.
+    #[track_caller]
+    pub fn get(&self, target: impl AsRef<[u8]>) -> Answer {
+        Ask::get(target).fetch(self.files)
+    }
+
+    /// GET, of which the head is read.
+    #[track_caller]
+    pub fn open(&self, target: impl AsRef<[u8]>) -> Transfer {
+        Ask::get(target).open(self.files)
+    }
+
+    /// Any request over a connection of its own.
+    #[track_caller]
+    pub fn ask(&self, ask: &Ask) -> Answer {
+        ask.fetch(self.files)
+    }
+
+    /// `/v1/status`.
+    #[track_caller]
+    pub fn status(&self) -> Value {
+        Ask::get("/v1/status").fetch(self.admin).expect_status(200).json()
+    }
+
+    /// A number of `/v1/status`, by its JSON pointer.
+    #[track_caller]
+    pub fn number(&self, pointer: &str) -> u64 {
+        let status = self.status();
+        let value = status.pointer(pointer).and_then(Value::as_u64);
+        value.unwrap_or_else(|| panic!("no number at {pointer} in {status:#}"))
+    }
+
+    /// `/metrics`.
+    #[track_caller]
+    pub fn metrics(&self) -> String {
+        let answer = Ask::get("/metrics").fetch(self.admin).expect_status(200);
+        String::from_utf8(answer.body).expect("metrics are text")
+    }
+
+    /// SIGKILL; what is left is its setup, with the cache directory as it was at that instant.
+    pub fn kill(mut self) -> ProxySetup {
+        self.program.kill();
+        self.setup.clone()
+    }
+
+    /// SIGTERM, and a clean end.
+    #[track_caller]
+    pub fn terminate(mut self) -> ProxySetup {
+        self.program.signal(Signal::TERM);
+        let status = self.program.wait();
+        assert!(status.success(), "after SIGTERM the proxy ended with {status}");
+        self.setup.clone()
+    }
+
+    /// Bytes that the cache directory takes on the disk, everything in it counted.
+    pub fn bytes_on_disk(&self) -> u64 {
+        files_below(&self.setup.cache_dir()).iter().map(|file| file.allocated).sum()
+    }
+
+    /// The objects that lie on the disk: files named by 32 hexadecimal digits, outside quarantine.
+    pub fn objects_on_disk(&self) -> Vec<PathBuf> {
+        objects_in(&self.setup.cache_dir())
+    }
+
+    /// Waits until nothing is being filled or committed any more.
+    #[track_caller]
+    pub fn wait_until_idle(&self) {
+        wait::until_true("no fill is in progress", || self.number("/cache/fills") == 0);
+    }
+}
+
+/// The objects in a cache directory, as `find` would see them.
+pub fn objects_in(cache_dir: &Path) -> Vec<PathBuf> {
+    let is_digest = |name: &str| name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+    files_below(&cache_dir.join("objects"))
+        .into_iter()
+        .map(|file| file.path)
+        .filter(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(is_digest))
+        .collect()
+}
+
+struct FileOnDisk {
+    path: PathBuf,
+    allocated: u64,
+}
+
+/// Every file below a directory; what vanishes meanwhile is left out.
+fn files_below(directory: &Path) -> Vec<FileOnDisk> {
+    let mut found = Vec::new();
+    let mut waiting = vec![directory.to_path_buf()];
+    while let Some(directory) = waiting.pop() {
+        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+            let Ok(metadata) = entry.metadata() else { continue };
+            if metadata.is_dir() {
+                waiting.push(entry.path());
+            } else {
+                found.push(FileOnDisk { path: entry.path(), allocated: metadata.blocks() * 512 });
+            }
+        }
+    }
+    found
+}

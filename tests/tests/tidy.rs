@@ -1,0 +1,259 @@
+//! The house rules that a machine can check (`ARCHITECTURE.md`, `CONTRIBUTING.md`), over every file that git knows or would take.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// A file longer than this holds more than one idea.
+const LINES_MAX: usize = 600;
+
+/// Which rooms of this house a room may know (DESIGN: dependencies point down only).
+const MAY_KNOW: &[(&str, &[&str])] = &[
+    ("crates/protocol", &[]),
+    ("crates/os", &[]),
+    ("crates/store", &["protocol", "os"]),
+    ("crates/serve", &["protocol", "os", "store"]),
+    ("crates/cache", &["protocol", "os", "store", "serve"]),
+    ("config", &["protocol", "os", "store", "serve", "cache"]),
+    ("proxy", &["protocol", "os", "store", "serve", "cache", "config"]),
+    ("origin", &["protocol", "os", "store", "serve", "cache", "config"]),
+    ("bench", &["protocol", "os", "store", "serve", "cache", "config", "outpost-proxy", "outpost-origin"]),
+    ("tests", &["outpost-proxy", "outpost-origin"]),
+];
+
+/// A source file with its tests cut off.
+struct Source {
+    path: String,
+    text: String,
+}
+
+impl Source {
+    /// The lines that are code, numbered; comments and strings are taken for code where telling them apart would need a parser.
+    fn code(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.text
+            .lines()
+            .enumerate()
+            .map(|(number, line)| (number + 1, line))
+            .filter(|(_, line)| !line.trim_start().starts_with("//"))
+    }
+
+    /// The code before the unit tests, which stand at the end of a file.
+    fn product_code(&self) -> impl Iterator<Item = (usize, &str)> {
+        let is_test_file =
+            self.path.contains("/tests/") || self.path.ends_with("/tests.rs") || self.path.starts_with("tests/");
+        self.code().take_while(move |(_, line)| !is_test_file && *line != "#[cfg(test)]")
+    }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this package lies in the workspace").to_path_buf()
+}
+
+/// Every source file of the workspace, build results left out.
+fn sources() -> Vec<Source> {
+    let root = root();
+    let mut found = Vec::new();
+    let mut waiting = vec![root.clone()];
+    while let Some(directory) = waiting.pop() {
+        for entry in fs::read_dir(&directory).expect("a directory of the workspace") {
+            let path = entry.expect("an entry of a directory").path();
+            let name = path.file_name().expect("an entry has a name").to_string_lossy().into_owned();
+            if path.is_dir() && name != "target" && !name.starts_with('.') {
+                waiting.push(path);
+            } else if name.ends_with(".rs") {
+                let relative = path.strip_prefix(&root).expect("found below it").display().to_string();
+                found.push(Source { path: relative, text: fs::read_to_string(&path).expect("a source file is text") });
+            }
+        }
+    }
+    assert!(found.len() > 20, "only {} source files were found: the rules were not checked", found.len());
+    found
+}
+
+/// Fails with every place that breaks a rule.
+#[track_caller]
+fn expect_none(rule: &str, places: impl IntoIterator<Item = String>) {
+    let places: Vec<_> = places.into_iter().collect();
+    assert!(places.is_empty(), "{rule}\n  {}", places.join("\n  "));
+}
+
+fn places_with<'a>(
+    sources: &'a [Source],
+    allowed: impl Fn(&str) -> bool + 'a,
+    words: &'a [&str],
+) -> impl Iterator<Item = String> + 'a {
+    sources.iter().filter(move |source| !allowed(&source.path)).flat_map(move |source| {
+        let breaks = source.product_code().filter(|(_, line)| words.iter().any(|word| line.contains(word)));
+        breaks.map(|(number, line)| format!("{}:{number}: {}", source.path, line.trim())).collect::<Vec<_>>()
+    })
+}
+
+#[test]
+fn unsafe_stands_only_in_os() {
+    let sources = sources();
+    let uses_unsafe =
+        |line: &str| ["unsafe {", "unsafe fn", "unsafe impl", "unsafe extern"].iter().any(|word| line.contains(word));
+    let others =
+        sources.iter().filter(|source| !source.path.starts_with("crates/os/") && source.path != "tests/tests/tidy.rs");
+    expect_none(
+        "`unsafe` outside crates/os",
+        others.flat_map(|source| {
+            source.code().filter(|(_, line)| uses_unsafe(line)).map(|(number, _)| format!("{}:{number}", source.path))
+        }),
+    );
+}
+
+#[test]
+fn every_crate_but_os_forbids_unsafe_code() {
+    let is_root =
+        |path: &str| path.ends_with("src/lib.rs") || path.ends_with("src/main.rs") || path.contains("/src/bin/");
+    let roots: Vec<_> = sources()
+        .into_iter()
+        .filter(|source| is_root(&source.path) && !source.path.starts_with("crates/os/"))
+        .collect();
+    assert!(roots.len() >= 9, "only {} crate roots were found", roots.len());
+    expect_none(
+        "a crate root without #![forbid(unsafe_code)]",
+        roots
+            .iter()
+            .filter(|source| !source.text.contains("#![forbid(unsafe_code)]"))
+            .map(|source| source.path.clone()),
+    );
+}
+
+#[test]
+fn dependencies_point_down_only() {
+    let rooms: BTreeSet<&str> =
+        MAY_KNOW.iter().map(|(room, _)| room.rsplit('/').next().expect("a room has a name")).collect();
+    for (room, may_know) in MAY_KNOW {
+        let text = fs::read_to_string(root().join(room).join("Cargo.toml")).expect("every room has a manifest");
+        let manifest: toml::Table = text.parse().expect("a manifest is TOML");
+        let dependencies = manifest.get("dependencies").and_then(|table| table.as_table()).into_iter().flatten();
+        expect_none(
+            &format!("{room} knows a room that it must not"),
+            dependencies
+                .map(|(name, _)| name.as_str())
+                .filter(|name| rooms.contains(name) || name.starts_with("outpost-"))
+                .filter(|name| !may_know.contains(name))
+                .map(str::to_owned),
+        );
+    }
+}
+
+#[test]
+fn every_member_of_the_workspace_has_its_place_in_the_order() {
+    let manifest: toml::Table =
+        fs::read_to_string(root().join("Cargo.toml")).expect("the manifest").parse().expect("TOML");
+    let members = manifest["workspace"]["members"].as_array().expect("a list of members");
+    let known: BTreeSet<&str> = MAY_KNOW.iter().map(|(room, _)| *room).collect();
+    let missing = members.iter().filter_map(|member| member.as_str()).filter(|member| !known.contains(member));
+    expect_none("a member that MAY_KNOW does not list", missing.map(str::to_owned));
+}
+
+#[test]
+fn outbound_connections_open_only_in_cache_upstream() {
+    let sources = sources();
+    let allowed = |path: &str| path.starts_with("crates/cache/src/upstream/") || path.starts_with("bench/");
+    let words = ["TcpStream::connect", "TcpSocket::", "hyper::client", "hyper_util::client", "UnixStream::connect"];
+    expect_none("an outbound connection outside crates/cache/src/upstream", places_with(&sources, allowed, &words));
+}
+
+#[test]
+fn body_bytes_leave_only_through_transmit() {
+    let sources = sources();
+    let allowed = |path: &str| path.starts_with("crates/serve/src/transmit") || path.starts_with("crates/os/");
+    expect_none("sendfile outside crates/serve/src/transmit", places_with(&sources, allowed, &["sendfile("]));
+}
+
+#[test]
+fn only_store_and_os_write_files_of_the_cache() {
+    let sources = sources();
+    let allowed = |path: &str| {
+        !(path.starts_with("crates/serve/")
+            || path.starts_with("crates/cache/")
+            || path.starts_with("crates/protocol/"))
+            || path.ends_with("/access_log.rs")
+            || path.contains("/access_log/")
+    };
+    let words = ["fs::write", "File::create", "fs::rename", "fs::remove_file", "OpenOptions::new"];
+    expect_none("a file is written outside store", places_with(&sources, allowed, &words));
+}
+
+#[test]
+fn libraries_read_no_environment() {
+    let sources = sources();
+    let allowed = |path: &str| !path.starts_with("crates/");
+    expect_none(
+        "a library reads the environment",
+        places_with(&sources, allowed, &["env::var", "env::args", "std::env::"]),
+    );
+}
+
+#[test]
+fn nothing_is_left_to_be_done() {
+    let words = ["TO", "FIX", "XX"].map(|start| {
+        format!(
+            "{start}{}",
+            if start == "TO" {
+                "DO"
+            } else if start == "XX" {
+                "X"
+            } else {
+                "ME"
+            }
+        )
+    });
+    let macros = ["todo", "unimplemented"].map(|name| format!("{name}!("));
+    expect_none(
+        "something is left to be done",
+        sources().iter().flat_map(|source| {
+            let unfinished = |line: &str| words.iter().chain(&macros).any(|word| line.contains(word.as_str()));
+            let lines = source.text.lines().enumerate().filter(|(_, line)| unfinished(line));
+            lines.map(|(number, _)| format!("{}:{}", source.path, number + 1)).collect::<Vec<_>>()
+        }),
+    );
+}
+
+#[test]
+fn no_test_sleeps() {
+    // The one file that lets time pass, for lines that are to be slow, and says so.
+    let allowed = "tests/src/wait.rs";
+    let word = ["sleep", "("].concat();
+    let is_test = |source: &Source| source.path.starts_with("tests/") && source.path != allowed;
+    let paused = |line: &str| line.contains(&format!("thread::{word}"));
+    expect_none(
+        "a test sleeps instead of waiting for what it waits for",
+        sources().iter().flat_map(|source| {
+            let first = if is_test(source) { 0 } else { test_part(source) };
+            let lines = source.text.lines().enumerate().skip(first).filter(|(_, line)| paused(line));
+            lines.map(|(number, _)| format!("{}:{}", source.path, number + 1)).collect::<Vec<_>>()
+        }),
+    );
+}
+
+/// Where the unit tests of a file begin, counted in lines.
+fn test_part(source: &Source) -> usize {
+    source.text.lines().position(|line| line == "#[cfg(test)]").unwrap_or(usize::MAX)
+}
+
+#[test]
+fn no_file_holds_two_ideas() {
+    expect_none(
+        &format!("a source file of more than {LINES_MAX} lines"),
+        sources().iter().filter_map(|source| {
+            let lines = source.text.lines().count();
+            (lines > LINES_MAX).then(|| format!("{}: {lines}", source.path))
+        }),
+    );
+}
+
+#[test]
+fn every_file_says_what_it_is() {
+    let opens = |source: &Source| source.text.starts_with("//!");
+    expect_none(
+        "a source file that does not open with //!",
+        sources().iter().filter(|source| !opens(source)).map(|source| source.path.clone()),
+    );
+}
