@@ -1,11 +1,13 @@
 //! Every system call that std and tokio lack, each behind a safe function. The only room with `unsafe` in it.
 //!
 //! It knows files, sockets and memory; it has never heard of objects, HTTP or caches.
+#![allow(unsafe_code)]
 
 pub mod disk_space;
 pub mod engine;
 pub mod lock;
 pub mod process;
+pub mod receive;
 pub mod residency;
 pub mod send;
 pub mod share;
