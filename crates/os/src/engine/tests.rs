@@ -116,7 +116,7 @@ fn a_dropped_future_neither_stops_the_write_nor_frees_its_memory() {
             // Polled once, so submitted, and then let go; the buffer's only other owner is the engine.
             let _ = write.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         }
-        // Syncs what was submitted before or not; in the end all places are back, so all writes are done.
+        // When all places are back, all writes are done.
         let all = run(engine.shared.places.acquire_many(IN_FLIGHT_MAX as u32)).unwrap();
         drop(all);
         for number in 0..64 {
