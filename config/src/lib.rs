@@ -1,1 +1,24 @@
-//! What an operator writes, typed.
+//! What an operator writes, typed: a TOML file, then the environment, then flags; the later wins.
+//!
+//! In reading order: [`table`] is the one place where an option is defined, `option` what a definition consists of, [`value`]
+//! and `raw` the text forms, [`settings`] what comes out, [`load`] the layers, `check` what makes no sense together,
+//! [`fault`] how that is said, [`flags`] the command line, [`reference`] and [`print`] the texts made from the table.
+//!
+//! It reads one file and nothing else: no environment, no clock, no disk sizes. Programs hand those in.
+#![forbid(unsafe_code)]
+
+mod check;
+pub mod fault;
+pub mod flags;
+pub mod load;
+mod option;
+pub mod print;
+mod raw;
+pub mod reference;
+pub mod settings;
+pub mod table;
+pub mod value;
+
+pub use fault::{Fault, Refused};
+pub use load::{Loaded, Origin, Sources, load};
+pub use settings::{Mode, Settings};

@@ -1,0 +1,244 @@
+//! What makes no sense together. Pure: each rule looks at the settings alone; whether a directory exists is for the program to see.
+
+use std::{net::SocketAddr, path::Path};
+
+use cache::options::Location;
+use store::Limit;
+
+use crate::settings::{Mode, Settings};
+
+/// The smallest cache that can hold its own tables and anything besides.
+const MAX_SIZE_LEAST: u64 = 1 << 20;
+
+/// A contradiction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Complaint {
+    /// What is wrong.
+    pub(crate) message: String,
+    /// The keys it is about.
+    pub(crate) keys: Vec<String>,
+    /// What to do.
+    pub(crate) help: String,
+}
+
+/// All contradictions.
+pub(crate) fn complaints(settings: &Settings) -> Vec<Complaint> {
+    [mode(settings), sizes(settings), addresses(settings), upstreams(settings), directories(settings)].concat()
+}
+
+fn complaint(message: impl Into<String>, keys: &[&str], help: impl Into<String>) -> Complaint {
+    Complaint {
+        message: message.into(),
+        keys: keys.iter().map(|key| (*key).to_owned()).collect(),
+        help: help.into(),
+    }
+}
+
+fn mode(settings: &Settings) -> Vec<Complaint> {
+    if settings.mode != Mode::Preload {
+        return Vec::new();
+    }
+    vec![complaint(
+        "mode \"preload\" is not available in this version",
+        &["mode"],
+        "use \"fetch\": files come when they are asked for",
+    )]
+}
+
+fn sizes(settings: &Settings) -> Vec<Complaint> {
+    let (max_size, min_free) = (settings.store.max_size, settings.store.min_free);
+    let mut found = Vec::new();
+    if matches!(max_size, Limit::Bytes(bytes) if bytes < MAX_SIZE_LEAST) || max_size == Limit::Percent(0.0) {
+        found.push(complaint(
+            "cache.max_size leaves no room for a cache",
+            &["cache.max_size"],
+            "give it at least 1MiB, and better room for the largest file",
+        ));
+    }
+    if min_free == Limit::Percent(100.0) {
+        found.push(complaint(
+            "cache.min_free leaves no room for a cache",
+            &["cache.min_free"],
+            "give it less than 100% of the disk",
+        ));
+    }
+    if let (Limit::Percent(most), Limit::Percent(least)) = (max_size, min_free)
+        && most + least > 100.0
+    {
+        found.push(complaint(
+            format!("cache.max_size of {most}% and cache.min_free of {least}% are more than the whole disk"),
+            &["cache.max_size", "cache.min_free"],
+            "lower one of them, so that together they are at most 100%",
+        ));
+    }
+    found
+}
+
+fn addresses(settings: &Settings) -> Vec<Complaint> {
+    let listen = &settings.serve.listen;
+    let mut found = Vec::new();
+    for (place, address) in listen.iter().enumerate() {
+        if overlap(*address, settings.admin) {
+            found.push(complaint(
+                format!("files ({address}) and the admin interface ({}) cannot share an address", settings.admin),
+                &["listen", "admin"],
+                "give one of them another port",
+            ));
+        }
+        if let Some(other) = listen[..place].iter().find(|other| overlap(*address, **other)) {
+            found.push(complaint(
+                format!("{other} and {address} cannot both be listened on"),
+                &["listen"],
+                "an address of 0.0.0.0 or [::] takes its port on every address of this machine: leave one out",
+            ));
+        }
+    }
+    found
+}
+
+/// Whether binding one keeps the other from being bound. Port 0 is a different port each time. `[::]` takes IPv4 too.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let any_v6 = |address: SocketAddr| address.is_ipv6() && address.ip().is_unspecified();
+    let any_of = |any: SocketAddr, address: SocketAddr| {
+        any_v6(any) || (any.ip().is_unspecified() && any.is_ipv4() == address.is_ipv4())
+    };
+    one.port() == other.port()
+        && one.port() != 0
+        && (one.ip() == other.ip() || any_of(one, other) || any_of(other, one))
+}
+
+fn upstreams(settings: &Settings) -> Vec<Complaint> {
+    let upstreams = settings.upstreams();
+    if upstreams.is_empty() {
+        return vec![complaint(
+            "there is no upstream: nothing to serve",
+            &[],
+            "say --upstream DIR_OR_URL, or write an [[upstream]] with name and url into the file of --config",
+        )];
+    }
+    let mut found = Vec::new();
+    for (place, upstream) in upstreams.iter().enumerate() {
+        let key = |place: usize, name: &str| format!("upstream[{place}].{name}");
+        if let Some(first) = upstreams[..place].iter().position(|other| other.name == upstream.name) {
+            found.push(complaint(
+                format!("two upstreams are named '{}'", upstream.name),
+                &[&key(first, "name"), &key(place, "name")],
+                "give each a name of its own",
+            ));
+        }
+        if let Some(first) = upstreams[..place].iter().position(|other| other.mount == upstream.mount) {
+            found.push(complaint(
+                format!("two upstreams are mounted at '{}'", upstream.mount),
+                &[&key(first, "mount"), &key(place, "mount")],
+                "give each a mount of its own, such as /prod and /test",
+            ));
+        }
+        if upstream.retry_backoff > upstream.retry_backoff_max {
+            found.push(complaint(
+                format!("upstream '{}': retry_backoff is longer than retry_backoff_max", upstream.name),
+                &[&key(place, "retry_backoff"), &key(place, "retry_backoff_max")],
+                "retry_backoff is the first wait, retry_backoff_max the longest",
+            ));
+        }
+    }
+    found
+}
+
+/// A cache inside a share would be served as part of it, and a share inside a cache would be refused or evicted.
+fn directories(settings: &Settings) -> Vec<Complaint> {
+    let cache = &settings.store.dir;
+    let mut found = Vec::new();
+    for (place, upstream) in settings.upstreams().iter().enumerate() {
+        let Location::Directory(share) = &upstream.location else { continue };
+        if inside(cache, share) || inside(share, cache) {
+            found.push(complaint(
+                format!("the cache ({}) and the upstream ({}) lie one in the other", cache.display(), share.display()),
+                &["cache.dir", &format!("upstream[{place}].url")],
+                "give the cache a directory outside of the share with --cache-dir DIR",
+            ));
+        }
+    }
+    found
+}
+
+fn inside(path: &Path, directory: &Path) -> bool {
+    path.starts_with(directory)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use cache::options::UpstreamOptions;
+
+    use super::*;
+
+    fn settings() -> Settings {
+        let mut settings = Settings::default();
+        settings.store.dir = "/var/cache/outpost".into();
+        settings.cache.upstreams = vec![UpstreamOptions::new("a", "/", Location::Directory("/srv/a".into()))];
+        settings
+    }
+
+    fn messages(change: impl FnOnce(&mut Settings)) -> Vec<String> {
+        let mut settings = settings();
+        change(&mut settings);
+        complaints(&settings).into_iter().map(|complaint| complaint.message).collect()
+    }
+
+    #[test]
+    fn defaults_with_an_upstream_make_sense() {
+        assert_eq!(messages(|_| {}), Vec::<String>::new());
+    }
+
+    #[test]
+    fn each_contradiction_is_told_once() {
+        type Change = fn(&mut Settings);
+        let cases: &[(Change, &str)] = &[
+            (|s| s.mode = Mode::Preload, "not available in this version"),
+            (|s| s.cache.upstreams.clear(), "there is no upstream"),
+            (|s| s.store.max_size = Limit::Bytes(1000), "max_size leaves no room"),
+            (|s| s.store.max_size = Limit::Percent(0.0), "max_size leaves no room"),
+            (|s| s.store.min_free = Limit::Percent(30.0), "more than the whole disk"),
+            (|s| s.admin = "127.0.0.1:8080".parse().unwrap(), "cannot share an address"),
+            (|s| s.serve.listen.push("127.0.0.1:8080".parse().unwrap()), "cannot both be listened on"),
+            (|s| s.store.dir = "/srv/a/cache".into(), "lie one in the other"),
+            (|s| s.store.dir = "/srv".into(), "lie one in the other"),
+            (|s| s.cache.upstreams[0].retry_backoff = Duration::from_secs(60), "retry_backoff is longer"),
+            (
+                |s| {
+                    let again = UpstreamOptions { mount: "/b".into(), ..s.cache.upstreams[0].clone() };
+                    s.cache.upstreams.push(again);
+                },
+                "two upstreams are named 'a'",
+            ),
+            (
+                |s| {
+                    let again = UpstreamOptions { name: "b".into(), ..s.cache.upstreams[0].clone() };
+                    s.cache.upstreams.push(again);
+                },
+                "two upstreams are mounted at '/'",
+            ),
+        ];
+        for (change, expected) in cases {
+            let found = messages(change);
+            assert!(found.len() == 1 && found[0].contains(expected), "{expected}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn addresses_that_exclude_each_other() {
+        for (one, other, expected) in [
+            ("0.0.0.0:80", "127.0.0.1:80", true),
+            ("[::]:80", "127.0.0.1:80", true),
+            ("0.0.0.0:80", "[::1]:80", false),
+            ("127.0.0.1:80", "127.0.0.2:80", false),
+            ("127.0.0.1:0", "127.0.0.1:0", false),
+            ("127.0.0.1:80", "127.0.0.1:81", false),
+        ] {
+            let (one, other) = (one.parse().unwrap(), other.parse().unwrap());
+            assert_eq!(overlap(one, other), expected, "{one} {other}");
+            assert_eq!(overlap(other, one), expected, "{other} {one}");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! How a configuration is refused: what is wrong, the line it stands in, and what to write instead. Every fault is told, not just the first.
+
+use std::{fmt, ops::Range, path::Path};
+
+use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource};
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, thiserror::Error, Diagnostic)]
+#[error("{message}")]
+pub struct Fault {
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    #[help]
+    pub help: Option<String>,
+    #[source_code]
+    file: Option<NamedSource<String>>,
+    #[label(collection)]
+    labels: Vec<LabeledSpan>,
+}
+
+/// A configuration that cannot be used.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    /// What is wrong; at least one.
+    pub faults: Vec<Fault>,
+}
+
+impl Fault {
+    /// Without a place in a file.
+    pub fn new(message: impl Into<String>, help: Option<String>) -> Self {
+        Self { message: message.into(), help, file: None, labels: Vec::new() }
+    }
+
+    /// Points into a file.
+    pub(crate) fn at(mut self, path: &Path, text: &str, spans: impl IntoIterator<Item = (Range<usize>, String)>) -> Self {
+        self.labels = spans.into_iter().map(|(span, label)| LabeledSpan::new_with_span(Some(label), span)).collect();
+        if !self.labels.is_empty() {
+            self.file = Some(NamedSource::new(path.to_string_lossy(), text.to_owned()).with_language("toml"));
+        }
+        self
+    }
+}
+
+impl Refused {
+    /// As a person reads it on a terminal (with colours or without).
+    pub fn render(&self, colours: bool) -> String {
+        let theme = if colours { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
+        let handler = GraphicalReportHandler::new_themed(theme).with_width(120).with_links(false);
+        let mut text = String::new();
+        for fault in &self.faults {
+            // Writing into a String cannot fail, and a fault that cannot be drawn still has its message.
+            if handler.render_report(&mut text, fault).is_err() {
+                text.push_str(&fault.message);
+            }
+            text.push('\n');
+        }
+        text
+    }
+}
+
+impl From<Fault> for Refused {
+    fn from(fault: Fault) -> Self {
+        Self { faults: vec![fault] }
+    }
+}
+
+impl fmt::Display for Refused {
+    /// On one line per fault, for a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, fault) in self.faults.iter().enumerate() {
+            let line = fault.line().map(|line| format!("line {line}: ")).unwrap_or_default();
+            let separator = if place == 0 { "" } else { "; " };
+            let help = fault.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
+            write!(f, "{separator}{line}{}{help}", fault.message)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Refused {}
+
+impl Fault {
+    /// The line of the first place, from 1.
+    fn line(&self) -> Option<usize> {
+        let offset = self.labels.first()?.offset();
+        let text = self.file.as_ref()?.inner();
+        Some(text.as_bytes().iter().take(offset).filter(|byte| **byte == b'\n').count() + 1)
+    }
+}

@@ -1,0 +1,69 @@
+//! The command line's part of the table: the flags for the common few options.
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+use crate::{
+    load::Said,
+    settings::Settings,
+    table::{SETTINGS, Setting},
+};
+
+/// The flag that stands for a whole upstream.
+const UPSTREAM: &str = "upstream";
+
+/// Adds the flags to a program's own.
+pub fn arguments(command: Command) -> Command {
+    let upstream = Arg::new(UPSTREAM)
+        .long(UPSTREAM)
+        .value_name("DIR_OR_URL")
+        .help("What is served: a directory, http(s)://HOST/ or outpost+http(s)://HOST/. In place of the [[upstream]]s of the file");
+    let defaults = Settings::default();
+    command.arg(upstream).args(SETTINGS.iter().filter_map(|row| argument(row, &defaults)))
+}
+
+fn argument(row: &'static Setting<Settings>, defaults: &Settings) -> Option<Arg> {
+    let flag = row.flag?;
+    let default = row.show(defaults).replace('"', "");
+    let default = if default.is_empty() { "none".into() } else { default };
+    let action = if row.is_list() { ArgAction::Append } else { ArgAction::Set };
+    let help = format!("{} [default: {default}]", row.what.replace('`', ""));
+    Some(Arg::new(row.key).long(flag).value_name(row.value_name()).action(action).help(help))
+}
+
+/// What the command line said.
+pub fn said(matches: &ArgMatches) -> Vec<Said> {
+    let flags = SETTINGS.iter().filter_map(|row| Some((row.key, row.flag?)));
+    flags
+        .chain([(UPSTREAM, UPSTREAM)])
+        .filter_map(|(key, flag)| {
+            let values: Vec<String> = matches.get_many::<String>(key)?.cloned().collect();
+            Some(Said { key, flag: format!("--{flag}"), value: values.join(",") })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_say_what_was_written() {
+        let matches = arguments(Command::new("x")).get_matches_from([
+            "x", "--upstream", "/srv", "--listen", "127.0.0.1:1", "--listen", "127.0.0.1:2", "--max-size", "30%",
+        ]);
+        let said: Vec<_> = said(&matches).into_iter().map(|said| (said.key, said.flag, said.value)).collect();
+        assert_eq!(
+            said,
+            [
+                ("listen", "--listen".into(), "127.0.0.1:1,127.0.0.1:2".into()),
+                ("cache.max_size", "--max-size".into(), "30%".into()),
+                ("upstream", "--upstream".into(), "/srv".to_owned()),
+            ]
+        );
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        arguments(Command::new("x")).debug_assert();
+    }
+}

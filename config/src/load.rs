@@ -1,0 +1,365 @@
+//! The layers: defaults, file, environment, flags. The later wins, and of each value is remembered where it came from.
+
+use std::{
+    collections::BTreeMap,
+    ops::Range,
+    path::{Path, PathBuf},
+};
+
+use cache::options::{Location, UpstreamOptions};
+use toml::de::{DeTable, DeValue};
+
+use crate::{
+    check,
+    fault::{Fault, Refused},
+    option::{Setting, absolute},
+    raw::Raw,
+    settings::Settings,
+    table::{SETTINGS, UPSTREAM},
+};
+
+/// Variables that are ours begin with this.
+pub const ENVIRONMENT_PREFIX: &str = "OUTPOST__";
+
+/// Upstreams that one configuration may have; more are refused.
+pub const UPSTREAMS_MAX: usize = 256;
+
+/// What the layers are made from; handed in by the program.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// The file of `--config`.
+    pub file: Option<ConfigFile>,
+    /// The environment; variables without our prefix are passed over.
+    pub environment: Vec<(String, String)>,
+    /// What the command line said.
+    pub flags: Vec<Said>,
+    /// Relative paths are below it.
+    pub working_directory: PathBuf,
+}
+
+/// A file that was read.
+#[derive(Clone, Debug)]
+pub struct ConfigFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What stands in it.
+    pub text: String,
+}
+
+/// What one flag said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// The option, or `upstream`.
+    pub key: &'static str,
+    /// The flag with its dashes.
+    pub flag: String,
+    /// Its value.
+    pub value: String,
+}
+
+/// Where a value came from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// Nobody said anything.
+    #[default]
+    Default,
+    /// The file, at these bytes.
+    File(Range<usize>),
+    /// A variable.
+    Environment(String),
+    /// A flag.
+    Flag(String),
+}
+
+/// Where each value came from, by key; upstreams as `upstream[0].url`.
+pub(crate) type Origins = BTreeMap<String, Origin>;
+
+/// A configuration that can be used.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The values.
+    pub settings: Settings,
+    pub(crate) origins: Origins,
+}
+
+impl ConfigFile {
+    /// Reads it.
+    pub fn read(path: &Path) -> Result<Self, Refused> {
+        match std::fs::read_to_string(path) {
+            Ok(text) => Ok(Self { path: path.to_owned(), text }),
+            Err(error) => Err(Fault::new(
+                format!("cannot read the configuration file {}: {error}", path.display()),
+                Some("give the path of a TOML file to --config, or none to use the defaults".into()),
+            )
+            .into()),
+        }
+    }
+}
+
+impl Loaded {
+    /// Where the value of a key came from.
+    pub fn origin(&self, key: &str) -> Origin {
+        self.origins.get(key).cloned().unwrap_or_default()
+    }
+}
+
+/// Puts the layers together and checks the whole.
+pub fn load(sources: &Sources) -> Result<Loaded, Refused> {
+    let mut layers = Layers { sources, settings: Settings::default(), origins: Origins::new(), faults: Vec::new() };
+    layers.file();
+    layers.environment();
+    layers.flags();
+    if !layers.faults.is_empty() {
+        // A value that could not be read would only bring complaints about its default.
+        return Err(Refused { faults: layers.faults });
+    }
+    let base = &sources.working_directory;
+    layers.settings.store.dir = absolute(&layers.settings.store.dir, base);
+    for complaint in check::complaints(&layers.settings) {
+        layers.complain(complaint);
+    }
+    let Layers { settings, origins, faults, .. } = layers;
+    if faults.is_empty() { Ok(Loaded { settings, origins }) } else { Err(Refused { faults }) }
+}
+
+struct Layers<'a> {
+    sources: &'a Sources,
+    settings: Settings,
+    origins: Origins,
+    faults: Vec<Fault>,
+}
+
+impl Layers<'_> {
+    fn file(&mut self) {
+        let Some(file) = &self.sources.file else { return };
+        let (table, errors) = DeTable::parse_recoverable(&file.text);
+        if !errors.is_empty() {
+            // What follows a syntax error is guesswork: say only the errors themselves.
+            for error in errors {
+                let spans = error.span().map(|span| (span, "here".to_owned()));
+                self.faults.push(Fault::new(format!("not valid TOML: {}", error.message().trim()), None).at(
+                    &file.path,
+                    &file.text,
+                    spans,
+                ));
+            }
+            return;
+        }
+        for (key, value) in in_file_order(table.get_ref()) {
+            let name: &str = key.get_ref();
+            match value.get_ref() {
+                DeValue::Array(blocks) if name == "upstream" => self.upstreams(blocks),
+                _ if name == "upstream" => {
+                    self.fault_at(
+                        "an upstream is written as [[upstream]]".into(),
+                        "not a list of tables",
+                        key.span(),
+                        Some("write [[upstream]] with two brackets, and its keys below it".into()),
+                    );
+                }
+                DeValue::Table(section) if is_section(name) => {
+                    for (key, value) in in_file_order(section) {
+                        self.file_value(&format!("{name}.{}", key.get_ref()), key.span(), value.span(), value.get_ref());
+                    }
+                }
+                DeValue::Table(_) => {
+                    let help = nearest(name, sections()).map(|near| format!("did you mean [{near}]?"));
+                    self.fault_at(format!("there is no section [{name}]"), "unknown section", key.span(), help);
+                }
+                other => self.file_value(name, key.span(), value.span(), other),
+            }
+        }
+    }
+
+    fn file_value(&mut self, key: &str, key_span: Range<usize>, value_span: Range<usize>, value: &DeValue<'_>) {
+        let Some(row) = find(key) else {
+            let (message, help) = unknown(key);
+            return self.fault_at(message, "unknown key", key_span, help);
+        };
+        match row.put(&mut self.settings, &Raw::from_toml(value), &self.sources.working_directory) {
+            Ok(()) => drop(self.origins.insert(row.key.to_owned(), Origin::File(value_span))),
+            Err(message) => self.fault_at(format!("{key}: {message}"), "this value", value_span, None),
+        }
+    }
+
+    fn upstreams(&mut self, blocks: &toml::de::DeArray<'_>) {
+        for (place, block) in blocks.iter().enumerate() {
+            let span = block.span();
+            match block.get_ref() {
+                DeValue::Table(_) if place >= UPSTREAMS_MAX => {
+                    let message = format!("more than {UPSTREAMS_MAX} upstreams");
+                    return self.fault_at(message, "one too many", span, None);
+                }
+                DeValue::Table(table) => self.upstream(place, table, span),
+                _ => self.fault_at("an upstream is written as [[upstream]]".into(), "not a table", span, None),
+            }
+        }
+    }
+
+    /// One block. The URL is read first, for other defaults follow from the kind of upstream.
+    fn upstream(&mut self, place: usize, table: &DeTable<'_>, span: Range<usize>) {
+        let base = self.sources.working_directory.clone();
+        let mut upstream = UpstreamOptions::new("", "/", Location::Directory(PathBuf::new()));
+        let mut entries = in_file_order(table);
+        let faults_before = self.faults.len();
+        for required in ["url", "name"] {
+            if !entries.iter().any(|(key, _)| key.get_ref() == required) {
+                let message = format!("this upstream has no {required}");
+                let help = Some(format!("add {required} = \"...\" below [[upstream]]"));
+                self.fault_at(message, "this upstream", span.clone(), help);
+            }
+        }
+        entries.sort_by_key(|(key, _)| key.get_ref() != "url");
+        for (key, value) in entries {
+            let name: &str = key.get_ref();
+            let Some(row) = UPSTREAM.iter().find(|row| row.key == name) else {
+                let help = nearest(name, UPSTREAM.iter().map(|row| row.key)).map(|near| format!("did you mean {near}?"));
+                let message = format!("an upstream has no key '{name}'");
+                self.fault_at(message, "unknown key", key.span(), help);
+                continue;
+            };
+            if let Err(message) = row.put(&mut upstream, &Raw::from_toml(value.get_ref()), &base) {
+                self.fault_at(format!("{name}: {message}"), "this value", value.span(), None);
+                continue;
+            }
+            self.origins.insert(format!("upstream[{place}].{name}"), Origin::File(value.span()));
+            if name == "url" {
+                upstream = UpstreamOptions::new("", "/", upstream.location);
+            }
+        }
+        if self.faults.len() == faults_before {
+            self.settings.cache.upstreams.push(upstream);
+        }
+    }
+
+    fn environment(&mut self) {
+        for (variable, value) in &self.sources.environment {
+            let Some(rest) = variable.strip_prefix(ENVIRONMENT_PREFIX) else { continue };
+            let key = rest.to_ascii_lowercase().replace("__", ".");
+            let origin = Origin::Environment(variable.clone());
+            if key == "upstream" {
+                self.only_upstream(value, variable, origin);
+                continue;
+            }
+            let Some(row) = find(&key) else {
+                let (message, _) = unknown(&key);
+                let help = nearest_key(&key).map(|near| format!("did you mean {}?", variable_of(near)));
+                self.faults.push(Fault::new(format!("environment variable {variable}: {message}"), help));
+                continue;
+            };
+            self.said(row, value, &format!("environment variable {variable}"), origin);
+        }
+    }
+
+    fn flags(&mut self) {
+        for Said { key, flag, value } in &self.sources.flags {
+            let origin = Origin::Flag(flag.clone());
+            match find(key) {
+                Some(row) => self.said(row, value, flag, origin),
+                None => self.only_upstream(value, flag, origin),
+            }
+        }
+    }
+
+    fn said(&mut self, row: &Setting<Settings>, value: &str, by: &str, origin: Origin) {
+        match row.put(&mut self.settings, &Raw::Text(value.to_owned()), &self.sources.working_directory) {
+            Ok(()) => drop(self.origins.insert(row.key.to_owned(), origin)),
+            Err(message) => self.faults.push(Fault::new(format!("{by}: {message}"), None)),
+        }
+    }
+
+    /// `--upstream` stands for one upstream at `/` in place of all others.
+    fn only_upstream(&mut self, value: &str, by: &str, origin: Origin) {
+        let mut upstream = UpstreamOptions::new("default", "/", Location::Directory(PathBuf::new()));
+        let url = UPSTREAM.iter().find(|row| row.key == "url").expect("the table of upstream options has a url");
+        match url.put(&mut upstream, &Raw::Text(value.to_owned()), &self.sources.working_directory) {
+            Ok(()) => {
+                self.settings.cache.upstreams = vec![UpstreamOptions::new("default", "/", upstream.location)];
+                self.origins.retain(|key, _| !key.starts_with("upstream["));
+                self.origins.insert("upstream[0].url".into(), origin);
+            }
+            Err(message) => self.faults.push(Fault::new(format!("{by}: {message}"), None)),
+        }
+    }
+
+    fn fault_at(&mut self, message: String, label: &str, span: Range<usize>, help: Option<String>) {
+        let fault = Fault::new(message, help);
+        self.faults.push(match &self.sources.file {
+            Some(file) => fault.at(&file.path, &file.text, [(span, label.to_owned())]),
+            None => fault,
+        });
+    }
+
+    /// Points at each value that a complaint is about: in the file, or by the name of its flag or variable.
+    fn complain(&mut self, complaint: check::Complaint) {
+        let mut spans = Vec::new();
+        let mut elsewhere = Vec::new();
+        for key in &complaint.keys {
+            match self.origins.get(key) {
+                Some(Origin::File(span)) => spans.push((span.clone(), key.clone())),
+                Some(Origin::Environment(name)) => elsewhere.push(format!("{key} comes from {name}")),
+                Some(Origin::Flag(flag)) => elsewhere.push(format!("{key} comes from {flag}")),
+                Some(Origin::Default) | None => elsewhere.push(format!("{key} has its default")),
+            }
+        }
+        let help = [complaint.help].into_iter().chain(elsewhere).collect::<Vec<_>>().join("; ");
+        let fault = Fault::new(complaint.message, Some(help));
+        self.faults.push(match &self.sources.file {
+            Some(file) => fault.at(&file.path, &file.text, spans),
+            None => fault,
+        });
+    }
+}
+
+/// The name of the variable that sets a key.
+pub fn variable_of(key: &str) -> String {
+    format!("{ENVIRONMENT_PREFIX}{}", key.to_ascii_uppercase().replace('.', "__"))
+}
+
+fn find(key: &str) -> Option<&'static Setting<Settings>> {
+    SETTINGS.iter().find(|row| row.key == key)
+}
+
+fn sections() -> impl Iterator<Item = &'static str> {
+    SETTINGS.iter().filter_map(|row| row.key.split_once('.').map(|(section, _)| section))
+}
+
+fn is_section(name: &str) -> bool {
+    sections().any(|section| section == name)
+}
+
+/// Entries in the order of the file, so that faults are told in that order.
+fn in_file_order<'t, 'i>(
+    table: &'t DeTable<'i>,
+) -> Vec<(&'t toml::Spanned<toml::de::DeString<'i>>, &'t toml::Spanned<DeValue<'i>>)> {
+    let mut entries: Vec<_> = table.iter().collect();
+    entries.sort_by_key(|(key, _)| key.span().start);
+    entries
+}
+
+fn unknown(key: &str) -> (String, Option<String>) {
+    let last = key.rsplit('.').next().unwrap_or(key);
+    let elsewhere = SETTINGS.iter().find(|row| row.key != key && row.key.rsplit('.').next() == Some(last));
+    let help = match (elsewhere, nearest_key(key)) {
+        (Some(row), _) => Some(match row.key.split_once('.') {
+            Some((section, last)) => format!("{last} stands in section [{section}]"),
+            None => format!("{last} stands at the top of the file, before the first section"),
+        }),
+        (None, Some(near)) => Some(format!("did you mean {near}?")),
+        (None, None) => Some("docs/config.md lists all options".into()),
+    };
+    (format!("there is no option '{key}'"), help)
+}
+
+fn nearest_key(key: &str) -> Option<&'static str> {
+    nearest(key, SETTINGS.iter().map(|row| row.key))
+}
+
+/// What was probably meant, if anything comes close.
+fn nearest<'n>(word: &str, candidates: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    candidates
+        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= (candidate.len().max(word.len()) / 3).max(1))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}

@@ -1,0 +1,245 @@
+//! What the definition of an option consists of. Parsing, checking the range, showing and documenting all follow from it.
+
+use std::{
+    net::SocketAddr,
+    path::{Component, Path, PathBuf},
+    time::Duration,
+};
+
+use cache::options::Location;
+use store::Limit;
+
+use crate::{
+    raw::Raw,
+    value::{parse_duration, parse_limit, parse_size, show_duration, show_limit, show_size},
+};
+
+/// One option of the settings `T`, defined once.
+pub struct Setting<T: 'static> {
+    /// `section.key`, or `key` at the top level.
+    pub key: &'static str,
+    /// What it does, in a sentence.
+    pub what: &'static str,
+    /// What a larger, smaller or other value brings.
+    pub consequence: &'static str,
+    /// When a changed value takes effect.
+    pub applies: Applies,
+    /// Its flag, without the dashes, if it is one of the common few.
+    pub flag: Option<&'static str>,
+    /// Where the default cannot be shown as a value: what it is.
+    pub default_note: Option<&'static str>,
+    pub(crate) kind: Kind<T>,
+}
+
+/// When a changed value takes effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applies {
+    /// With SIGHUP.
+    Reload,
+    /// With the next start.
+    Restart,
+}
+
+/// The type of an option, its range, and its place in the settings.
+pub(crate) enum Kind<T> {
+    /// Bytes.
+    Size { min: u64, max: u64, put: fn(&mut T, u64), get: fn(&T) -> u64 },
+    /// Bytes or a part of the disk.
+    Limit { put: fn(&mut T, Limit), get: fn(&T) -> Limit },
+    /// A time span.
+    Duration { min: Duration, max: Duration, put: fn(&mut T, Duration), get: fn(&T) -> Duration },
+    /// A whole number.
+    Count { min: u64, max: u64, put: fn(&mut T, u64), get: fn(&T) -> u64 },
+    /// One of some words, by its place among them.
+    Word { words: &'static [&'static str], put: fn(&mut T, usize), get: fn(&T) -> usize },
+    /// An IP address and port.
+    Address { put: fn(&mut T, SocketAddr), get: fn(&T) -> SocketAddr },
+    /// Several of them.
+    Addresses { put: fn(&mut T, Vec<SocketAddr>), get: fn(&T) -> Vec<SocketAddr> },
+    /// A directory.
+    Path { put: fn(&mut T, PathBuf), get: fn(&T) -> PathBuf },
+    /// A file, `-`, or nothing.
+    Output { put: fn(&mut T, Option<PathBuf>), get: fn(&T) -> Option<PathBuf> },
+    /// Text that passes a check.
+    Text { check: fn(&str) -> Result<(), String>, put: fn(&mut T, String), get: fn(&T) -> String },
+    /// Where an upstream is.
+    Location { put: fn(&mut T, Location), get: fn(&T) -> Location },
+}
+
+impl<T> Setting<T> {
+    /// Takes a written value. Relative paths are below `base`.
+    pub(crate) fn put(&self, settings: &mut T, raw: &Raw, base: &Path) -> Result<(), String> {
+        match &self.kind {
+            Kind::Size { min, max, put, .. } => {
+                let size = parse_size(&text(raw, "a size such as \"64MiB\"")?)?;
+                within(size, *min, *max, show_size)?;
+                put(settings, size);
+            }
+            Kind::Limit { put, .. } => put(settings, parse_limit(&text(raw, "a size such as \"200GB\" or \"30%\"")?)?),
+            Kind::Duration { min, max, put, .. } => {
+                let duration = parse_duration(&text(raw, "a duration such as \"90s\"")?)?;
+                within(duration, *min, *max, show_duration)?;
+                put(settings, duration);
+            }
+            Kind::Count { min, max, put, .. } => put(settings, count(raw, *min, *max)?),
+            Kind::Word { words, put, .. } => put(settings, word(raw, words)?),
+            Kind::Address { put, .. } => put(settings, address(&text(raw, "an address such as \"127.0.0.1:8081\"")?)?),
+            Kind::Addresses { put, .. } => put(settings, addresses(raw)?),
+            Kind::Path { put, .. } => put(settings, path(raw, base)?),
+            Kind::Output { put, .. } => put(settings, output(raw, base)?),
+            Kind::Text { check, put, .. } => {
+                let text = text(raw, "a text")?;
+                check(&text)?;
+                put(settings, text);
+            }
+            Kind::Location { put, .. } => put(settings, location(raw, base)?),
+        }
+        Ok(())
+    }
+
+    /// The value as TOML.
+    pub(crate) fn show(&self, settings: &T) -> String {
+        match &self.kind {
+            Kind::Size { get, .. } => quoted(&show_size(get(settings))),
+            Kind::Limit { get, .. } => quoted(&show_limit(get(settings))),
+            Kind::Duration { get, .. } => quoted(&show_duration(get(settings))),
+            Kind::Count { get, .. } => get(settings).to_string(),
+            Kind::Word { words, get, .. } => quoted(words[get(settings)]),
+            Kind::Address { get, .. } => quoted(&get(settings).to_string()),
+            Kind::Addresses { get, .. } => {
+                let list: Vec<_> = get(settings).iter().map(|address| quoted(&address.to_string())).collect();
+                format!("[{}]", list.join(", "))
+            }
+            Kind::Path { get, .. } => quoted(&get(settings).to_string_lossy()),
+            Kind::Output { get, .. } => quoted(&get(settings).unwrap_or_default().to_string_lossy()),
+            Kind::Text { get, .. } => quoted(&get(settings)),
+            Kind::Location { get, .. } => quoted(&get(settings).to_string()),
+        }
+    }
+
+    /// The type and range, for the reference.
+    pub(crate) fn type_and_range(&self) -> (&'static str, String) {
+        match &self.kind {
+            Kind::Size { min, max, .. } => ("size", format!("{} to {}", show_size(*min), show_size(*max))),
+            Kind::Limit { .. } => ("size or percent of the disk", "`\"0%\"` to `\"100%\"`, or bytes".into()),
+            Kind::Duration { min, max, .. } => {
+                ("duration", format!("{} to {}", show_duration(*min), show_duration(*max)))
+            }
+            Kind::Count { min, max, .. } => ("number", format!("{min} to {max}")),
+            Kind::Word { words, .. } => {
+                ("word", words.iter().map(|word| format!("`\"{word}\"`")).collect::<Vec<_>>().join(", "))
+            }
+            Kind::Address { .. } => ("address", "`IP:PORT`".into()),
+            Kind::Addresses { .. } => ("list of addresses", "`IP:PORT`, at least one".into()),
+            Kind::Path { .. } => ("directory", "relative to the working directory".into()),
+            Kind::Output { .. } => ("file", "a path, `\"-\"` for standard output, `\"\"` for none".into()),
+            Kind::Text { .. } => ("text", String::new()),
+            Kind::Location { .. } => {
+                ("directory or URL", "a directory, `http(s)://HOST/` or `outpost+http(s)://HOST/`".into())
+            }
+        }
+    }
+
+    /// What stands for its value in the help of the command line.
+    pub(crate) fn value_name(&self) -> &'static str {
+        match &self.kind {
+            Kind::Size { .. } => "SIZE",
+            Kind::Limit { .. } => "SIZE|PERCENT",
+            Kind::Duration { .. } => "DURATION",
+            Kind::Count { .. } => "N",
+            Kind::Word { .. } => "WORD",
+            Kind::Address { .. } | Kind::Addresses { .. } => "IP:PORT",
+            Kind::Path { .. } => "DIR",
+            Kind::Output { .. } => "PATH|-",
+            Kind::Text { .. } => "TEXT",
+            Kind::Location { .. } => "DIR_OR_URL",
+        }
+    }
+
+    /// Whether it takes several values, so that its flag may be repeated.
+    pub(crate) fn is_list(&self) -> bool {
+        matches!(self.kind, Kind::Addresses { .. })
+    }
+}
+
+fn text(raw: &Raw, wanted: &str) -> Result<String, String> {
+    raw.text().ok_or_else(|| format!("{} stands where {wanted} is expected", raw.describe()))
+}
+
+fn within<V: PartialOrd + Copy>(value: V, min: V, max: V, show: fn(V) -> String) -> Result<(), String> {
+    if value < min || value > max {
+        return Err(format!("{} is out of range: {} to {} is possible", show(value), show(min), show(max)));
+    }
+    Ok(())
+}
+
+fn count(raw: &Raw, min: u64, max: u64) -> Result<u64, String> {
+    let number = match raw {
+        Raw::Integer(number) => u64::try_from(*number).ok(),
+        Raw::Text(text) => text.trim().parse().ok(),
+        Raw::List(_) | Raw::Other(_) => None,
+    };
+    let number = number.ok_or_else(|| format!("{} is not a whole number", raw.describe()))?;
+    within(number, min, max, |number| number.to_string())?;
+    Ok(number)
+}
+
+fn word(raw: &Raw, words: &[&str]) -> Result<usize, String> {
+    let place = raw.text().and_then(|text| words.iter().position(|word| *word == text.trim()));
+    place.ok_or_else(|| format!("{} is none of: {}", raw.describe(), words.join(", ")))
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let text = text.trim();
+    text.parse().map_err(|_| {
+        let port = text.strip_prefix(':').unwrap_or(text);
+        if port.parse::<u16>().is_ok() {
+            format!("'{text}' has no IP address: write 0.0.0.0:{port} for every network, or 127.0.0.1:{port} for this machine alone")
+        } else {
+            format!("'{text}' is not an address: write IP:PORT such as 0.0.0.0:8080 or [::]:8080 (names are not looked up)")
+        }
+    })
+}
+
+fn addresses(raw: &Raw) -> Result<Vec<SocketAddr>, String> {
+    let texts = raw.texts().ok_or_else(|| {
+        format!("{} stands where a list of addresses such as [\"0.0.0.0:8080\"] is expected", raw.describe())
+    })?;
+    if texts.is_empty() {
+        return Err("the list is empty: at least one address is needed".into());
+    }
+    texts.iter().map(|text| address(text)).collect()
+}
+
+fn path(raw: &Raw, base: &Path) -> Result<PathBuf, String> {
+    match text(raw, "a directory")?.as_str() {
+        "" => Err("the path is empty".into()),
+        path => Ok(absolute(Path::new(path), base)),
+    }
+}
+
+fn output(raw: &Raw, base: &Path) -> Result<Option<PathBuf>, String> {
+    Ok(match text(raw, "a file")?.as_str() {
+        "" => None,
+        "-" => Some("-".into()),
+        path => Some(absolute(Path::new(path), base)),
+    })
+}
+
+fn location(raw: &Raw, base: &Path) -> Result<Location, String> {
+    let text = text(raw, "a directory or URL")?;
+    Ok(match text.parse::<Location>().map_err(|bad| bad.to_string())? {
+        Location::Directory(directory) => Location::Directory(absolute(&directory, base)),
+        url => url,
+    })
+}
+
+/// Below `base` if it is relative; without `.` segments. `..` stays: what it means is for the file system to say.
+pub(crate) fn absolute(path: &Path, base: &Path) -> PathBuf {
+    base.join(path).components().filter(|component| *component != Component::CurDir).collect()
+}
+
+/// As a TOML basic string.
+pub(crate) fn quoted(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}

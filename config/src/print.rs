@@ -1,0 +1,50 @@
+//! The effective configuration as TOML that can be read back, with a note where each value came from.
+
+use crate::{
+    load::{Loaded, Origin},
+    table::{SETTINGS, Setting, UPSTREAM},
+};
+
+/// The whole of it.
+pub fn effective(loaded: &Loaded) -> String {
+    let mut text = String::new();
+    let mut section = "";
+    for row in SETTINGS {
+        let name = row.key.split_once('.').map_or(row.key, |(head, last)| {
+            if head != section {
+                section = head;
+                text.push_str(&format!("\n[{head}]\n"));
+            }
+            last
+        });
+        text.push_str(&line(name, row, &loaded.settings, &loaded.origin(row.key)));
+    }
+    for (place, upstream) in loaded.settings.upstreams().iter().enumerate() {
+        text.push_str("\n[[upstream]]\n");
+        for row in UPSTREAM {
+            let origin = loaded.origin(&format!("upstream[{place}].{}", row.key));
+            text.push_str(&line(row.key, row, upstream, &origin));
+        }
+    }
+    text
+}
+
+fn line<T>(name: &str, row: &Setting<T>, settings: &T, origin: &Origin) -> String {
+    let from = match origin {
+        Origin::Default => String::new(),
+        Origin::File(_) => "  # file".into(),
+        Origin::Environment(variable) => format!("  # {variable}"),
+        Origin::Flag(flag) => format!("  # {flag}"),
+    };
+    format!("{name} = {}{from}\n", row.show(settings))
+}
+
+/// The keys whose values differ and that take effect only with the next start.
+pub fn needs_restart(old: &Loaded, new: &Loaded) -> Vec<&'static str> {
+    SETTINGS
+        .iter()
+        .filter(|row| row.applies == crate::option::Applies::Restart)
+        .filter(|row| row.show(&old.settings) != row.show(&new.settings))
+        .map(|row| row.key)
+        .collect()
+}
