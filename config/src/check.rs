@@ -27,11 +27,7 @@ pub(crate) fn complaints(settings: &Settings) -> Vec<Complaint> {
 }
 
 fn complaint(message: impl Into<String>, keys: &[&str], help: impl Into<String>) -> Complaint {
-    Complaint {
-        message: message.into(),
-        keys: keys.iter().map(|key| (*key).to_owned()).collect(),
-        help: help.into(),
-    }
+    Complaint { message: message.into(), keys: keys.iter().map(|key| (*key).to_owned()).collect(), help: help.into() }
 }
 
 fn mode(settings: &Settings) -> Vec<Complaint> {

@@ -33,7 +33,12 @@ impl Fault {
     }
 
     /// Points into a file.
-    pub(crate) fn at(mut self, path: &Path, text: &str, spans: impl IntoIterator<Item = (Range<usize>, String)>) -> Self {
+    pub(crate) fn at(
+        mut self,
+        path: &Path,
+        text: &str,
+        spans: impl IntoIterator<Item = (Range<usize>, String)>,
+    ) -> Self {
         self.labels = spans.into_iter().map(|(span, label)| LabeledSpan::new_with_span(Some(label), span)).collect();
         if !self.labels.is_empty() {
             self.file = Some(NamedSource::new(path.to_string_lossy(), text.to_owned()).with_language("toml"));

@@ -49,7 +49,15 @@ mod tests {
     #[test]
     fn flags_say_what_was_written() {
         let matches = arguments(Command::new("x")).get_matches_from([
-            "x", "--upstream", "/srv", "--listen", "127.0.0.1:1", "--listen", "127.0.0.1:2", "--max-size", "30%",
+            "x",
+            "--upstream",
+            "/srv",
+            "--listen",
+            "127.0.0.1:1",
+            "--listen",
+            "127.0.0.1:2",
+            "--max-size",
+            "30%",
         ]);
         let said: Vec<_> = said(&matches).into_iter().map(|said| (said.key, said.flag, said.value)).collect();
         assert_eq!(

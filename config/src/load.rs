@@ -137,11 +137,10 @@ impl Layers<'_> {
             // What follows a syntax error is guesswork: say only the errors themselves.
             for error in errors {
                 let spans = error.span().map(|span| (span, "here".to_owned()));
-                self.faults.push(Fault::new(format!("not valid TOML: {}", error.message().trim()), None).at(
-                    &file.path,
-                    &file.text,
-                    spans,
-                ));
+                self.faults.push(
+                    Fault::new(format!("not valid TOML: {}", error.message().trim()), None)
+                        .at(&file.path, &file.text, spans),
+                );
             }
             return;
         }
@@ -159,7 +158,12 @@ impl Layers<'_> {
                 }
                 DeValue::Table(section) if is_section(name) => {
                     for (key, value) in in_file_order(section) {
-                        self.file_value(&format!("{name}.{}", key.get_ref()), key.span(), value.span(), value.get_ref());
+                        self.file_value(
+                            &format!("{name}.{}", key.get_ref()),
+                            key.span(),
+                            value.span(),
+                            value.get_ref(),
+                        );
                     }
                 }
                 DeValue::Table(_) => {
@@ -213,7 +217,8 @@ impl Layers<'_> {
         for (key, value) in entries {
             let name: &str = key.get_ref();
             let Some(row) = UPSTREAM.iter().find(|row| row.key == name) else {
-                let help = nearest(name, UPSTREAM.iter().map(|row| row.key)).map(|near| format!("did you mean {near}?"));
+                let help =
+                    nearest(name, UPSTREAM.iter().map(|row| row.key)).map(|near| format!("did you mean {near}?"));
                 let message = format!("an upstream has no key '{name}'");
                 self.fault_at(message, "unknown key", key.span(), help);
                 continue;

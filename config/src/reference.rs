@@ -74,7 +74,8 @@ fn entry<T>(row: &Setting<T>, defaults: &T, variable: Option<String>) -> String 
 mod tests {
     #[test]
     fn the_page_in_docs_is_the_generated_one() {
-        let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/config.md")).unwrap_or_default();
+        let page =
+            std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/config.md")).unwrap_or_default();
         assert!(
             page == super::markdown(),
             "docs/config.md is not what the table says; run: cargo run -p outpost-config --example reference > docs/config.md"

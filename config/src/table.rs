@@ -501,7 +501,8 @@ fn trim_mount(mount: &str) -> String {
 }
 
 fn is_mount(mount: &str) -> Result<(), String> {
-    let refuse = |reason: &str| Err(format!("'{mount}' is not a mount: {reason}; write \"/\" or a prefix such as \"/prod\""));
+    let refuse =
+        |reason: &str| Err(format!("'{mount}' is not a mount: {reason}; write \"/\" or a prefix such as \"/prod\""));
     if !mount.starts_with('/') {
         return refuse("it does not begin with '/'");
     }

@@ -58,7 +58,8 @@ pub fn parse_limit(text: &str) -> Result<Limit, String> {
 
 /// `"90s"`, `"1h30m"`, `"250ms"`, `"7d"`; a number alone counts seconds.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let refuse = |reason: String| format!("'{text}' is not a duration: {reason}; write \"90s\", \"1h30m\" or \"250ms\"");
+    let refuse =
+        |reason: String| format!("'{text}' is not a duration: {reason}; write \"90s\", \"1h30m\" or \"250ms\"");
     let mut rest = text.trim();
     if rest.is_empty() {
         return Err(refuse("it is empty".into()));
@@ -78,7 +79,8 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
                 format!("'{unit}' is not a unit of time (d, h, m, s, ms)")
             }));
         };
-        let part = scale(number, *factor).ok_or_else(|| refuse("a number is missing, not valid or too large".into()))?;
+        let part =
+            scale(number, *factor).ok_or_else(|| refuse("a number is missing, not valid or too large".into()))?;
         total_ms = total_ms.checked_add(part).ok_or_else(|| refuse("it is too long".into()))?;
         rest = after.trim_start();
     }

@@ -36,9 +36,12 @@ fn the_values_of_the_example_are_the_defaults() {
     };
     let upstream = Said { key: "upstream", flag: "--upstream".into(), value: "/srv/share".into() };
     let defaults =
-        config::load(&Sources { flags: vec![upstream], working_directory: "/work".into(), ..Sources::default() }).unwrap();
-    let expected: Vec<_> =
-        without_notes(&defaults).into_iter().map(|line| line.replace("name = \"default\"", "name = \"prod\"")).collect();
+        config::load(&Sources { flags: vec![upstream], working_directory: "/work".into(), ..Sources::default() })
+            .unwrap();
+    let expected: Vec<_> = without_notes(&defaults)
+        .into_iter()
+        .map(|line| line.replace("name = \"default\"", "name = \"prod\""))
+        .collect();
     assert_eq!(without_notes(&example()), expected);
 }
 

@@ -124,7 +124,10 @@ fn the_later_layer_wins() {
 #[test]
 fn an_unknown_variable_of_ours_is_refused_with_the_nearest() {
     let sources = Sources {
-        environment: vec![("OUTPOST__CACHE__MAXSIZE".into(), "1GB".into()), ("OUTPOST__UPSTREAM".into(), "/srv".into())],
+        environment: vec![
+            ("OUTPOST__CACHE__MAXSIZE".into(), "1GB".into()),
+            ("OUTPOST__UPSTREAM".into(), "/srv".into()),
+        ],
         working_directory: "/work".into(),
         ..Sources::default()
     };

@@ -1,1 +1,138 @@
-//! The proxy, as a library for whole-system scenarios.
+//! The distribution server of a branch office: wires configuration, store, cache and listeners, and ends them in good order.
+//!
+//! In reading order: this page is the program's life from its first to its last line; `arguments` is the command line, `preflight` what is looked
+//! at before anything is touched, `app` what the parts of the program share, `banner` and `console` what a person sees, `log` where events go,
+//! `life` signals, reload and drain, `snapshot` all figures of one moment, `admin` the admin interface.
+//!
+//! It holds no policy of its own: what is fetched, kept, sent or refused is decided in the libraries.
+#![forbid(unsafe_code)]
+
+mod admin;
+mod app;
+mod arguments;
+mod banner;
+mod console;
+mod failure;
+mod life;
+mod log;
+mod preflight;
+mod snapshot;
+
+use std::{net::TcpListener, process::ExitCode, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use cache::Cache;
+use config::{Loaded, Settings};
+use serve::{access_log::AccessLog, server::Server};
+use store::Store;
+use tokio::runtime::{Builder, Handle};
+
+use crate::{
+    app::{App, Parts},
+    arguments::Arguments,
+    console::Console,
+    failure::Failure,
+    life::Signals,
+};
+
+pub use admin::metrics::reference as metrics_reference;
+
+/// How long tasks of ended fetches may take to notice.
+const FETCHES_END_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The program: reads the command line, runs until it is told to end, and answers the exit code.
+pub fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.tell(),
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let loaded = arguments.load()?;
+    if arguments.print_config {
+        print!("{}", config::print::effective(&loaded));
+        return Ok(());
+    }
+    preflight::upstreams(&loaded.settings)?;
+    if arguments.check_config {
+        println!("the configuration is good");
+        return Ok(());
+    }
+    let console = Console::start(arguments.line && !logs_to_terminal(&loaded.settings));
+    log::start(&arguments.log, &console)?;
+    let open_files_max = os::process::raise_open_files();
+    preflight::warnings(&loaded.settings, open_files_max);
+    preflight::listen(&loaded.settings.serve.listen)?;
+    let admin = preflight::bind("admin", loaded.settings.admin)?;
+
+    // Fetches have threads of their own, so that what they do never delays a hit, nor the admin interface.
+    let fetches =
+        Builder::new_multi_thread().thread_name("fetch").enable_all().build().context("cannot start threads")?;
+    let control = Builder::new_current_thread().enable_all().build().context("cannot start the control thread")?;
+    let ended = control.block_on(serve(arguments, loaded, open_files_max, admin, console, fetches.handle()));
+    fetches.shutdown_timeout(FETCHES_END_TIMEOUT);
+    ended
+}
+
+/// From the open store to the closed one.
+async fn serve(
+    arguments: &Arguments,
+    loaded: Loaded,
+    open_files_max: u64,
+    admin: TcpListener,
+    console: Console,
+    fetches: &Handle,
+) -> Result<(), Failure> {
+    // Before anything is opened, so that a signal that comes early ends in good order too.
+    let mut signals = Signals::listen().context("cannot listen for signals")?;
+    let settings = loaded.settings.clone();
+    let app = Arc::new(App::new(loaded, open_files_max));
+    let admin_address = admin::start(admin, app.clone()).context("cannot start the admin interface")?;
+
+    let store = open_store(settings.store.clone()).await?;
+    let parts = match start(&settings, &store, fetches) {
+        Ok(parts) => parts,
+        Err(failure) => {
+            store.close().await;
+            return Err(failure);
+        }
+    };
+    console.say(&banner::text(&settings, &parts.describe(&settings, admin_address)));
+    app.serving(parts);
+    let line = console.follow(app.clone());
+
+    life::run(&app, arguments, &mut signals).await;
+    life::end(&app, &mut signals).await;
+    line.abort();
+    console.finish();
+    Ok(())
+}
+
+/// Opening reads files, so it has a thread of its own: the admin interface answers meanwhile that the start is under way.
+async fn open_store(options: store::Options) -> Result<Store, Failure> {
+    let opened = tokio::task::spawn_blocking(|| Store::open(options)).await.context("opening the cache failed")?;
+    opened.map_err(|error| match error {
+        store::OpenError::Limits { .. } => Failure::configuration(error),
+        other => Failure::Run(other.into()),
+    })
+}
+
+fn start(settings: &Settings, store: &Store, fetches: &Handle) -> Result<Parts, Failure> {
+    let cache = Cache::new(settings.cache.clone(), store.clone(), fetches.clone()).context("cannot start the cache")?;
+    let access_log = match &settings.access_log {
+        Some(path) => {
+            let log = AccessLog::open(path, settings.access_log_format);
+            Some(log.with_context(|| format!("cannot write the access log {}", path.display()))?)
+        }
+        None => None,
+    };
+    let handler = Arc::new(cache.clone());
+    let server = Server::start(settings.serve.clone(), handler, access_log.clone()).context("cannot serve")?;
+    Ok(Parts { store: store.clone(), cache, server: Arc::new(server), access_log })
+}
+
+/// An access log on the terminal would be torn by the live line.
+fn logs_to_terminal(settings: &Settings) -> bool {
+    settings.access_log.as_deref() == Some("-".as_ref()) && std::io::IsTerminal::is_terminal(&std::io::stdout())
+}

@@ -1,2 +1,5 @@
-//! outpost-proxy
-fn main() {}
+//! outpost-proxy: see the library.
+
+fn main() -> std::process::ExitCode {
+    outpost_proxy::main()
+}

@@ -1,0 +1,85 @@
+//! What can be asked of a running proxy: purge, scrub, drain. Preloading is not in this version and says so.
+
+use std::{sync::Arc, time::Instant};
+
+use axum::{
+    Json,
+    extract::{State, rejection::JsonRejection},
+    http::StatusCode,
+    response::Response,
+};
+use protocol::{digest::Md5, problem::Kind};
+use serde::Deserialize;
+use serde_json::json as value;
+
+use super::{json, problem, starting};
+use crate::app::App;
+
+/// Exactly one of them.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Purge {
+    path: Option<String>,
+    md5: Option<String>,
+}
+
+/// `POST /v1/purge` with `{"path": "/..."}` or `{"md5": "..."}`. Purging what is not there is no error.
+pub(super) async fn purge(State(app): State<Arc<App>>, body: Result<Json<Purge>, JsonRejection>) -> Response {
+    let Some(parts) = app.parts() else { return starting() };
+    let purged = match body {
+        Ok(Json(Purge { path: Some(path), md5: None })) if path.starts_with('/') => parts.cache.purge_path(&path),
+        Ok(Json(Purge { path: None, md5: Some(md5) })) => match md5.parse::<Md5>() {
+            Ok(md5) => parts.store.remove(&md5),
+            Err(error) => return problem(Kind::BadRequest, format!("'{md5}' is {error}")),
+        },
+        Ok(_) => return problem(Kind::BadRequest, HOW_TO_PURGE),
+        Err(rejection) => return problem(Kind::BadRequest, format!("{HOW_TO_PURGE} ({})", rejection.body_text())),
+    };
+    if purged {
+        tracing::info!("purged through the admin interface");
+    }
+    json(StatusCode::OK, &value!({ "purged": purged }))
+}
+
+const HOW_TO_PURGE: &str =
+    "send {\"path\": \"/PATH\"} or {\"md5\": \"...\"} with Content-Type: application/json; a path begins with '/'";
+
+/// `POST /v1/scrub`: begins to read every object again. What it finds is in `/v1/status`. One at a time.
+pub(super) async fn scrub(State(app): State<Arc<App>>) -> Response {
+    let Some(parts) = app.parts() else { return starting() };
+    if std::mem::replace(&mut app.scrub.lock().running, true) {
+        return json(StatusCode::ACCEPTED, &value!({ "scrub": "already running" }));
+    }
+    let store = parts.store.clone();
+    let app = app.clone();
+    tokio::spawn(async move {
+        let began = Instant::now();
+        let report = store.scrub().await;
+        let mut scrub = app.scrub.lock();
+        scrub.running = false;
+        scrub.last = Some((report, began.elapsed()));
+        drop(scrub);
+        if report.bad + report.missing == 0 {
+            tracing::info!("scrub: {} objects are good", report.good);
+        } else {
+            tracing::warn!(
+                "scrub: {} objects are good, {} were bad and {} missing",
+                report.good,
+                report.bad,
+                report.missing
+            );
+        }
+    });
+    json(StatusCode::ACCEPTED, &value!({ "scrub": "started" }))
+}
+
+/// `POST /v1/drain`: as SIGTERM does.
+pub(super) async fn drain(State(app): State<Arc<App>>) -> Response {
+    app.drain_wanted.notify_one();
+    json(StatusCode::ACCEPTED, &value!({ "drain": "started" }))
+}
+
+/// `/v1/preload`
+pub(super) async fn preload() -> Response {
+    problem(Kind::NotImplemented, "this version does not preload; files come when they are asked for")
+}

@@ -1,0 +1,371 @@
+//! `GET /metrics`: each metric defined once in a table with its unit and help, from which the answer and `docs/metrics.md` are made.
+//! Labels have few values: no path, digest or client ever stands in one.
+
+use std::{fmt, sync::Arc};
+
+use axum::{
+    extract::State,
+    http::header,
+    response::{IntoResponse, Response},
+};
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, text::encode},
+    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge, info::Info},
+    registry::{Registry, Unit},
+};
+
+use crate::{
+    app::{App, Phase},
+    snapshot::Snapshot,
+};
+
+/// What Prometheus and its relatives ask for.
+const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// One metric.
+struct Metric {
+    /// As it stands in the answer.
+    name: &'static str,
+    /// What it tells.
+    help: &'static str,
+    read: Read,
+}
+
+/// What a metric is, and where its values come from.
+enum Read {
+    /// Only grows.
+    Counter(fn(&Snapshot) -> u64),
+    /// Only grows, with a fraction.
+    CounterOfSeconds(fn(&Snapshot) -> f64),
+    /// Goes up and down.
+    Gauge(fn(&Snapshot) -> u64),
+    /// Goes up and down, with a fraction.
+    GaugeOfSeconds(fn(&Snapshot) -> f64),
+    /// Several counters, told apart by one label.
+    Counters(&'static str, fn(&Snapshot) -> Vec<(String, u64)>),
+    /// Several gauges, told apart by one label.
+    Gauges(&'static str, fn(&Snapshot) -> Vec<(String, u64)>),
+    /// Always 1; what it tells is in its labels.
+    Info(&'static [&'static str], fn(&Snapshot) -> Vec<(&'static str, String)>),
+}
+
+const fn metric(name: &'static str, help: &'static str, read: Read) -> Metric {
+    Metric { name, help, read }
+}
+
+/// All of them, in the order of the answer.
+static METRICS: &[Metric] = &[
+    metric(
+        "outpost_build_info",
+        "Version and disk engine",
+        Read::Info(&["version", "disk_engine"], |s| {
+            // The engine's reason for its choice stands in the log, not in a label.
+            let engine = s.engine.split(' ').next().unwrap_or_default().to_owned();
+            vec![("version", env!("CARGO_PKG_VERSION").to_owned()), ("disk_engine", engine)]
+        }),
+    ),
+    metric(
+        "outpost_http_requests_total",
+        "Requests answered, by class of status code",
+        Read::Counters("code", |s| {
+            let classes = ["1xx", "2xx", "3xx", "4xx", "5xx"].map(str::to_owned);
+            classes.into_iter().zip(s.serve.by_class).collect()
+        }),
+    ),
+    metric("outpost_http_connections_total", "Connections accepted", Read::Counter(|s| s.serve.accepted)),
+    metric("outpost_http_connections", "Connections open now", Read::Gauge(|s| s.serve.connections)),
+    metric(
+        "outpost_http_connections_refused_total",
+        "Connections refused at the limit",
+        Read::Counter(|s| s.serve.refused),
+    ),
+    metric("outpost_http_malformed_total", "Requests refused as malformed", Read::Counter(|s| s.serve.malformed)),
+    metric("outpost_transfers", "Bodies being sent now", Read::Gauge(|s| s.serve.transfers)),
+    metric(
+        "outpost_transfers_aborted_total",
+        "Bodies that ended short: the client left, or the source failed",
+        Read::Counter(|s| s.serve.aborted),
+    ),
+    metric("outpost_served_bytes_total", "Sent to clients, heads included", Read::Counter(|s| s.serve.bytes_sent)),
+    metric(
+        "outpost_cold_reads_total",
+        "Times a body's pages were not in memory and were read first",
+        Read::Counter(|s| s.serve.cold_reads),
+    ),
+    metric("outpost_cache_hits_total", "Answered from the store", Read::Counter(|s| s.cache.hits)),
+    metric("outpost_cache_misses_total", "Made a fetch begin", Read::Counter(|s| s.cache.misses)),
+    metric(
+        "outpost_cache_collapsed_total",
+        "Followed a fetch that another request began",
+        Read::Counter(|s| s.cache.collapsed),
+    ),
+    metric("outpost_cache_revalidated_total", "Found unchanged upstream", Read::Counter(|s| s.cache.revalidated)),
+    metric("outpost_cache_stale_total", "Answered with the last good copy", Read::Counter(|s| s.cache.stale)),
+    metric("outpost_cache_passed_total", "Passed through uncached", Read::Counter(|s| s.cache.passed)),
+    metric(
+        "outpost_refusals_total",
+        "Answered 503, by reason",
+        Read::Counters("reason", |s| {
+            vec![
+                ("max-requesters".to_owned(), s.cache.refused_requesters),
+                ("overloaded".to_owned(), s.cache.refused_overloaded),
+            ]
+        }),
+    ),
+    metric("outpost_requesters", "Transfers that hold a requester place now", Read::Gauge(|s| s.requesters)),
+    metric("outpost_fills", "Fetches in progress", Read::Gauge(|s| s.fills.len() as u64)),
+    metric("outpost_fills_resumed_total", "Fetches continued at their byte", Read::Counter(|s| s.cache.resumed)),
+    metric("outpost_mismatches_total", "Fetches with a wrong length or digest", Read::Counter(|s| s.cache.mismatches)),
+    metric(
+        "outpost_known_by_digest_total",
+        "Fetches saved because the upstream's digest was already here",
+        Read::Counter(|s| s.cache.known_by_digest),
+    ),
+    metric("outpost_wan_bytes_total", "Bodies that came from upstreams", Read::Counter(|s| s.cache.upstream_bytes)),
+    metric("outpost_upstream_requests_total", "Requests to upstreams", Read::Counter(|s| s.cache.upstream_requests)),
+    metric(
+        "outpost_upstream_errors_total",
+        "Requests to upstreams that failed: unreachable, timed out, cut",
+        Read::Counter(|s| s.cache.upstream_errors),
+    ),
+    metric(
+        "outpost_upstream_up",
+        "Whether the last try reached it",
+        Read::Gauges("upstream", |s| {
+            s.upstreams.iter().map(|upstream| (upstream.name.clone(), u64::from(upstream.reachable))).collect()
+        }),
+    ),
+    metric("outpost_cache_objects", "Objects in the store", Read::Gauge(|s| s.store.objects)),
+    metric("outpost_cache_names", "Names that are known", Read::Gauge(|s| s.store.names)),
+    metric(
+        "outpost_cache_bytes",
+        "Taken by the cache directory, reservations and unlinked files that are still being sent included",
+        Read::Gauge(|s| s.store.used),
+    ),
+    metric("outpost_cache_reserved_bytes", "Of that, reserved by fetches", Read::Gauge(|s| s.store.reserved)),
+    metric("outpost_cache_unlinked_bytes", "Of that, unlinked but still being sent", Read::Gauge(|s| s.store.unlinked)),
+    metric("outpost_cache_limit_bytes", "The limit cache.max_size", Read::Gauge(|s| s.store.max_size)),
+    metric("outpost_disk_free_bytes", "Free on the cache's disk", Read::Gauge(|s| s.store.disk_available)),
+    metric("outpost_disk_min_free_bytes", "The limit cache.min_free", Read::Gauge(|s| s.store.min_free)),
+    metric("outpost_cache_parts", "Interrupted fetches that can be continued", Read::Gauge(|s| s.store.parts)),
+    metric("outpost_cache_quarantined", "Rejected parts kept for inspection", Read::Gauge(|s| s.store.quarantined)),
+    metric("outpost_cache_commits_total", "Objects that came in", Read::Counter(|s| s.store.commits)),
+    metric(
+        "outpost_cache_duplicates_total",
+        "Fetches that found their content already here under another name",
+        Read::Counter(|s| s.store.duplicates),
+    ),
+    metric("outpost_cache_evictions_total", "Objects evicted", Read::Counter(|s| s.store.evictions)),
+    metric("outpost_cache_evicted_bytes_total", "Bytes evicted", Read::Counter(|s| s.store.evicted_bytes)),
+    metric("outpost_disk_errors_total", "Errors of the cache's disk", Read::Counter(|s| s.store.disk_errors)),
+    metric(
+        "outpost_access_log_dropped_total",
+        "Lines of the access log dropped because its queue was full",
+        Read::Counter(|s| s.access_log_dropped),
+    ),
+    metric(
+        "outpost_ready",
+        "Whether requests are answered: 0 while starting and draining",
+        Read::Gauge(|s| u64::from(s.phase == Phase::Serving)),
+    ),
+    metric("outpost_config_reloads_total", "Reloads that were taken", Read::Counter(|s| s.reloads)),
+    metric("outpost_config_reloads_refused_total", "Reloads that were refused", Read::Counter(|s| s.reloads_refused)),
+    metric(
+        "outpost_config_last_reload_successful",
+        "Whether the last reload was taken; 1 before the first",
+        Read::Gauge(|s| u64::from(!s.last_reload_refused)),
+    ),
+    metric("process_cpu_seconds_total", "Processor time", Read::CounterOfSeconds(|s| s.usage.user + s.usage.system)),
+    metric(
+        "process_resident_memory_bytes",
+        "Resident memory, mapped files included",
+        Read::Gauge(|s| s.usage.resident),
+    ),
+    metric("process_open_fds", "Open file descriptors", Read::Gauge(|s| s.usage.open_files)),
+    metric("process_max_fds", "Most of them", Read::Gauge(|s| s.open_files_max)),
+    metric("process_start_time_seconds", "Start of the process, since 1970", Read::GaugeOfSeconds(|s| s.started)),
+];
+
+/// `GET /metrics`
+pub(super) async fn answer(State(app): State<Arc<App>>) -> Response {
+    match text(Snapshot::take(&app)) {
+        Ok(text) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
+        Err(_) => super::problem(protocol::problem::Kind::Internal, "the metrics cannot be written"),
+    }
+}
+
+fn text(now: Snapshot) -> Result<String, fmt::Error> {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Moment(now)));
+    let mut text = String::new();
+    encode(&mut text, &registry)?;
+    Ok(text)
+}
+
+/// The metrics of one moment.
+#[derive(Debug)]
+struct Moment(Snapshot);
+
+impl Collector for Moment {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        METRICS.iter().try_for_each(|metric| metric.write(&self.0, &mut encoder))
+    }
+}
+
+impl Metric {
+    fn write(&self, now: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let unit = self.unit();
+        let encoder = encoder.encode_descriptor(self.base_name(), self.help, unit.as_ref(), self.kind())?;
+        match &self.read {
+            Read::Counter(read) => ConstCounter::new(read(now)).encode(encoder),
+            Read::CounterOfSeconds(read) => ConstCounter::new(read(now)).encode(encoder),
+            Read::Gauge(read) => ConstGauge::new(read(now)).encode(encoder),
+            Read::GaugeOfSeconds(read) => ConstGauge::new(read(now)).encode(encoder),
+            Read::Counters(label, read) => labelled(encoder, label, read(now), ConstCounter::new),
+            Read::Gauges(label, read) => labelled(encoder, label, read(now), ConstGauge::new),
+            Read::Info(_, read) => Info::new(read(now)).encode(encoder),
+        }
+    }
+
+    fn kind(&self) -> MetricType {
+        match self.read {
+            Read::Counter(_) | Read::CounterOfSeconds(_) | Read::Counters(..) => MetricType::Counter,
+            Read::Gauge(_) | Read::GaugeOfSeconds(_) | Read::Gauges(..) => MetricType::Gauge,
+            Read::Info(..) => MetricType::Info,
+        }
+    }
+
+    fn label_names(&self) -> Vec<&'static str> {
+        match self.read {
+            Read::Counters(label, _) | Read::Gauges(label, _) => vec![label],
+            Read::Info(labels, _) => labels.to_vec(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The unit is part of the name, as OpenMetrics wants it.
+    fn unit(&self) -> Option<Unit> {
+        let name = self.name.trim_end_matches("_total");
+        if name.ends_with("_bytes") {
+            Some(Unit::Bytes)
+        } else if name.ends_with("_seconds") {
+            Some(Unit::Seconds)
+        } else {
+            None
+        }
+    }
+
+    /// The encoder adds unit and suffix itself.
+    fn base_name(&self) -> &'static str {
+        let name = self.name.trim_end_matches("_total").trim_end_matches("_info");
+        name.trim_end_matches("_bytes").trim_end_matches("_seconds")
+    }
+}
+
+fn labelled<M: EncodeMetric>(
+    mut encoder: MetricEncoder<'_>,
+    label: &'static str,
+    values: Vec<(String, u64)>,
+    make: fn(u64) -> M,
+) -> Result<(), fmt::Error> {
+    for (of, value) in values {
+        make(value).encode(encoder.encode_family(&[(label, of)])?)?;
+    }
+    Ok(())
+}
+
+const OPENING: &str = "# Metrics reference
+
+Made from the table in `proxy/src/admin/metrics.rs`; do not edit. Make it anew with
+
+```
+cargo run -p outpost-proxy --example metrics > docs/metrics.md
+```
+
+`GET /metrics` on the admin address answers these in the OpenMetrics text format, which Prometheus reads. Counters begin at 0 with the process. The saving on
+the line is `1 - outpost_wan_bytes_total / outpost_served_bytes_total`.
+
+| name | kind | unit | labels | meaning |
+| --- | --- | --- | --- | --- |
+";
+
+/// `docs/metrics.md`.
+pub fn reference() -> String {
+    let mut page = OPENING.to_owned();
+    for metric in METRICS {
+        let kind = match metric.kind() {
+            MetricType::Counter => "counter",
+            MetricType::Info => "info",
+            _ => "gauge",
+        };
+        let unit = metric.unit().map(|unit| unit.as_str().to_owned()).unwrap_or_default();
+        let labels: Vec<_> = metric.label_names().iter().map(|label| format!("`{label}`")).collect();
+        page.push_str(&format!("| `{}` | {kind} | {unit} | {} | {} |\n", metric.name, labels.join(", "), metric.help));
+    }
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use cache::status::UpstreamStatus;
+
+    use super::*;
+
+    fn sample() -> Snapshot {
+        let mut now = Snapshot { engine: "threads (io_uring: Operation not permitted)".into(), ..Snapshot::default() };
+        now.serve.by_class = [0, 7, 1, 2, 3];
+        now.cache.upstream_bytes = u64::MAX;
+        now.usage.user = 1.5;
+        now.upstreams.push(UpstreamStatus {
+            name: "prod".into(),
+            mount: "/".into(),
+            location: "/srv".into(),
+            reachable: true,
+            last_error: None,
+        });
+        now
+    }
+
+    #[test]
+    fn every_metric_of_the_table_is_in_the_answer_under_its_name() {
+        let text = text(sample()).unwrap();
+        let samples: HashSet<&str> = text
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .filter_map(|line| line.split(['{', ' ']).next())
+            .collect();
+        let names: HashSet<&str> = METRICS.iter().map(|metric| metric.name).collect();
+        assert_eq!(samples, names);
+        assert_eq!(names.len(), METRICS.len(), "a name stands twice in the table");
+    }
+
+    #[test]
+    fn values_and_labels_are_written_as_prometheus_reads_them() {
+        let text = text(sample()).unwrap();
+        for line in [
+            "outpost_http_requests_total{code=\"2xx\"} 7",
+            "outpost_upstream_up{upstream=\"prod\"} 1",
+            "outpost_wan_bytes_total 18446744073709551615",
+            "process_cpu_seconds_total 1.5",
+            "outpost_config_last_reload_successful 1",
+            "# UNIT outpost_wan_bytes bytes",
+            "# TYPE outpost_wan_bytes counter",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is missing in:\n{text}");
+        }
+        assert!(text.contains("disk_engine=\"threads\"") && text.ends_with("# EOF\n"));
+    }
+
+    #[test]
+    fn the_page_in_docs_is_the_generated_one() {
+        let page =
+            std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md")).unwrap_or_default();
+        assert!(
+            page == reference(),
+            "docs/metrics.md is not what the table says; run: cargo run -p outpost-proxy --example metrics > docs/metrics.md"
+        );
+    }
+}

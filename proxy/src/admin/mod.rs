@@ -1,0 +1,146 @@
+//! The admin interface: its own listener, loopback by default, for people, monitoring and scripts.
+//!
+//! | request | answer | file |
+//! | --- | --- | --- |
+//! | `GET /healthz` | 200 while the process lives | here |
+//! | `GET /readyz` | 200 while it serves, else 503; the body lists the checks | `status` |
+//! | `GET /metrics` | Prometheus | `metrics` |
+//! | `GET /v1/status` | everything, as JSON | `status` |
+//! | `GET /v1/objects`, `GET` and `DELETE /v1/objects/MD5` | what is in the cache | `objects` |
+//! | `POST /v1/purge`, `/v1/scrub`, `/v1/drain`; `/v1/preload` | do it | `actions` |
+//!
+//! Errors are problem details like everywhere. It asks for no password, so it refuses what a web page makes a browser send.
+
+mod actions;
+pub(crate) mod metrics;
+mod objects;
+mod status;
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::{
+    Json, Router,
+    extract::{DefaultBodyLimit, Request},
+    http::{HeaderValue, Method, StatusCode, header},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use protocol::problem::{Kind, Problem};
+use tokio::sync::Semaphore;
+
+use crate::{app::App, preflight};
+
+/// Connections at once; one more waits in the listen queue.
+const CONNECTIONS_MAX: usize = 64;
+
+/// Bytes of a request body.
+const BODY_BYTES_MAX: usize = 64 << 10;
+
+/// For a request's head to arrive; also how long an idle connection is kept.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// For a request to be answered, its body's arrival included.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A connection is not kept longer than this, whoever does not read or write on it.
+const CONNECTION_AGE_MAX: Duration = Duration::from_secs(600);
+
+/// After an accept that failed for want of descriptors or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves on a bound listener until the runtime ends; answers where.
+pub(crate) fn start(listener: TcpListener, app: Arc<App>) -> anyhow::Result<SocketAddr> {
+    let address = listener.local_addr()?;
+    let listener = preflight::nonblocking(listener)?;
+    tokio::spawn(accept(listener, router(app)));
+    Ok(address)
+}
+
+pub(crate) fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/healthz", get(async || "alive\n"))
+        .route("/readyz", get(status::ready))
+        .route("/metrics", get(metrics::answer))
+        .route("/v1/status", get(status::answer))
+        .route("/v1/objects", get(objects::list))
+        .route("/v1/objects/{md5}", get(objects::one).delete(objects::remove))
+        .route("/v1/purge", post(actions::purge))
+        .route("/v1/scrub", post(actions::scrub))
+        .route("/v1/drain", post(actions::drain))
+        .route("/v1/preload", get(actions::preload).post(actions::preload))
+        .fallback(async |request: Request| problem(Kind::NotFound, format!("there is no {}", request.uri().path())))
+        .method_not_allowed_fallback(async |request: Request| {
+            problem(Kind::MethodNotAllowed, format!("{} does not take {}", request.uri().path(), request.method()))
+        })
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn(guard))
+        .with_state(app)
+}
+
+/// `axum::serve` would set no header timeout, so connections are driven here.
+async fn accept(listener: tokio::net::TcpListener, router: Router) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let Ok(place) = places.clone().acquire_owned().await else { return };
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!("the admin interface cannot accept: {error}");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let service = TowerToHyperService::new(router.clone());
+        tokio::spawn(async move {
+            let connection = hyper::server::conn::http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEADER_TIMEOUT)
+                .max_buf_size(BODY_BYTES_MAX)
+                .serve_connection(TokioIo::new(stream), service);
+            // How a client's connection ends is the client's affair.
+            drop(tokio::time::timeout(CONNECTION_AGE_MAX, connection).await);
+            drop(place);
+        });
+    }
+}
+
+/// Bounds the time of every request, and refuses changes that a web page asks for in a browser on this machine: browsers say so
+/// with `Origin`, programs do not send it.
+async fn guard(request: Request, next: Next) -> Response {
+    let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
+    if changes && request.headers().contains_key(header::ORIGIN) {
+        return problem(Kind::NotAllowed, "requests from web pages may not change anything here; use curl or a script");
+    }
+    match tokio::time::timeout(ANSWER_TIMEOUT, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => problem(Kind::RequestTimeout, "the request did not arrive in time"),
+    }
+}
+
+/// An error as problem details.
+fn problem(kind: Kind, detail: impl Into<String>) -> Response {
+    let mut response = (kind.status(), Json(Problem::new(kind, detail))).into_response();
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    response
+}
+
+/// 503 while the store is being opened.
+fn starting() -> Response {
+    let mut response = problem(Kind::Overloaded, "the proxy is starting; ask again in a second");
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
+/// JSON with a status code.
+fn json(status: StatusCode, body: &impl serde::Serialize) -> Response {
+    (status, Json(serde_json::json!(body))).into_response()
+}

@@ -1,0 +1,203 @@
+//! `GET /v1/status` and `GET /readyz`: how the proxy is, for scripts and people. Made from a [`Snapshot`] by pure functions.
+
+use std::sync::Arc;
+
+use axum::{extract::State, http::StatusCode, response::Response};
+use config::Settings;
+use serde_json::{Value, json as value};
+
+use super::json;
+use crate::{
+    app::{App, Phase, Scrub},
+    snapshot::Snapshot,
+};
+
+/// `GET /v1/status`
+pub(super) async fn answer(State(app): State<Arc<App>>) -> Response {
+    let settings = app.config.lock().settings.clone();
+    json(StatusCode::OK, &body(&settings, &Snapshot::take(&app)))
+}
+
+/// `GET /readyz`: whether to send requests here. An upstream that is away does not count: what is in the cache is still served.
+pub(super) async fn ready(State(app): State<Arc<App>>) -> Response {
+    let (ready, body) = readiness(&Snapshot::take(&app));
+    json(if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &body)
+}
+
+fn readiness(now: &Snapshot) -> (bool, Value) {
+    let started = now.phase > Phase::Starting;
+    let not_draining = now.phase < Phase::Draining;
+    let ready = started && not_draining;
+    let checks = value!({ "started": started, "not_draining": not_draining });
+    (ready, value!({ "ready": ready, "state": state(now.phase), "checks": checks }))
+}
+
+fn body(settings: &Settings, now: &Snapshot) -> Value {
+    value!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "mode": settings.mode.name(),
+        "state": state(now.phase),
+        "uptime_seconds": now.uptime.as_secs_f64(),
+        "listen": now.listen,
+        "process": {
+            "cpu_user_seconds": now.usage.user,
+            "cpu_system_seconds": now.usage.system,
+            "resident_bytes": now.usage.resident,
+            "open_files": now.usage.open_files,
+            "open_files_max": now.open_files_max,
+        },
+        "cache": cache(settings, now),
+        "requests": requests(now),
+        "connections": now.serve.connections,
+        "transfers": now.serve.transfers,
+        "requesters": { "active": now.requesters, "max_per_object": settings.cache.max_requesters },
+        "bytes": { "from_upstream": now.cache.upstream_bytes, "to_clients": now.serve.bytes_sent },
+        "fills": fills(now),
+        "upstreams": upstreams(now),
+        "preload": { "state": "not available in this version" },
+        "scrub": scrub(&now.scrub),
+    })
+}
+
+fn cache(settings: &Settings, now: &Snapshot) -> Value {
+    let store = &now.store;
+    value!({
+        "dir": settings.store.dir.display().to_string(),
+        "disk_engine": now.engine,
+        "objects": store.objects,
+        "names": store.names,
+        "used_bytes": store.used,
+        "reserved_bytes": store.reserved,
+        "unlinked_bytes": store.unlinked,
+        "max_size_bytes": store.max_size,
+        "min_free_bytes": store.min_free,
+        "disk_available_bytes": store.disk_available,
+        "parts": store.parts,
+        "quarantined": store.quarantined,
+        "evictions": store.evictions,
+        "evicted_bytes": store.evicted_bytes,
+        "commits": store.commits,
+        "rejections": store.rejections,
+        "duplicates": store.duplicates,
+        "disk_errors": store.disk_errors,
+        "loaded": store.loaded,
+    })
+}
+
+fn requests(now: &Snapshot) -> Value {
+    let cache = &now.cache;
+    value!({
+        "total": now.serve.requests,
+        "hits": cache.hits,
+        "misses": cache.misses,
+        "collapsed": cache.collapsed,
+        "revalidated": cache.revalidated,
+        "stale": cache.stale,
+        "passed": cache.passed,
+        "refused_requesters": cache.refused_requesters,
+        "refused_overloaded": cache.refused_overloaded,
+        "malformed": now.serve.malformed,
+        "aborted": now.serve.aborted,
+        "hit_percent": now.hit_percent(),
+    })
+}
+
+fn fills(now: &Snapshot) -> Vec<Value> {
+    let fill = |fill: &cache::status::FillStatus| {
+        value!({
+            "upstream": fill.upstream,
+            "path": fill.path,
+            "md5": fill.md5.map(|md5| md5.to_string()),
+            "fetched": fill.fetched,
+            "total": fill.total,
+            "seconds": fill.seconds,
+            "followers": fill.followers,
+        })
+    };
+    now.fills.iter().map(fill).collect()
+}
+
+fn upstreams(now: &Snapshot) -> Vec<Value> {
+    let upstream = |upstream: &cache::status::UpstreamStatus| {
+        value!({
+            "name": upstream.name,
+            "mount": upstream.mount,
+            "location": upstream.location,
+            "reachable": upstream.reachable,
+            "last_error": upstream.last_error,
+        })
+    };
+    now.upstreams.iter().map(upstream).collect()
+}
+
+fn scrub(scrub: &Scrub) -> Value {
+    let last = scrub.last.map(|(report, took)| {
+        value!({
+            "good": report.good,
+            "bad": report.bad,
+            "missing": report.missing,
+            "bytes": report.bytes,
+            "seconds": took.as_secs_f64(),
+        })
+    });
+    value!({ "running": scrub.running, "last": last })
+}
+
+fn state(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Starting => "starting",
+        Phase::Serving => "serving",
+        Phase::Draining => "draining",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ready_only_while_serving() {
+        for (phase, expected) in [(Phase::Starting, false), (Phase::Serving, true), (Phase::Draining, false)] {
+            let (ready, body) = readiness(&Snapshot { phase, ..Snapshot::default() });
+            assert_eq!(ready, expected, "{phase:?}");
+            assert_eq!(body["ready"], expected);
+            assert!(body["checks"].as_object().is_some_and(|checks| checks.len() == 2));
+        }
+    }
+
+    #[test]
+    fn the_status_has_what_scripts_rely_on() {
+        let mut now = Snapshot::default();
+        now.cache.hits = 3;
+        now.cache.misses = 1;
+        now.fills.push(cache::status::FillStatus {
+            upstream: "a".into(),
+            path: "/f".into(),
+            md5: None,
+            fetched: 5,
+            total: Some(10),
+            seconds: 0.5,
+            followers: 2,
+        });
+        let body = body(&Settings::default(), &now);
+        for pointer in [
+            "/mode",
+            "/state",
+            "/uptime_seconds",
+            "/process/cpu_user_seconds",
+            "/process/resident_bytes",
+            "/cache/used_bytes",
+            "/cache/max_size_bytes",
+            "/cache/min_free_bytes",
+            "/cache/objects",
+            "/requesters/active",
+            "/bytes/from_upstream",
+            "/bytes/to_clients",
+            "/preload",
+            "/fills/0/followers",
+        ] {
+            assert!(body.pointer(pointer).is_some_and(|found| !found.is_null()), "{pointer}");
+        }
+        assert_eq!(body["requests"]["hit_percent"], 75.0);
+    }
+}

@@ -1,0 +1,128 @@
+//! What the parts of the program share: where it is in its life, its parts once they run, and its configuration.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU8, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant, SystemTime},
+};
+
+use cache::Cache;
+use config::{Loaded, Settings};
+use parking_lot::Mutex;
+use serve::{access_log::AccessLog, server::Server};
+use store::{ScrubReport, Store};
+use tokio::sync::Notify;
+
+use crate::banner::Facts;
+
+/// Where the program is in its life. It only goes forward.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    /// The store is being opened.
+    #[default]
+    Starting,
+    /// Requests are answered.
+    Serving,
+    /// What is being sent may finish, nothing new is taken.
+    Draining,
+}
+
+/// What runs.
+pub(crate) struct Parts {
+    pub(crate) store: Store,
+    pub(crate) cache: Cache,
+    pub(crate) server: Arc<Server>,
+    pub(crate) access_log: Option<AccessLog>,
+}
+
+/// How scrubbing stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Scrub {
+    /// Whether one runs now.
+    pub(crate) running: bool,
+    /// What the last one found, and how long it took.
+    pub(crate) last: Option<(ScrubReport, Duration)>,
+}
+
+/// Shared by everything in this crate.
+pub(crate) struct App {
+    pub(crate) started: Instant,
+    pub(crate) started_at: SystemTime,
+    pub(crate) open_files_max: u64,
+    /// Told by the admin interface: as if SIGTERM had come.
+    pub(crate) drain_wanted: Notify,
+    pub(crate) scrub: Mutex<Scrub>,
+    /// Reloads that were taken and that were refused.
+    pub(crate) reloads: AtomicU64,
+    pub(crate) reloads_refused: AtomicU64,
+    /// Whether the last one was refused.
+    pub(crate) last_reload_refused: std::sync::atomic::AtomicBool,
+    /// In force now. Options that need a restart are compared with `at_start`, for those are the ones in force.
+    pub(crate) config: Mutex<Loaded>,
+    pub(crate) at_start: Loaded,
+    phase: AtomicU8,
+    parts: OnceLock<Parts>,
+}
+
+impl App {
+    pub(crate) fn new(loaded: Loaded, open_files_max: u64) -> Self {
+        Self {
+            started: Instant::now(),
+            started_at: SystemTime::now(),
+            open_files_max,
+            drain_wanted: Notify::new(),
+            scrub: Mutex::default(),
+            reloads: AtomicU64::new(0),
+            reloads_refused: AtomicU64::new(0),
+            last_reload_refused: std::sync::atomic::AtomicBool::new(false),
+            config: Mutex::new(loaded.clone()),
+            at_start: loaded,
+            phase: AtomicU8::new(Phase::Starting as u8),
+            parts: OnceLock::new(),
+        }
+    }
+
+    /// What runs; `None` while it is being started.
+    pub(crate) fn parts(&self) -> Option<&Parts> {
+        self.parts.get()
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Acquire) {
+            0 => Phase::Starting,
+            1 => Phase::Serving,
+            _ => Phase::Draining,
+        }
+    }
+
+    /// The start is done.
+    pub(crate) fn serving(&self, parts: Parts) {
+        if self.parts.set(parts).is_ok() {
+            self.phase.fetch_max(Phase::Serving as u8, Ordering::AcqRel);
+        }
+    }
+
+    /// The end has begun.
+    pub(crate) fn draining(&self) {
+        self.phase.fetch_max(Phase::Draining as u8, Ordering::AcqRel);
+    }
+}
+
+impl Parts {
+    /// What the start lines tell beyond the settings.
+    pub(crate) fn describe(&self, settings: &Settings, admin: SocketAddr) -> Facts {
+        Facts {
+            listen: self.server.addresses().to_vec(),
+            admin,
+            report: self.store.report(),
+            engine: self.store.engine().describe(),
+            threads: match settings.serve.workers {
+                0 => std::thread::available_parallelism().map_or(1, usize::from),
+                workers => workers,
+            },
+        }
+    }
+}

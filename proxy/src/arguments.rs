@@ -1,0 +1,133 @@
+//! The command line. What sets an option is in the table of `config`; here is what tells the program what to do.
+
+use std::path::PathBuf;
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use config::{Loaded, Refused, Sources, flags, load::ConfigFile};
+
+/// What the command line said.
+pub(crate) struct Arguments {
+    /// Check only.
+    pub(crate) check_config: bool,
+    /// Print only.
+    pub(crate) print_config: bool,
+    /// Whether a terminal shows the live line.
+    pub(crate) line: bool,
+    /// Which events are logged.
+    pub(crate) log: String,
+    file: Option<PathBuf>,
+    flags: Vec<config::load::Said>,
+}
+
+impl Arguments {
+    /// Ends the program with 2 if the command line is wrong, with 0 after `--help` and `--version`.
+    pub(crate) fn parse() -> Self {
+        Self::from_matches(&command().get_matches())
+    }
+
+    fn from_matches(matches: &ArgMatches) -> Self {
+        Self {
+            check_config: matches.get_flag("check-config"),
+            print_config: matches.get_flag("print-config"),
+            line: !matches.get_flag("no-line"),
+            log: matches.get_one::<String>("log").cloned().unwrap_or_default(),
+            file: matches.get_one::<PathBuf>("config").cloned(),
+            flags: flags::said(matches),
+        }
+    }
+
+    /// Reads file and environment as they are now, under these flags. Called again for a reload.
+    pub(crate) fn load(&self) -> Result<Loaded, Refused> {
+        let unicode = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+            Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
+        };
+        config::load(&Sources {
+            file: self.file.as_deref().map(ConfigFile::read).transpose()?,
+            environment: std::env::vars_os().filter_map(unicode).collect(),
+            flags: self.flags.clone(),
+            working_directory: std::env::current_dir().unwrap_or_else(|_| "/".into()),
+        })
+    }
+}
+
+fn command() -> Command {
+    let program = Command::new("outpost-proxy")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(
+            "Serves an existing share or web server from a cache in this branch: each file comes over the line once.",
+        )
+        .after_help(
+            "Simplest use: outpost-proxy --upstream /srv/share\n\
+             All options: docs/config.md. Exit codes: 0, 1 run time, 2 command line, 78 configuration.",
+        )
+        .arg(
+            Arg::new("config")
+                .long("config")
+                .value_name("FILE")
+                .value_parser(clap::value_parser!(PathBuf))
+                .help("Configuration in TOML; the environment (OUTPOST__SECTION__KEY) and flags go before it"),
+        );
+    flags::arguments(program)
+        .arg(switch("check-config", "Reads and checks the configuration, then ends with 0 or 78"))
+        .arg(switch("print-config", "Prints the effective configuration and where each value came from, then ends"))
+        .arg(switch("no-line", "Shows no live line on a terminal"))
+        .arg(
+            Arg::new("log")
+                .long("log")
+                .env("OUTPOST_LOG")
+                .value_name("FILTER")
+                .default_value("info")
+                .help("Which events are logged: error, warn, info, debug, or per module such as info,cache=debug"),
+        )
+}
+
+fn switch(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn the_common_few_have_flags() {
+        let line = [
+            "outpost-proxy",
+            "--config",
+            "a.toml",
+            "--upstream",
+            "/srv",
+            "--listen",
+            "127.0.0.1:1",
+            "--admin",
+            "127.0.0.1:2",
+            "--cache-dir",
+            "/c",
+            "--max-size",
+            "1GB",
+            "--min-free",
+            "1%",
+            "--max-requesters",
+            "0",
+            "--retry-delay",
+            "5s",
+            "--mode",
+            "fetch",
+            "--access-log",
+            "-",
+            "--access-log-format",
+            "json",
+            "--check-config",
+            "--no-line",
+        ];
+        let arguments = Arguments::from_matches(&command().get_matches_from(line));
+        assert!(arguments.check_config && !arguments.print_config && !arguments.line);
+        assert_eq!(arguments.file, Some("a.toml".into()));
+        assert_eq!(arguments.flags.len(), 11);
+    }
+}

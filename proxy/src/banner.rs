@@ -1,0 +1,132 @@
+//! The few lines at the start: what is served, from where, on which addresses, with which cache and limits. Pure, so that it can be tested.
+
+use std::net::SocketAddr;
+
+use config::{
+    Settings,
+    value::{human_size, show_duration},
+};
+
+/// What only the running program knows.
+pub(crate) struct Facts {
+    /// With the ports that were chosen.
+    pub(crate) listen: Vec<SocketAddr>,
+    /// Likewise.
+    pub(crate) admin: SocketAddr,
+    /// Of the store.
+    pub(crate) report: store::Report,
+    /// How the disk is reached.
+    pub(crate) engine: String,
+    /// That serve clients.
+    pub(crate) threads: usize,
+}
+
+/// The lines.
+pub(crate) fn text(settings: &Settings, facts: &Facts) -> String {
+    let mut lines = vec![format!("Outpost {} serves", env!("CARGO_PKG_VERSION"))];
+    let width = settings.upstreams().iter().map(|upstream| upstream.mount.len()).max().unwrap_or(1);
+    for upstream in settings.upstreams() {
+        lines.push(row("", &format!("{:width$}  from {} ({})", upstream.mount, upstream.location, upstream.name)));
+    }
+    for (place, address) in facts.listen.iter().enumerate() {
+        lines.push(row(if place == 0 { "at" } else { "" }, &clickable(*address)));
+    }
+    lines.push(row("cache", &cache(settings, facts)));
+    lines.push(row("clients", &clients(settings)));
+    lines.push(row(
+        "engine",
+        &format!("{} for the disk, {}", facts.engine, counted(facts.threads as u64, "serving thread")),
+    ));
+    lines.push(row("admin", &format!("http://{}/v1/status  /metrics  /readyz", facts.admin)));
+    if let Some(path) = &settings.access_log {
+        lines.push(row(
+            "log",
+            &if path.as_os_str() == "-" { "to standard output".into() } else { path.display().to_string() },
+        ));
+    }
+    lines.join("\n")
+}
+
+fn row(label: &str, text: &str) -> String {
+    format!("  {label:<8} {text}")
+}
+
+/// An address that a terminal can open: one on all networks is reached on this machine under a loopback address.
+fn clickable(address: SocketAddr) -> String {
+    let port = address.port();
+    match (address.ip().is_unspecified(), address.is_ipv6()) {
+        (true, true) => format!("http://[::1]:{port}/ (and every address of this machine)"),
+        (true, false) => format!("http://127.0.0.1:{port}/ (and every IPv4 address of this machine)"),
+        (false, _) => format!("http://{address}/"),
+    }
+}
+
+fn cache(settings: &Settings, facts: &Facts) -> String {
+    let report = &facts.report;
+    format!(
+        "{}: {} in {}; at most {}, leaves {} of the disk free ({} are)",
+        settings.store.dir.display(),
+        human_size(report.used),
+        counted(report.objects, "object"),
+        human_size(report.max_size),
+        human_size(report.min_free),
+        human_size(report.disk_available),
+    )
+}
+
+fn clients(settings: &Settings) -> String {
+    let cache = &settings.cache;
+    match cache.max_requesters {
+        0 => "any number at once per file".into(),
+        1 => format!("1 at once per file; others come back after {}", show_duration(cache.retry_delay)),
+        most => format!("{most} at once per file; others come back after {}", show_duration(cache.retry_delay)),
+    }
+}
+
+fn counted(number: u64, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use cache::options::{Location, UpstreamOptions};
+
+    use super::*;
+
+    #[test]
+    fn the_start_lines() {
+        let mut settings = Settings::default();
+        settings.store.dir = "/var/cache/outpost".into();
+        settings.cache.upstreams = vec![
+            UpstreamOptions::new("prod", "/", Location::Directory("/srv/share".into())),
+            UpstreamOptions::new("test", "/test", Location::Directory("/srv/test".into())),
+        ];
+        let facts = Facts {
+            listen: vec!["0.0.0.0:8080".parse().unwrap(), "192.0.2.1:80".parse().unwrap()],
+            admin: "127.0.0.1:8081".parse().unwrap(),
+            report: store::Report {
+                used: 12_300_000_000,
+                objects: 1,
+                max_size: 400_000_000_000,
+                min_free: 25_000_000_000,
+                disk_available: 300_000_000_000,
+                ..store::Report::default()
+            },
+            engine: "io_uring".into(),
+            threads: 4,
+        };
+        let expected = format!(
+            "Outpost {} serves
+           /      from /srv/share (prod)
+           /test  from /srv/test (test)
+  at       http://127.0.0.1:8080/ (and every IPv4 address of this machine)
+           http://192.0.2.1:80/
+  cache    /var/cache/outpost: 12.3 GB in 1 object; at most 400 GB, leaves 25.0 GB of the disk free (300 GB are)
+  clients  5 at once per file; others come back after 90s
+  engine   io_uring for the disk, 4 serving threads
+  admin    http://127.0.0.1:8081/v1/status  /metrics  /readyz",
+            env!("CARGO_PKG_VERSION")
+        );
+        assert_eq!(text(&settings, &facts), expected);
+    }
+}

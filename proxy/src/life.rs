@@ -1,0 +1,161 @@
+//! From serving to the end: signals, reload, drain.
+//!
+//! | when | SIGTERM, SIGINT, `POST /v1/drain` | SIGHUP | SIGUSR1 |
+//! | --- | --- | --- | --- |
+//! | serving | drain | reload | reopen the access log |
+//! | draining | cut what is left | nothing | nothing |
+//! | closing the store | end at once | nothing | nothing |
+
+use std::{future::Future, io, sync::atomic::Ordering};
+
+use config::{Loaded, value::show_duration};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::{
+    app::{App, Parts},
+    arguments::Arguments,
+    preflight,
+};
+
+/// The signals that mean something to us.
+pub(crate) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+    user1: Signal,
+}
+
+enum Told {
+    End(&'static str),
+    Reload,
+    Reopen,
+}
+
+impl Signals {
+    /// From now on none of them ends the process by itself.
+    pub(crate) fn listen() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+            user1: signal(SignalKind::user_defined1())?,
+        })
+    }
+
+    async fn next(&mut self, app: &App) -> Told {
+        tokio::select! {
+            _ = self.terminate.recv() => Told::End("SIGTERM"),
+            _ = self.interrupt.recv() => Told::End("SIGINT"),
+            () = app.drain_wanted.notified() => Told::End("the admin interface"),
+            _ = self.hangup.recv() => Told::Reload,
+            _ = self.user1.recv() => Told::Reopen,
+        }
+    }
+
+    async fn end(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Until the end is asked for.
+pub(crate) async fn run(app: &App, arguments: &Arguments, signals: &mut Signals) {
+    loop {
+        match signals.next(app).await {
+            Told::End(by) => {
+                tracing::info!("{by} asks to end");
+                return;
+            }
+            Told::Reload => reload(app, arguments),
+            Told::Reopen => reopen(app),
+        }
+    }
+}
+
+/// Finishes what is being sent, keeps what is being fetched for the next start, and writes the tables.
+pub(crate) async fn end(app: &App, signals: &mut Signals) {
+    app.draining();
+    let Some(parts) = app.parts() else { return };
+    drain(app, parts, signals).await;
+    unless_told(signals, async {
+        parts.cache.close().await;
+        parts.store.close().await;
+    })
+    .await;
+    tracing::info!("ended");
+}
+
+async fn drain(app: &App, parts: &Parts, signals: &mut Signals) {
+    let transfers = parts.server.counters().transfers.load(Ordering::Relaxed);
+    if transfers > 0 {
+        let bound = show_duration(app.at_start.settings.serve.drain_timeout);
+        tracing::info!("draining: {transfers} transfers may finish within {bound}; a second signal cuts them");
+    }
+    let drained = tokio::select! {
+        cut = parts.server.drain() => cut,
+        () = signals.end() => {
+            parts.server.stop();
+            tracing::warn!("told twice: what was being sent is cut");
+            return;
+        }
+    };
+    if drained > 0 {
+        tracing::warn!("{drained} transfers were not finished in time and were cut");
+    }
+}
+
+/// Another signal does not wait for a disk that hangs: the tables are right on disk at every moment, only use counts would be lost.
+async fn unless_told(signals: &mut Signals, closing: impl Future<Output = ()>) {
+    tokio::select! {
+        () = closing => {}
+        () = signals.end() => tracing::warn!("told again: ends without writing the use counts"),
+    }
+}
+
+/// Takes a new configuration as a whole or not at all.
+fn reload(app: &App, arguments: &Arguments) {
+    let Some(parts) = app.parts() else { return };
+    let taken = arguments.load().map_err(|refused| refused.to_string()).and_then(|new| {
+        take(app, parts, &new)?;
+        Ok(new)
+    });
+    match taken {
+        Ok(new) => {
+            let restart = config::print::needs_restart(&app.at_start, &new);
+            *app.config.lock() = new;
+            app.reloads.fetch_add(1, Ordering::Relaxed);
+            app.last_reload_refused.store(false, Ordering::Relaxed);
+            tracing::info!("the configuration was read again");
+            if !restart.is_empty() {
+                tracing::warn!("changed, but only taken with the next start: {}", restart.join(", "));
+            }
+        }
+        Err(reason) => {
+            app.reloads_refused.fetch_add(1, Ordering::Relaxed);
+            app.last_reload_refused.store(true, Ordering::Relaxed);
+            tracing::error!("the new configuration is not used, the old one stays: {reason}");
+        }
+    }
+}
+
+fn take(app: &App, parts: &Parts, new: &Loaded) -> Result<(), String> {
+    preflight::upstreams(&new.settings).map_err(|refused| refused.to_string())?;
+    let old = app.config.lock().settings.store.clone();
+    let store = &new.settings.store;
+    parts.store.set_limits(store.max_size, store.min_free).map_err(|error| error.to_string())?;
+    parts.cache.reconfigure(new.settings.cache.clone()).map_err(|error| {
+        // The limits were in force a moment ago: they cannot be refused now.
+        drop(parts.store.set_limits(old.max_size, old.min_free));
+        error.to_string()
+    })
+}
+
+fn reopen(app: &App) {
+    let Some(log) = app.parts().and_then(|parts| parts.access_log.as_ref()) else { return };
+    match log.reopen() {
+        Ok(()) => tracing::info!("the access log was opened anew"),
+        Err(error) => tracing::error!("the access log cannot be opened anew, lines go to the old file: {error}"),
+    }
+}

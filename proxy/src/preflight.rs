@@ -1,0 +1,111 @@
+//! What is looked at before anything is touched: a start that cannot succeed leaves no cache directory behind.
+
+use std::{
+    io::ErrorKind,
+    net::{SocketAddr, TcpListener},
+};
+
+use anyhow::Context;
+use cache::options::Location;
+use config::{Fault, Refused, Settings};
+
+/// Descriptors besides those of clients and objects: journals, parts, upstream connections, libraries.
+const OTHER_FILES: u64 = 512;
+
+/// Upstreams that are directories can be read. A web server that cannot be reached is no fault: it may come back.
+pub(crate) fn upstreams(settings: &Settings) -> Result<(), Refused> {
+    let faults: Vec<Fault> = settings
+        .upstreams()
+        .iter()
+        .filter_map(|upstream| {
+            let Location::Directory(directory) = &upstream.location else { return None };
+            let error = std::fs::read_dir(directory).err()?;
+            let shown = directory.display();
+            let what = match error.kind() {
+                ErrorKind::NotFound => format!("the directory {shown} does not exist"),
+                ErrorKind::NotADirectory => format!("{shown} is not a directory"),
+                _ => format!("the directory {shown} cannot be read: {error}"),
+            };
+            let help = "give an existing directory, http(s)://HOST/ or outpost+http(s)://HOST/; a network share must be mounted first";
+            Some(Fault::new(format!("upstream '{}': {what}", upstream.name), Some(help.into())))
+        })
+        .collect();
+    if faults.is_empty() { Ok(()) } else { Err(Refused { faults }) }
+}
+
+/// Addresses are free. The listener itself may share a port among its threads, and would then also share it with a forgotten
+/// instance of the same user; binding each once without sharing finds that out.
+pub(crate) fn listen(addresses: &[SocketAddr]) -> anyhow::Result<()> {
+    addresses.iter().try_for_each(|address| bind("listen", *address).map(drop))
+}
+
+/// Binds, or says who may have the address and what to do.
+pub(crate) fn bind(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).map_err(|error| {
+        let advice = match error.kind() {
+            ErrorKind::AddrInUse => "another program uses it; end that one, or choose another port",
+            ErrorKind::PermissionDenied => {
+                "ports below 1024 need a privilege; choose another port, or grant CAP_NET_BIND_SERVICE"
+            }
+            ErrorKind::AddrNotAvailable => "this machine has no such address; choose one that `ip address` shows",
+            _ => "choose another address",
+        };
+        anyhow::Error::new(error).context(format!("cannot listen on {address} ({advice} with --{flag} IP:PORT)"))
+    })
+}
+
+/// What works, but may not be meant.
+pub(crate) fn warnings(settings: &Settings, open_files_max: u64) {
+    if !settings.admin.ip().is_loopback() {
+        tracing::warn!(
+            "the admin interface on {} asks for no password: whoever reaches it can empty the cache or end the program",
+            settings.admin
+        );
+    }
+    let wanted = settings.serve.connections_max as u64 + settings.store.open_files_max as u64 + OTHER_FILES;
+    if open_files_max != 0 && wanted > open_files_max {
+        tracing::warn!(
+            "the system allows {open_files_max} open files, but serve.connections_max and cache.open_files_max need {wanted}: \
+             raise the limit (ulimit -n, LimitNOFILE=) or lower them"
+        );
+    }
+}
+
+/// A listener for use with tokio.
+pub(crate) fn nonblocking(listener: TcpListener) -> anyhow::Result<tokio::net::TcpListener> {
+    listener.set_nonblocking(true).context("cannot prepare a socket")?;
+    tokio::net::TcpListener::from_std(listener).context("cannot prepare a socket")
+}
+
+#[cfg(test)]
+mod tests {
+    use cache::options::UpstreamOptions;
+
+    use super::*;
+
+    fn settings(directory: &std::path::Path) -> Settings {
+        let mut settings = Settings::default();
+        settings.cache.upstreams = vec![UpstreamOptions::new("a", "/", Location::Directory(directory.into()))];
+        settings
+    }
+
+    #[test]
+    fn a_missing_directory_and_a_file_are_told_apart() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("file");
+        std::fs::write(&file, "x").unwrap();
+        assert!(upstreams(&settings(directory.path())).is_ok());
+        let missing = upstreams(&settings(&directory.path().join("none"))).unwrap_err().to_string();
+        assert!(missing.contains("does not exist"), "{missing}");
+        let file = upstreams(&settings(&file)).unwrap_err().to_string();
+        assert!(file.contains("is not a directory"), "{file}");
+    }
+
+    #[test]
+    fn an_address_in_use_is_named_with_its_flag() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        let message = format!("{:#}", listen(&[address]).unwrap_err());
+        assert!(message.contains(&address.to_string()) && message.contains("--listen"), "{message}");
+    }
+}

@@ -1,0 +1,146 @@
+//! All figures of one moment. Console, status and metrics are pure functions of it.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, SystemTime},
+};
+
+use cache::status::{FillStatus, UpstreamStatus};
+
+use crate::app::{App, Phase, Scrub};
+
+/// All figures of one moment.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Snapshot {
+    pub(crate) phase: Phase,
+    pub(crate) uptime: Duration,
+    pub(crate) started: f64,
+    pub(crate) usage: os::process::Usage,
+    pub(crate) open_files_max: u64,
+    pub(crate) engine: String,
+    pub(crate) listen: Vec<String>,
+    pub(crate) store: store::Report,
+    pub(crate) serve: ServeFigures,
+    pub(crate) cache: CacheFigures,
+    pub(crate) fills: Vec<FillStatus>,
+    pub(crate) upstreams: Vec<UpstreamStatus>,
+    pub(crate) requesters: u64,
+    pub(crate) access_log_dropped: u64,
+    pub(crate) reloads: u64,
+    pub(crate) reloads_refused: u64,
+    pub(crate) last_reload_refused: bool,
+    pub(crate) scrub: Scrub,
+}
+
+/// The listener's counters, read. See [`serve::counters::Counters`].
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ServeFigures {
+    pub(crate) accepted: u64,
+    pub(crate) connections: u64,
+    pub(crate) requests: u64,
+    pub(crate) by_class: [u64; 5],
+    pub(crate) bytes_sent: u64,
+    pub(crate) transfers: u64,
+    pub(crate) aborted: u64,
+    pub(crate) malformed: u64,
+    pub(crate) refused: u64,
+    pub(crate) cold_reads: u64,
+}
+
+/// The cache's counters, read. See [`cache::status::Counters`].
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct CacheFigures {
+    pub(crate) hits: u64,
+    pub(crate) misses: u64,
+    pub(crate) collapsed: u64,
+    pub(crate) revalidated: u64,
+    pub(crate) stale: u64,
+    pub(crate) passed: u64,
+    pub(crate) refused_requesters: u64,
+    pub(crate) refused_overloaded: u64,
+    pub(crate) upstream_bytes: u64,
+    pub(crate) upstream_requests: u64,
+    pub(crate) upstream_errors: u64,
+    pub(crate) resumed: u64,
+    pub(crate) mismatches: u64,
+    pub(crate) known_by_digest: u64,
+}
+
+impl Snapshot {
+    /// As it is now. While the program starts, what does not run yet is zero.
+    pub(crate) fn take(app: &App) -> Self {
+        let mut now = Self {
+            phase: app.phase(),
+            uptime: app.started.elapsed(),
+            started: app.started_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64(),
+            usage: os::process::usage(),
+            open_files_max: app.open_files_max,
+            reloads: app.reloads.load(Ordering::Relaxed),
+            reloads_refused: app.reloads_refused.load(Ordering::Relaxed),
+            last_reload_refused: app.last_reload_refused.load(Ordering::Relaxed),
+            scrub: *app.scrub.lock(),
+            ..Self::default()
+        };
+        if let Some(parts) = app.parts() {
+            now.engine = parts.store.engine().describe();
+            now.listen = parts.server.addresses().iter().map(ToString::to_string).collect();
+            now.store = parts.store.report();
+            now.serve = ServeFigures::read(parts.server.counters());
+            now.cache = CacheFigures::read(parts.cache.counters());
+            now.fills = parts.cache.fills();
+            now.upstreams = parts.cache.upstreams();
+            now.requesters = parts.cache.requesters() as u64;
+            now.access_log_dropped = parts.access_log.as_ref().map_or(0, serve::access_log::AccessLog::dropped);
+        }
+        now
+    }
+
+    /// Of the requests for files, how many were answered from the store; `None` before the first.
+    pub(crate) fn hit_percent(&self) -> Option<f64> {
+        let cache = &self.cache;
+        let asked = cache.hits + cache.misses + cache.collapsed + cache.passed;
+        (asked > 0).then(|| cache.hits as f64 * 100.0 / asked as f64)
+    }
+}
+
+impl ServeFigures {
+    fn read(counters: &serve::counters::Counters) -> Self {
+        Self {
+            accepted: of(&counters.accepted),
+            connections: of(&counters.connections),
+            requests: of(&counters.requests),
+            by_class: std::array::from_fn(|class| of(&counters.by_class[class])),
+            bytes_sent: of(&counters.bytes_sent),
+            transfers: of(&counters.transfers),
+            aborted: of(&counters.aborted),
+            malformed: of(&counters.malformed),
+            refused: of(&counters.refused),
+            cold_reads: of(&counters.cold_reads),
+        }
+    }
+}
+
+impl CacheFigures {
+    fn read(counters: &cache::status::Counters) -> Self {
+        Self {
+            hits: of(&counters.hits),
+            misses: of(&counters.misses),
+            collapsed: of(&counters.collapsed),
+            revalidated: of(&counters.revalidated),
+            stale: of(&counters.stale),
+            passed: of(&counters.passed),
+            refused_requesters: of(&counters.refused_requesters),
+            refused_overloaded: of(&counters.refused_overloaded),
+            upstream_bytes: of(&counters.upstream_bytes),
+            upstream_requests: of(&counters.upstream_requests),
+            upstream_errors: of(&counters.upstream_errors),
+            resumed: of(&counters.resumed),
+            mismatches: of(&counters.mismatches),
+            known_by_digest: of(&counters.known_by_digest),
+        }
+    }
+}
+
+fn of(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}
