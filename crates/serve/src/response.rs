@@ -8,6 +8,7 @@ use protocol::{
     span::Span,
 };
 
+pub use crate::multipart::multipart;
 use crate::source::Source;
 
 /// What a handler answers with.
@@ -85,8 +86,21 @@ impl Hold {
 
 impl FieldBlock {
     /// Adds a field. A value with CR, LF or NUL is dropped with an error in the log: it cannot be sent.
-    pub fn push(&mut self, _name: &str, _value: impl AsRef<[u8]>) -> &mut Self {
-        todo!()
+    pub fn push(&mut self, name: &str, value: impl AsRef<[u8]>) -> &mut Self {
+        let value = value.as_ref();
+        let sendable = !value.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0))
+            && !name.is_empty()
+            && !name.bytes().any(|byte| byte <= b' ' || byte == b':');
+        if !sendable {
+            tracing::error!(name, value = %value.escape_ascii(), "a field that cannot be sent was left out of an answer");
+            return self;
+        }
+        self.own.reserve(name.len() + value.len() + 4);
+        self.own.extend_from_slice(name.as_bytes());
+        self.own.extend_from_slice(b": ");
+        self.own.extend_from_slice(value);
+        self.own.extend_from_slice(b"\r\n");
+        self
     }
 }
 
@@ -97,18 +111,45 @@ impl Response {
     }
 
     /// Problem details: `application/problem+json`, `Cache-Control: no-store`, `Retry-After` if the problem has it.
-    pub fn problem(_problem: &Problem, _kind: Kind) -> Self {
-        todo!()
+    pub fn problem(problem: &Problem, kind: Kind) -> Self {
+        let json = serde_json::to_vec(problem).unwrap_or_default();
+        let mut response = Self::new(kind.status());
+        response.fields.push("Content-Type", "application/problem+json").push("Cache-Control", "no-store");
+        if let Some(seconds) = problem.retry_after {
+            response.fields.push("Retry-After", seconds.to_string());
+        }
+        response.body = Body::Memory(json.into());
+        response
     }
 
     /// A JSON body.
-    pub fn json(_status: StatusCode, _json: Vec<u8>) -> Self {
-        todo!()
+    pub fn json(status: StatusCode, json: Vec<u8>) -> Self {
+        let mut response = Self::new(status);
+        response.fields.push("Content-Type", "application/json");
+        response.body = Body::Memory(json.into());
+        response
     }
 }
 
-/// The framing of `multipart/byteranges` for these spans of one representation: the part for a body and the value of `Content-Type`.
-/// At most 180 bytes of fields per part (BITS).
-pub fn multipart(_spans: &[Span], _len: u64, _content_type: &str) -> (Part, String) {
-    todo!()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_that_would_split_the_answer_is_left_out() {
+        let mut fields = FieldBlock::default();
+        fields.push("A", "1").push("B", "x\r\nSet-Cookie: y").push("C\r\nD", "1").push("E", b"\xff");
+        assert_eq!(fields.own, b"A: 1\r\nE: \xff\r\n");
+    }
+
+    #[test]
+    fn a_problem_says_when_to_come_again() {
+        let problem = Problem::new(Kind::MaxRequesters, "five others are being served").retry_after(90);
+        let response = Response::problem(&problem, Kind::MaxRequesters);
+        assert_eq!(response.status, 503);
+        let fields = String::from_utf8(response.fields.own).unwrap();
+        assert!(fields.contains("Retry-After: 90\r\n") && fields.contains("application/problem+json"));
+        let Body::Memory(body) = response.body else { panic!("no body") };
+        assert!(String::from_utf8_lossy(&body).contains("urn:outpost:problem:max-requesters"));
+    }
 }

@@ -1,8 +1,28 @@
 //! Listening, accepting, and ending in good order.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
-use crate::{access_log::AccessLog, counters::Counters, handler::Handler};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::{
+    runtime::LocalRuntime,
+    sync::{mpsc, watch},
+};
+
+use crate::{
+    accept::{Acceptor, Desk},
+    access_log::AccessLog,
+    counters::Counters,
+    handler::Handler,
+    worker::{Seat, runtime},
+};
 
 /// Options of a downstream listener, typed and checked by `config`. Every limit has an answer: see each.
 #[derive(Clone, Debug)]
@@ -46,33 +66,173 @@ impl Default for Options {
     }
 }
 
-/// A running listener with its reactor threads.
-pub struct Server {}
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 1024;
+/// The kernel takes no more than this of a body ahead of what the client has been sent: enough for the fastest line, and little enough that
+/// a slow one does not hold what it will not read.
+const NOT_SENT_BYTES_MAX: u32 = 1 << 20;
+
+/// What the threads of a server are to do. It only goes forward.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum State {
+    /// Serve.
+    Running,
+    /// Finish what was begun.
+    Draining,
+    /// End now.
+    Cutting,
+}
+
+/// A running listener with its reactor threads. Dropping it is [`Server::stop`].
+pub struct Server {
+    addresses: Vec<SocketAddr>,
+    counters: Arc<Counters>,
+    state: watch::Sender<State>,
+    workers: watch::Receiver<usize>,
+    cut: Arc<AtomicUsize>,
+}
 
 impl Server {
     /// Binds and starts to serve. An address in use is an error that names it.
-    pub fn start<H: Handler>(_options: Options, _handler: Arc<H>, _log: Option<AccessLog>) -> io::Result<Self> {
-        todo!()
+    pub fn start<H: Handler>(options: Options, handler: Arc<H>, log: Option<AccessLog>) -> io::Result<Self> {
+        let listeners = options.listen.iter().map(|address| listen(*address)).collect::<io::Result<Vec<_>>>()?;
+        let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
+        let options = Arc::new(options);
+        let counters = Arc::new(Counters::default());
+        let cut = Arc::new(AtomicUsize::new(0));
+        let count = worker_count(&options);
+        let (state, watched) = watch::channel(State::Running);
+        let (left, workers) = watch::channel(count);
+        let mut desks = Vec::with_capacity(count);
+        for index in 0..count {
+            let (posts, received) = mpsc::channel(options.connections_max.max(1));
+            let load = Arc::new(AtomicUsize::new(0));
+            desks.push(Desk { posts, load: load.clone() });
+            let seat = Seat {
+                options: options.clone(),
+                handler: handler.clone(),
+                counters: counters.clone(),
+                log: log.clone(),
+                posts: received,
+                state: watched.clone(),
+                load,
+                cut: cut.clone(),
+            };
+            let left = left.clone();
+            spawn(format!("serve-{index}"), move |runtime| {
+                seat.run(&runtime);
+                // Tasks and their places are given back before the thread counts as ended.
+                runtime.shutdown_background();
+                left.send_modify(|left| *left -= 1);
+            })?;
+        }
+        let acceptor =
+            Acceptor { options, counters: counters.clone(), desks, state: state.clone(), workers: workers.clone() };
+        spawn("accept".into(), move |runtime| acceptor.run(&runtime, listeners))?;
+        Ok(Self { addresses, counters, state, workers, cut })
     }
 
     /// Where it listens, with the ports that were chosen.
     pub fn addresses(&self) -> &[SocketAddr] {
-        todo!()
+        &self.addresses
     }
 
     /// Live counters.
     pub fn counters(&self) -> &Arc<Counters> {
-        todo!()
+        &self.counters
     }
 
     /// Stops accepting, lets what is being sent finish (bounded by `drain_timeout`), closes idle connections, ends the threads.
     /// Answers how many transfers were cut. A second call, or [`Server::stop`], cuts at once.
     pub async fn drain(&self) -> usize {
-        todo!()
+        let first = self.state.send_if_modified(|state| {
+            let first = *state == State::Running;
+            *state = (*state).max(State::Draining);
+            first
+        });
+        if !first {
+            self.stop();
+        }
+        // An error means that every thread has ended.
+        let _ = self.workers.clone().wait_for(|left| *left == 0).await;
+        self.cut.load(Ordering::Relaxed)
     }
 
     /// Cuts everything now.
     pub fn stop(&self) {
-        todo!()
+        self.state.send_replace(State::Cutting);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// A thread with a runtime that was made before anybody relies on it.
+fn spawn(name: String, body: impl FnOnce(LocalRuntime) + Send + 'static) -> io::Result<()> {
+    let (made, is_made) = std::sync::mpsc::sync_channel(1);
+    std::thread::Builder::new().name(name).spawn(move || match runtime() {
+        Ok(runtime) => {
+            let _ = made.send(Ok(()));
+            body(runtime);
+        }
+        Err(error) => _ = made.send(Err(error)),
+    })?;
+    is_made.recv().map_err(io::Error::other)?
+}
+
+fn worker_count(options: &Options) -> usize {
+    match options.workers {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        count => count,
+    }
+}
+
+/// What is set here is inherited by every connection, which saves system calls for each.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let bound = || {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        socket.set_tcp_nodelay(true)?;
+        socket.set_tcp_notsent_lowat(NOT_SENT_BYTES_MAX)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        Ok(socket.into())
+    };
+    bound().map_err(|error: io::Error| {
+        let advice = match error.kind() {
+            io::ErrorKind::AddrInUse => "; another program listens there: stop it or choose another port",
+            io::ErrorKind::AddrNotAvailable => "; this machine does not have that address",
+            io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege: choose a higher one",
+            _ => "",
+        };
+        io::Error::new(error.kind(), format!("cannot listen on {address}: {error}{advice}"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_in_use_is_named() {
+        let taken = listen(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let address = taken.local_addr().unwrap();
+        let error = listen(address).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        assert!(error.to_string().contains(&address.to_string()), "{error}");
+    }
+
+    #[test]
+    fn connections_inherit_the_listeners_options() {
+        let listener = listen(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        // The handshake on loopback is over when connect returns.
+        let (accepted, _) = listener.accept().unwrap();
+        let accepted = socket2::SockRef::from(&accepted);
+        assert!(accepted.tcp_nodelay().unwrap());
+        assert_eq!(accepted.tcp_notsent_lowat().unwrap(), NOT_SENT_BYTES_MAX);
     }
 }

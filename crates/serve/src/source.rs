@@ -1,6 +1,6 @@
 //! Where a file body's bytes are: an object of the store, or a file of a share that others may change under our hands.
 
-use std::{fs::File, io, sync::Arc};
+use std::{fs::File, sync::Arc};
 
 use os::share::Identity;
 
@@ -13,8 +13,8 @@ pub enum Source {
     Shared(SharedFile),
 }
 
-/// A file of a share. Bytes that `sendfile` has accepted still change with the file, so its tail is withheld until the identity is seen
-/// unchanged after everything before it was sent.
+/// A file of a share. Bytes that `sendfile` has accepted still change with the file, so what may still be on its way is copied, and the
+/// tail is withheld until the identity is seen unchanged after everything before it was sent.
 #[derive(Clone)]
 pub struct SharedFile {
     /// Open for reading.
@@ -27,12 +27,11 @@ pub struct SharedFile {
 
 impl Source {
     /// Complete length, if known.
+    #[allow(clippy::len_without_is_empty, reason = "an unknown length is neither empty nor not")]
     pub fn len(&self) -> Option<u64> {
-        todo!()
-    }
-
-    /// Waits until bytes beyond `position` may be sent; the answer is where they end, equal to `position` only at the end.
-    pub async fn readable(&self, _position: u64) -> io::Result<u64> {
-        todo!()
+        match self {
+            Self::Object(reader) => reader.len(),
+            Self::Shared(shared) => Some(shared.identity.size),
+        }
     }
 }

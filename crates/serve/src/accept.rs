@@ -1,0 +1,225 @@
+//! The acceptor's thread: takes connections from the listeners and hands each to the least busy worker. It never reads a request. When the
+//! server drains, it closes the listeners and, if draining takes too long, has the rest cut.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use protocol::problem::{Kind, Problem};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, Interest, unix::AsyncFd},
+    net::TcpStream,
+    runtime::LocalRuntime,
+    sync::{mpsc, watch},
+};
+
+use crate::{
+    counters::Counters,
+    handler::Client,
+    response::{Body, Response},
+    server::{Options, State},
+    watch::LINGER_TIMEOUT,
+    worker::Post,
+};
+
+/// How long to wait when the process or the system has no more descriptors: connections wait in the backlog meanwhile.
+const EXHAUSTED_WAIT: Duration = Duration::from_millis(50);
+/// So many clients at once are told why they are refused; more are just closed.
+const REFUSALS_MAX: usize = 256;
+/// Seconds after which a refused client may try again.
+const REFUSED_RETRY_AFTER: u64 = 5;
+
+/// A worker as the acceptor sees it.
+pub(crate) struct Desk {
+    pub(crate) posts: mpsc::Sender<Post>,
+    pub(crate) load: Arc<AtomicUsize>,
+}
+
+/// Everything the acceptor's thread is started with.
+pub(crate) struct Acceptor {
+    pub(crate) options: Arc<Options>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) desks: Vec<Desk>,
+    pub(crate) state: watch::Sender<State>,
+    /// Workers whose threads have not ended.
+    pub(crate) workers: watch::Receiver<usize>,
+}
+
+/// What to do about a failed accept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Failure {
+    /// That connection failed, not the listener.
+    Again,
+    /// Something is exhausted: trying again at once would fail again.
+    Wait,
+}
+
+impl Acceptor {
+    /// The thread's life: until the server drains and the workers have ended.
+    pub(crate) fn run(self, runtime: &LocalRuntime, listeners: Vec<TcpListener>) {
+        runtime.block_on(async move {
+            let Self { options, counters, desks, state, mut workers } = self;
+            let place = Rc::new(Place { limit: options.connections_max, counters, desks, refusals: Rc::new(()) });
+            for listener in listeners {
+                tokio::task::spawn_local(accept(listener, place.clone(), state.subscribe()));
+            }
+            drop(place);
+            let mut seen = state.subscribe();
+            // Errors mean that the other side has gone, which is what is waited for.
+            let _ = seen.wait_for(|state| *state != State::Running).await;
+            let ended = workers.wait_for(|left| *left == 0);
+            if tokio::time::timeout(options.drain_timeout, ended).await.is_err() {
+                state.send_replace(State::Cutting);
+            }
+        });
+    }
+}
+
+/// Where connections are put.
+struct Place {
+    limit: usize,
+    counters: Arc<Counters>,
+    desks: Vec<Desk>,
+    /// Counted by its references.
+    refusals: Rc<()>,
+}
+
+async fn accept(listener: TcpListener, place: Rc<Place>, mut state: watch::Receiver<State>) {
+    let listener = match AsyncFd::with_interest(listener, Interest::READABLE) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(%error, "a listener cannot be watched; nothing is accepted on it"),
+    };
+    let mut waiting = false;
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.async_io(Interest::READABLE, TcpListener::accept) => accepted,
+            _ = state.wait_for(|state| *state != State::Running) => return,
+        };
+        match accepted {
+            Ok((socket, address)) => {
+                waiting = false;
+                place.put(socket, address);
+            }
+            Err(error) if failure(&error) == Failure::Again => {}
+            Err(error) => {
+                // Once per time of need.
+                if !std::mem::replace(&mut waiting, true) {
+                    tracing::warn!(%error, "connections cannot be accepted just now and wait; raise the limit of open files");
+                }
+                tokio::time::sleep(EXHAUSTED_WAIT).await;
+            }
+        }
+    }
+}
+
+fn failure(error: &io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::ConnectionReset
+        | io::ErrorKind::Interrupted
+        | io::ErrorKind::PermissionDenied
+        | io::ErrorKind::HostUnreachable
+        | io::ErrorKind::NetworkUnreachable
+        | io::ErrorKind::NetworkDown => Failure::Again,
+        _ => Failure::Wait,
+    }
+}
+
+impl Place {
+    fn put(&self, socket: std::net::TcpStream, address: SocketAddr) {
+        // The listener's options are inherited, but not this one.
+        if let Err(error) = socket.set_nonblocking(true) {
+            return tracing::warn!(%error, "a connection was closed: it cannot be made non-blocking");
+        }
+        let number = self.counters.accepted.fetch_add(1, Ordering::Relaxed);
+        if self.counters.connections.load(Ordering::Relaxed) >= self.limit as u64 {
+            return self.refuse(socket);
+        }
+        // One person is one address, whichever family the listener speaks.
+        let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+        let loads: Vec<usize> = self.desks.iter().map(|desk| desk.load.load(Ordering::Relaxed)).collect();
+        let desk = &self.desks[least_busy(&loads, number as usize)];
+        desk.load.fetch_add(1, Ordering::Relaxed);
+        self.counters.connections.fetch_add(1, Ordering::Relaxed);
+        let post = Post { socket, client: Client { address, connection: number } };
+        if desk.posts.try_send(post).is_err() {
+            desk.load.fetch_sub(1, Ordering::Relaxed);
+            self.counters.connections.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// 503 and close, and a moment to read it in.
+    fn refuse(&self, socket: std::net::TcpStream) {
+        self.counters.refused.fetch_add(1, Ordering::Relaxed);
+        if Rc::strong_count(&self.refusals) > REFUSALS_MAX {
+            return;
+        }
+        let counted = self.refusals.clone();
+        tokio::task::spawn_local(async move {
+            let _counted = counted;
+            // Whether the client hears it or not, it is refused.
+            let _ = tokio::time::timeout(LINGER_TIMEOUT, tell_overloaded(socket)).await;
+        });
+    }
+}
+
+async fn tell_overloaded(socket: std::net::TcpStream) -> io::Result<()> {
+    let mut socket = TcpStream::from_std(socket)?;
+    socket.write_all(&overloaded()).await?;
+    socket.shutdown().await?;
+    let mut scratch = [0; 1024];
+    while socket.read(&mut scratch).await? > 0 {}
+    Ok(())
+}
+
+fn overloaded() -> Vec<u8> {
+    let problem = Problem::new(Kind::Overloaded, "the server has as many connections as it may; try again shortly")
+        .retry_after(REFUSED_RETRY_AFTER);
+    let response = Response::problem(&problem, Kind::Overloaded);
+    let Body::Memory(body) = response.body else { return Vec::new() };
+    let mut text = format!(
+        "HTTP/1.1 503 Service Unavailable\r\nContent-Length: {}\r\nConnection: close\r\n",
+        body.len()
+    )
+    .into_bytes();
+    text.extend_from_slice(&response.fields.own);
+    text.extend_from_slice(b"\r\n");
+    text.extend_from_slice(&body);
+    text
+}
+
+/// The index of the smallest load; among equals they take turns.
+fn least_busy(loads: &[usize], turn: usize) -> usize {
+    let count = loads.len().max(1);
+    (0..loads.len()).map(|step| (turn + step) % count).min_by_key(|index| loads[*index]).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_busy_takes_it_and_equals_take_turns() {
+        for (loads, turn, expected) in
+            [(&[3, 1, 2][..], 0, 1), (&[0, 0, 0], 0, 0), (&[0, 0, 0], 1, 1), (&[0, 0, 0], 5, 2), (&[1, 0, 0], 3, 1), (&[7], 9, 0)]
+        {
+            assert_eq!(least_busy(loads, turn), expected, "{loads:?} {turn}");
+        }
+    }
+
+    #[test]
+    fn exhaustion_is_waited_out_and_a_lost_connection_is_not() {
+        for (errno, expected) in
+            [(24, Failure::Wait), (23, Failure::Wait), (105, Failure::Wait), (12, Failure::Wait), (103, Failure::Again), (4, Failure::Again)]
+        {
+            assert_eq!(failure(&io::Error::from_raw_os_error(errno)), expected, "{errno}");
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! What time it is, as text. Formatting a date costs more than answering from memory, so it is done once per second.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// The texts of one second.
+pub(crate) struct Clock {
+    second: Option<u64>,
+    server_line: String,
+    stamp: Vec<u8>,
+    common_log: String,
+    rfc3339: String,
+}
+
+impl Clock {
+    /// For answers that carry this `Server` field.
+    pub(crate) fn new(server_name: &str) -> Self {
+        let printable: String = server_name.chars().filter(|c| (' '..='~').contains(c)).collect();
+        let server_line = format!("Server: {printable}\r\n");
+        Self { second: None, server_line, stamp: Vec::new(), common_log: String::new(), rfc3339: String::new() }
+    }
+
+    /// Makes the texts those of `now`, if the second has changed.
+    pub(crate) fn turn_to(&mut self, now: SystemTime) -> &Self {
+        let second = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        if self.second != Some(second) {
+            self.second = Some(second);
+            self.format(second);
+        }
+        self
+    }
+
+    fn format(&mut self, second: u64) {
+        // `Sun, 06 Nov 1994 08:49:37 GMT`: the other two forms are made of its parts.
+        let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(second));
+        let (day, month, year, time) = (&date[5..7], &date[8..11], &date[12..16], &date[17..25]);
+        let names = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+        let number = names.iter().position(|name| *name == month).unwrap_or_default() + 1;
+        self.common_log = format!("{day}/{month}/{year}:{time} +0000");
+        self.rfc3339 = format!("{year}-{number:02}-{day}T{time}Z");
+        self.stamp = format!("{}Date: {date}\r\n", self.server_line).into_bytes();
+    }
+
+    /// The lines `Server` and `Date`.
+    pub(crate) fn stamp(&self) -> &[u8] {
+        &self.stamp
+    }
+
+    /// `10/Oct/2000:13:55:36 +0000`
+    pub(crate) fn common_log(&self) -> &str {
+        &self.common_log
+    }
+
+    /// `2000-10-10T13:55:36Z`
+    pub(crate) fn rfc3339(&self) -> &str {
+        &self.rfc3339
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gives_one_second_in_three_forms() {
+        let mut clock = Clock::new("outpost/0\r\nX: 1");
+        let clock = clock.turn_to(UNIX_EPOCH + Duration::from_millis(784_111_777_900));
+        assert_eq!(clock.stamp(), b"Server: outpost/0X: 1\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n");
+        assert_eq!(clock.common_log(), "06/Nov/1994:08:49:37 +0000");
+        assert_eq!(clock.rfc3339(), "1994-11-06T08:49:37Z");
+    }
+}

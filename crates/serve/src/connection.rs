@@ -1,0 +1,443 @@
+//! One client's life, from accept to close.
+//!
+//! | state | on | next |
+//! | --- | --- | --- |
+//! | idle | bytes | reading |
+//! | | `idle_timeout`, drain, EOF | closed in silence |
+//! | reading a head | a whole one | answering |
+//! | | a malformed one, `header_timeout` | refused: error, lingering close |
+//! | answering | a small answer at hand | gathered behind those before it, then reading |
+//! | | an answer that waits | waiting, after what was gathered is sent |
+//! | | a large answer | sending, likewise |
+//! | waiting | the answer | gathered or sending |
+//! | | the client leaves | closed; the handler's future is dropped |
+//! | sending | the last byte is handed to the kernel | idle, or closed if so said in the head |
+//! | | source fails, client leaves, `send_timeout` | closed short; reset where a close would look like an end |
+//!
+//! Answers are in the order of the requests. After an answer that says `Connection: close` nothing more of the client is looked at.
+
+use std::{
+    ops::Range,
+    pin::Pin,
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use http::StatusCode;
+use protocol::{
+    cache_status::CacheStatus,
+    problem::{Kind, Problem},
+};
+
+use crate::{
+    access_log::Line,
+    buffers::{Buffers, Input},
+    handler::{Answer, Client, Handler},
+    head::{
+        parse::{self, Head, Parsed, Refusal, RequestBody},
+        write::Persistence,
+    },
+    link::{Broken, Gone, Link},
+    request::{Fields, Method},
+    response::{Hold, Response},
+    transmit::{self, Outcome, plan::Asking},
+    watch::Phase,
+    worker::Worker,
+};
+
+/// So much is gathered before it is sent although more requests are at hand.
+const GATHER_BYTES_MAX: usize = 64 << 10;
+/// Of a request line that could not be read, so much goes into the log.
+const LOGGED_BYTES_MAX: usize = 256;
+/// What the log says when the client did not wait for its answer; nginx's word for it.
+const CLIENT_CLOSED: u16 = 499;
+
+/// What a request was, as far as its answer and the log must know.
+struct Asked {
+    asking: Asking,
+    stays: bool,
+    /// Bytes of a body follow that nobody has read.
+    body_unread: bool,
+    /// Taken only if there is a log.
+    begun: Option<Instant>,
+    facts: Facts,
+}
+
+/// What the log says of a request: places in the input buffer, or a copy where the buffer is given away meanwhile.
+#[derive(Default)]
+struct Facts {
+    copied: Option<Box<[u8]>>,
+    request: Range<u32>,
+    referer: Range<u32>,
+    agent: Range<u32>,
+}
+
+/// An answer in the output buffer that is not sent yet.
+pub(crate) struct Answered {
+    asked: Asked,
+    status: u16,
+    head: u64,
+    body: u64,
+    cache: Option<CacheStatus>,
+    /// Given back by being dropped when the answer is out.
+    _hold: Option<Hold>,
+}
+
+/// What comes next, after what was gathered is sent.
+enum Next {
+    /// More requests are at hand.
+    Answer,
+    /// More bytes are needed.
+    Receive,
+    /// The handler's future.
+    Wait(Pin<Box<dyn Future<Output = Response> + Send>>, Asked),
+    /// An answer that is not small.
+    Send(Box<(Response, Asked)>),
+    /// The end.
+    Close(Farewell),
+}
+
+/// How a connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Farewell {
+    /// Whatever the client thinks of it: it has gone, or is to see that something is missing.
+    Drop,
+    /// In order; a client that goes on sending is listened to for a while.
+    Close,
+    /// In order, and it is known that bytes come that nobody reads.
+    Linger,
+    /// With a reset, so that nobody takes the close for the end of the body.
+    Reset,
+}
+
+/// Serves a client until either side has had enough.
+pub(crate) async fn run<H: Handler>(mut link: Link, handler: Arc<H>) {
+    link.belong_to_this_task().await;
+    match serve(&mut link, &*handler).await {
+        Farewell::Drop => {}
+        Farewell::Reset => link.reset(),
+        Farewell::Close if !link.has_unread() => {}
+        Farewell::Close | Farewell::Linger => link.linger().await,
+    }
+}
+
+async fn serve<H: Handler>(link: &mut Link, handler: &H) -> Farewell {
+    loop {
+        let next = answer_received(link, handler);
+        if flush(link).await.is_err() {
+            return Farewell::Drop;
+        }
+        let go_on = match next {
+            Next::Answer => Ok(()),
+            Next::Receive => receive(link).await,
+            Next::Wait(answer, asked) => wait(link, answer, asked).await,
+            // Boxed: what a transfer needs would otherwise be part of every idle connection's memory.
+            Next::Send(answer) => Box::pin(send(link, answer.0, answer.1)).await,
+            Next::Close(farewell) => Err(farewell),
+        };
+        if let Err(farewell) = go_on {
+            return farewell;
+        }
+    }
+}
+
+/// Answers what has been received as far as it can be done at once.
+fn answer_received<H: Handler>(link: &mut Link, handler: &H) -> Next {
+    let (Some(buffers), worker, client) = link.parts() else { return Next::Receive };
+    loop {
+        if buffers.output.len() >= GATHER_BYTES_MAX {
+            return Next::Answer;
+        }
+        let mut slots = parse::slots();
+        let (asked, answer) = match parse::parse(buffers.input.unread(), &mut slots, &worker.limits) {
+            Parsed::Partial => return Next::Receive,
+            Parsed::Refused(refusal) => {
+                refuse(buffers, worker, refusal);
+                return Next::Close(Farewell::Linger);
+            }
+            Parsed::Whole(head) => {
+                let (asked, consumed) = Asked::new(&head, &buffers.input, worker);
+                let answer = handler.answer(&head.request, client);
+                buffers.input.consume(consumed);
+                (asked, answer)
+            }
+        };
+        let next = match answer {
+            Answer::Later(answer) => Some(Next::Wait(answer, asked.keep(&buffers.input))),
+            Answer::Now(response) => gather(buffers, worker, response, asked),
+        };
+        if let Some(next) = next {
+            return next;
+        }
+    }
+}
+
+/// Puts an answer behind those in the output buffer if it is small; says what is next if not, or if the connection ends with it.
+fn gather(buffers: &mut Buffers, worker: &Worker, response: Response, asked: Asked) -> Option<Next> {
+    let persistence = asked.persistence(worker);
+    match transmit::copy(&mut buffers.output, response, asked.asking, persistence, worker) {
+        Ok((head, body, response)) => {
+            let farewell = (persistence == Persistence::Closes).then(|| asked.farewell());
+            buffers.answered.push(Answered {
+                asked,
+                status: response.status.as_u16(),
+                head,
+                body,
+                cache: response.cache_status,
+                _hold: response.hold,
+            });
+            farewell.map(Next::Close)
+        }
+        Err(response) => Some(Next::Send(Box::new((response, asked.keep(&buffers.input))))),
+    }
+}
+
+/// Sends what was gathered and says of each answer how much of it left.
+async fn flush(link: &mut Link) -> Result<(), Gone> {
+    if link.parts().0.is_none_or(|buffers| buffers.output.is_empty()) {
+        return Ok(());
+    }
+    link.sent = 0;
+    let flushed = link.send_output(false).await;
+    let mut sent = link.sent;
+    let (Some(buffers), worker, client) = link.parts() else { return flushed };
+    let Buffers { input, answered, .. } = buffers;
+    for answer in answered.drain(..) {
+        let of_this = sent.min(answer.head + answer.body);
+        sent -= of_this;
+        let body = of_this.saturating_sub(answer.head);
+        let whole = of_this == answer.head + answer.body;
+        note(worker, client, &answer.asked, Some(input), answer.status, body, whole, answer.cache);
+    }
+    flushed
+}
+
+async fn receive(link: &mut Link) -> Result<(), Farewell> {
+    let begun = link.parts().0.map_or(0, |buffers| buffers.input.unread().len());
+    let mut looked = begun;
+    loop {
+        match link.receive().await {
+            Ok(_) => {}
+            Err(Gone::Overdue) if link.phase() == Phase::Head => return time_out(link).await,
+            Err(_) => return Err(Farewell::Drop),
+        }
+        let max = link.worker().limits.head_bytes_max;
+        let unread = link.buffers().input.unread();
+        // The first bytes are looked at as they come, then no head can be whole without a line's end: a client that sends byte by
+        // byte is not parsed byte by byte.
+        if begun == 0 || unread.len() >= max || unread[looked..].contains(&b'\n') {
+            return Ok(());
+        }
+        looked = unread.len();
+    }
+}
+
+async fn time_out(link: &mut Link) -> Result<(), Farewell> {
+    if let (Some(buffers), worker, _) = link.parts() {
+        refuse(buffers, worker, Refusal::Timeout);
+    }
+    match flush(link).await {
+        Ok(()) => Err(Farewell::Linger),
+        Err(_) => Err(Farewell::Drop),
+    }
+}
+
+/// Waits for the handler. When the client leaves, the future is dropped and what it holds is given back.
+async fn wait(
+    link: &mut Link,
+    answer: Pin<Box<dyn Future<Output = Response> + Send>>,
+    asked: Asked,
+) -> Result<(), Farewell> {
+    link.rest();
+    match link.wait(answer).await {
+        Ok(response) => {
+            let worker = link.worker().clone();
+            match gather(link.buffers(), &worker, response, asked) {
+                None => Ok(()),
+                Some(Next::Send(answer)) => Box::pin(send(link, answer.0, answer.1)).await,
+                Some(Next::Close(farewell)) => flush(link).await.map_or(Err(Farewell::Drop), |()| Err(farewell)),
+                Some(Next::Answer | Next::Receive | Next::Wait(..)) => Ok(()),
+            }
+        }
+        Err(_) => {
+            note(link.worker(), link.client(), &asked, None, CLIENT_CLOSED, 0, false, None);
+            Err(Farewell::Drop)
+        }
+    }
+}
+
+/// Sends an answer that is not small.
+async fn send(link: &mut Link, response: Response, asked: Asked) -> Result<(), Farewell> {
+    let persistence = asked.persistence(link.worker());
+    let (status, cache) = (response.status.as_u16(), response.cache_status);
+    let Outcome { head, ended, until_close } = transmit::send(link, response, asked.asking, persistence).await;
+    let body = link.sent.saturating_sub(head);
+    note(link.worker(), link.client(), &asked, None, status, body, ended.is_ok(), cache);
+    match ended {
+        Ok(()) if until_close || persistence == Persistence::Closes => Err(asked.farewell()),
+        Ok(()) => Ok(()),
+        Err(broken) => {
+            if let Broken::Source(error) = broken {
+                let client = link.client().address;
+                tracing::debug!(%error, %client, "an answer ended short of its length: its source failed");
+            }
+            Err(if until_close { Farewell::Reset } else { Farewell::Drop })
+        }
+    }
+}
+
+/// Writes the answer to a request that cannot be understood or is not offered. The connection ends with it.
+fn refuse(buffers: &mut Buffers, worker: &Worker, refusal: Refusal) {
+    if refusal.kind() == Kind::BadRequest {
+        worker.counters.malformed.fetch_add(1, Ordering::Relaxed);
+    }
+    let mut response = Response::problem(&Problem::new(refusal.kind(), refusal.to_string()), refusal.kind());
+    if response.status == StatusCode::METHOD_NOT_ALLOWED {
+        response.fields.push("Allow", "GET, HEAD");
+    }
+    let asked = Asked {
+        asking: Asking { head_only: false, http11: true },
+        stays: false,
+        body_unread: true,
+        begun: worker.has_log().then(Instant::now),
+        facts: Facts::of_garbage(&buffers.input),
+    };
+    // A problem's body is small and in memory: it is always gathered.
+    let _ = gather(buffers, worker, response, asked);
+}
+
+/// Counts and logs an answer that has ended. `input` is where the facts are if they were not copied.
+#[allow(clippy::too_many_arguments, reason = "one line of a log, told once")]
+fn note(
+    worker: &Worker,
+    client: &Client,
+    asked: &Asked,
+    input: Option<&Input>,
+    status: u16,
+    body: u64,
+    whole: bool,
+    cache: Option<CacheStatus>,
+) {
+    let counters = &worker.counters;
+    counters.requests.fetch_add(1, Ordering::Relaxed);
+    if let Some(class) = counters.by_class.get(usize::from(status / 100).wrapping_sub(1)) {
+        class.fetch_add(1, Ordering::Relaxed);
+    }
+    if !whole {
+        counters.aborted.fetch_add(1, Ordering::Relaxed);
+    }
+    if worker.has_log() {
+        worker.log(&Line {
+            client: client.address.ip(),
+            request: asked.facts.text(&asked.facts.request, input),
+            status,
+            bytes: body,
+            referer: asked.facts.text(&asked.facts.referer, input),
+            agent: asked.facts.text(&asked.facts.agent, input),
+            cache,
+            took: asked.begun.map_or(Duration::ZERO, |begun| begun.elapsed()),
+        });
+    }
+}
+
+impl Asked {
+    /// With the bytes that the request takes of the input: a body that is wholly there is skipped, of any other nothing is read any more,
+    /// lest it be taken for the next request.
+    fn new(head: &Head<'_>, input: &Input, worker: &Worker) -> (Self, usize) {
+        let behind = (input.unread().len() - head.len) as u64;
+        let skipped = match head.body {
+            RequestBody::None => Some(0),
+            RequestBody::Length(len) if len <= behind => Some(len as usize),
+            RequestBody::Length(_) | RequestBody::Chunked => None,
+        };
+        let asked = Self {
+            asking: Asking {
+                head_only: head.request.method == Method::Head,
+                http11: head.request.http11,
+            },
+            stays: head.keep_alive && skipped.is_some(),
+            body_unread: skipped.is_none(),
+            begun: worker.has_log().then(Instant::now),
+            facts: if worker.has_log() { Facts::of(input, &head.request.fields) } else { Facts::default() },
+        };
+        (asked, head.len + skipped.unwrap_or(0))
+    }
+
+    /// For a time in which the input buffer may be given away.
+    fn keep(mut self, input: &Input) -> Self {
+        self.facts.copy(input);
+        self
+    }
+
+    fn persistence(&self, worker: &Worker) -> Persistence {
+        match (self.stays && !worker.is_draining(), self.asking.http11) {
+            (false, _) => Persistence::Closes,
+            (true, true) => Persistence::Stays,
+            (true, false) => Persistence::StaysSaid,
+        }
+    }
+
+    fn farewell(&self) -> Farewell {
+        if self.body_unread { Farewell::Linger } else { Farewell::Close }
+    }
+}
+
+impl Facts {
+    /// Of the request that begins at the first unread byte of `input`, where its fields lie too.
+    fn of(input: &Input, fields: &Fields<'_>) -> Self {
+        let unread = input.unread();
+        let place = |value: Option<&[u8]>| {
+            let value = value.unwrap_or_default();
+            let offset = (value.as_ptr() as usize).wrapping_sub(unread.as_ptr() as usize);
+            // An empty value may lie anywhere.
+            if value.is_empty() { 0..0 } else { range(input.position() + offset, value.len()) }
+        };
+        Self {
+            copied: None,
+            request: request_line(input),
+            referer: place(fields.first("referer")),
+            agent: place(fields.first("user-agent")),
+        }
+    }
+
+    fn of_garbage(input: &Input) -> Self {
+        Self { request: request_line(input), ..Self::default() }
+    }
+
+    fn copy(&mut self, input: &Input) {
+        if self.copied.is_some() || self.request.is_empty() {
+            return;
+        }
+        let mut text = Vec::with_capacity(self.request.len() + self.referer.len() + self.agent.len());
+        for place in [&mut self.request, &mut self.referer, &mut self.agent] {
+            let begin = text.len();
+            text.extend_from_slice(input.at(place.start as usize..place.end as usize));
+            *place = range(begin, text.len() - begin);
+        }
+        self.copied = Some(text.into());
+    }
+
+    fn text<'a>(&'a self, place: &Range<u32>, input: Option<&'a Input>) -> &'a [u8] {
+        let place = place.start as usize..place.end as usize;
+        match (&self.copied, input) {
+            (Some(copied), _) => copied.get(place).unwrap_or_default(),
+            (None, Some(input)) => input.at(place),
+            (None, None) => &[],
+        }
+    }
+}
+
+/// The first line of what is unread, without a tolerated empty line before it.
+fn request_line(input: &Input) -> Range<u32> {
+    let unread = input.unread();
+    let skipped = if unread.starts_with(b"\r\n") { 2 } else { 0 };
+    let line = &unread[skipped..];
+    let end = line.iter().position(|byte| matches!(byte, b'\r' | b'\n'));
+    let len = end.unwrap_or(line.len().min(LOGGED_BYTES_MAX));
+    range(input.position() + skipped, len)
+}
+
+/// Places fit: the input buffer is far below 4 GiB.
+fn range(begin: usize, len: usize) -> Range<u32> {
+    begin as u32..(begin + len) as u32
+}

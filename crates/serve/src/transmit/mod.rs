@@ -1,0 +1,149 @@
+//! The one place that body bytes leave from. [`plan`] says how, the others do it: [`object`] for objects of the store, [`shared`] for
+//! files that others may change, [`stream`] for bytes that are made on the way; [`ahead`] looks before a file is sent.
+
+mod ahead;
+mod object;
+pub(crate) mod plan;
+mod shared;
+mod stream;
+
+use std::io;
+
+use protocol::span::Span;
+
+use crate::{
+    head::write::Persistence,
+    link::{Broken, Link},
+    response::{Body, Part, Response},
+    source::Source,
+    worker::Worker,
+};
+
+use plan::{Asking, Framed, Way};
+
+/// How a transfer ended.
+pub(crate) struct Outcome {
+    /// Bytes of the head.
+    pub(crate) head: u64,
+    /// Whether every byte was handed to the kernel.
+    pub(crate) ended: Result<(), Broken>,
+    /// Whether the connection's end is what tells the body's end.
+    pub(crate) until_close: bool,
+}
+
+/// Appends head and body to `output` if that can be done at once and the body is small; otherwise gives the answer back. Answers the
+/// bytes of head and body.
+pub(crate) fn copy(
+    output: &mut Vec<u8>,
+    response: Response,
+    asking: Asking,
+    persistence: Persistence,
+    worker: &Worker,
+) -> Result<(u64, u64, Response), Response> {
+    let load = plan::load(&response);
+    let Framed { framing, until_close: false, .. } = plan::frame(response.status, load, asking) else {
+        return Err(response);
+    };
+    let begin = output.len();
+    match (plan::way(load, asking), &response.body) {
+        (Way::HeadOnly, _) => {
+            worker.write_head(output, &response, framing, persistence);
+            Ok(((output.len() - begin) as u64, 0, response))
+        }
+        (Way::Copy, Body::Memory(bytes)) => {
+            worker.write_head(output, &response, framing, persistence);
+            let head = output.len() - begin;
+            output.extend_from_slice(bytes);
+            Ok((head as u64, bytes.len() as u64, response))
+        }
+        (Way::Read, Body::File { source: Source::Object(reader), part }) => {
+            let Some(span) = whole_span(part, reader.len()) else { return Err(response) };
+            worker.write_head(output, &response, framing, persistence);
+            let head = output.len() - begin;
+            if !object::read_behind(output, reader, span) {
+                output.truncate(begin);
+                return Err(response);
+            }
+            Ok((head as u64, span.len(), response))
+        }
+        _ => Err(response),
+    }
+}
+
+/// Sends head and body. When the future is dropped, the transfer ends where it is. The answer's hold is given back when it ends.
+pub(crate) async fn send(
+    link: &mut Link,
+    response: Response,
+    asking: Asking,
+    persistence: Persistence,
+) -> Outcome {
+    let load = plan::load(&response);
+    let framed = plan::frame(response.status, load, asking);
+    let persistence = if framed.until_close { Persistence::Closes } else { persistence };
+    let worker = link.worker().clone();
+    let buffers = link.buffers();
+    let begin = buffers.output.len();
+    worker.write_head(&mut buffers.output, &response, framed.framing, persistence);
+    let head = (buffers.output.len() - begin) as u64;
+    link.sent = 0;
+    let ended = match plan::way(load, asking) {
+        Way::HeadOnly => link.send_output(false).await.map_err(Broken::from),
+        way => {
+            let _counted = worker.count_transfer();
+            send_body(link, way, response.body).await
+        }
+    };
+    drop(response.hold);
+    Outcome { head, ended, until_close: framed.until_close }
+}
+
+async fn send_body(link: &mut Link, way: Way, body: Body) -> Result<(), Broken> {
+    match (way, body) {
+        (_, Body::Empty) => Ok(link.send_output(false).await?),
+        (_, Body::Memory(bytes)) => Ok(link.send_output_and(&bytes, false).await?),
+        (way, Body::Stream { stream, len }) => stream::send(link, stream, len, way == Way::StreamChunks).await,
+        (Way::Chunks, Body::File { source: Source::Object(reader), .. }) => object::send_chunks(link, &reader).await,
+        (Way::UntilClose, Body::File { source: Source::Object(reader), .. }) => object::send_rest(link, &reader).await,
+        (Way::Read, Body::File { source: Source::Object(reader), part }) => {
+            let span = whole_span(&part, reader.len()).ok_or_else(no_length)?;
+            object::read_and_send(link, &reader, span).await
+        }
+        (_, Body::File { source, part }) => send_part(link, &source, part).await,
+    }
+}
+
+async fn send_part(link: &mut Link, source: &Source, part: Part) -> Result<(), Broken> {
+    match part {
+        Part::Multipart { parts, end } => {
+            for (preamble, span) in parts {
+                link.buffers().output.extend_from_slice(&preamble);
+                send_span(link, source, span).await?;
+            }
+            Ok(link.send_output_and(&end, false).await?)
+        }
+        part => {
+            let span = whole_span(&part, source.len()).ok_or_else(no_length)?;
+            send_span(link, source, span).await
+        }
+    }
+}
+
+async fn send_span(link: &mut Link, source: &Source, span: Span) -> Result<(), Broken> {
+    match source {
+        Source::Object(reader) => object::send_span(link, reader, span).await,
+        Source::Shared(file) => shared::send_span(link, file, span).await,
+    }
+}
+
+/// The one span that is sent; `None` for several, or while the length is not known.
+fn whole_span(part: &Part, len: Option<u64>) -> Option<Span> {
+    match part {
+        Part::Whole => len.map(|len| Span::new(0, len)),
+        Part::Span(span) => Some(*span),
+        Part::Multipart { .. } => None,
+    }
+}
+
+fn no_length() -> Broken {
+    Broken::Source(io::Error::other("the length of a file was known and is not any more"))
+}

@@ -1,0 +1,115 @@
+//! Sends objects of the store. A sealed object is a growing one whose watermark stands at its end: one loop serves both.
+
+use std::{fs::File, io, os::fd::AsFd, sync::Arc};
+
+use protocol::span::Span;
+use store::Reader;
+
+use super::ahead::Ahead;
+use crate::link::{Broken, Link, SENDFILE_BYTES};
+
+/// Bytes of a growing object so near below its watermark were written a moment ago: nobody needs to look for them.
+const FRESH_BYTES: u64 = 32 << 20;
+
+/// Reads a small sealed span behind what is in `output`, if it is in memory; `false` leaves some of it there.
+pub(super) fn read_behind(output: &mut Vec<u8>, reader: &Reader, span: Span) -> bool {
+    let begin = output.len();
+    output.resize(begin + span.len() as usize, 0);
+    os::residency::read_resident(reader.file().as_fd(), &mut output[begin..], span.start).is_ok_and(|whole| whole)
+}
+
+/// Sends a small sealed span that is not in memory, with the head in one send.
+pub(super) async fn read_and_send(link: &mut Link, reader: &Reader, span: Span) -> Result<(), Broken> {
+    link.worker().count_cold_read();
+    let (file, len) = (reader.file().clone(), span.len() as usize);
+    let read = link.wait(reader.engine().read_at(file, span.start, len)).await?;
+    let bytes = read.and_then(|bytes| if bytes.len() == len { Ok(bytes) } else { Err(ended_early()) });
+    match bytes {
+        Ok(bytes) => Ok(link.send_output_and(&bytes, false).await?),
+        Err(error) => fail_after_head(link, error).await,
+    }
+}
+
+/// Sends a span as its bytes become readable.
+pub(super) async fn send_span(link: &mut Link, reader: &Reader, span: Span) -> Result<(), Broken> {
+    let mut ahead = Ahead::new();
+    let mut position = span.start;
+    while position < span.end {
+        let until = readable(link, reader, position).await?.min(span.end);
+        if until == position {
+            return fail_after_head(link, ended_early()).await;
+        }
+        send_run(link, reader, &mut ahead, position, until).await?;
+        position = until;
+    }
+    Ok(link.send_output(false).await?)
+}
+
+/// Sends all of a growing object whose length was not known, in chunks (RFC 9112 section 7.1).
+pub(super) async fn send_chunks(link: &mut Link, reader: &Reader) -> Result<(), Broken> {
+    let mut ahead = Ahead::new();
+    let mut position = 0;
+    loop {
+        let watermark = readable(link, reader, position).await?;
+        let until = watermark.min(position + SENDFILE_BYTES);
+        if until == position {
+            return Ok(link.send_output_and(b"0\r\n\r\n", false).await?);
+        }
+        let size = format!("{:X}\r\n", until - position);
+        link.buffers().output.extend_from_slice(size.as_bytes());
+        send_run(link, reader, &mut ahead, position, until).await?;
+        link.buffers().output.extend_from_slice(b"\r\n");
+        position = until;
+    }
+}
+
+/// Sends all of a growing object whose length was not known; the close of the connection ends it.
+pub(super) async fn send_rest(link: &mut Link, reader: &Reader) -> Result<(), Broken> {
+    let mut ahead = Ahead::new();
+    let mut position = 0;
+    loop {
+        let until = readable(link, reader, position).await?;
+        if until == position {
+            return Ok(link.send_output(false).await?);
+        }
+        send_run(link, reader, &mut ahead, position, until).await?;
+        position = until;
+    }
+}
+
+/// Up to where bytes may be sent; `position` itself at the end. What is in the output buffer is sent before a wait.
+async fn readable(link: &mut Link, reader: &Reader, position: u64) -> Result<u64, Broken> {
+    let watermark = reader.watermark();
+    if watermark > position {
+        return Ok(watermark);
+    }
+    link.send_output(false).await?;
+    link.rest();
+    let readable = link.wait(reader.readable(position)).await?;
+    readable.map_err(|error| Broken::Source(io::Error::other(error)))
+}
+
+/// Sends bytes that are readable, window by window as they are in memory.
+async fn send_run(link: &mut Link, reader: &Reader, ahead: &mut Ahead, position: u64, until: u64) -> Result<(), Broken> {
+    let file: &Arc<File> = reader.file();
+    let fresh = !reader.is_sealed() && reader.watermark().saturating_sub(position) <= FRESH_BYTES;
+    let mut position = position;
+    while position < until {
+        let end = if fresh { until } else { ahead.clear(link, file, reader.engine(), position, until).await? };
+        link.send_output(true).await?;
+        link.rest();
+        link.send_file(file, position, end).await?;
+        position = end;
+    }
+    Ok(())
+}
+
+/// The client gets the head, so that what follows is seen to be short of it.
+async fn fail_after_head(link: &mut Link, error: io::Error) -> Result<(), Broken> {
+    link.send_output(false).await?;
+    Err(Broken::Source(error))
+}
+
+fn ended_early() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the object ended before the length that was announced")
+}

@@ -1,0 +1,179 @@
+//! How an answer is sent: pure tables, first from the body to the way, then from the body to the framing. Nothing is sent here.
+//!
+//! | body | way |
+//! | --- | --- |
+//! | none, HEAD, 204, 304 | the head alone, gathered with its neighbours in the pipeline |
+//! | memory, at most [`COPY_MAX`] | copied behind the head, likewise |
+//! | memory, larger | one gathered send of head and body |
+//! | sealed object, at most [`READ_MAX`], in memory | read behind the head, then as above: one send |
+//! | the same, not in memory | read by the disk engine, then one send |
+//! | object, sealed or growing | head with `MSG_MORE`, then `sendfile` of what is readable and in memory |
+//! | growing object of unknown length | likewise in chunks, or until the close for HTTP/1.0 |
+//! | file of a share | `sendfile`, the end copied, the tail after a last look at the file |
+//! | stream | each piece as it comes, in chunks where the length is not known |
+
+use http::StatusCode;
+
+use crate::{
+    head::write::Framing,
+    response::{Body, Part, Response},
+    source::Source,
+};
+
+/// Bodies in memory up to this are copied behind their heads.
+pub(crate) const COPY_MAX: u64 = 64 << 10;
+/// Spans of sealed objects up to this are read behind their heads. Around 16 KiB one copied send and `MSG_MORE` with `sendfile` cost the
+/// same; below, one send wins by up to a third.
+pub(crate) const READ_MAX: u64 = 16 << 10;
+
+/// What there is to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Load {
+    Nothing,
+    Memory(u64),
+    Sealed(u64),
+    Growing(Option<u64>),
+    Shared(u64),
+    /// Several spans with their framing, in sum.
+    Parts(u64),
+    Stream(Option<u64>),
+}
+
+/// What of the request matters to sending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Asking {
+    /// HEAD.
+    pub(crate) head_only: bool,
+    /// Understands chunks.
+    pub(crate) http11: bool,
+}
+
+/// The way of sending. See the table at the top.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    HeadOnly,
+    Copy,
+    Gather,
+    Read,
+    SendFile,
+    Chunks,
+    UntilClose,
+    Withhold,
+    Stream,
+    StreamChunks,
+}
+
+/// How the body's end is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Framed {
+    pub(crate) framing: Framing,
+    /// By the end of the connection.
+    pub(crate) until_close: bool,
+}
+
+/// What an answer has to send.
+pub(crate) fn load(response: &Response) -> Load {
+    if matches!(response.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+        return Load::Nothing;
+    }
+    match &response.body {
+        Body::Empty => Load::Nothing,
+        Body::Memory(bytes) => Load::Memory(bytes.len() as u64),
+        Body::Stream { len, .. } => Load::Stream(*len),
+        Body::File { part: Part::Multipart { parts, end }, .. } => {
+            let sum = parts.iter().map(|(preamble, span)| preamble.len() as u64 + span.len()).sum::<u64>();
+            Load::Parts(sum + end.len() as u64)
+        }
+        Body::File { source, part } => {
+            let len = match part {
+                Part::Span(span) => Some(span.len()),
+                _ => source.len(),
+            };
+            match (source, len) {
+                (Source::Shared(_), len) => Load::Shared(len.unwrap_or_default()),
+                (Source::Object(reader), Some(len)) if reader.is_sealed() => Load::Sealed(len),
+                (Source::Object(_), len) => Load::Growing(len),
+            }
+        }
+    }
+}
+
+/// The way to send a load.
+pub(crate) fn way(load: Load, asking: Asking) -> Way {
+    match load {
+        _ if asking.head_only => Way::HeadOnly,
+        Load::Nothing | Load::Memory(0) | Load::Sealed(0) => Way::HeadOnly,
+        Load::Memory(len) if len <= COPY_MAX => Way::Copy,
+        Load::Memory(_) => Way::Gather,
+        Load::Sealed(len) if len <= READ_MAX => Way::Read,
+        Load::Sealed(_) | Load::Growing(Some(_)) | Load::Parts(_) => Way::SendFile,
+        Load::Growing(None) if asking.http11 => Way::Chunks,
+        Load::Growing(None) => Way::UntilClose,
+        Load::Shared(_) => Way::Withhold,
+        Load::Stream(None) if asking.http11 => Way::StreamChunks,
+        Load::Stream(_) => Way::Stream,
+    }
+}
+
+/// The framing of a load (RFC 9112 section 6.3). For HEAD it is what GET would have, as far as a length is known.
+pub(crate) fn frame(status: StatusCode, load: Load, asking: Asking) -> Framed {
+    let none = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let (framing, until_close) = match load {
+        _ if none => (Framing::Unsaid, false),
+        Load::Nothing => (Framing::Length(0), false),
+        Load::Memory(len) | Load::Sealed(len) | Load::Shared(len) | Load::Parts(len) => (Framing::Length(len), false),
+        Load::Growing(Some(len)) | Load::Stream(Some(len)) => (Framing::Length(len), false),
+        Load::Growing(None) | Load::Stream(None) if asking.head_only => (Framing::Unsaid, false),
+        Load::Growing(None) | Load::Stream(None) if asking.http11 => (Framing::Chunked, false),
+        Load::Growing(None) | Load::Stream(None) => (Framing::Unsaid, true),
+    };
+    Framed { framing, until_close }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GET: Asking = Asking { head_only: false, http11: true };
+    const GET10: Asking = Asking { head_only: false, http11: false };
+    const HEAD: Asking = Asking { head_only: true, http11: true };
+
+    #[test]
+    fn every_load_has_its_way_and_framing() {
+        use Framing::{Chunked, Length, Unsaid};
+        for (load, asking, expected, framing, until_close) in [
+            (Load::Nothing, GET, Way::HeadOnly, Length(0), false),
+            (Load::Memory(0), GET, Way::HeadOnly, Length(0), false),
+            (Load::Memory(COPY_MAX), GET, Way::Copy, Length(COPY_MAX), false),
+            (Load::Memory(COPY_MAX + 1), GET, Way::Gather, Length(COPY_MAX + 1), false),
+            (Load::Sealed(0), GET, Way::HeadOnly, Length(0), false),
+            (Load::Sealed(READ_MAX), GET, Way::Read, Length(READ_MAX), false),
+            (Load::Sealed(READ_MAX + 1), GET, Way::SendFile, Length(READ_MAX + 1), false),
+            (Load::Growing(Some(9)), GET, Way::SendFile, Length(9), false),
+            (Load::Growing(None), GET, Way::Chunks, Chunked, false),
+            (Load::Growing(None), GET10, Way::UntilClose, Unsaid, true),
+            (Load::Growing(None), HEAD, Way::HeadOnly, Unsaid, false),
+            (Load::Growing(Some(9)), HEAD, Way::HeadOnly, Length(9), false),
+            (Load::Shared(9), GET, Way::Withhold, Length(9), false),
+            (Load::Parts(9), GET, Way::SendFile, Length(9), false),
+            (Load::Stream(Some(9)), GET, Way::Stream, Length(9), false),
+            (Load::Stream(Some(9)), GET10, Way::Stream, Length(9), false),
+            (Load::Stream(None), GET, Way::StreamChunks, Chunked, false),
+            (Load::Stream(None), GET10, Way::Stream, Unsaid, true),
+        ] {
+            assert_eq!(way(load, asking), expected, "{load:?} {asking:?}");
+            assert_eq!(frame(StatusCode::OK, load, asking), Framed { framing, until_close }, "{load:?} {asking:?}");
+        }
+    }
+
+    #[test]
+    fn answers_without_a_body_say_no_length() {
+        for status in [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED] {
+            let framed = frame(status, Load::Nothing, GET);
+            assert_eq!(framed, Framed { framing: Framing::Unsaid, until_close: false });
+            let mut response = Response::new(status);
+            response.body = Body::Memory("never sent".into());
+            assert_eq!(load(&response), Load::Nothing);
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Time limits of connections without a timer for each: a connection notes in what phase it is and since when; the worker sweeps over
+//! the notes a few times per limit and wakes whoever is overdue. Setting a phase is two stores, which a request path can afford.
+//!
+//! | phase | begins | limit | when overdue |
+//! | --- | --- | --- | --- |
+//! | idle | accepted, or an answer is finished | `idle_timeout` | closed in silence |
+//! | head | first byte of a request | `header_timeout` | 408 and close |
+//! | waiting | the handler, the source or the disk is waited for | none: they have their own | - |
+//! | sending | the socket takes no more; again at each byte taken | `send_timeout` | cut |
+//! | lingering | the last answer is out, the client's bytes are thrown away | `LINGER_TIMEOUT` | closed |
+
+use std::{
+    cell::{Cell, RefCell},
+    task::Waker,
+    time::Duration,
+};
+
+use crate::server::Options;
+
+/// How long a client that was answered with an error may take to read it.
+pub(crate) const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Where a connection stands. See the table at the top.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Idle,
+    Head,
+    Waiting,
+    Sending,
+    Lingering,
+}
+
+impl Phase {
+    /// Whether an answer is on its way, so that ending now would cut it.
+    pub(crate) fn is_transfer(self) -> bool {
+        matches!(self, Self::Waiting | Self::Sending)
+    }
+
+    fn limit(self, options: &Options) -> Option<Duration> {
+        match self {
+            Self::Idle => Some(options.idle_timeout),
+            Self::Head => Some(options.header_timeout),
+            Self::Waiting => None,
+            Self::Sending => Some(options.send_timeout),
+            Self::Lingering => Some(LINGER_TIMEOUT),
+        }
+    }
+}
+
+/// How often to sweep: often enough that a limit is met within an eighth, seldom enough to cost nothing.
+pub(crate) fn sweep_interval(options: &Options) -> Duration {
+    let shortest = options.idle_timeout.min(options.header_timeout).min(options.send_timeout);
+    (shortest / 8).clamp(Duration::from_millis(5), Duration::from_millis(500))
+}
+
+/// Whether a phase that began at `since` is overdue at `now`. Notes are as coarse as the sweep, so one interval is allowed on top:
+/// nobody is ended early.
+fn is_overdue(phase: Phase, since: Duration, now: Duration, options: &Options) -> bool {
+    phase.limit(options).is_some_and(|limit| now.saturating_sub(since) >= limit + sweep_interval(options))
+}
+
+/// One connection's note. Times are counted from the worker's start.
+pub(crate) struct Watch {
+    phase: Cell<Phase>,
+    since: Cell<Duration>,
+    overdue: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Watch {
+    /// Idle since `now`.
+    pub(crate) fn new(now: Duration) -> Self {
+        Self {
+            phase: Cell::new(Phase::Idle),
+            since: Cell::new(now),
+            overdue: Cell::new(false),
+            waker: RefCell::new(None),
+        }
+    }
+
+    /// Whom to wake: the connection's task, once and for all.
+    pub(crate) fn belongs_to(&self, waker: &Waker) {
+        *self.waker.borrow_mut() = Some(waker.clone());
+    }
+
+    /// Begins a phase, or the same one anew.
+    pub(crate) fn enter(&self, phase: Phase, now: Duration) {
+        self.phase.set(phase);
+        self.since.set(now);
+        self.overdue.set(false);
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        self.phase.get()
+    }
+
+    /// Whether the sweep found it overdue since the phase began.
+    pub(crate) fn is_overdue(&self) -> bool {
+        self.overdue.get()
+    }
+
+    /// The sweep's look.
+    pub(crate) fn check(&self, now: Duration, options: &Options) {
+        if !self.overdue.get() && is_overdue(self.phase.get(), self.since.get(), now, options) {
+            self.overdue.set(true);
+            self.wake();
+        }
+    }
+
+    /// Makes the connection look at the state of things again.
+    pub(crate) fn wake(&self) {
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_phase_has_its_limit_and_none_ends_early() {
+        let options = Options {
+            idle_timeout: Duration::from_secs(80),
+            header_timeout: Duration::from_secs(16),
+            send_timeout: Duration::from_secs(40),
+            ..Options::default()
+        };
+        let since = Duration::from_secs(1000);
+        for (phase, seconds) in [
+            (Phase::Idle, Some(80)),
+            (Phase::Head, Some(16)),
+            (Phase::Waiting, None),
+            (Phase::Sending, Some(40)),
+            (Phase::Lingering, Some(2)),
+        ] {
+            let at = |seconds: u64| is_overdue(phase, since, since + Duration::from_secs(seconds), &options);
+            assert_eq!(at(100_000), seconds.is_some(), "{phase:?}");
+            assert!(seconds.is_none_or(|limit| !at(limit) && at(limit + 1)), "{phase:?}");
+        }
+    }
+
+    #[test]
+    fn entering_a_phase_anew_forgives() {
+        let options = Options::default();
+        let watch = Watch::new(Duration::ZERO);
+        watch.check(Duration::from_secs(1000), &options);
+        assert!(watch.is_overdue());
+        watch.enter(Phase::Sending, Duration::from_secs(1000));
+        assert!(!watch.is_overdue());
+    }
+}

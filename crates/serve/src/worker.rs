@@ -1,0 +1,258 @@
+//! One reactor thread: its runtime, its connections and what they share. Nothing here is seen by two threads but the counters, so
+//! nothing is locked.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    io,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant, SystemTime},
+};
+
+use tokio::{
+    net::TcpStream,
+    runtime::{Builder, LocalOptions, LocalRuntime},
+    sync::{Notify, mpsc, watch},
+    time::MissedTickBehavior,
+};
+
+use crate::{
+    access_log::{AccessLog, BATCH_AGE_MAX, Batch, Line},
+    clock::Clock,
+    connection,
+    counters::Counters,
+    handler::{Client, Handler},
+    head::{
+        parse::Limits,
+        write::{Framing, Head, Persistence, write},
+    },
+    link::Link,
+    response::Response,
+    server::{Options, State},
+    watch::{Watch, sweep_interval},
+};
+
+/// Threads that may wait for a share's file system, per worker.
+const BLOCKING_THREADS_MAX: usize = 32;
+
+/// A connection on its way from the acceptor to a worker.
+pub(crate) struct Post {
+    pub(crate) socket: std::net::TcpStream,
+    pub(crate) client: Client,
+}
+
+/// Everything a worker thread is started with.
+pub(crate) struct Seat<H> {
+    pub(crate) options: Arc<Options>,
+    pub(crate) handler: Arc<H>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) log: Option<AccessLog>,
+    pub(crate) posts: mpsc::Receiver<Post>,
+    pub(crate) state: watch::Receiver<State>,
+    /// Connections of this worker, for the acceptor to compare.
+    pub(crate) load: Arc<AtomicUsize>,
+    /// Transfers that were cut at the end, of all workers.
+    pub(crate) cut: Arc<AtomicUsize>,
+}
+
+/// What a worker's connections share.
+pub(crate) struct Worker {
+    pub(crate) options: Arc<Options>,
+    pub(crate) limits: Limits,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) pool: crate::buffers::Pool,
+    clock: RefCell<Clock>,
+    log: Option<RefCell<Batch>>,
+    started: Instant,
+    /// As of the last sweep, counted from the start.
+    now: Cell<Duration>,
+    state: Cell<State>,
+    watches: RefCell<HashMap<u64, Rc<Watch>>>,
+    load: Arc<AtomicUsize>,
+    /// The last connection has gone.
+    deserted: Notify,
+}
+
+/// A transfer that is counted as long as this lives.
+pub(crate) struct CountedTransfer(Arc<Counters>);
+
+impl Drop for CountedTransfer {
+    fn drop(&mut self) {
+        self.0.transfers.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A runtime for this thread alone; fails where the system has no more to give.
+pub(crate) fn runtime() -> io::Result<LocalRuntime> {
+    Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .build_local(LocalOptions::default())
+}
+
+impl<H: Handler> Seat<H> {
+    /// The thread's life: until there is nobody to accept for and no connection left.
+    pub(crate) fn run(self, runtime: &LocalRuntime) {
+        runtime.block_on(self.work());
+    }
+
+    async fn work(mut self) {
+        let worker = Rc::new(Worker::new(&self));
+        let mut ticker = tokio::time::interval(worker.tick());
+        ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut accepting, mut told) = (true, true);
+        while accepting || worker.has_connections() {
+            tokio::select! {
+                post = self.posts.recv(), if accepting => match post {
+                    Some(post) => worker.admit(post, self.handler.clone()),
+                    None => accepting = false,
+                },
+                changed = self.state.changed(), if told => {
+                    told = changed.is_ok();
+                    let state = if told { *self.state.borrow_and_update() } else { State::Cutting };
+                    worker.turn(state, &self.cut);
+                }
+                _ = ticker.tick() => worker.sweep(),
+                () = worker.deserted.notified() => {}
+            }
+        }
+    }
+}
+
+impl Worker {
+    fn new<H>(seat: &Seat<H>) -> Self {
+        Self {
+            options: seat.options.clone(),
+            limits: Limits { head_bytes_max: seat.options.head_bytes_max, fields_max: seat.options.fields_max },
+            counters: seat.counters.clone(),
+            pool: crate::buffers::Pool::default(),
+            clock: RefCell::new(Clock::new(&seat.options.server_name)),
+            log: seat.log.clone().map(|log| RefCell::new(Batch::new(log))),
+            started: Instant::now(),
+            now: Cell::new(Duration::ZERO),
+            state: Cell::new(State::Running),
+            watches: RefCell::default(),
+            load: seat.load.clone(),
+            deserted: Notify::new(),
+        }
+    }
+
+    fn tick(&self) -> Duration {
+        let sweep = sweep_interval(&self.options);
+        if self.log.is_some() { sweep.min(BATCH_AGE_MAX) } else { sweep }
+    }
+
+    fn admit<H: Handler>(self: &Rc<Self>, post: Post, handler: Arc<H>) {
+        // From here the link gives back what the acceptor has counted.
+        match TcpStream::from_std(post.socket) {
+            Ok(socket) => {
+                let link = Link::new(socket, self.clone(), post.client);
+                tokio::task::spawn_local(connection::run(link, handler));
+            }
+            Err(error) => {
+                tracing::warn!(%error, client = %post.client.address, "a connection could not be watched and is closed");
+                self.left(post.client.connection);
+            }
+        }
+    }
+
+    fn has_connections(&self) -> bool {
+        !self.watches.borrow().is_empty()
+    }
+
+    fn sweep(&self) {
+        self.now.set(self.started.elapsed());
+        if let Some(log) = &self.log {
+            log.borrow_mut().flush();
+        }
+        for watch in self.watches.borrow().values() {
+            watch.check(self.now.get(), &self.options);
+        }
+    }
+
+    /// The server drains or ends: everybody looks up.
+    fn turn(&self, state: State, cut: &AtomicUsize) {
+        self.state.set(state);
+        let watches = self.watches.borrow();
+        if state == State::Cutting {
+            let transfers = watches.values().filter(|watch| watch.phase().is_transfer()).count();
+            cut.fetch_add(transfers, Ordering::Relaxed);
+        }
+        watches.values().for_each(|watch| watch.wake());
+    }
+
+    /// A note for a new connection.
+    pub(crate) fn watch(&self, connection: u64) -> Rc<Watch> {
+        let watch = Rc::new(Watch::new(self.now.get()));
+        self.watches.borrow_mut().insert(connection, watch.clone());
+        watch
+    }
+
+    /// A connection has ended.
+    pub(crate) fn left(&self, connection: u64) {
+        self.watches.borrow_mut().remove(&connection);
+        self.load.fetch_sub(1, Ordering::Relaxed);
+        self.counters.connections.fetch_sub(1, Ordering::Relaxed);
+        if !self.has_connections() {
+            self.deserted.notify_one();
+        }
+    }
+
+    /// As of the last sweep: coarse and free.
+    pub(crate) fn now(&self) -> Duration {
+        self.now.get()
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.state.get() != State::Running
+    }
+
+    pub(crate) fn is_cutting(&self) -> bool {
+        self.state.get() == State::Cutting
+    }
+
+    /// Whether anybody wants to read of requests.
+    pub(crate) fn has_log(&self) -> bool {
+        self.log.is_some()
+    }
+
+    /// Adds a line to the access log, if there is one.
+    pub(crate) fn log(&self, line: &Line<'_>) {
+        if let Some(log) = &self.log {
+            log.borrow_mut().push(self.clock.borrow_mut().turn_to(SystemTime::now()), line);
+        }
+    }
+
+    /// Appends an answer's head.
+    pub(crate) fn write_head(
+        &self,
+        out: &mut Vec<u8>,
+        response: &Response,
+        framing: Framing,
+        persistence: Persistence,
+    ) {
+        let mut clock = self.clock.borrow_mut();
+        let head = Head {
+            status: response.status,
+            stamp: clock.turn_to(SystemTime::now()).stamp(),
+            fields: &response.fields,
+            framing,
+            persistence,
+            cache_status: response.cache_status,
+        };
+        write(out, &head);
+    }
+
+    pub(crate) fn count_transfer(&self) -> CountedTransfer {
+        self.counters.transfers.fetch_add(1, Ordering::Relaxed);
+        CountedTransfer(self.counters.clone())
+    }
+
+    pub(crate) fn count_cold_read(&self) {
+        self.counters.cold_reads.fetch_add(1, Ordering::Relaxed);
+    }
+}
