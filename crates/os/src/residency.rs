@@ -53,6 +53,22 @@ pub fn is_resident(file: BorrowedFd<'_>, offset: u64, len: u64) -> io::Result<bo
     }
 }
 
+/// Fills `bytes` from `offset` if that can be done without waiting for the disk: a look and a read in one call. `false` leaves some of
+/// them unread: a page is missing, the file ends before, or the kernel or file system cannot read without waiting.
+pub fn read_resident(file: BorrowedFd<'_>, bytes: &mut [u8], offset: u64) -> io::Result<bool> {
+    let mut read = 0;
+    while read < bytes.len() {
+        let rest = &mut [io::IoSliceMut::new(&mut bytes[read..])];
+        match preadv2(file, rest, offset + read as u64, ReadWriteFlags::NOWAIT) {
+            Ok(0) | Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => return Ok(false),
+            Ok(len) => read += len,
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(true)
+}
+
 /// How many pages of the range are in the page cache. `None` if the kernel does not tell.
 fn pages_cached(file: BorrowedFd<'_>, offset: u64, len: u64) -> io::Result<Option<u64>> {
     if CACHESTAT_MISSING.load(Relaxed) {
@@ -127,6 +143,17 @@ mod tests {
         assert!(is_resident(file.as_fd(), 0, 0).unwrap(), "nothing is always there");
         std::os::unix::fs::FileExt::read_exact_at(&file, &mut vec![0; LEN as usize], 0).unwrap();
         assert!(is_resident(file.as_fd(), 0, LEN).unwrap());
+    }
+
+    #[test]
+    fn bytes_are_read_only_if_they_are_in_memory() {
+        let file = on_disk();
+        let mut bytes = vec![0; 10_000];
+        assert!(read_resident(file.as_fd(), &mut bytes, 5).unwrap());
+        assert_eq!(bytes, vec![7; 10_000]);
+        assert!(!read_resident(file.as_fd(), &mut bytes, LEN - 9_999).unwrap(), "past the end");
+        fadvise(&file, 0, None, Advice::DontNeed).unwrap();
+        assert!(!read_resident(file.as_fd(), &mut bytes, 5).unwrap());
     }
 
     #[test]
