@@ -14,7 +14,7 @@ use std::{
 
 use protocol::problem::{Kind, Problem};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, Interest, unix::AsyncFd},
+    io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     runtime::LocalRuntime,
     sync::{mpsc, watch},
@@ -92,14 +92,14 @@ struct Place {
 }
 
 async fn accept(listener: TcpListener, place: Rc<Place>, mut state: watch::Receiver<State>) {
-    let listener = match AsyncFd::with_interest(listener, Interest::READABLE) {
+    let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "a listener cannot be watched; nothing is accepted on it"),
     };
     let mut waiting = false;
     loop {
         let accepted = tokio::select! {
-            accepted = listener.async_io(Interest::READABLE, TcpListener::accept) => accepted,
+            accepted = listener.accept() => accepted.and_then(|(socket, address)| Ok((socket.into_std()?, address))),
             _ = state.wait_for(|state| *state != State::Running) => return,
         };
         match accepted {
@@ -134,10 +134,6 @@ fn failure(error: &io::Error) -> Failure {
 
 impl Place {
     fn put(&self, socket: std::net::TcpStream, address: SocketAddr) {
-        // The listener's options are inherited, but not this one.
-        if let Err(error) = socket.set_nonblocking(true) {
-            return tracing::warn!(%error, "a connection was closed: it cannot be made non-blocking");
-        }
         let number = self.counters.accepted.fetch_add(1, Ordering::Relaxed);
         if self.counters.connections.load(Ordering::Relaxed) >= self.limit as u64 {
             return self.refuse(socket);
@@ -184,11 +180,9 @@ fn overloaded() -> Vec<u8> {
         .retry_after(REFUSED_RETRY_AFTER);
     let response = Response::problem(&problem, Kind::Overloaded);
     let Body::Memory(body) = response.body else { return Vec::new() };
-    let mut text = format!(
-        "HTTP/1.1 503 Service Unavailable\r\nContent-Length: {}\r\nConnection: close\r\n",
-        body.len()
-    )
-    .into_bytes();
+    let mut text =
+        format!("HTTP/1.1 503 Service Unavailable\r\nContent-Length: {}\r\nConnection: close\r\n", body.len())
+            .into_bytes();
     text.extend_from_slice(&response.fields.own);
     text.extend_from_slice(b"\r\n");
     text.extend_from_slice(&body);
@@ -207,18 +201,28 @@ mod tests {
 
     #[test]
     fn the_least_busy_takes_it_and_equals_take_turns() {
-        for (loads, turn, expected) in
-            [(&[3, 1, 2][..], 0, 1), (&[0, 0, 0], 0, 0), (&[0, 0, 0], 1, 1), (&[0, 0, 0], 5, 2), (&[1, 0, 0], 3, 1), (&[7], 9, 0)]
-        {
+        for (loads, turn, expected) in [
+            (&[3, 1, 2][..], 0, 1),
+            (&[0, 0, 0], 0, 0),
+            (&[0, 0, 0], 1, 1),
+            (&[0, 0, 0], 5, 2),
+            (&[1, 0, 0], 3, 1),
+            (&[7], 9, 0),
+        ] {
             assert_eq!(least_busy(loads, turn), expected, "{loads:?} {turn}");
         }
     }
 
     #[test]
     fn exhaustion_is_waited_out_and_a_lost_connection_is_not() {
-        for (errno, expected) in
-            [(24, Failure::Wait), (23, Failure::Wait), (105, Failure::Wait), (12, Failure::Wait), (103, Failure::Again), (4, Failure::Again)]
-        {
+        for (errno, expected) in [
+            (24, Failure::Wait),
+            (23, Failure::Wait),
+            (105, Failure::Wait),
+            (12, Failure::Wait),
+            (103, Failure::Again),
+            (4, Failure::Again),
+        ] {
             assert_eq!(failure(&io::Error::from_raw_os_error(errno)), expected, "{errno}");
         }
     }

@@ -97,9 +97,7 @@ impl AccessLog {
         let Some(queue) = &self.writer.queue else { return Err(message) };
         match wait {
             None => queue.try_send(message).map_err(crossbeam_channel::TrySendError::into_inner),
-            Some(wait) => {
-                queue.send_timeout(message, wait).map_err(crossbeam_channel::SendTimeoutError::into_inner)
-            }
+            Some(wait) => queue.send_timeout(message, wait).map_err(crossbeam_channel::SendTimeoutError::into_inner),
         }
     }
 }

@@ -93,9 +93,10 @@ pub(crate) struct Pool(RefCell<Vec<Box<Buffers>>>);
 
 impl Pool {
     pub(crate) fn lend(&self) -> Box<Buffers> {
-        self.0.borrow_mut().pop().unwrap_or_else(|| {
-            Box::new(Buffers { input: Input::new(), output: Vec::new(), answered: Vec::new() })
-        })
+        self.0
+            .borrow_mut()
+            .pop()
+            .unwrap_or_else(|| Box::new(Buffers { input: Input::new(), output: Vec::new(), answered: Vec::new() }))
     }
 
     pub(crate) fn take_back(&self, mut buffers: Box<Buffers>) {

@@ -351,10 +351,7 @@ impl Asked {
             RequestBody::Length(_) | RequestBody::Chunked => None,
         };
         let asked = Self {
-            asking: Asking {
-                head_only: head.request.method == Method::Head,
-                http11: head.request.http11,
-            },
+            asking: Asking { head_only: head.request.method == Method::Head, http11: head.request.http11 },
             stays: head.keep_alive && skipped.is_some(),
             body_unread: skipped.is_none(),
             begun: worker.has_log().then(Instant::now),

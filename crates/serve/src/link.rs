@@ -48,14 +48,14 @@ pub(crate) enum Gone {
 #[derive(Debug)]
 pub(crate) enum Broken {
     /// Nobody to send to.
-    Client(Gone),
+    Client,
     /// Nothing to send.
     Source(io::Error),
 }
 
 impl From<Gone> for Broken {
-    fn from(gone: Gone) -> Self {
-        Self::Client(gone)
+    fn from(_: Gone) -> Self {
+        Self::Client
     }
 }
 
@@ -233,7 +233,10 @@ impl Link {
     }
 
     /// One attempt to send, repeated when the socket is full. 0 is left to the caller to understand.
-    async fn attempt(&mut self, send: impl Fn(&TcpStream) -> io::Result<usize>) -> Result<Result<usize, io::Error>, Gone> {
+    async fn attempt(
+        &mut self,
+        send: impl Fn(&TcpStream) -> io::Result<usize>,
+    ) -> Result<Result<usize, io::Error>, Gone> {
         loop {
             match self.socket.try_io(Interest::WRITABLE, || send(&self.socket)) {
                 Ok(len) => {

@@ -27,8 +27,7 @@ pub fn multipart(spans: &[Span], len: u64, content_type: &str) -> (Part, String)
 fn preamble(boundary: &str, first: bool, span: Span, len: u64, content_type: &str) -> Bytes {
     let before = if first { "" } else { "\r\n" };
     let range = content_range(span, len);
-    let with_type =
-        format!("{before}--{boundary}\r\nContent-Type: {content_type}\r\nContent-Range: {range}\r\n\r\n");
+    let with_type = format!("{before}--{boundary}\r\nContent-Type: {content_type}\r\nContent-Range: {range}\r\n\r\n");
     let sendable = !content_type.is_empty() && !content_type.bytes().any(|byte| matches!(byte, b'\r' | b'\n' | 0));
     if sendable && with_type.len() <= PREAMBLE_MAX {
         return with_type.into();
@@ -46,10 +45,7 @@ mod tests {
         let (Part::Multipart { parts, end }, content_type) = multipart(&spans, 10, "text/plain") else { panic!() };
         let boundary = content_type.strip_prefix("multipart/byteranges; boundary=").unwrap();
         let text: Vec<_> = parts.iter().map(|(bytes, _)| String::from_utf8(bytes.to_vec()).unwrap()).collect();
-        assert_eq!(
-            text[0],
-            format!("--{boundary}\r\nContent-Type: text/plain\r\nContent-Range: bytes 0-1/10\r\n\r\n")
-        );
+        assert_eq!(text[0], format!("--{boundary}\r\nContent-Type: text/plain\r\nContent-Range: bytes 0-1/10\r\n\r\n"));
         assert_eq!(
             text[1],
             format!("\r\n--{boundary}\r\nContent-Type: text/plain\r\nContent-Range: bytes 7-8/10\r\n\r\n")

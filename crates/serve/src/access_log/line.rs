@@ -176,7 +176,8 @@ pub(super) mod tests {
 
     #[test]
     fn combined_is_what_log_readers_expect() {
-        let text = combined(&line(b"GET /apache_pb.gif HTTP/1.0", b"http://www.example.com/start.html", b"Mozilla/4.08"));
+        let text =
+            combined(&line(b"GET /apache_pb.gif HTTP/1.0", b"http://www.example.com/start.html", b"Mozilla/4.08"));
         assert_eq!(
             text,
             "127.0.0.1 - - [10/Oct/2000:13:55:36 +0000] \"GET /apache_pb.gif HTTP/1.0\" 200 2326 \

@@ -125,7 +125,14 @@ mod tests {
         let common = "Server: s\r\nDate: d\r\nETag: \"x\"\r\nAge: 3\r\n";
         for (status, framing, persistence, cache, first, last) in [
             (200, F::Length(0), P::Stays, None, "200 OK", "Content-Length: 0\r\n"),
-            (206, F::Length(u64::MAX), P::Stays, None, "206 Partial Content", "Content-Length: 18446744073709551615\r\n"),
+            (
+                206,
+                F::Length(u64::MAX),
+                P::Stays,
+                None,
+                "206 Partial Content",
+                "Content-Length: 18446744073709551615\r\n",
+            ),
             (
                 200,
                 F::Chunked,

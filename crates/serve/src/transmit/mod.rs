@@ -71,12 +71,7 @@ pub(crate) fn copy(
 }
 
 /// Sends head and body. When the future is dropped, the transfer ends where it is. The answer's hold is given back when it ends.
-pub(crate) async fn send(
-    link: &mut Link,
-    response: Response,
-    asking: Asking,
-    persistence: Persistence,
-) -> Outcome {
+pub(crate) async fn send(link: &mut Link, response: Response, asking: Asking, persistence: Persistence) -> Outcome {
     let load = plan::load(&response);
     let framed = plan::frame(response.status, load, asking);
     let persistence = if framed.until_close { Persistence::Closes } else { persistence };

@@ -90,7 +90,13 @@ async fn readable(link: &mut Link, reader: &Reader, position: u64) -> Result<u64
 }
 
 /// Sends bytes that are readable, window by window as they are in memory.
-async fn send_run(link: &mut Link, reader: &Reader, ahead: &mut Ahead, position: u64, until: u64) -> Result<(), Broken> {
+async fn send_run(
+    link: &mut Link,
+    reader: &Reader,
+    ahead: &mut Ahead,
+    position: u64,
+    until: u64,
+) -> Result<(), Broken> {
     let file: &Arc<File> = reader.file();
     let fresh = !reader.is_sealed() && reader.watermark().saturating_sub(position) <= FRESH_BYTES;
     let mut position = position;

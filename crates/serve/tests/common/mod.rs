@@ -1,0 +1,216 @@
+//! A handler made of a closure, and a client that sees every byte.
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::{
+    io::{Read, Write},
+    net::{Shutdown, TcpStream},
+    sync::Arc,
+    time::Duration,
+};
+
+use http::StatusCode;
+use serve::{
+    access_log::AccessLog,
+    handler::{Answer, Client, Handler},
+    request::Request,
+    response::{Body, Response},
+    server::{Options, Server},
+};
+
+/// What a test waits at most for something that should happen at once.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+
+/// A handler made of a closure.
+pub(crate) struct Answers<F>(pub(crate) F);
+
+impl<F> Handler for Answers<F>
+where
+    F: Fn(&Request<'_>, &Client) -> Answer + Send + Sync + 'static,
+{
+    fn answer(&self, request: &Request<'_>, client: &Client) -> Answer {
+        (self.0)(request, client)
+    }
+}
+
+/// Options for tests: any port of the loopback, one worker.
+pub(crate) fn options() -> Options {
+    Options { listen: vec![([127, 0, 0, 1], 0).into()], workers: 1, server_name: "test".into(), ..Options::default() }
+}
+
+/// A server whose every answer is made by `answer`.
+pub(crate) fn start<F>(options: Options, answer: F) -> Server
+where
+    F: Fn(&Request<'_>, &Client) -> Answer + Send + Sync + 'static,
+{
+    start_logged(options, None, answer)
+}
+
+/// Likewise, with an access log.
+pub(crate) fn start_logged<F>(options: Options, log: Option<AccessLog>, answer: F) -> Server
+where
+    F: Fn(&Request<'_>, &Client) -> Answer + Send + Sync + 'static,
+{
+    Server::start(options, Arc::new(Answers(answer)), log).unwrap()
+}
+
+/// A server that answers every request with its target.
+pub(crate) fn echo(options: Options) -> Server {
+    start(options, |request, _| Answer::Now(text(request.target)))
+}
+
+/// 200 with a body in memory.
+pub(crate) fn text(body: &[u8]) -> Response {
+    let mut response = Response::new(StatusCode::OK);
+    response.fields.push("Content-Type", "text/plain");
+    response.body = Body::Memory(body.to_vec().into());
+    response
+}
+
+/// Waits for a future on a runtime of its own.
+pub(crate) fn wait<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+/// Bytes that differ from place to place.
+pub(crate) fn pattern(len: usize) -> Vec<u8> {
+    (0..len as u64).map(|at| (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect()
+}
+
+/// A connection to a server.
+pub(crate) struct Peer {
+    pub(crate) socket: TcpStream,
+    received: Vec<u8>,
+}
+
+/// An answer as it came.
+#[derive(Debug)]
+pub(crate) struct Received {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Received {
+    /// A field's value.
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+        self.head.lines().skip(1).find_map(|line| {
+            let (found, value) = line.split_once(':')?;
+            found.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    }
+}
+
+impl Peer {
+    pub(crate) fn connect(server: &Server) -> Self {
+        let socket = TcpStream::connect(server.addresses()[0]).unwrap();
+        socket.set_read_timeout(Some(DEADLINE)).unwrap();
+        Self { socket, received: Vec::new() }
+    }
+
+    /// With a small receive buffer, so that the server soon has to wait for this client.
+    pub(crate) fn connect_narrow(server: &Server) -> Self {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        socket.connect(&server.addresses()[0].into()).unwrap();
+        socket.set_read_timeout(Some(DEADLINE)).unwrap();
+        Self { socket: socket.into(), received: Vec::new() }
+    }
+
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
+        self.socket.write_all(bytes.as_ref()).unwrap();
+        self
+    }
+
+    pub(crate) fn get(&mut self, target: &str) -> Received {
+        self.send(format!("GET {target} HTTP/1.1\r\nHost: test\r\n\r\n")).answer()
+    }
+
+    fn fill(&mut self) -> bool {
+        let mut piece = [0; 64 << 10];
+        let len = self.socket.read(&mut piece).unwrap();
+        self.received.extend_from_slice(&piece[..len]);
+        len > 0
+    }
+
+    /// Reads until `wanted` bytes are here, and takes them.
+    pub(crate) fn take(&mut self, wanted: usize) -> Vec<u8> {
+        while self.received.len() < wanted {
+            assert!(self.fill(), "closed after {} of {wanted} bytes", self.received.len());
+        }
+        self.received.drain(..wanted).collect()
+    }
+
+    /// Reads a head.
+    pub(crate) fn head(&mut self) -> Received {
+        loop {
+            if let Some(end) = self.received.windows(4).position(|window| window == b"\r\n\r\n") {
+                let head = String::from_utf8(self.take(end + 4)).unwrap();
+                let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+                return Received { status, head, body: Vec::new() };
+            }
+            assert!(self.fill(), "closed in a head: {:?}", String::from_utf8_lossy(&self.received));
+        }
+    }
+
+    /// Reads a head and the body that it announces by `Content-Length`.
+    pub(crate) fn answer(&mut self) -> Received {
+        let mut answer = self.head();
+        let len = answer.field("content-length").map_or(0, |len| len.parse().unwrap());
+        answer.body = self.take(len);
+        answer
+    }
+
+    /// Reads to the end of the connection.
+    pub(crate) fn rest(mut self) -> Vec<u8> {
+        while self.fill() {}
+        self.received
+    }
+
+    /// Asserts that the server has closed and has sent nothing more.
+    pub(crate) fn assert_closed(self) {
+        let rest = self.rest();
+        assert!(rest.is_empty(), "{:?}", String::from_utf8_lossy(&rest));
+    }
+
+    /// Reads to the end; `Err` if it was a reset.
+    pub(crate) fn rest_or_reset(mut self) -> std::io::Result<Vec<u8>> {
+        let mut piece = [0; 64 << 10];
+        loop {
+            match self.socket.read(&mut piece)? {
+                0 => return Ok(self.received),
+                len => self.received.extend_from_slice(&piece[..len]),
+            }
+        }
+    }
+
+    pub(crate) fn close_sending(&mut self) -> &mut Self {
+        self.socket.shutdown(Shutdown::Write).unwrap();
+        self
+    }
+}
+
+/// Takes chunked coding apart; panics if it is not whole.
+pub(crate) fn unchunked(mut bytes: &[u8]) -> Vec<u8> {
+    let mut body = Vec::new();
+    loop {
+        let end = bytes.windows(2).position(|window| window == b"\r\n").expect("a chunk's size");
+        let size = usize::from_str_radix(std::str::from_utf8(&bytes[..end]).unwrap(), 16).unwrap();
+        bytes = &bytes[end + 2..];
+        body.extend_from_slice(&bytes[..size]);
+        assert_eq!(&bytes[size..size + 2], b"\r\n");
+        bytes = &bytes[size + 2..];
+        if size == 0 {
+            assert!(bytes.is_empty());
+            return body;
+        }
+    }
+}
+
+/// Polls a condition that another thread is about to make true.
+pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let begun = std::time::Instant::now();
+    while !condition() {
+        assert!(begun.elapsed() < DEADLINE, "{what} did not happen");
+        std::thread::yield_now();
+    }
+}
