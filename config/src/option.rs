@@ -61,12 +61,42 @@ pub(crate) enum Kind<T> {
     /// A file, `-`, or nothing.
     Output { put: fn(&mut T, Option<PathBuf>), get: fn(&T) -> Option<PathBuf> },
     /// Text that passes a check.
-    Text { check: fn(&str) -> Result<(), String>, put: fn(&mut T, String), get: fn(&T) -> String },
+    Text { range: &'static str, check: fn(&str) -> Result<(), String>, put: fn(&mut T, String), get: fn(&T) -> String },
     /// Where an upstream is.
     Location { put: fn(&mut T, Location), get: fn(&T) -> Location },
 }
 
 impl<T> Setting<T> {
+    /// An option whose changed value takes effect with SIGHUP.
+    pub(crate) const fn reload(
+        key: &'static str,
+        what: &'static str,
+        consequence: &'static str,
+        kind: Kind<T>,
+    ) -> Self {
+        Self { key, what, consequence, applies: Applies::Reload, flag: None, default_note: None, kind }
+    }
+
+    /// An option whose changed value takes effect with the next start.
+    pub(crate) const fn restart(
+        key: &'static str,
+        what: &'static str,
+        consequence: &'static str,
+        kind: Kind<T>,
+    ) -> Self {
+        Self { applies: Applies::Restart, ..Self::reload(key, what, consequence, kind) }
+    }
+
+    /// With a flag.
+    pub(crate) const fn flag(self, flag: &'static str) -> Self {
+        Self { flag: Some(flag), ..self }
+    }
+
+    /// With a default that cannot be shown as a value.
+    pub(crate) const fn default_note(self, note: &'static str) -> Self {
+        Self { default_note: Some(note), ..self }
+    }
+
     /// Takes a written value. Relative paths are below `base`.
     pub(crate) fn put(&self, settings: &mut T, raw: &Raw, base: &Path) -> Result<(), String> {
         match &self.kind {
@@ -133,7 +163,7 @@ impl<T> Setting<T> {
             Kind::Addresses { .. } => ("list of addresses", "`IP:PORT`, at least one".into()),
             Kind::Path { .. } => ("directory", "relative to the working directory".into()),
             Kind::Output { .. } => ("file", "a path, `\"-\"` for standard output, `\"\"` for none".into()),
-            Kind::Text { .. } => ("text", String::new()),
+            Kind::Text { range, .. } => ("text", (*range).into()),
             Kind::Location { .. } => {
                 ("directory or URL", "a directory, `http(s)://HOST/` or `outpost+http(s)://HOST/`".into())
             }

@@ -11,7 +11,7 @@ use crate::{
 
 const OPENING: &str = "# Configuration reference
 
-Made from the table in `config/src/table.rs`; do not edit. Make it anew with
+Made from the table in `config/src/table/`; do not edit. Make it anew with
 
 ```
 cargo run -p outpost-config --example reference > docs/config.md

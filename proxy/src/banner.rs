@@ -23,13 +23,14 @@ pub(crate) struct Facts {
 
 /// The lines.
 pub(crate) fn text(settings: &Settings, facts: &Facts) -> String {
-    let mut lines = vec![format!("Outpost {} serves", env!("CARGO_PKG_VERSION"))];
-    let width = settings.upstreams().iter().map(|upstream| upstream.mount.len()).max().unwrap_or(1);
-    for upstream in settings.upstreams() {
-        lines.push(row("", &format!("{:width$}  from {} ({})", upstream.mount, upstream.location, upstream.name)));
-    }
+    let mut lines = vec![format!("Outpost {}", env!("CARGO_PKG_VERSION"))];
     for (place, address) in facts.listen.iter().enumerate() {
-        lines.push(row(if place == 0 { "at" } else { "" }, &clickable(*address)));
+        lines.push(row(if place == 0 { "serves" } else { "" }, &clickable(*address)));
+    }
+    let width = settings.upstreams().iter().map(|upstream| upstream.mount.len()).max().unwrap_or(1);
+    for (place, upstream) in settings.upstreams().iter().enumerate() {
+        let text = format!("{:width$}  {} ({})", upstream.mount, upstream.location, upstream.name);
+        lines.push(row(if place == 0 { "from" } else { "" }, &text));
     }
     lines.push(row("cache", &cache(settings, facts)));
     lines.push(row("clients", &clients(settings)));
@@ -116,11 +117,11 @@ mod tests {
             threads: 4,
         };
         let expected = format!(
-            "Outpost {} serves
-           /      from /srv/share (prod)
-           /test  from /srv/test (test)
-  at       http://127.0.0.1:8080/ (and every IPv4 address of this machine)
+            "Outpost {}
+  serves   http://127.0.0.1:8080/ (and every IPv4 address of this machine)
            http://192.0.2.1:80/
+  from     /      /srv/share (prod)
+           /test  /srv/test (test)
   cache    /var/cache/outpost: 12.3 GB in 1 object; at most 400 GB, leaves 25.0 GB of the disk free (300 GB are)
   clients  5 at once per file; others come back after 90s
   engine   io_uring for the disk, 4 serving threads

@@ -72,6 +72,7 @@ fn cache(settings: &Settings, now: &Snapshot) -> Value {
         "max_size_bytes": store.max_size,
         "min_free_bytes": store.min_free,
         "disk_available_bytes": store.disk_available,
+        "fills": store.fills,
         "parts": store.parts,
         "quarantined": store.quarantined,
         "evictions": store.evictions,

@@ -1,0 +1,345 @@
+//! The options, each defined once. `docs/config.md`, the flags and the environment's names are made from these two tables, and the example file
+//! `config/proxy.toml` is tested against them. Defaults are not repeated here: they are those of [`Settings::default`].
+
+use std::time::Duration;
+
+use cache::options::{NoRoom, RequestersBy};
+use os::engine::Choice;
+use serve::access_log::Format;
+
+use crate::{
+    option::Kind,
+    settings::{Mode, Settings},
+};
+
+mod upstream;
+
+pub use self::upstream::UPSTREAM;
+pub use crate::option::Setting;
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+const YEAR: Duration = Duration::from_secs(365 * 86_400);
+
+type Proxy = Setting<Settings>;
+
+/// Options of the proxy, in the order of the reference.
+pub static SETTINGS: &[Setting<Settings>] = &[
+    Proxy::restart(
+        "listen",
+        "Addresses on which files are served.",
+        "`0.0.0.0` serves every network this machine is in, `127.0.0.1` this machine alone.",
+        Kind::Addresses { put: |s, v| s.serve.listen = v, get: |s| s.serve.listen.clone() },
+    )
+    .flag("listen"),
+    Proxy::restart(
+        "admin",
+        "Address of the admin interface: health, metrics, status, purge, drain.",
+        "It asks for no password: whoever reaches it can empty the cache. Another address than loopback brings a warning.",
+        Kind::Address { put: |s, v| s.admin = v, get: |s| s.admin },
+    )
+    .flag("admin"),
+    Proxy::restart(
+        "mode",
+        "How files come into the cache: when they are asked for, beforehand, or both.",
+        "This version preloads nothing yet: `fetch-and-preload` fetches what is asked for, and `preload` is refused.",
+        Kind::Word {
+            words: &["fetch", "fetch-and-preload", "preload"],
+            put: |s, v| s.mode = [Mode::Fetch, Mode::FetchAndPreload, Mode::Preload][v],
+            get: |s| s.mode as usize,
+        },
+    )
+    .flag("mode"),
+    Proxy::restart(
+        "cache.dir",
+        "Directory of the cache. It is made if it is not there, and refused if it holds anything that Outpost did not put there.",
+        "One running instance per directory. A disk of its own keeps `max_size` and `min_free` simple.",
+        Kind::Path { put: |s, v| s.store.dir = v, get: |s| s.store.dir.clone() },
+    )
+    .flag("cache-dir"),
+    Proxy::reload(
+        "cache.max_size",
+        "Most bytes that the cache directory takes, everything in it counted.",
+        "Objects asked for least are evicted to stay below it. Lowering it evicts at once, in steps.",
+        Kind::Limit { put: |s, v| s.store.max_size = v, get: |s| s.store.max_size },
+    )
+    .flag("max-size"),
+    Proxy::reload(
+        "cache.min_free",
+        "Least bytes that stay free on the cache's disk, whoever fills it.",
+        "The cache gives way to other users of the disk: it shrinks when they grow.",
+        Kind::Limit { put: |s, v| s.store.min_free = v, get: |s| s.store.min_free },
+    )
+    .flag("min-free"),
+    Proxy::reload(
+        "cache.no_room",
+        "What becomes of a file that does not fit: `pass` it through uncached, or `refuse` it with 507.",
+        "Passing through costs the line to the upstream once per request.",
+        Kind::Word {
+            words: &["pass", "refuse"],
+            put: |s, v| s.cache.no_room = [NoRoom::Pass, NoRoom::Refuse][v],
+            get: |s| s.cache.no_room as usize,
+        },
+    ),
+    Proxy::reload(
+        "cache.stale_if_error",
+        "How long the last good copy may stand in for an upstream that cannot be reached.",
+        "`0s` answers 502 or 504 at once when the upstream is away.",
+        Kind::Duration {
+            min: Duration::ZERO,
+            max: YEAR,
+            put: |s, v| s.cache.stale_if_error = v,
+            get: |s| s.cache.stale_if_error,
+        },
+    ),
+    Proxy::reload(
+        "cache.fills_max",
+        "Files fetched at once.",
+        "A file that would be one more is answered 503 `overloaded`; hits are never refused for it.",
+        Kind::Count {
+            min: 1,
+            max: 65_536,
+            put: |s, v| s.cache.fills_max = v as usize,
+            get: |s| s.cache.fills_max as u64,
+        },
+    ),
+    Proxy::restart(
+        "cache.fill_buffer_max",
+        "Bytes of one fetch that may have arrived but are not yet written and hashed.",
+        "Times `fills_max` this is the most memory that fetches take. Less slows a fast upstream down.",
+        Kind::Size {
+            min: 256 << 10,
+            max: 1 << 30,
+            put: |s, v| s.store.fill_buffer_max = v,
+            get: |s| s.store.fill_buffer_max,
+        },
+    ),
+    Proxy::restart(
+        "cache.part_age_max",
+        "How long an interrupted fetch is kept for continuing it at its byte.",
+        "Parts count against `max_size`.",
+        Kind::Duration {
+            min: SECOND,
+            max: YEAR,
+            put: |s, v| s.store.part_age_max = v,
+            get: |s| s.store.part_age_max,
+        },
+    ),
+    Proxy::restart(
+        "cache.quarantine_max",
+        "Bytes of fetches with a wrong length or digest that are kept for inspection.",
+        "`0` keeps none. They count against `max_size` and are never served.",
+        Kind::Size {
+            min: 0,
+            max: 1 << 50,
+            put: |s, v| s.store.quarantine_max = v,
+            get: |s| s.store.quarantine_max,
+        },
+    ),
+    Proxy::restart(
+        "cache.open_files_max",
+        "How many objects' files are kept open, ready to be sent.",
+        "More spare an `open` per hit and take file descriptors, of which the system allows a limited number.",
+        Kind::Count {
+            min: 16,
+            max: 1_000_000,
+            put: |s, v| s.store.open_files_max = v as usize,
+            get: |s| s.store.open_files_max as u64,
+        },
+    ),
+    Proxy::restart(
+        "cache.disk_engine",
+        "How the disk is written, synced and read ahead: io_uring (`uring`), a pool of `threads`, or `auto`: io_uring where the kernel allows it.",
+        "`uring` refuses to start where io_uring is forbidden, as it is in most containers.",
+        Kind::Word {
+            words: &["auto", "uring", "threads"],
+            put: |s, v| s.store.engine = [Choice::Auto, Choice::Uring, Choice::Threads][v],
+            get: |s| s.store.engine as usize,
+        },
+    ),
+    Proxy::reload(
+        "serve.max_requesters",
+        "Transfers of one object to clients at once; `0`: no limit.",
+        "One more is answered 503 `max-requesters` with its place in the queue. Bodies of at most 64 KiB take no place.",
+        Kind::Count {
+            min: 0,
+            max: 1_000_000,
+            put: |s, v| s.cache.max_requesters = v as usize,
+            get: |s| s.cache.max_requesters as u64,
+        },
+    )
+    .flag("max-requesters"),
+    Proxy::reload(
+        "serve.retry_delay",
+        "`Retry-After` of a refusal: when the client shall come back.",
+        "Shorter brings more requests that are refused again, longer leaves places empty.",
+        Kind::Duration {
+            min: SECOND,
+            max: Duration::from_secs(86_400),
+            put: |s, v| s.cache.retry_delay = v,
+            get: |s| s.cache.retry_delay,
+        },
+    )
+    .flag("retry-delay"),
+    Proxy::reload(
+        "serve.requesters_by",
+        "What counts as one requester: a `connection`, or an `address` with all its connections together.",
+        "`address` is right for segmented downloaders, and wrong where many machines share one address (NAT).",
+        Kind::Word {
+            words: &["connection", "address"],
+            put: |s, v| s.cache.requesters_by = [RequestersBy::Connection, RequestersBy::Address][v],
+            get: |s| s.cache.requesters_by as usize,
+        },
+    ),
+    Proxy::restart(
+        "serve.workers",
+        "Threads that serve clients; `0`: one per core.",
+        "More than cores bring nothing: a thread never waits for a disk or an upstream.",
+        Kind::Count {
+            min: 0,
+            max: 1024,
+            put: |s, v| s.serve.workers = v as usize,
+            get: |s| s.serve.workers as u64,
+        },
+    ),
+    Proxy::restart(
+        "serve.connections_max",
+        "Connections of clients at once.",
+        "One more is answered 503 `overloaded` and closed. Each takes a file descriptor.",
+        Kind::Count {
+            min: 1,
+            max: 1_000_000,
+            put: |s, v| s.serve.connections_max = v as usize,
+            get: |s| s.serve.connections_max as u64,
+        },
+    ),
+    Proxy::restart(
+        "serve.head_bytes_max",
+        "Bytes of a request's head.",
+        "A longer one is answered 431, or 414 if its target is the long part.",
+        Kind::Size {
+            min: 1 << 10,
+            max: 1 << 20,
+            put: |s, v| s.serve.head_bytes_max = v as usize,
+            get: |s| s.serve.head_bytes_max as u64,
+        },
+    ),
+    Proxy::restart(
+        "serve.fields_max",
+        "Header fields of a request.",
+        "More are answered 431.",
+        Kind::Count {
+            min: 8,
+            max: 1024,
+            put: |s, v| s.serve.fields_max = v as usize,
+            get: |s| s.serve.fields_max as u64,
+        },
+    ),
+    Proxy::restart(
+        "serve.header_timeout",
+        "From the first byte of a request to the end of its head.",
+        "Then 408 and a close: a client that trickles its request holds nothing for longer.",
+        Kind::Duration {
+            min: SECOND,
+            max: HOUR,
+            put: |s, v| s.serve.header_timeout = v,
+            get: |s| s.serve.header_timeout,
+        },
+    ),
+    Proxy::restart(
+        "serve.idle_timeout",
+        "How long a connection without a request is kept.",
+        "Longer spares clients a new connection and takes file descriptors.",
+        Kind::Duration {
+            min: SECOND,
+            max: HOUR,
+            put: |s, v| s.serve.idle_timeout = v,
+            get: |s| s.serve.idle_timeout,
+        },
+    ),
+    Proxy::restart(
+        "serve.send_timeout",
+        "How long a client may take no byte of its answer.",
+        "Then it is cut and its requester place is free again. A slow client that takes something is never cut.",
+        Kind::Duration {
+            min: SECOND,
+            max: HOUR,
+            put: |s, v| s.serve.send_timeout = v,
+            get: |s| s.serve.send_timeout,
+        },
+    ),
+    Proxy::restart(
+        "serve.drain_timeout",
+        "How long what is being sent may take to finish after SIGTERM or SIGINT.",
+        "What is not finished by then is cut; clients continue it with a range request after the restart.",
+        Kind::Duration {
+            min: Duration::ZERO,
+            max: HOUR,
+            put: |s, v| s.serve.drain_timeout = v,
+            get: |s| s.serve.drain_timeout,
+        },
+    ),
+    Proxy::reload(
+        "serve.name",
+        "This machine's name in the field `Via`.",
+        "Give each proxy of a chain a name of its own, so that a loop is recognised and a trace can be read.",
+        Kind::Text { range: "1 to 64 letters, digits, `-`, `_`, `.`", check: is_token, put: |s, v| s.cache.via = v, get: |s| s.cache.via.clone() },
+    ),
+    Proxy::restart(
+        "access_log.path",
+        "File for a line per request, appended to; SIGUSR1 opens it anew after a rotation.",
+        "A thread of its own writes it. Lines that it cannot write in time are dropped and counted, never waited for.",
+        Kind::Output { put: |s, v| s.access_log = v, get: |s| s.access_log.clone() },
+    )
+    .flag("access-log"),
+    Proxy::restart(
+        "access_log.format",
+        "`combined` as Apache and nginx write it, with the cache's word and the seconds at the end, or `json`: an object per line.",
+        "`json` lines are longer.",
+        Kind::Word {
+            words: &["combined", "json"],
+            put: |s, v| s.access_log_format = [Format::Combined, Format::Json][v],
+            get: |s| s.access_log_format as usize,
+        },
+    )
+    .flag("access-log-format"),
+];
+
+/// A token (RFC 9110 section 5.6.2), as `Via` wants a pseudonym.
+fn is_token(name: &str) -> Result<(), String> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if name.is_empty() || name.len() > 64 || !name.bytes().all(fits) {
+        return Err(format!("'{name}' cannot stand in Via: write 1 to 64 letters, digits, '-', '_' or '.'"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_key_and_flag_is_defined_once() {
+        let keys: HashSet<_> = SETTINGS.iter().map(|row| row.key).collect();
+        assert_eq!(keys.len(), SETTINGS.len());
+        let flags: Vec<_> = SETTINGS.iter().filter_map(|row| row.flag).collect();
+        assert_eq!(flags.iter().collect::<HashSet<_>>().len(), flags.len());
+        let keys: HashSet<_> = UPSTREAM.iter().map(|row| row.key).collect();
+        assert_eq!(keys.len(), UPSTREAM.len());
+    }
+
+    #[test]
+    fn words_stand_in_the_order_of_their_values() {
+        let base = std::path::Path::new("/");
+        for row in SETTINGS {
+            let Kind::Word { words, get, .. } = &row.kind else { continue };
+            for (place, word) in words.iter().enumerate() {
+                let mut settings = Settings::default();
+                row.put(&mut settings, &crate::raw::Raw::Text((*word).to_owned()), base).unwrap();
+                assert_eq!(get(&settings), place, "{} = {word}", row.key);
+            }
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! The options of one upstream. Its defaults are those of [`UpstreamOptions::new`] for the kind of upstream.
+
+use std::time::Duration;
+
+use cache::options::UpstreamOptions;
+
+use super::{HOUR, Setting};
+use crate::option::Kind;
+
+type Upstream = Setting<UpstreamOptions>;
+
+/// Options of one `[[upstream]]`.
+pub static UPSTREAM: &[Setting<UpstreamOptions>] = &[
+    Upstream::reload(
+        "name",
+        "A short name for logs and metrics.",
+        "Names of files are remembered under it: a renamed upstream asks for all of them again (contents are kept).",
+        Kind::Text { range: "1 to 64 letters, digits, `-`, `_`, `.`", check: is_name, put: |u, v| u.name = v, get: |u| u.name.clone() },
+    )
+    .default_note("must be given"),
+    Upstream::reload(
+        "mount",
+        "Path prefix under which the upstream is seen; the longest that fits a request wins.",
+        "Equal content under two mounts is stored once.",
+        Kind::Text { range: "`/`, or a prefix such as `/prod`", check: is_mount, put: |u, v| u.mount = trim_mount(&v), get: |u| u.mount.clone() },
+    ),
+    Upstream::reload(
+        "url",
+        "Where the files are: a directory (local disk, or a mounted share), a web server, or an Outpost origin or proxy.",
+        "An Outpost tells digests, so that a file that is here under another name is not fetched again.",
+        Kind::Location { put: |u, v| u.location = v, get: |u| u.location.clone() },
+    )
+    .default_note("must be given"),
+    Upstream::reload(
+        "connect_timeout",
+        "To connect, TLS included.",
+        "Until then a request for a file that is not here waits; one that is here is not asked for again meanwhile.",
+        Kind::Duration {
+            min: Duration::from_millis(10),
+            max: HOUR,
+            put: |u, v| u.connect_timeout = v,
+            get: |u| u.connect_timeout,
+        },
+    ),
+    Upstream::reload(
+        "read_timeout",
+        "To the head of an answer, and between two pieces of its body.",
+        "Then the fetch is tried again at its byte.",
+        Kind::Duration {
+            min: Duration::from_millis(10),
+            max: HOUR,
+            put: |u, v| u.read_timeout = v,
+            get: |u| u.read_timeout,
+        },
+    ),
+    Upstream::reload(
+        "retries_max",
+        "Tries of one fetch in a row that bring no byte, before it is given up.",
+        "Given up, its readers are cut short and the part is kept; the next request continues it.",
+        Kind::Count {
+            min: 0,
+            max: 1000,
+            put: |u, v| u.retries_max = v as u32,
+            get: |u| u64::from(u.retries_max),
+        },
+    ),
+    Upstream::reload(
+        "retry_backoff",
+        "Wait before the first retry; it doubles with each, with jitter.",
+        "Shorter finds a short outage's end sooner and presses harder on an upstream in trouble.",
+        Kind::Duration {
+            min: Duration::from_millis(1),
+            max: HOUR,
+            put: |u, v| u.retry_backoff = v,
+            get: |u| u.retry_backoff,
+        },
+    ),
+    Upstream::reload(
+        "retry_backoff_max",
+        "Longest wait between two tries.",
+        "With `retries_max` it bounds how long a request waits for an upstream that is away.",
+        Kind::Duration {
+            min: Duration::from_millis(1),
+            max: HOUR,
+            put: |u, v| u.retry_backoff_max = v,
+            get: |u| u.retry_backoff_max,
+        },
+    ),
+    Upstream::reload(
+        "recheck",
+        "How long a name is believed before the upstream is asked whether it changed.",
+        "Longer spares round trips and serves a changed file later. A web server's own caching rules (RFC 9111) go before it.",
+        Kind::Duration {
+            min: Duration::ZERO,
+            max: Duration::from_secs(86_400),
+            put: |u, v| u.recheck = v,
+            get: |u| u.recheck,
+        },
+    )
+    .default_note("`1s` for a directory, `5s` for an Outpost, `0s` for a web server"),
+];
+
+/// A mount without the slash at its end, so that `/prod/` and `/prod` are one.
+fn trim_mount(mount: &str) -> String {
+    match mount.trim_end_matches('/') {
+        "" => "/".into(),
+        trimmed => trimmed.into(),
+    }
+}
+
+fn is_mount(mount: &str) -> Result<(), String> {
+    let refuse =
+        |reason: &str| Err(format!("'{mount}' is not a mount: {reason}; write \"/\" or a prefix such as \"/prod\""));
+    if !mount.starts_with('/') {
+        return refuse("it does not begin with '/'");
+    }
+    if mount.contains(['?', '#', '%', ' ', '\\']) || !mount.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return refuse("only plain letters, digits and signs can stand in it");
+    }
+    let inner = mount.trim_end_matches('/');
+    if inner.split('/').skip(1).any(|segment| matches!(segment, "" | "." | "..")) {
+        return refuse("it has an empty, '.' or '..' segment");
+    }
+    if inner.split('/').nth(1) == Some(".outpost") {
+        return refuse("/.outpost is the interface of Outpost itself");
+    }
+    Ok(())
+}
+
+/// A label that is safe in metrics, logs and keys.
+fn is_name(name: &str) -> Result<(), String> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if name.is_empty() || name.len() > 64 || !name.bytes().all(fits) {
+        return Err(format!("'{name}' is not a name: write 1 to 64 letters, digits, '-', '_' or '.'"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mounts() {
+        for (mount, good) in [
+            ("/", true),
+            ("/prod", true),
+            ("/prod/", true),
+            ("/a/b", true),
+            ("", false),
+            ("prod", false),
+            ("/../x", false),
+            ("/a//b", false),
+            ("/.outpost", false),
+            ("/.outpost/x", false),
+            ("/a b", false),
+        ] {
+            assert_eq!(is_mount(mount).is_ok(), good, "{mount}");
+        }
+        assert_eq!(trim_mount("/prod/"), "/prod");
+        assert_eq!(trim_mount("/"), "/");
+    }
+}
