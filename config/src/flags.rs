@@ -23,10 +23,11 @@ pub fn arguments(command: Command) -> Command {
 
 fn argument(row: &'static Setting<Settings>, defaults: &Settings) -> Option<Arg> {
     let flag = row.flag?;
-    let default = row.show(defaults).replace('"', "");
+    let default = row.show(defaults).replace(['"', '[', ']'], "");
     let default = if default.is_empty() { "none".into() } else { default };
+    let words = row.words().map(|words| format!(" [one of: {}]", words.join(", "))).unwrap_or_default();
     let action = if row.is_list() { ArgAction::Append } else { ArgAction::Set };
-    let help = format!("{} [default: {default}]", row.what.replace('`', ""));
+    let help = format!("{}{words} [default: {default}]", row.what.replace('`', ""));
     Some(Arg::new(row.key).long(flag).value_name(row.value_name()).action(action).help(help))
 }
 

@@ -186,6 +186,14 @@ impl<T> Setting<T> {
         }
     }
 
+    /// The words that it takes, if it takes words.
+    pub(crate) fn words(&self) -> Option<&'static [&'static str]> {
+        match &self.kind {
+            Kind::Word { words, .. } => Some(words),
+            _ => None,
+        }
+    }
+
     /// Whether it takes several values, so that its flag may be repeated.
     pub(crate) fn is_list(&self) -> bool {
         matches!(self.kind, Kind::Addresses { .. })

@@ -4,7 +4,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU8, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
     time::{Duration, Instant, SystemTime},
 };
@@ -55,11 +55,13 @@ pub(crate) struct App {
     /// Told by the admin interface: as if SIGTERM had come.
     pub(crate) drain_wanted: Notify,
     pub(crate) scrub: Mutex<Scrub>,
+    /// Held by the reload that is under way.
+    pub(crate) reloading: Mutex<()>,
     /// Reloads that were taken and that were refused.
     pub(crate) reloads: AtomicU64,
     pub(crate) reloads_refused: AtomicU64,
     /// Whether the last one was refused.
-    pub(crate) last_reload_refused: std::sync::atomic::AtomicBool,
+    pub(crate) last_reload_refused: AtomicBool,
     /// In force now. Options that need a restart are compared with `at_start`, for those are the ones in force.
     pub(crate) config: Mutex<Loaded>,
     pub(crate) at_start: Loaded,
@@ -75,9 +77,10 @@ impl App {
             open_files_max,
             drain_wanted: Notify::new(),
             scrub: Mutex::default(),
+            reloading: Mutex::new(()),
             reloads: AtomicU64::new(0),
             reloads_refused: AtomicU64::new(0),
-            last_reload_refused: std::sync::atomic::AtomicBool::new(false),
+            last_reload_refused: AtomicBool::new(false),
             config: Mutex::new(loaded.clone()),
             at_start: loaded,
             phase: AtomicU8::new(Phase::Starting as u8),

@@ -37,18 +37,18 @@ use crate::{
 
 pub use admin::metrics::reference as metrics_reference;
 
-/// How long tasks of ended fetches may take to notice.
-const FETCHES_END_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long tasks may take to notice that the program ends; one that hangs in a system call does not keep it.
+const TASKS_END_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The program: reads the command line, runs until it is told to end, and answers the exit code.
 pub fn main() -> ExitCode {
-    match run(&Arguments::parse()) {
+    match run(&Arc::new(Arguments::parse())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.tell(),
     }
 }
 
-fn run(arguments: &Arguments) -> Result<(), Failure> {
+fn run(arguments: &Arc<Arguments>) -> Result<(), Failure> {
     let loaded = arguments.load()?;
     if arguments.print_config {
         print!("{}", config::print::effective(&loaded));
@@ -62,7 +62,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     let console = Console::start(arguments.line && !logs_to_terminal(&loaded.settings));
     log::start(&arguments.log, &console)?;
     let open_files_max = os::process::raise_open_files();
-    preflight::warnings(&loaded.settings, open_files_max);
+    preflight::warnings(&loaded.settings);
     preflight::listen(&loaded.settings.serve.listen)?;
     let admin = preflight::bind("admin", loaded.settings.admin)?;
 
@@ -71,13 +71,14 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Builder::new_multi_thread().thread_name("fetch").enable_all().build().context("cannot start threads")?;
     let control = Builder::new_current_thread().enable_all().build().context("cannot start the control thread")?;
     let ended = control.block_on(serve(arguments, loaded, open_files_max, admin, console, fetches.handle()));
-    fetches.shutdown_timeout(FETCHES_END_TIMEOUT);
+    fetches.shutdown_timeout(TASKS_END_TIMEOUT);
+    control.shutdown_timeout(TASKS_END_TIMEOUT);
     ended
 }
 
 /// From the open store to the closed one.
 async fn serve(
-    arguments: &Arguments,
+    arguments: &Arc<Arguments>,
     loaded: Loaded,
     open_files_max: u64,
     admin: TcpListener,
@@ -86,7 +87,10 @@ async fn serve(
 ) -> Result<(), Failure> {
     // Before anything is opened, so that a signal that comes early ends in good order too.
     let mut signals = Signals::listen().context("cannot listen for signals")?;
-    let settings = loaded.settings.clone();
+    let mut settings = loaded.settings.clone();
+    if let Some(complaint) = preflight::fit_open_files(&loaded, &mut settings, open_files_max) {
+        tracing::warn!("{complaint}");
+    }
     let app = Arc::new(App::new(loaded, open_files_max));
     let admin_address = admin::start(admin, app.clone()).context("cannot start the admin interface")?;
 

@@ -6,7 +6,11 @@
 //! | draining | cut what is left | nothing | nothing |
 //! | closing the store | end at once | nothing | nothing |
 
-use std::{future::Future, io, sync::atomic::Ordering};
+use std::{
+    future::Future,
+    io,
+    sync::{Arc, atomic::Ordering},
+};
 
 use config::{Loaded, value::show_duration};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -60,15 +64,19 @@ impl Signals {
     }
 }
 
-/// Until the end is asked for.
-pub(crate) async fn run(app: &App, arguments: &Arguments, signals: &mut Signals) {
+/// Until the end is asked for. A reload has a thread of its own: it looks into directories, and a network share that hangs must not
+/// keep the program from ending.
+pub(crate) async fn run(app: &Arc<App>, arguments: &Arc<Arguments>, signals: &mut Signals) {
     loop {
         match signals.next(app).await {
             Told::End(by) => {
                 tracing::info!("{by} asks to end");
                 return;
             }
-            Told::Reload => reload(app, arguments),
+            Told::Reload => {
+                let (app, arguments) = (app.clone(), arguments.clone());
+                tokio::task::spawn_blocking(move || reload(&app, &arguments));
+            }
             Told::Reopen => reopen(app),
         }
     }
@@ -117,6 +125,7 @@ async fn unless_told(signals: &mut Signals, closing: impl Future<Output = ()>) {
 /// Takes a new configuration as a whole or not at all.
 fn reload(app: &App, arguments: &Arguments) {
     let Some(parts) = app.parts() else { return };
+    let _one_at_a_time = app.reloading.lock();
     let taken = arguments.load().map_err(|refused| refused.to_string()).and_then(|new| {
         take(app, parts, &new)?;
         Ok(new)

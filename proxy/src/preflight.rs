@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Context;
 use cache::options::Location;
-use config::{Fault, Refused, Settings};
+use config::{Fault, Loaded, Origin, Refused, Settings};
 
 /// Descriptors besides those of clients and objects: journals, parts, upstream connections, libraries.
 const OTHER_FILES: u64 = 512;
@@ -55,20 +55,35 @@ pub(crate) fn bind(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListene
 }
 
 /// What works, but may not be meant.
-pub(crate) fn warnings(settings: &Settings, open_files_max: u64) {
+pub(crate) fn warnings(settings: &Settings) {
     if !settings.admin.ip().is_loopback() {
         tracing::warn!(
             "the admin interface on {} asks for no password: whoever reaches it can empty the cache or end the program",
             settings.admin
         );
     }
-    let wanted = settings.serve.connections_max as u64 + settings.store.open_files_max as u64 + OTHER_FILES;
-    if open_files_max != 0 && wanted > open_files_max {
-        tracing::warn!(
-            "the system allows {open_files_max} open files, but serve.connections_max and cache.open_files_max need {wanted}: \
-             raise the limit (ulimit -n, LimitNOFILE=) or lower them"
-        );
+}
+
+/// Fits the limits that take descriptors under the system's, so that a client too many meets a clear answer and not a failing `accept`.
+/// Answers what to say if the operator asked for more than there is.
+pub(crate) fn fit_open_files(loaded: &Loaded, settings: &mut Settings, open_files_max: u64) -> Option<String> {
+    let (connections, objects) = (settings.serve.connections_max, settings.store.open_files_max);
+    let wanted = connections as u64 + objects as u64 + OTHER_FILES;
+    if open_files_max == 0 || wanted <= open_files_max {
+        return None;
     }
+    let limit = usize::try_from(open_files_max).unwrap_or(usize::MAX);
+    settings.store.open_files_max = objects.min(limit / 4).max(1);
+    let left = limit.saturating_sub(settings.store.open_files_max + OTHER_FILES as usize);
+    settings.serve.connections_max = connections.min(left).max(1);
+    let asked_for = |key| loaded.origin(key) != Origin::Default;
+    (asked_for("serve.connections_max") || asked_for("cache.open_files_max")).then(|| {
+        format!(
+            "the system allows {open_files_max} open files, the configuration needs {wanted}: {} connections and {} open objects \
+             are possible; raise the limit with ulimit -n or LimitNOFILE=",
+            settings.serve.connections_max, settings.store.open_files_max
+        )
+    })
 }
 
 /// A listener for use with tokio.
@@ -99,6 +114,34 @@ mod tests {
         assert!(missing.contains("does not exist"), "{missing}");
         let file = upstreams(&settings(&file)).unwrap_err().to_string();
         assert!(file.contains("is not a directory"), "{file}");
+    }
+
+    #[test]
+    fn limits_fit_under_the_system_s_and_only_what_was_asked_for_is_complained_of() {
+        let load = |text: &str| {
+            let file = config::load::ConfigFile {
+                path: "x".into(),
+                text: format!("{text}[[upstream]]\nname=\"a\"\nurl=\"/a\"\n"),
+            };
+            config::load(&config::Sources { file: Some(file), working_directory: "/w".into(), ..Default::default() })
+                .unwrap()
+        };
+        for (text, limit, connections, objects, complains) in [
+            ("", 1 << 20, 20_000, 4096, false),
+            ("", 20_000, 15_392, 4096, false),
+            ("", 1024, 256, 256, false),
+            ("[serve]\nconnections_max = 5000\n", 4096, 2560, 1024, true),
+            ("[serve]\nconnections_max = 100\n", 20_000, 100, 4096, false),
+        ] {
+            let loaded = load(text);
+            let mut settings = loaded.settings.clone();
+            let complaint = fit_open_files(&loaded, &mut settings, limit);
+            assert_eq!(
+                (settings.serve.connections_max, settings.store.open_files_max, complaint.is_some()),
+                (connections, objects, complains),
+                "{text} {limit}"
+            );
+        }
     }
 
     #[test]
