@@ -40,7 +40,7 @@ use crate::{
     link::{Broken, Gone, Link},
     request::{Fields, Method},
     response::{Hold, Response},
-    transmit::{self, Outcome, plan::Asking},
+    transmit::{self, Copied, Outcome, plan::Asking},
     watch::Phase,
     worker::Worker,
 };
@@ -176,7 +176,7 @@ fn answer_received<H: Handler>(link: &mut Link, handler: &H) -> Next {
 fn gather(buffers: &mut Buffers, worker: &Worker, response: Response, asked: Asked) -> Option<Next> {
     let persistence = asked.persistence(worker);
     match transmit::copy(&mut buffers.output, response, asked.asking, persistence, worker) {
-        Ok((head, body, response)) => {
+        Copied::Whole { head, body, response } => {
             let farewell = (persistence == Persistence::Closes).then(|| asked.farewell());
             buffers.answered.push(Answered {
                 asked,
@@ -188,7 +188,7 @@ fn gather(buffers: &mut Buffers, worker: &Worker, response: Response, asked: Ask
             });
             farewell.map(Next::Close)
         }
-        Err(response) => Some(Next::Send(Box::new((response, asked.keep(&buffers.input))))),
+        Copied::Not(response) => Some(Next::Send(Box::new((response, asked.keep(&buffers.input))))),
     }
 }
 

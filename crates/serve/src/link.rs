@@ -200,6 +200,17 @@ impl Link {
         .await
     }
 
+    /// Waits for the disk: too short to look for the client, who may well have closed its sending side and still read.
+    pub(crate) async fn pause<F: Future>(&mut self, future: F) -> Result<F::Output, Gone> {
+        self.enter(Phase::Waiting);
+        let mut future = pin!(future);
+        poll_fn(|cx| match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Ok(output)),
+            Poll::Pending => self.interrupted().map_or(Poll::Pending, |gone| Poll::Ready(Err(gone))),
+        })
+        .await
+    }
+
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Gone> {
         loop {
             if self.socket.poll_read_ready(cx).is_pending() {

@@ -447,8 +447,8 @@ mod tests {
     #[test]
     fn forgives_one_empty_line_and_no_more() {
         whole(b"\r\nGET / HTTP/1.0\r\n\r\n", |head| assert_eq!(head.len, 20));
-        assert!(matches!(with(b"\r", |p| matches!(p, Parsed::Partial)), true));
-        assert!(matches!(with(b"\r\n", |p| matches!(p, Parsed::Partial)), true));
+        assert!(with(b"\r", |p| matches!(p, Parsed::Partial)));
+        assert!(with(b"\r\n", |p| matches!(p, Parsed::Partial)));
         assert_eq!(refused(b"\r\n\r\nGET / HTTP/1.0\r\n\r\n"), Some(Refusal::EmptyLines));
         assert_eq!(refused(b"\nGET / HTTP/1.0\r\n\r\n"), Some(Refusal::EmptyLines));
     }

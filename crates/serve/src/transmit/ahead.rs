@@ -42,7 +42,7 @@ impl Ahead {
         {
             link.send_output(false).await?;
             // A read that failed is not repeated here: `sendfile` meets the same error and tells it.
-            let _ = link.wait(reading).await?;
+            let _ = link.pause(reading).await?;
             self.clear = end;
             self.begin_next(link, file, engine, until);
             return Ok(end.min(until));
@@ -51,7 +51,7 @@ impl Ahead {
         if !is_resident(file, position, end) {
             link.worker().count_cold_read();
             link.send_output(false).await?;
-            if let Err(error) = link.wait(engine.read_ahead(file.clone(), position, end - position)).await? {
+            if let Err(error) = link.pause(engine.read_ahead(file.clone(), position, end - position)).await? {
                 tracing::debug!(%error, "reading ahead failed");
             }
             self.clear = end;

@@ -31,43 +31,48 @@ pub(crate) struct Outcome {
     pub(crate) until_close: bool,
 }
 
-/// Appends head and body to `output` if that can be done at once and the body is small; otherwise gives the answer back. Answers the
-/// bytes of head and body.
+/// What became of an attempt to answer at once. The answer comes back either way: for the log, or to be sent otherwise.
+pub(crate) enum Copied {
+    /// Head and body are in the output buffer, so many bytes of each.
+    Whole { head: u64, body: u64, response: Response },
+    /// Nothing was written.
+    Not(Response),
+}
+
+/// Appends head and body to `output` if that can be done at once and the body is small.
 pub(crate) fn copy(
     output: &mut Vec<u8>,
     response: Response,
     asking: Asking,
     persistence: Persistence,
     worker: &Worker,
-) -> Result<(u64, u64, Response), Response> {
+) -> Copied {
     let load = plan::load(&response);
-    let Framed { framing, until_close: false, .. } = plan::frame(response.status, load, asking) else {
-        return Err(response);
+    let Framed { framing, until_close: false } = plan::frame(response.status, load, asking) else {
+        return Copied::Not(response);
     };
+    let way = plan::way(load, asking);
+    if !matches!(way, Way::HeadOnly | Way::Copy | Way::Read) {
+        return Copied::Not(response);
+    }
     let begin = output.len();
-    match (plan::way(load, asking), &response.body) {
-        (Way::HeadOnly, _) => {
-            worker.write_head(output, &response, framing, persistence);
-            Ok(((output.len() - begin) as u64, 0, response))
-        }
+    worker.write_head(output, &response, framing, persistence);
+    let behind = output.len();
+    let whole = match (way, &response.body) {
         (Way::Copy, Body::Memory(bytes)) => {
-            worker.write_head(output, &response, framing, persistence);
-            let head = output.len() - begin;
             output.extend_from_slice(bytes);
-            Ok((head as u64, bytes.len() as u64, response))
+            true
         }
         (Way::Read, Body::File { source: Source::Object(reader), part }) => {
-            let Some(span) = whole_span(part, reader.len()) else { return Err(response) };
-            worker.write_head(output, &response, framing, persistence);
-            let head = output.len() - begin;
-            if !object::read_behind(output, reader, span) {
-                output.truncate(begin);
-                return Err(response);
-            }
-            Ok((head as u64, span.len(), response))
+            whole_span(part, reader.len()).is_some_and(|span| object::read_behind(output, reader, span))
         }
-        _ => Err(response),
+        _ => way == Way::HeadOnly,
+    };
+    if !whole {
+        output.truncate(begin);
+        return Copied::Not(response);
     }
+    Copied::Whole { head: (behind - begin) as u64, body: (output.len() - behind) as u64, response }
 }
 
 /// Sends head and body. When the future is dropped, the transfer ends where it is. The answer's hold is given back when it ends.

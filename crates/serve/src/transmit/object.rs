@@ -22,7 +22,7 @@ pub(super) fn read_behind(output: &mut Vec<u8>, reader: &Reader, span: Span) -> 
 pub(super) async fn read_and_send(link: &mut Link, reader: &Reader, span: Span) -> Result<(), Broken> {
     link.worker().count_cold_read();
     let (file, len) = (reader.file().clone(), span.len() as usize);
-    let read = link.wait(reader.engine().read_at(file, span.start, len)).await?;
+    let read = link.pause(reader.engine().read_at(file, span.start, len)).await?;
     let bytes = read.and_then(|bytes| if bytes.len() == len { Ok(bytes) } else { Err(ended_early()) });
     match bytes {
         Ok(bytes) => Ok(link.send_output_and(&bytes, false).await?),

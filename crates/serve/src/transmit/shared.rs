@@ -40,12 +40,12 @@ pub(super) async fn send_span(link: &mut Link, shared: &SharedFile, span: Span) 
     }
     while position < tail {
         let len = COPY_BYTES.min(tail - position) as usize;
-        let read = link.wait(shared.engine.read_at(shared.file.clone(), position, len)).await?;
+        let read = link.pause(shared.engine.read_at(shared.file.clone(), position, len)).await?;
         let bytes = whole_or_head(link, read, len).await?;
         link.send_output_and(&bytes, true).await?;
         position += len as u64;
     }
-    let bytes = link.wait(verified_tail(shared.clone(), Span::new(tail, span.end))).await?;
+    let bytes = link.pause(verified_tail(shared.clone(), Span::new(tail, span.end))).await?;
     let bytes = whole_or_head(link, bytes, (span.end - tail) as usize).await?;
     Ok(link.send_output_and(&bytes, false).await?)
 }
