@@ -75,7 +75,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     } else {
         print!("{}", report.table());
     }
-    if report.tally.latency.count() == 0 {
+    if report.tally.latency.count() == 0 && report.tally.bytes == 0 {
         bail!("no request was answered{}", report.first_failure());
     }
     Ok(())

@@ -43,7 +43,7 @@ pub(super) struct Plan {
 pub(super) struct Tally {
     /// From the first byte of the request to the last of the answer.
     pub(super) latency: Histogram,
-    /// Bytes of bodies.
+    /// Bytes of bodies, those of answers cut off by the end of the measurement included: a run may be shorter than one body.
     pub(super) bytes: u64,
     /// Answers by status.
     pub(super) statuses: BTreeMap<u16, u64>,
@@ -63,6 +63,8 @@ struct Client {
     began: Instant,
     /// Whether the current request is one of those that count.
     counts: bool,
+    /// Bytes of the current body that are in the tally.
+    tallied: u64,
     /// Answers on this connection: before the first, a close is a failure.
     answers: u64,
     waits_for: Interest,
@@ -104,7 +106,6 @@ impl Tally {
 
     fn answer(&mut self, head: &Head, latency: Duration) {
         self.latency.record(latency);
-        self.bytes += head.length;
         *self.statuses.entry(head.status).or_default() += 1;
     }
 }
@@ -156,6 +157,7 @@ impl Worker {
         self.plan.targets.write_request(client.number, &mut client.request);
         client.number += 1;
         client.exchange = Exchange::new();
+        client.tallied = 0;
         client.began = Instant::now();
         true
     }
@@ -169,7 +171,15 @@ impl Worker {
     /// Whether there is more to do without waiting.
     fn step(&mut self, slot: usize) -> io::Result<bool> {
         let Some(client) = &mut self.clients[slot] else { return Ok(false) };
-        let wanted = match client.exchange.drive(&client.socket, &client.request, &mut self.scratch, None) {
+        let progress = client.exchange.drive(&client.socket, &client.request, &mut self.scratch, None);
+        if let Some((_, received)) = client.exchange.body() {
+            // Bytes count by when they come, requests by when they begin.
+            if self.plan.counting.load(Relaxed) {
+                self.tally.bytes += received - client.tallied;
+            }
+            client.tallied = received;
+        }
+        let wanted = match progress {
             Ok(Progress::Done(head)) => {
                 client.failures = 0;
                 client.answers += 1;
@@ -236,6 +246,7 @@ impl Client {
             number,
             began: Instant::now(),
             counts: false,
+            tallied: 0,
             answers: 0,
             waits_for: Interest::Read,
             failures: 0,
