@@ -1,2 +1,5 @@
-//! outpost-origin
-fn main() {}
+//! The binary `outpost-origin`.
+
+fn main() -> std::process::ExitCode {
+    outpost_origin::main()
+}

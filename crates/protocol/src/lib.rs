@@ -1,12 +1,13 @@
 //! What the three programs agree on, as pure types: no I/O, no clock, no configuration.
 //!
 //! In reading order: [`digest`] names content, [`target`] names what is asked for, [`span`] and [`range`] cut it,
-//! [`condition`] decides whether to send it, [`etag`] and [`cache_status`] describe it, [`problem`] says why not,
+//! [`condition`] decides whether to send it, [`etag`], [`content_type`] and [`cache_status`] describe it, [`problem`] says why not,
 //! [`listing`], [`info`] and [`progress`] are the bodies that programs exchange, [`timestamp`] how they write times.
 #![forbid(unsafe_code)]
 
 pub mod cache_status;
 pub mod condition;
+pub mod content_type;
 pub mod digest;
 pub mod etag;
 pub mod info;

@@ -38,6 +38,14 @@ pub struct Entry {
     pub modified: Option<String>,
 }
 
+/// Whether a directory is wanted as JSON, by the field `Accept`: JSON is named, and HTML not before it. Browsers name HTML first, programs
+/// name JSON alone.
+pub fn prefers_json(accept: &[u8]) -> bool {
+    let Ok(accept) = std::str::from_utf8(accept) else { return false };
+    let mut types = accept.split(',').map(|range| range.split(';').next().unwrap_or_default().trim());
+    types.find(|name| ["application/json", "text/html"].contains(name)) == Some("application/json")
+}
+
 impl Listing {
     /// Sorts entries by (directories first, name bytes) and encodes names. `path` is the directory's canonical target.
     pub fn new(path: &str, mut raw: Vec<RawEntry>) -> Self {
@@ -220,6 +228,20 @@ mod tests {
         let raw = vec![raw(b"b", false), raw(b"a", false), raw(b"B", false), raw(b"z", true), raw(b"\xff", true)];
         let names: Vec<_> = Listing::new("/", raw).entries.into_iter().map(|entry| entry.name).collect();
         assert_eq!(names, ["z", "\u{fffd}", "B", "a", "b"]);
+    }
+
+    #[test]
+    fn programs_get_json_and_people_a_page() {
+        for (accept, expected) in [
+            ("application/json", true),
+            ("application/json;q=0.9, */*", true),
+            ("text/html,application/xhtml+xml,application/xml;q=0.9,application/json,*/*;q=0.8", false),
+            ("text/html", false),
+            ("*/*", false),
+            ("", false),
+        ] {
+            assert_eq!(prefers_json(accept.as_bytes()), expected, "{accept}");
+        }
     }
 
     #[test]

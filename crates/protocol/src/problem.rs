@@ -11,6 +11,8 @@ pub enum Kind {
     NotPreloaded,
     /// 503: a connection, fill or queue limit.
     Overloaded,
+    /// 503: the origin has not finished reading the file, so its digest is not known yet.
+    DigestPending,
     /// 502: the upstream cannot be reached and there is nothing to serve.
     UpstreamUnreachable,
     /// 504: the upstream did not answer in time.
@@ -69,6 +71,9 @@ impl Kind {
             Self::MaxRequesters => ("max-requesters", S::SERVICE_UNAVAILABLE, "All places for this file are taken"),
             Self::NotPreloaded => ("not-preloaded", S::SERVICE_UNAVAILABLE, "This file has not been preloaded yet"),
             Self::Overloaded => ("overloaded", S::SERVICE_UNAVAILABLE, "The server is at one of its limits"),
+            Self::DigestPending => {
+                ("digest-pending", S::SERVICE_UNAVAILABLE, "The digest of this file is not known yet")
+            }
             Self::UpstreamUnreachable => ("upstream-unreachable", S::BAD_GATEWAY, "The upstream cannot be reached"),
             Self::UpstreamTimeout => ("upstream-timeout", S::GATEWAY_TIMEOUT, "The upstream did not answer in time"),
             Self::DigestMismatch => ("digest-mismatch", S::BAD_GATEWAY, "The upstream sent bytes with a wrong digest"),
@@ -143,5 +148,26 @@ impl Problem {
     pub fn retry_after(mut self, seconds: u64) -> Self {
         self.retry_after = Some(seconds);
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_has_the_members_of_rfc_9457_and_ours() {
+        let problem = Problem {
+            position: Some(3),
+            max_requesters: Some(5),
+            ..Problem::new(Kind::MaxRequesters, "come back").retry_after(90)
+        };
+        assert_eq!(
+            serde_json::to_string(&problem).expect("serialises"),
+            concat!(
+                r#"{"type":"urn:outpost:problem:max-requesters","title":"All places for this file are taken","#,
+                r#""status":503,"detail":"come back","retry_after":90,"position":3,"max_requesters":5}"#
+            )
+        );
     }
 }

@@ -1,0 +1,115 @@
+//! `/healthz`, `/readyz` and `/metrics` (Prometheus text) on a listener of their own, through the same engine as the files.
+
+use std::{
+    fmt::Write as _,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use http::StatusCode;
+use protocol::problem::Kind;
+use serve::{
+    handler::{Answer, Client, Handler},
+    request::Request,
+    response::{Body, Response},
+    server::{Options, Server},
+};
+
+use crate::{answer, counters::Counters, origin::StartError};
+
+/// Connections at once: a few monitors.
+const CONNECTIONS_MAX: usize = 64;
+
+/// What the listener answers from.
+pub(crate) struct Admin {
+    counters: Arc<Counters>,
+    served: Arc<serve::counters::Counters>,
+}
+
+impl Admin {
+    pub(crate) fn start(
+        address: SocketAddr,
+        counters: &Arc<Counters>,
+        served: &Arc<serve::counters::Counters>,
+    ) -> Result<Server, StartError> {
+        let admin = Self { counters: counters.clone(), served: served.clone() };
+        let options =
+            Options { listen: vec![address], workers: 1, connections_max: CONNECTIONS_MAX, ..Options::default() };
+        Server::start(options, Arc::new(admin), None).map_err(|error| StartError::Listen(error, "--admin"))
+    }
+
+    fn is_ready(&self) -> bool {
+        self.counters.scans.load(Ordering::Relaxed) > 0
+    }
+
+    fn metrics(&self) -> String {
+        let (own, served) = (&self.counters, &self.served);
+        let mut text = String::new();
+        for (name, kind, help, value) in [
+            ("files", "gauge", "Files in the share at the last scan.", &own.files),
+            ("hash_pending", "gauge", "Files that wait for their digests.", &own.pending),
+            ("hashed_files_total", "counter", "Files read for their digests.", &own.hashed),
+            ("hashed_bytes_total", "counter", "Bytes read for digests.", &own.hashed_bytes),
+            ("hash_changed_total", "counter", "Files that changed while they were read.", &own.changed_while_hashing),
+            ("hash_errors_total", "counter", "Files that could not be read or recorded.", &own.hash_errors),
+            ("scans_total", "counter", "Complete scans of the share.", &own.scans),
+            ("http_connections", "gauge", "Connections that are open.", &served.connections),
+            ("http_requests_total", "counter", "Requests answered.", &served.requests),
+            ("http_sent_bytes_total", "counter", "Bytes sent, heads included.", &served.bytes_sent),
+            ("http_transfers", "gauge", "Bodies that are being sent.", &served.transfers),
+            ("http_aborted_total", "counter", "Bodies that ended short.", &served.aborted),
+        ] {
+            push_metric(&mut text, name, kind, help, value);
+        }
+        text
+    }
+}
+
+fn push_metric(text: &mut String, name: &str, kind: &str, help: &str, value: &AtomicU64) {
+    let value = value.load(Ordering::Relaxed);
+    // Writing to a string cannot fail.
+    let _ = writeln!(
+        text,
+        "# HELP outpost_origin_{name} {help}\n# TYPE outpost_origin_{name} {kind}\noutpost_origin_{name} {value}"
+    );
+}
+
+impl Handler for Admin {
+    fn answer(&self, request: &Request<'_>, _client: &Client) -> Answer {
+        let path = request.target.split(|&byte| byte == b'?').next().unwrap_or_default();
+        Answer::Now(match path {
+            b"/healthz" => text(StatusCode::OK, "ok\n".into()),
+            b"/readyz" if self.is_ready() => text(StatusCode::OK, "ready\n".into()),
+            b"/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "the share is being looked through\n".into()),
+            b"/metrics" => text(StatusCode::OK, self.metrics()),
+            _ => answer::problem(Kind::NotFound, "there are /healthz, /readyz and /metrics"),
+        })
+    }
+}
+
+fn text(status: StatusCode, text: String) -> Response {
+    let mut response = Response::new(status);
+    response.fields.push("Content-Type", "text/plain; version=0.0.4; charset=utf-8").push("Cache-Control", "no-store");
+    response.body = Body::Memory(Bytes::from(text));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_has_help_type_and_value() {
+        let admin = Admin { counters: Arc::default(), served: Arc::default() };
+        admin.counters.hashed.store(7, Ordering::Relaxed);
+        let text = admin.metrics();
+        assert!(text.contains("\noutpost_origin_hashed_files_total 7\n"), "{text}");
+        let lines = |prefix: &str| text.lines().filter(|line| line.starts_with(prefix)).count();
+        assert_eq!(lines("# HELP"), lines("outpost_origin_"));
+        assert_eq!(lines("# TYPE"), lines("outpost_origin_"));
+    }
+}

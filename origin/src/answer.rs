@@ -1,0 +1,175 @@
+//! Answers: from an open file and the conditions of a request, and the errors. The only place of the origin that chooses a status.
+
+use std::{io, time::SystemTime};
+
+use bytes::Bytes;
+use http::StatusCode;
+use os::engine::Engine;
+use protocol::{
+    condition::{Conditions, Validators, Verdict, decide},
+    listing::Listing,
+    problem::{Kind, Problem},
+    range::{Selection, content_range, unsatisfied_range},
+    target::Target,
+};
+use serve::{
+    request::{Method, Request},
+    response::{Body, Part, Response, multipart},
+    source::{SharedFile, Source},
+};
+
+use crate::files::OpenFile;
+
+/// The conditions of a request, kept beyond it for an answer that has to wait.
+#[derive(Default)]
+pub(crate) struct Asked {
+    if_match: Option<Box<[u8]>>,
+    if_none_match: Option<Box<[u8]>>,
+    if_modified_since: Option<Box<[u8]>>,
+    if_unmodified_since: Option<Box<[u8]>>,
+    if_range: Option<Box<[u8]>>,
+    range: Option<Box<[u8]>>,
+}
+
+impl Asked {
+    pub(crate) fn of(request: &Request<'_>) -> Self {
+        let Conditions { if_match, if_none_match, if_modified_since, if_unmodified_since, if_range, range } =
+            conditions(request);
+        let own = |field: Option<&[u8]>| field.map(Box::from);
+        Self {
+            if_match: own(if_match),
+            if_none_match: own(if_none_match),
+            if_modified_since: own(if_modified_since),
+            if_unmodified_since: own(if_unmodified_since),
+            if_range: own(if_range),
+            range: own(range),
+        }
+    }
+
+    pub(crate) fn conditions(&self) -> Conditions<'_> {
+        Conditions {
+            if_match: self.if_match.as_deref(),
+            if_none_match: self.if_none_match.as_deref(),
+            if_modified_since: self.if_modified_since.as_deref(),
+            if_unmodified_since: self.if_unmodified_since.as_deref(),
+            if_range: self.if_range.as_deref(),
+            range: self.range.as_deref(),
+        }
+    }
+}
+
+/// The conditions as they stand in a request. `Range` counts for GET only.
+pub(crate) fn conditions<'a>(request: &Request<'a>) -> Conditions<'a> {
+    let fields = &request.fields;
+    Conditions {
+        if_match: fields.first("If-Match"),
+        if_none_match: fields.first("If-None-Match"),
+        if_modified_since: fields.first("If-Modified-Since"),
+        if_unmodified_since: fields.first("If-Unmodified-Since"),
+        if_range: fields.first("If-Range"),
+        range: fields.first("Range").filter(|_| request.method == Method::Get),
+    }
+}
+
+/// 200, 206, 304, 412 or 416 for a file.
+pub(crate) fn file(open: &OpenFile, conditions: &Conditions<'_>, engine: &Engine, now: SystemTime) -> Response {
+    let len = open.identity.size;
+    let validators = Validators {
+        etag: Some(&open.etag),
+        etag_before: Some(&open.provisional),
+        last_modified: Some(open.identity.modified_time()),
+        len: Some(len),
+        now,
+    };
+    match decide(conditions, &validators) {
+        Verdict::NotModified => with_fields(open, StatusCode::NOT_MODIFIED),
+        Verdict::PreconditionFailed => {
+            let detail = "the file is not the one that If-Match or If-Unmodified-Since names; ask for it without";
+            problem(Kind::PreconditionFailed, detail)
+        }
+        Verdict::Send(Selection::Unsatisfiable) => {
+            let detail = format!("the file has {len} bytes, and the range lies behind them");
+            let mut response = problem(Kind::RangeNotSatisfiable, detail);
+            response.fields.push("Content-Range", unsatisfied_range(len));
+            response
+        }
+        Verdict::Send(Selection::Whole) => send(open, engine, StatusCode::OK, Part::Whole, open.content_type),
+        Verdict::Send(Selection::Part(span)) => {
+            let part = Part::Span(span);
+            let mut response = send(open, engine, StatusCode::PARTIAL_CONTENT, part, open.content_type);
+            response.fields.push("Content-Range", content_range(span, len));
+            response
+        }
+        Verdict::Send(Selection::Parts(spans)) => {
+            let (part, content_type) = multipart(&spans, len, open.content_type);
+            send(open, engine, StatusCode::PARTIAL_CONTENT, part, &content_type)
+        }
+    }
+}
+
+fn with_fields(open: &OpenFile, status: StatusCode) -> Response {
+    let mut response = Response::new(status);
+    response.fields.shared = Some(open.fields.clone());
+    response
+}
+
+fn send(open: &OpenFile, engine: &Engine, status: StatusCode, part: Part, content_type: &str) -> Response {
+    let source =
+        Source::Shared(SharedFile { file: open.file.clone(), identity: open.identity, engine: engine.clone() });
+    let mut response = with_fields(open, status);
+    response.fields.push("Content-Type", content_type);
+    response.body = Body::File { source, part };
+    response
+}
+
+/// A directory's index, as JSON or as a page.
+pub(crate) fn listing(listing: &Listing, json: bool) -> Response {
+    let mut response = if json {
+        Response::json(StatusCode::OK, serde_json::to_vec(listing).unwrap_or_default())
+    } else {
+        let mut response = Response::new(StatusCode::OK);
+        response.fields.push("Content-Type", "text/html; charset=utf-8");
+        // Names may come from anybody who can write to the share: the page runs nothing and loads nothing.
+        response.fields.push("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'");
+        response.body = Body::Memory(Bytes::from(listing.to_html()));
+        response
+    };
+    response.fields.push("Vary", "Accept").push("Cache-Control", "no-cache");
+    response
+}
+
+/// 301 to the same directory with its `/`.
+pub(crate) fn needs_slash(target: &Target) -> Response {
+    let mut response = Response::new(StatusCode::MOVED_PERMANENTLY);
+    response.fields.push("Location", target.directory_location());
+    response
+}
+
+/// A problem with its sentence.
+pub(crate) fn problem(kind: Kind, detail: impl Into<String>) -> Response {
+    Response::problem(&Problem::new(kind, detail), kind)
+}
+
+/// A problem that passes.
+pub(crate) fn problem_for_now(kind: Kind, detail: impl Into<String>, retry_after: u64) -> Response {
+    Response::problem(&Problem::new(kind, detail).retry_after(retry_after), kind)
+}
+
+/// 404 for what is not there, or may not be told to be there.
+pub(crate) fn not_found(target: &Target) -> Response {
+    problem(Kind::NotFound, format!("there is no {target} in the share"))
+}
+
+/// What a file system's error means to a client.
+pub(crate) fn unreadable(target: &Target, error: &io::Error) -> Response {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory => not_found(target),
+        io::ErrorKind::PermissionDenied => {
+            problem(Kind::NotAllowed, format!("the origin may not read {target}; its administrator can allow it"))
+        }
+        _ => {
+            tracing::error!(%target, %error, "a path of the share cannot be read");
+            problem(Kind::Internal, format!("the share could not be read: {error}"))
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! Answers requests: at once what was looked at a moment ago, later what needs the disk, the database or a digest that is not made yet.
+
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use bytes::Bytes;
+use http::StatusCode;
+use os::{engine::Engine, share::Identity};
+use protocol::{
+    digest::{Digests, Md5},
+    info::Info,
+    listing::prefers_json,
+    problem::Kind,
+    progress::Event,
+    target::Target,
+};
+use serve::{
+    handler::{Answer, Client, Handler},
+    request::Request,
+    response::{Body, Response},
+};
+use tokio::runtime::Handle;
+
+use crate::{
+    answer::{self, Asked},
+    files::OpenFile,
+    publish::{Opened, Publication},
+    queue::Queue,
+    route::{Route, route},
+};
+
+/// How long a client waits for a digest that is being made; then it is told when to ask again.
+const DIGEST_WAIT_MAX: Duration = Duration::from_secs(20);
+/// What a thread reads and hashes in a second, at least, to tell when a digest will be there.
+const HASH_BYTES_PER_SECOND: u64 = 100 << 20;
+/// The longest that a client is told to wait before it asks again, in seconds.
+const RETRY_AFTER_MAX: u64 = 600;
+
+/// The origin behind its listener; clones share it.
+#[derive(Clone)]
+pub(crate) struct OriginHandler {
+    pub(crate) publication: Arc<Publication>,
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) engine: Engine,
+    /// Whose threads may block.
+    pub(crate) runtime: Handle,
+}
+
+/// What a wait for a digest came to.
+enum Hashed {
+    Known(Arc<OpenFile>, Digests),
+    /// Not there, or not readable.
+    Failed(io::Error),
+    /// Still being made, for a file of that identity.
+    Pending(Identity),
+    /// Too many clients wait.
+    Refused,
+    Directory,
+}
+
+impl Handler for OriginHandler {
+    fn answer(&self, request: &Request<'_>, _client: &Client) -> Answer {
+        let routed = Target::parse(request.target).and_then(|target| Ok((route(&target)?, target)));
+        let (route, target) = match routed {
+            Ok(routed) => routed,
+            Err(error) => return Answer::Now(answer::problem(Kind::BadRequest, error.to_string())),
+        };
+        let this = self.clone();
+        match route {
+            Route::File(path) => {
+                if let Some(open) = self.publication.files.find(&path, Instant::now()) {
+                    let conditions = answer::conditions(request);
+                    return Answer::Now(answer::file(&open, &conditions, &self.engine, SystemTime::now()));
+                }
+                let asked = Asked::of(request);
+                Answer::later(async move { this.file(path, target, asked).await })
+            }
+            Route::Directory(path) => {
+                let json = request.fields.first("Accept").is_some_and(prefers_json);
+                Answer::later(async move { this.directory(path, target, json).await })
+            }
+            Route::Info(path) => Answer::later(async move { this.info(path, target).await }),
+            Route::Object(md5, path) => {
+                let asked = Asked::of(request);
+                Answer::later(async move { this.object(md5, path, target, asked).await })
+            }
+            Route::Progress(md5) => Answer::later(async move { this.progress(md5, target).await }),
+            Route::Unknown => Answer::Now(answer::not_found(&target)),
+        }
+    }
+}
+
+impl OriginHandler {
+    async fn file(&self, path: Vec<u8>, target: Target, asked: Asked) -> Response {
+        match self.blocking(move |publication| publication.open(&path)).await {
+            Ok(Opened::File(open)) => self.send(&open, &asked),
+            Ok(Opened::Directory) => answer::needs_slash(&target),
+            Err(error) => answer::unreadable(&target, &error),
+        }
+    }
+
+    fn send(&self, open: &OpenFile, asked: &Asked) -> Response {
+        answer::file(open, &asked.conditions(), &self.engine, SystemTime::now())
+    }
+
+    async fn directory(&self, path: Vec<u8>, target: Target, json: bool) -> Response {
+        let list = move |publication: &Publication| {
+            let listed = publication.list(&path, &target).map(|listing| answer::listing(&listing, json));
+            Ok(listed.unwrap_or_else(|error| answer::unreadable(&target, &error)))
+        };
+        self.blocking(list).await.unwrap_or_else(|error| failed(&error))
+    }
+
+    async fn info(&self, path: Vec<u8>, target: Target) -> Response {
+        let below = Target::from_file_path(&path);
+        match self.hashed(path).await {
+            Hashed::Known(open, digests) => {
+                let modified = Some(open.identity.modified_time());
+                let info = Info::new(&below, open.identity.size, &digests, modified);
+                let mut response = Response::json(StatusCode::OK, serde_json::to_vec(&info).unwrap_or_default());
+                response.fields.push("Cache-Control", "no-cache");
+                response
+            }
+            other => other.refusal(&target),
+        }
+    }
+
+    /// With a path, the file there if it has these bytes; without, any file that is known to have them.
+    async fn object(&self, md5: Md5, path: Option<Vec<u8>>, target: Target, asked: Asked) -> Response {
+        let open = match path {
+            Some(path) => match self.hashed(path).await {
+                Hashed::Known(open, digests) if digests.md5 == md5 => Some(open),
+                Hashed::Known(..) => None,
+                other => return other.refusal(&target),
+            },
+            None => match self.blocking(move |publication| Ok(publication.find_object(&md5))).await {
+                Ok(found) => found,
+                Err(error) => return failed(&error),
+            },
+        };
+        match open {
+            Some(open) => {
+                let mut response = self.send(&open, &asked);
+                if response.status.is_success() || response.status == StatusCode::NOT_MODIFIED {
+                    response.fields.push("Cache-Control", "public, max-age=31536000, immutable");
+                }
+                response
+            }
+            None => answer::problem(Kind::NotFound, format!("no file with the digest {md5} is known here")),
+        }
+    }
+
+    /// An origin fetches nothing: what it knows is ready.
+    async fn progress(&self, md5: Md5, target: Target) -> Response {
+        match self.blocking(move |publication| Ok(publication.find_object(&md5))).await {
+            Ok(Some(_)) => {
+                let mut response = Response::new(StatusCode::OK);
+                response.fields.push("Content-Type", "text/event-stream").push("Cache-Control", "no-store");
+                response.body = Body::Memory(Bytes::from(Event::Ready.to_text()));
+                response
+            }
+            Ok(None) => answer::not_found(&target),
+            Err(error) => failed(&error),
+        }
+    }
+
+    /// A file with its digests; they are made before all others if they are not known. Dropping the future stops no hashing.
+    async fn hashed(&self, path: Vec<u8>) -> Hashed {
+        let path = Arc::new(path);
+        let mut waited = false;
+        loop {
+            let open = match self.look(path.clone()).await {
+                Ok(Opened::File(open)) => open,
+                Ok(Opened::Directory) => return Hashed::Directory,
+                Err(error) => return Hashed::Failed(error),
+            };
+            if let Some(digests) = open.digests {
+                return Hashed::Known(open, digests);
+            }
+            if waited {
+                return Hashed::Pending(open.identity);
+            }
+            let Ok(finished) = self.queue.ask(&path) else { return Hashed::Refused };
+            finished.within(DIGEST_WAIT_MAX).await;
+            waited = true;
+        }
+    }
+
+    async fn look(&self, path: Arc<Vec<u8>>) -> io::Result<Opened> {
+        let fresh = self.publication.files.find(&path, Instant::now()).filter(|open| open.digests.is_some());
+        match fresh {
+            Some(open) => Ok(Opened::File(open)),
+            None => self.blocking(move |publication| publication.open(&path)).await,
+        }
+    }
+
+    /// Runs on a thread that may block. Dropping the future does not stop what has begun.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        run: impl FnOnce(&Publication) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let publication = self.publication.clone();
+        // Fails only when the program ends, or by a panic, which has been reported.
+        self.runtime.spawn_blocking(move || run(&publication)).await.map_err(io::Error::other)?
+    }
+}
+
+impl Hashed {
+    fn refusal(self, target: &Target) -> Response {
+        match self {
+            Self::Known(..) | Self::Directory => answer::not_found(target),
+            Self::Failed(error) => answer::unreadable(target, &error),
+            Self::Refused => {
+                let detail = "too many clients wait for digests; ask again later, or for the file itself";
+                answer::problem_for_now(Kind::Overloaded, detail, 10)
+            }
+            Self::Pending(identity) => {
+                let seconds = (identity.size / HASH_BYTES_PER_SECOND).clamp(2, RETRY_AFTER_MAX);
+                let detail = "the file is still being read for its digest, or is still being written; ask again later";
+                answer::problem_for_now(Kind::DigestPending, detail, seconds)
+            }
+        }
+    }
+}
+
+fn failed(error: &io::Error) -> Response {
+    answer::problem(Kind::Internal, format!("the origin could not look at its share: {error}"))
+}

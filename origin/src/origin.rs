@@ -1,0 +1,232 @@
+//! A running origin: opens what it needs in order, starts its threads, and ends them in the opposite order.
+
+use std::{
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use config::value::show_duration;
+use os::{
+    engine::{Choice, Engine},
+    share::Share,
+};
+use serve::{
+    access_log::{AccessLog, Format},
+    server::{self, Server},
+};
+use tokio::{runtime::Handle, task::AbortHandle};
+
+use crate::{
+    admin::Admin,
+    catalogue::{Catalogue, CatalogueError},
+    counters::Counters,
+    files::OpenFiles,
+    handler::OriginHandler,
+    hasher::Hasher,
+    options::{LogFormat, Options},
+    publish::Publication,
+    queue::Queue,
+    scan::Scanner,
+    watch::{Changes, Watch},
+};
+
+/// How often files that were opened for requests are closed again.
+const TIDY_EVERY: Duration = Duration::from_secs(1);
+
+/// A running origin. Dropping it cuts what is being sent and waits for its threads.
+pub struct Origin {
+    server: Server,
+    admin: Option<Server>,
+    counters: Arc<Counters>,
+    catalogue: Arc<Catalogue>,
+    queue: Arc<Queue>,
+    changes: Arc<Changes>,
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+    tidy: AbortHandle,
+}
+
+/// Why it does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Not there, not a directory, no permission.
+    #[error("cannot publish {0}: {1}; name a directory that can be read with --share")]
+    Share(PathBuf, #[source] io::Error),
+    /// Clients could fetch it, and every write to it would be announced as a change.
+    #[error("the database {0} lies in the share; name a file outside of it with --database")]
+    DatabaseInShare(PathBuf),
+    /// The database cannot be used.
+    #[error(transparent)]
+    Catalogue(#[from] CatalogueError),
+    /// The file cannot be written.
+    #[error("cannot write the access log {0}: {1}; name another file with --access-log")]
+    AccessLog(PathBuf, #[source] io::Error),
+    /// An address is in use or not ours.
+    #[error("cannot listen: {0}; name another address with {1}")]
+    Listen(#[source] io::Error, &'static str),
+    /// The system gives no more threads.
+    #[error("cannot start threads: {0}")]
+    Threads(#[source] io::Error),
+}
+
+impl Origin {
+    /// Starts to serve, then to scan. `runtime` gives the threads that may block; it must outlive the origin.
+    pub fn start(options: &Options, runtime: &Handle) -> Result<Self, StartError> {
+        let (share, database) = places(options)?;
+        let catalogue = Arc::new(Catalogue::open(&database, share.path())?);
+        let engine = Engine::start(Choice::Auto).map_err(StartError::Threads)?;
+        let (queue, counters, files) = (Arc::new(Queue::new()), Arc::new(Counters::default()), Arc::default());
+
+        let publication = Publication { share: share.clone(), catalogue: catalogue.clone(), files: Arc::clone(&files) };
+        let handler = OriginHandler {
+            publication: Arc::new(publication),
+            queue: queue.clone(),
+            engine: engine.clone(),
+            runtime: runtime.clone(),
+        };
+        let server = listen(options, handler)?;
+        let admin = options.admin.map(|address| Admin::start(address, &counters, server.counters())).transpose()?;
+
+        let (changes, stop) = (Arc::new(Changes::new()), Arc::new(AtomicBool::new(false)));
+        // From here on everything that was started ends with `origin`, whatever fails.
+        let mut origin = Self {
+            server,
+            admin,
+            counters: counters.clone(),
+            catalogue: catalogue.clone(),
+            queue: queue.clone(),
+            changes: changes.clone(),
+            stop: stop.clone(),
+            threads: Vec::new(),
+            tidy: runtime.spawn(tidy(Arc::clone(&files))).abort_handle(),
+        };
+        let hasher = Hasher {
+            share: share.clone(),
+            catalogue: catalogue.clone(),
+            queue: queue.clone(),
+            counters: counters.clone(),
+            engine,
+            runtime: runtime.clone(),
+            settle: options.settle,
+        };
+        origin.threads.extend(hasher.start().map_err(StartError::Threads)?);
+        let scanner = Scanner { share, catalogue, queue, counters, stop };
+        let watch = Watch { scanner, changes, files, rescan: options.rescan, announced: !options.no_watch };
+        origin.threads.push(watch.start().map_err(StartError::Threads)?);
+        Ok(origin)
+    }
+
+    /// Where it serves files.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        self.server.addresses()
+    }
+
+    /// Where its admin listener is.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().and_then(|admin| admin.addresses().first().copied())
+    }
+
+    /// What it has counted.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Looks through the whole share now; ends when that is done. Dropping the future does not stop it.
+    pub async fn rescan(&self) {
+        let number = self.changes.rescan();
+        // Fails only when there are no more scans, that is, never while this is borrowed.
+        let _ = self.changes.scans().wait_for(|ended| *ended >= number).await;
+    }
+
+    /// Ends when the first scan is done.
+    pub async fn first_scan(&self) {
+        let _ = self.changes.scans().wait_for(|count| *count > 0).await;
+    }
+
+    /// Lets what is being sent finish; answers how many transfers were cut.
+    pub async fn drain(&self) -> usize {
+        self.server.drain().await
+    }
+
+    /// Cuts everything now.
+    pub fn stop(&self) {
+        self.server.stop();
+    }
+
+    /// What it does, in a few lines for a person.
+    pub fn describe(&self, options: &Options) -> String {
+        let known = self.catalogue.len().unwrap_or(0);
+        let addresses: Vec<_> = self.addresses().iter().map(|address| format!("http://{address}/")).collect();
+        let announced = if options.no_watch { "" } else { "as the kernel announces them, and " };
+        let mut lines = vec![
+            format!("outpost-origin {}", env!("CARGO_PKG_VERSION")),
+            format!("  serves    {}", addresses.join(" ")),
+            format!("  share     {}", options.share.display()),
+            format!("  digests   {known} files known, in {}", options.database.display()),
+            format!("  changes   {announced}every {}", show_duration(options.rescan)),
+        ];
+        lines.extend(self.admin_address().map(|address| format!("  admin     http://{address}/")));
+        lines.join("\n")
+    }
+}
+
+impl Drop for Origin {
+    fn drop(&mut self) {
+        self.server.stop();
+        self.stop.store(true, Ordering::Relaxed);
+        self.tidy.abort();
+        self.changes.close();
+        self.queue.close();
+        for thread in self.threads.drain(..) {
+            // A panic has been reported by its thread.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The share, and where its database is.
+fn places(options: &Options) -> Result<(Arc<Share>, PathBuf), StartError> {
+    let refuse = |error| StartError::Share(options.share.clone(), error);
+    let top = options.share.canonicalize().map_err(refuse)?;
+    let share = Share::open(&top).map_err(refuse)?;
+    let database = std::path::absolute(&options.database).unwrap_or_else(|_| options.database.clone());
+    let directory = database.parent().unwrap_or(Path::new("/"));
+    // A directory that is not there is told by the database, with the path.
+    if directory.canonicalize().is_ok_and(|directory| directory.starts_with(&top)) {
+        return Err(StartError::DatabaseInShare(options.database.clone()));
+    }
+    Ok((Arc::new(share), database))
+}
+
+fn listen(options: &Options, handler: OriginHandler) -> Result<Server, StartError> {
+    let format = match options.access_log_format {
+        LogFormat::Combined => Format::Combined,
+        LogFormat::Json => Format::Json,
+    };
+    let open =
+        |path: &PathBuf| AccessLog::open(path, format).map_err(|error| StartError::AccessLog(path.clone(), error));
+    let log = options.access_log.as_ref().map(open).transpose()?;
+    let options = server::Options {
+        listen: options.listen.clone(),
+        drain_timeout: options.drain_timeout,
+        server_name: format!("outpost-origin/{}", env!("CARGO_PKG_VERSION")),
+        ..server::Options::default()
+    };
+    Server::start(options, Arc::new(handler), log).map_err(|error| StartError::Listen(error, "--listen"))
+}
+
+/// Files must not be held open for long after their last request: one that is deleted would keep its room on the disk.
+async fn tidy(files: Arc<OpenFiles>) {
+    let mut interval = tokio::time::interval(TIDY_EVERY);
+    loop {
+        interval.tick().await;
+        files.tidy(Instant::now());
+    }
+}

@@ -1,0 +1,300 @@
+//! When the scanner looks at what: announced changes (inotify), gathered until it is quiet, and the whole share at fixed intervals, for network
+//! mounts announce nothing and the kernel may drop announcements.
+//!
+//! | news | what follows |
+//! |---|---|
+//! | a path changed | looked at when nothing more was announced for [`QUIET`], at the latest after [`GATHER_MAX`] |
+//! | the kernel dropped announcements, or more than [`CHANGES_MAX`] paths changed | the whole share |
+//! | the interval is over, or a program asks | the whole share |
+
+use std::{
+    collections::BTreeSet,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher, event::AccessKind, event::AccessMode};
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use crate::{files::OpenFiles, scan::Scanner};
+
+/// A writer that pauses for so long has finished, or will be announced again.
+const QUIET: Duration = Duration::from_millis(250);
+/// Changes that never pause are looked at nevertheless.
+const GATHER_MAX: Duration = Duration::from_secs(2);
+/// Paths that are gathered; more of them, and the whole share is looked at.
+const CHANGES_MAX: usize = 10_000;
+
+/// What has been announced and not been looked at.
+pub(crate) struct Changes {
+    state: Mutex<State>,
+    news: Condvar,
+    /// The number of the last scan that has ended; for who asked for one.
+    scans: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct State {
+    paths: BTreeSet<Vec<u8>>,
+    /// When the first and the last of `paths` were announced.
+    times: Option<(Instant, Instant)>,
+    everything: bool,
+    /// Scans that have begun; each has the number that this shows while it runs.
+    begun: u64,
+    closed: bool,
+}
+
+/// What to look at now.
+#[derive(Debug, PartialEq, Eq)]
+enum Task {
+    Everything,
+    Paths(BTreeSet<Vec<u8>>),
+}
+
+impl Changes {
+    pub(crate) fn new() -> Self {
+        Self { state: Mutex::default(), news: Condvar::new(), scans: watch::Sender::new(0) }
+    }
+
+    /// Asks for a scan of the whole share; answers its number. One that is under way does not count: it may have passed what is meant.
+    pub(crate) fn rescan(&self) -> u64 {
+        let mut state = self.state.lock();
+        state.everything = true;
+        self.news.notify_all();
+        state.begun + 1
+    }
+
+    /// The number of the last scan that has ended.
+    pub(crate) fn scans(&self) -> watch::Receiver<u64> {
+        self.scans.subscribe()
+    }
+
+    pub(crate) fn close(&self) {
+        self.state.lock().closed = true;
+        self.news.notify_all();
+    }
+
+    fn begin_scan(&self) -> u64 {
+        let mut state = self.state.lock();
+        state.begun += 1;
+        state.begun
+    }
+
+    fn announce(&self, path: Vec<u8>, now: Instant) {
+        self.state.lock().add(path, now);
+        self.news.notify_all();
+    }
+
+    /// Waits for the next task; `None` when closed.
+    fn next(&self, next_scan: Instant) -> Option<Task> {
+        let mut state = self.state.lock();
+        loop {
+            if state.closed {
+                return None;
+            }
+            match state.due(next_scan) {
+                Some(due) if due > Instant::now() => drop(self.news.wait_until(&mut state, due)),
+                _ => return Some(state.take()),
+            }
+        }
+    }
+}
+
+impl State {
+    fn add(&mut self, path: Vec<u8>, now: Instant) {
+        let first = self.times.map_or(now, |(first, _)| first);
+        self.times = Some((first, now));
+        self.paths.insert(path);
+        if self.paths.len() > CHANGES_MAX {
+            self.paths.clear();
+            self.everything = true;
+        }
+    }
+
+    /// When there is something to do; `None` for now.
+    fn due(&self, next_scan: Instant) -> Option<Instant> {
+        match self.times {
+            _ if self.everything => None,
+            Some((first, last)) => Some((last + QUIET).min(first + GATHER_MAX).min(next_scan)),
+            None => Some(next_scan),
+        }
+    }
+
+    fn take(&mut self) -> Task {
+        let gathered = std::mem::replace(self, Self { begun: self.begun, ..Self::default() });
+        // With nothing gathered it is the interval that is over. A scan finds single changes too.
+        if gathered.everything || gathered.times.is_none() { Task::Everything } else { Task::Paths(gathered.paths) }
+    }
+}
+
+/// The thread that scans, and the kernel's announcements to it.
+pub(crate) struct Watch {
+    pub(crate) scanner: Scanner,
+    pub(crate) changes: Arc<Changes>,
+    pub(crate) files: Arc<OpenFiles>,
+    pub(crate) rescan: Duration,
+    pub(crate) announced: bool,
+}
+
+impl Watch {
+    /// Starts the thread; it ends when [`Changes::close`] is called. The first scan begins at once, after the kernel has been asked to announce.
+    pub(crate) fn start(self) -> std::io::Result<thread::JoinHandle<()>> {
+        thread::Builder::new().name("scan".into()).spawn(move || self.run())
+    }
+
+    fn run(self) {
+        // Held for as long as the thread runs: dropping it ends the announcements.
+        let _watcher = if self.announced { self.watch() } else { None };
+        self.scan();
+        let mut next_scan = Instant::now() + self.rescan;
+        while let Some(task) = self.changes.next(next_scan) {
+            match task {
+                Task::Everything => {
+                    self.scan();
+                    next_scan = Instant::now() + self.rescan;
+                }
+                Task::Paths(paths) => self.look(&paths),
+            }
+        }
+    }
+
+    fn scan(&self) {
+        let started = Instant::now();
+        let number = self.changes.begin_scan();
+        match self.scanner.scan() {
+            Ok(()) => info!(
+                files = self.scanner.counters.files.load(std::sync::atomic::Ordering::Relaxed),
+                seconds = started.elapsed().as_secs_f64(),
+                "the share was looked through"
+            ),
+            Err(error) => warn!(%error, "the share could not be looked through; it is tried again at the next rescan"),
+        }
+        self.changes.scans.send_replace(number);
+    }
+
+    fn look(&self, paths: &BTreeSet<Vec<u8>>) {
+        for path in paths {
+            if let Err(error) = self.scanner.look(path) {
+                warn!(path = %path.escape_ascii(), %error, "a change could not be noted; the next rescan will find it");
+            }
+        }
+    }
+
+    fn watch(&self) -> Option<RecommendedWatcher> {
+        let top = self.scanner.share.path().canonicalize().unwrap_or_else(|_| self.scanner.share.path().into());
+        let (changes, files, below) = (self.changes.clone(), self.files.clone(), top.clone());
+        let handler = move |event| handle(event, &changes, &files, &below);
+        // Links are not followed: what they lead to is watched where it stands, and may lie outside.
+        let config = notify::Config::default().with_follow_symlinks(false);
+        let watched = RecommendedWatcher::new(handler, config).and_then(|mut watcher| {
+            watcher.watch(&top, RecursiveMode::Recursive)?;
+            Ok(watcher)
+        });
+        watched.map_err(|error| self.explain(&error)).ok()
+    }
+
+    fn explain(&self, error: &notify::Error) {
+        let rescan = config::value::show_duration(self.rescan);
+        if matches!(error.kind, notify::ErrorKind::MaxFilesWatch) {
+            warn!(
+                "the kernel's limit of watched directories is too low for this share: raise the sysctl fs.inotify.max_user_watches. Changes are found by the rescan every {rescan}"
+            );
+        } else {
+            warn!(%error, "the kernel announces no changes of this share; they are found by the rescan every {rescan}");
+        }
+    }
+}
+
+/// Runs on the watcher's thread.
+fn handle(event: notify::Result<Event>, changes: &Changes, files: &OpenFiles, top: &Path) {
+    match event {
+        Ok(event) if event.need_rescan() => drop(changes.rescan()),
+        Ok(event) if is_change(&event.kind) => {
+            for path in event.paths.into_iter().filter_map(|path| below(&path, top)) {
+                files.forget(&path);
+                changes.announce(path, Instant::now());
+            }
+        }
+        Ok(_) => {}
+        Err(error) => {
+            warn!(%error, "an announcement of the kernel was lost; the whole share is looked through");
+            changes.rescan();
+        }
+    }
+}
+
+/// Our own opening and reading is announced too.
+fn is_change(kind: &EventKind) -> bool {
+    !matches!(kind, EventKind::Access(access) if *access != AccessKind::Close(AccessMode::Write))
+}
+
+fn below(path: &PathBuf, top: &Path) -> Option<Vec<u8>> {
+    let rest = path.strip_prefix(top).ok()?;
+    Some(rest.as_os_str().as_bytes().to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use notify::event::{CreateKind, RemoveKind};
+
+    use super::*;
+
+    fn path(name: &str) -> Vec<u8> {
+        name.as_bytes().into()
+    }
+
+    #[test]
+    fn changes_are_looked_at_when_it_is_quiet_or_has_been_loud_for_long() {
+        let start = Instant::now();
+        let far = start + Duration::from_secs(600);
+        let mut state = State::default();
+        assert_eq!(state.due(far), Some(far));
+        state.add(path("a"), start);
+        assert_eq!(state.due(far), Some(start + QUIET));
+        state.add(path("b"), start + QUIET / 2);
+        assert_eq!(state.due(far), Some(start + QUIET / 2 + QUIET));
+        state.add(path("a"), start + GATHER_MAX);
+        assert_eq!(state.due(far), Some(start + GATHER_MAX));
+        assert_eq!(state.take(), Task::Paths([path("a"), path("b")].into()));
+        assert_eq!(state.due(far), Some(far));
+        assert_eq!(state.take(), Task::Everything);
+    }
+
+    #[test]
+    fn too_many_changes_are_a_scan() {
+        let start = Instant::now();
+        let mut state = State::default();
+        (0..=CHANGES_MAX).for_each(|n| state.add(path(&n.to_string()), start));
+        assert!(state.paths.is_empty());
+        assert_eq!(state.due(start + Duration::from_secs(600)), None);
+        assert_eq!(state.take(), Task::Everything);
+        assert!(state.times.is_none() && !state.everything);
+    }
+
+    #[test]
+    fn reading_is_no_change() {
+        for (kind, expected) in [
+            (EventKind::Access(AccessKind::Open(AccessMode::Any)), false),
+            (EventKind::Access(AccessKind::Close(AccessMode::Read)), false),
+            (EventKind::Access(AccessKind::Close(AccessMode::Write)), true),
+            (EventKind::Create(CreateKind::File), true),
+            (EventKind::Remove(RemoveKind::Folder), true),
+            (EventKind::Any, true),
+        ] {
+            assert_eq!(is_change(&kind), expected, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn paths_are_told_below_the_share() {
+        let top = Path::new("/srv/share");
+        assert_eq!(below(&"/srv/share/a/b".into(), top), Some(path("a/b")));
+        assert_eq!(below(&"/srv/share".into(), top), Some(path("")));
+        assert_eq!(below(&"/srv/other".into(), top), None);
+    }
+}
