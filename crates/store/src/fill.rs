@@ -1,13 +1,25 @@
 //! Filling an object: [`Vacancy`] -> [`Fill`] -> [`Verified`] -> [`Reader`]. Each step consumes the one before; dropping one is
 //! the abort: followers are told, and what can be continued later is kept as a part.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use protocol::digest::{Claims, Digests, Md5};
 
-use crate::reader::Reader;
+use crate::{
+    active::{Active, End},
+    growing::Growing,
+    reader::{ReadError, Reader},
+    store::Shared,
+};
 
 /// The right, held by one, to fill the object of a digest. Dropping it gives the digest free and tells who follows.
-pub struct Vacancy {}
+pub struct Vacancy {
+    store: Arc<Shared>,
+    md5: Md5,
+    growing: Arc<Growing>,
+    spent: bool,
+}
 
 /// What is about to be filled.
 #[derive(Clone, Debug, Default)]
@@ -30,10 +42,15 @@ pub struct Resumable {
 }
 
 /// A fill in progress; one writer. Dropping it is [`Fill::suspend`] with the reason "abandoned".
-pub struct Fill {}
+pub struct Fill {
+    active: Arc<Active>,
+}
 
-/// All bytes are there and right; readers have them all; not durable yet.
-pub struct Verified {}
+/// All bytes are there and right; readers have them all; not durable yet. Dropping it without [`Verified::commit`] removes the part.
+pub struct Verified {
+    active: Arc<Active>,
+    digests: Digests,
+}
 
 /// Why a fill cannot begin or go on.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +85,9 @@ pub enum FillError {
         /// As computed.
         found: String,
     },
+    /// `check` said no: the source is not what it was when the fill began.
+    #[error("the source changed while it was read")]
+    Changed,
     /// The disk failed.
     #[error("cannot {action}: {source}")]
     Io {
@@ -81,7 +101,7 @@ pub enum FillError {
 impl FillError {
     /// Whether the bytes were wrong (as against: no room, disk trouble).
     pub fn is_mismatch(&self) -> bool {
-        matches!(self, Self::Length { .. } | Self::Digest { .. })
+        matches!(self, Self::Length { .. } | Self::Digest { .. } | Self::Changed)
     }
 
     /// Whether the cache has no room for it.
@@ -91,66 +111,147 @@ impl FillError {
 }
 
 impl Vacancy {
+    pub(crate) fn new(store: &Arc<Shared>, md5: Md5, growing: Arc<Growing>) -> Self {
+        Self { store: store.clone(), md5, growing, spent: false }
+    }
+
     /// The digest that is to be filled.
     pub fn md5(&self) -> Md5 {
-        todo!()
+        self.md5
+    }
+
+    /// A reader that follows whatever becomes of this vacancy.
+    pub fn reader(&self) -> Reader {
+        Reader::following(self.growing.clone())
     }
 
     /// Reserves room (evicting if need be) and begins. On an error the digest is free again and followers are told.
-    pub async fn begin(self, _spec: FillSpec) -> Result<Fill, FillError> {
-        todo!()
+    /// Dropping the future is dropping the vacancy.
+    pub async fn begin(mut self, mut spec: FillSpec) -> Result<Fill, FillError> {
+        spec.claims.md5 = Some(self.md5);
+        match Fill::begin(&self.store, Some(self.md5), self.growing.clone(), spec).await {
+            Ok(fill) => {
+                self.spent = true;
+                Ok(fill)
+            }
+            Err(error) => {
+                self.give_up(&error.to_string());
+                Err(error)
+            }
+        }
     }
 
     /// Gives up, with a reason for those who follow.
-    pub fn abandon(self, _reason: &str) {
-        todo!()
+    pub fn abandon(mut self, reason: &str) {
+        self.give_up(reason);
+    }
+
+    fn give_up(&mut self, reason: &str) {
+        if !std::mem::replace(&mut self.spent, true) {
+            // The slot first: who is told that this is over finds a new vacancy.
+            self.store.vacate(&self.md5, &self.growing);
+            self.growing.fail(ReadError::Abandoned { reason: reason.into() });
+        }
+    }
+}
+
+impl Drop for Vacancy {
+    fn drop(&mut self) {
+        self.give_up("nobody began it");
     }
 }
 
 impl Fill {
+    /// Begins on the store's own executor, so that a caller who goes away in the middle leaves nothing half made.
+    pub(crate) async fn begin(
+        store: &Arc<Shared>,
+        slot: Option<Md5>,
+        growing: Arc<Growing>,
+        spec: FillSpec,
+    ) -> Result<Self, FillError> {
+        let task = {
+            let store = store.clone();
+            async move { Active::begin(&store, slot, growing, spec).await.map(|active| Self { active }) }
+        };
+        store.io.spawn(task).await.unwrap_or_else(|_| Err(closed()))
+    }
+
     /// The next byte wanted; above 0 when a part is continued.
     pub fn position(&self) -> u64 {
-        todo!()
+        self.active.pipe.pushed()
     }
 
     /// A reader that follows this fill.
     pub fn reader(&self) -> Reader {
-        todo!()
+        Reader::following(self.active.pipe.growing.clone())
     }
 
     /// Takes the next bytes. Waits only while `fill_buffer_max` bytes are not yet written and hashed, or for more room when the length is unknown.
     /// Cancel safe: a dropped future took all or nothing.
-    pub async fn push(&mut self, _bytes: Bytes) -> Result<(), FillError> {
-        todo!()
+    pub async fn push(&mut self, bytes: Bytes) -> Result<(), FillError> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.active.prepare(bytes.len() as u64).await?;
+        self.active.pipe.push(bytes);
+        self.active.checkpoint_if_due();
+        Ok(())
     }
 
     /// The end of the bytes: waits for writes and hashes, compares length and claims, then releases the withheld tail to all readers.
     /// On a mismatch the part goes to quarantine and readers fail. `check` is asked last, off the reactor, before the tail is
     /// released: `false` means that the source changed while it was read (then likewise, but without quarantine).
-    pub async fn verify(self, _check: impl FnOnce() -> bool + Send + 'static) -> Result<Verified, FillError> {
-        todo!()
+    pub async fn verify(self, check: impl FnOnce() -> bool + Send + 'static) -> Result<Verified, FillError> {
+        let digests = self.active.verify(check).await?;
+        Ok(Verified { active: self.active.clone(), digests })
     }
 
     /// Stops here, keeps the part for a later continuation (if it is worth it and `source` is not empty), and tells the readers the reason.
-    pub fn suspend(self, _reason: &str) {
-        todo!()
+    pub fn suspend(self, reason: &str) {
+        self.active.end(End::Suspend, reason);
     }
 
     /// Stops here and removes the part: what came is of no use (the source changed).
-    pub fn discard(self, _reason: &str) {
-        todo!()
+    pub fn discard(self, reason: &str) {
+        self.active.end(End::Discard, reason);
+    }
+}
+
+impl Drop for Fill {
+    fn drop(&mut self) {
+        // Does nothing if it was ended or verified.
+        self.active.end(End::Suspend, "abandoned");
     }
 }
 
 impl Verified {
     /// What it turned out to be.
     pub fn digests(&self) -> Digests {
-        todo!()
+        self.digests
+    }
+
+    /// A reader of it, whole.
+    pub fn reader(&self) -> Reader {
+        Reader::following(self.active.pipe.growing.clone())
     }
 
     /// Makes it durable: data synced, renamed to its digest, directory synced, journaled. If the same content is here already, that one stays
     /// and this one is dropped. Does not block other requests. From an error nothing remains in the index.
+    /// Dropping the future does not stop the commit.
     pub async fn commit(self) -> Result<Reader, FillError> {
-        todo!()
+        let active = self.active.clone();
+        let store = active.store.clone();
+        store.io.spawn(active.commit(self.digests)).await.unwrap_or_else(|_| Err(closed()))
     }
+}
+
+impl Drop for Verified {
+    fn drop(&mut self) {
+        self.active.drop_verified(self.digests.md5);
+    }
+}
+
+/// The store is closing.
+pub(crate) fn closed() -> FillError {
+    FillError::Io { action: "continue the fill", source: std::io::Error::other("the store is closed") }
 }

@@ -2,11 +2,26 @@
 
 use std::{fs::File, sync::Arc};
 
-use protocol::digest::Digests;
+use protocol::digest::{Digests, Md5};
+
+use crate::{body::Body, growing::Growing};
+
+/// A sealed object with its file open. One is kept per hot object, so that a hit is the clone of an `Arc`.
+pub(crate) struct Sealed {
+    pub(crate) digests: Digests,
+    pub(crate) len: u64,
+    pub(crate) body: Arc<Body>,
+}
 
 /// A place to read an object from. Clones share the file; as long as one lives, the bytes stay readable, evicted or not.
 #[derive(Clone)]
-pub struct Reader {}
+pub struct Reader(Kind);
+
+#[derive(Clone)]
+enum Kind {
+    Sealed(Arc<Sealed>),
+    Growing(Arc<Growing>),
+}
 
 /// Why a growing object will not grow any more. The bytes below the watermark stay readable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,44 +38,92 @@ pub enum ReadError {
 }
 
 impl Reader {
+    pub(crate) fn of(sealed: Arc<Sealed>) -> Self {
+        Self(Kind::Sealed(sealed))
+    }
+
+    pub(crate) fn following(growing: Arc<Growing>) -> Self {
+        Self(Kind::Growing(growing))
+    }
+
     /// Complete length; `None` while it is not known.
     pub fn len(&self) -> Option<u64> {
-        todo!()
+        match &self.0 {
+            Kind::Sealed(sealed) => Some(sealed.len),
+            Kind::Growing(growing) => growing.len(),
+        }
+    }
+
+    /// Whether the object is known to have no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == Some(0)
     }
 
     /// Bytes that may be read now.
     pub fn watermark(&self) -> u64 {
-        todo!()
+        match &self.0 {
+            Kind::Sealed(sealed) => sealed.len,
+            Kind::Growing(growing) => growing.watermark(),
+        }
     }
 
     /// Whether it is verified and whole. A sealed reader never waits and never fails.
     pub fn is_sealed(&self) -> bool {
-        todo!()
+        match &self.0 {
+            Kind::Sealed(_) => true,
+            Kind::Growing(growing) => matches!(growing.end(), Some(Ok(_))),
+        }
     }
 
-    /// Known for sealed objects (SHA-256 may be missing until a scrub of an adopted file).
+    /// Known for sealed objects.
     pub fn digests(&self) -> Option<Digests> {
-        todo!()
+        match &self.0 {
+            Kind::Sealed(sealed) => Some(sealed.digests),
+            Kind::Growing(growing) => growing.end()?.as_ref().ok().copied(),
+        }
+    }
+
+    /// The digest that names the object, known for sealed ones.
+    pub fn md5(&self) -> Option<Md5> {
+        match &self.0 {
+            Kind::Sealed(sealed) => Some(sealed.digests.md5),
+            Kind::Growing(_) => self.digests().map(|digests| digests.md5),
+        }
     }
 
     /// Waits until bytes beyond `position` may be read, and answers the watermark; equal to `position` only at the end of the object.
     /// Woken by progress. Dropping the future loses nothing.
-    pub async fn readable(&self, _position: u64) -> Result<u64, ReadError> {
-        todo!()
+    pub async fn readable(&self, position: u64) -> Result<u64, ReadError> {
+        match &self.0 {
+            Kind::Sealed(sealed) => Ok(sealed.len.max(position)),
+            Kind::Growing(growing) => growing.readable(position).await,
+        }
     }
 
     /// Waits until the object is sealed or has failed.
     pub async fn sealed(&self) -> Result<Digests, ReadError> {
-        todo!()
+        match &self.0 {
+            Kind::Sealed(sealed) => Ok(sealed.digests),
+            Kind::Growing(growing) => growing.sealed().await,
+        }
     }
 
     /// The open file. It is never written below the watermark, never truncated, never renamed over: safe for `sendfile`.
+    ///
+    /// # Panics
+    /// Before the fill has begun: ask [`Reader::readable`] first.
     pub fn file(&self) -> &Arc<File> {
-        todo!()
+        match &self.0 {
+            Kind::Sealed(sealed) => sealed.body.file(),
+            Kind::Growing(growing) => growing.body().expect("readable() was asked before, so the fill has begun").file(),
+        }
     }
 
     /// The disk engine, to read ahead with.
     pub fn engine(&self) -> &os::engine::Engine {
-        todo!()
+        match &self.0 {
+            Kind::Sealed(sealed) => sealed.body.engine(),
+            Kind::Growing(growing) => growing.engine(),
+        }
     }
 }

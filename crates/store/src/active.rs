@@ -1,0 +1,384 @@
+//! A fill from its beginning to its end: the part file, the room, the pipeline and the slot, held together.
+//!
+//! | from | by | to |
+//! | --- | --- | --- |
+//! | vacancy | [`Active::begin`] | running |
+//! | running | [`Active::verify`], all right | verified: readers have everything, the slot says so |
+//! | running | verify, not right | rejected: part in quarantine, readers fail |
+//! | running | [`Active::end`] | suspended (a part that can be continued) or discarded |
+//! | verified | `commit` | sealed: in the index; or a duplicate: dropped |
+//! | verified | [`Active::drop_verified`] | dropped; who reads it keeps it |
+//!
+//! Each arrow is taken once: [`Stage`] decides, whoever comes second does nothing. The slot is always given free before the
+//! readers are told.
+
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use protocol::digest::{Digests, Md5};
+
+use crate::{
+    body::Body,
+    fill::{FillError, FillSpec, closed},
+    growing::Growing,
+    parts::Found,
+    pipe::{Hashers, Pipe},
+    reader::ReadError,
+    record::on_disk,
+    space::{Account, Reservation},
+    store::Shared,
+};
+
+/// Room kept for the directories that an object may need, and the file that describes its part.
+const SLACK: u64 = 3 * 4096;
+/// From this length on blocks are allocated beforehand, so that what is reserved is really there.
+const ALLOCATE_MIN: u64 = 1 << 20;
+/// Steps in which room is reserved while the length is unknown.
+const STEP_MIN: u64 = 1 << 20;
+const STEP_MAX: u64 = 64 << 20;
+/// A part smaller than this is sooner fetched again than continued.
+const PART_MIN: u64 = 64 << 10;
+/// A fill is made continuable every so many bytes, or every so often if so many bytes came.
+const CHECKPOINT_BYTES: u64 = 64 << 20;
+const CHECKPOINT_AFTER: Duration = Duration::from_secs(5);
+const CHECKPOINT_MIN: u64 = 1 << 20;
+
+/// How a fill stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The part is kept if it is worth it.
+    Suspend,
+    /// The part is removed.
+    Discard,
+    /// The part goes to quarantine.
+    Reject,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Running,
+    Verified,
+    Over,
+}
+
+/// One fill.
+pub(crate) struct Active {
+    pub(crate) store: Arc<Shared>,
+    pub(crate) pipe: Arc<Pipe>,
+    /// The part file's number.
+    pub(crate) id: u64,
+    pub(crate) spec: FillSpec,
+    slot: Option<Md5>,
+    stage: Mutex<Stage>,
+    checkpoint: Mutex<Checkpoint>,
+}
+
+/// When the next checkpoint is due.
+struct Checkpoint {
+    position: u64,
+    at: Instant,
+    running: bool,
+}
+
+impl Active {
+    /// Reserves room, makes or takes up the part, and tells the followers.
+    pub(crate) async fn begin(
+        store: &Arc<Shared>,
+        slot: Option<Md5>,
+        growing: Arc<Growing>,
+        spec: FillSpec,
+    ) -> Result<Arc<Self>, FillError> {
+        if store.is_closed() {
+            return Err(closed());
+        }
+        let continued = match store.parts.take(&spec.source).await {
+            Some(found) if spec.resume => store.take_up(found, &spec).await?,
+            Some(found) => {
+                store.drop_part(found).await;
+                None
+            }
+            None => None,
+        };
+        let (id, body, reservation, begin) = match continued {
+            Some(taken) => taken,
+            None => store.fresh_part(spec.len).await?,
+        };
+        let pipe = Pipe::new(store, body.clone(), growing.clone(), spec.len, reservation, begin);
+        let checkpoint = Checkpoint { position: pipe.pushed(), at: Instant::now(), running: false };
+        let active = Arc::new(Self {
+            store: store.clone(),
+            pipe,
+            id,
+            spec,
+            slot,
+            stage: Mutex::new(Stage::Running),
+            checkpoint: Mutex::new(checkpoint),
+        });
+        growing.begin(body, active.spec.len);
+        growing.advance(active.pipe.released());
+        store.register(&active);
+        Ok(active)
+    }
+
+    fn is_over(&self) -> bool {
+        *self.stage.lock() == Stage::Over
+    }
+
+    /// Takes the arrow out of `from`, unless somebody took one before.
+    fn leave(&self, from: Stage, to: Stage) -> bool {
+        let mut stage = self.stage.lock();
+        let mine = *stage == from;
+        if mine {
+            *stage = to;
+        }
+        mine
+    }
+
+    /// Waits until `more` bytes may be pushed.
+    pub(crate) async fn prepare(&self, more: u64) -> Result<(), FillError> {
+        if self.is_over() {
+            return Err(closed());
+        }
+        let after = self.pipe.pushed() + more;
+        match self.spec.len {
+            Some(expected) if after > expected => {
+                self.end(End::Reject, "more bytes came than were announced");
+                return Err(FillError::Length { expected, found: after });
+            }
+            Some(_) => {}
+            None => self.grow(after).await?,
+        }
+        self.pipe.until_room(more).await
+    }
+
+    /// Reserves in growing steps while the length is unknown; in a small one if there is no room for a large one.
+    async fn grow(&self, len: u64) -> Result<(), FillError> {
+        let needed = on_disk(len) + SLACK;
+        let reserved = self.pipe.reservation.lock().as_ref().map_or(0, Reservation::bytes);
+        if needed <= reserved {
+            return Ok(());
+        }
+        let step = reserved.clamp(STEP_MIN, STEP_MAX).max(needed - reserved);
+        if self.try_grow(step).is_ok() {
+            return Ok(());
+        }
+        let missing = needed - reserved;
+        self.store.with_room(missing, needed, || self.try_grow(missing)).await
+    }
+
+    fn try_grow(&self, bytes: u64) -> Result<(), crate::space::Short> {
+        match &mut *self.pipe.reservation.lock() {
+            Some(reservation) => reservation.grow(bytes),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits for writes and hashes and judges what came.
+    pub(crate) async fn verify(
+        self: &Arc<Self>,
+        check: impl FnOnce() -> bool + Send + 'static,
+    ) -> Result<Digests, FillError> {
+        self.pipe.until_settled().await?;
+        let found = self.pipe.pushed();
+        if let Some(expected) = self.spec.len.filter(|expected| *expected != found) {
+            self.end(End::Reject, "the length is wrong");
+            return Err(FillError::Length { expected, found });
+        }
+        let digests = self.pipe.digests();
+        if self.spec.claims.refuted_by(&digests) {
+            self.end(End::Reject, "the digest is wrong");
+            return Err(self.refuted(&digests));
+        }
+        if self.store.io.blocking(check).await != Some(true) {
+            self.end_rejected(End::Discard);
+            return Err(FillError::Changed);
+        }
+        if !self.leave(Stage::Running, Stage::Verified) {
+            return Err(closed());
+        }
+        self.store.claim(&digests.md5, &self.pipe.growing);
+        if let Some(slot) = self.slot.filter(|slot| *slot != digests.md5) {
+            self.store.vacate(&slot, &self.pipe.growing);
+        }
+        self.pipe.growing.seal(found, digests);
+        Ok(digests)
+    }
+
+    fn refuted(&self, found: &Digests) -> FillError {
+        match self.spec.claims.md5 {
+            Some(md5) if md5 != found.md5 => {
+                FillError::Digest { claimed: format!("{md5:?}"), found: format!("{:?}", found.md5) }
+            }
+            _ => FillError::Digest {
+                claimed: self.spec.claims.sha256.map_or_else(String::new, |sha256| format!("{sha256:?}")),
+                found: format!("{:?}", found.sha256),
+            },
+        }
+    }
+
+    /// Ends a running fill.
+    pub(crate) fn end(self: &Arc<Self>, end: End, reason: &str) {
+        match end {
+            End::Reject => self.end_rejected(end),
+            End::Suspend | End::Discard => self.finish(end, ReadError::Abandoned { reason: reason.into() }),
+        }
+    }
+
+    fn end_rejected(self: &Arc<Self>, end: End) {
+        self.finish(end, ReadError::Rejected);
+    }
+
+    fn finish(self: &Arc<Self>, end: End, error: ReadError) {
+        if !self.leave(Stage::Running, Stage::Over) {
+            return;
+        }
+        if error == ReadError::Rejected {
+            self.store.counters.rejection();
+        }
+        // What can be continued is known before anybody is told: who comes at once finds it.
+        let keep = end == End::Suspend && self.is_worth_keeping();
+        if keep {
+            self.store.suspend(self);
+        }
+        if let Some(slot) = self.slot {
+            self.store.vacate(&slot, &self.pipe.growing);
+        }
+        self.pipe.growing.fail(error);
+        match end {
+            _ if keep => {}
+            End::Reject => self.remove_part(true),
+            End::Suspend | End::Discard => self.remove_part(false),
+        }
+    }
+
+    fn is_worth_keeping(&self) -> bool {
+        !self.spec.source.is_empty() && self.pipe.pushed() >= PART_MIN && self.pipe.check().is_ok()
+    }
+
+    /// Takes the part's name, or moves it to quarantine, in the background.
+    fn remove_part(self: &Arc<Self>, quarantine: bool) {
+        let active = self.clone();
+        self.store.io.detach(move || {
+            let Some(reservation) = active.pipe.reservation.lock().take() else { return };
+            let len = active.pipe.written();
+            let store = &active.store;
+            store.parts.forget_state(active.id);
+            if quarantine && let Some(bytes) = store.quarantine.take_in(active.id, &active.suspect(), len) {
+                reservation.settle(Account::Quarantine, bytes);
+            } else {
+                store.unlink_part(active.id);
+                let bytes = reservation.bytes();
+                reservation.settle(Account::Unlinked, bytes);
+                active.pipe.body.unlinked(bytes);
+            }
+            store.unregister(active.id);
+        });
+    }
+
+    /// The name under which a rejected part is kept: what it was claimed to be, else what was hashed of it.
+    fn suspect(&self) -> Md5 {
+        self.spec.claims.md5.unwrap_or_else(|| self.pipe.md5.digest())
+    }
+
+    /// Verified, but not to be kept.
+    pub(crate) fn drop_verified(self: &Arc<Self>, md5: Md5) {
+        if self.leave(Stage::Verified, Stage::Over) {
+            self.store.vacate(&md5, &self.pipe.growing);
+            self.remove_part(false);
+        }
+    }
+
+    /// The commit takes over from here: a drop does nothing any more.
+    pub(crate) fn begin_commit(&self) -> bool {
+        self.leave(Stage::Verified, Stage::Over)
+    }
+
+    /// The commit failed or was not needed.
+    pub(crate) fn drop_committing(self: &Arc<Self>, md5: &Md5) {
+        self.store.vacate(md5, &self.pipe.growing);
+        self.remove_part(false);
+    }
+
+    /// Makes the fill continuable from where it is, if it is time to.
+    pub(crate) fn checkpoint_if_due(self: &Arc<Self>) {
+        if self.spec.source.is_empty() {
+            return;
+        }
+        let pushed = self.pipe.pushed();
+        let mut checkpoint = self.checkpoint.lock();
+        let new = pushed - checkpoint.position;
+        let due = new >= CHECKPOINT_BYTES || (new >= CHECKPOINT_MIN && checkpoint.at.elapsed() >= CHECKPOINT_AFTER);
+        if !due || checkpoint.running {
+            return;
+        }
+        *checkpoint = Checkpoint { position: pushed, at: Instant::now(), running: true };
+        drop(checkpoint);
+        self.pipe.mark();
+        let active = self.clone();
+        self.store.io.spawn(async move {
+            active.store.checkpoint(&active, pushed).await;
+            active.checkpoint.lock().running = false;
+        });
+    }
+}
+
+/// What a fill begins with: the part's number, its open file, its room, and where it stands.
+pub(crate) type Begun = (u64, Arc<Body>, Reservation, (u64, Hashers));
+
+impl Shared {
+    /// A new, empty part with room for `len` bytes.
+    pub(crate) async fn fresh_part(self: &Arc<Self>, len: Option<u64>) -> Result<Begun, FillError> {
+        let needed = len.map_or(0, on_disk) + SLACK;
+        let mut reservation = self.reserve(needed).await?;
+        let (store, id) = (self.clone(), self.parts.next_id());
+        let made = self.io.blocking(move || store.create_part(id, len, &mut reservation).map(|body| (body, reservation)));
+        match made.await {
+            Some(Ok((body, reservation))) => Ok((id, body, reservation, (0, Hashers::default()))),
+            Some(Err(source)) => Err(self.disk_trouble("create the part", source)),
+            None => Err(closed()),
+        }
+    }
+
+    fn create_part(&self, id: u64, len: Option<u64>, reservation: &mut Reservation) -> io::Result<Arc<Body>> {
+        let file = self.disk.create(&self.layout.part(id))?;
+        if let Some(len) = len.filter(|len| *len >= ALLOCATE_MIN) {
+            match self.disk.allocate(&file, len) {
+                Ok(true) => reservation.back(on_disk(len)),
+                Ok(false) => {}
+                Err(error) => {
+                    self.unlink_part(id);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(Body::new(file, self.space.clone()))
+    }
+
+    /// Takes a part up where it was left, after comparing what is there with what was recorded. `None` if it is not what it should be.
+    async fn take_up(self: &Arc<Self>, found: Found, spec: &FillSpec) -> Result<Option<Begun>, FillError> {
+        if found.contradicts(spec) {
+            self.drop_part(found).await;
+            return Ok(None);
+        }
+        let (id, occupied) = (found.id, found.bytes);
+        let Some((body, begin)) = self.reopen_part(&found).await else {
+            self.drop_part(found).await;
+            return Ok(None);
+        };
+        let needed = spec.len.map_or(found.position, |len| len);
+        let needed = (on_disk(needed) + SLACK).saturating_sub(occupied);
+        let mut reservation = match self.reserve(needed).await {
+            Ok(reservation) => reservation,
+            Err(error) => {
+                self.parts.put_back(found);
+                return Err(error);
+            }
+        };
+        reservation.absorb(Account::Parts, occupied);
+        Ok(Some((id, body, reservation, begin)))
+    }
+}

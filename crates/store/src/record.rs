@@ -1,0 +1,302 @@
+//! What the journal and the snapshot consist of: objects, names and what happened to them, as bytes.
+
+use protocol::digest::{Digests, Md5, Sha256};
+
+use crate::{
+    evict::{Now, Usage},
+    sip::SipKey,
+    table::RowChange,
+};
+
+/// Longest key and longest meta data of a name.
+pub(crate) const KEY_MAX: usize = u16::MAX as usize;
+pub(crate) const META_MAX: usize = 64 << 10;
+
+/// In the uppermost bit of an object's size: uses changed since they were last written.
+const DIRTY: u64 = 1 << 63;
+
+/// A sealed object as the index keeps it: 64 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Object {
+    pub(crate) md5: Md5,
+    pub(crate) sha256: Sha256,
+    size_and_dirt: u64,
+    pub(crate) usage: Usage,
+}
+
+/// A name as the table keeps it, one allocation: length of the key (2), digest (16), key, meta.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NameRow(Box<[u8]>);
+
+/// A row of a table.
+pub(crate) trait Row: Sized + Send + 'static {
+    /// Its hash; the upper bits choose shard and bucket.
+    fn hash(&self, sip: &SipKey) -> u64;
+    /// Whether it has the same key.
+    fn same(&self, other: &Self) -> bool;
+    /// Bytes on disk that belong to it, beside the table.
+    fn weight(&self) -> u64;
+    /// Appends it to a bucket of a snapshot.
+    fn encode(&self, now: Now, out: &mut Vec<u8>);
+    /// Takes the next one from a bucket.
+    fn decode(input: &mut &[u8], now: Now) -> Option<Self>;
+    /// What a record of the journal does to rows of this kind; `None` if it is about others.
+    fn change(record: Record) -> Option<RowChange<Self>>;
+}
+
+/// One change, as it stands in the journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Record {
+    ObjectPut(Object),
+    ObjectRemoved(Md5),
+    NamePut(NameRow),
+    NameRemoved(Box<[u8]>),
+    Uses(Md5, u8),
+    /// An instance began to work on the directory.
+    Opened,
+    /// It ended in order; `complete` if no scan of the directory was outstanding.
+    Closed { complete: bool },
+}
+
+/// Bytes that a file of this length occupies, in blocks of 4 KiB.
+pub(crate) fn on_disk(len: u64) -> u64 {
+    len.saturating_add(4095) & !4095
+}
+
+/// Upper bits first, so that the order of hashes is the order of digests.
+pub(crate) fn md5_hash(md5: &Md5) -> u64 {
+    let [first, ..] = md5.0.as_chunks::<8>().0 else { return 0 };
+    u64::from_be_bytes(*first)
+}
+
+impl Object {
+    pub(crate) fn new(digests: Digests, size: u64, usage: Usage) -> Self {
+        Self { md5: digests.md5, sha256: digests.sha256, size_and_dirt: size, usage }
+    }
+
+    pub(crate) fn size(&self) -> u64 {
+        self.size_and_dirt & !DIRTY
+    }
+
+    /// Marks the uses as changed; `true` if they were not marked before.
+    pub(crate) fn soil(&mut self) -> bool {
+        let was = self.size_and_dirt & DIRTY != 0;
+        self.size_and_dirt |= DIRTY;
+        !was
+    }
+
+    pub(crate) fn clean(&mut self) {
+        self.size_and_dirt &= !DIRTY;
+    }
+}
+
+impl Row for Object {
+    fn hash(&self, _: &SipKey) -> u64 {
+        md5_hash(&self.md5)
+    }
+
+    fn same(&self, other: &Self) -> bool {
+        self.md5 == other.md5
+    }
+
+    fn weight(&self) -> u64 {
+        on_disk(self.size())
+    }
+
+    fn encode(&self, now: Now, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.md5.0);
+        out.extend_from_slice(&self.sha256.0);
+        out.extend_from_slice(&self.size().to_le_bytes());
+        out.push(self.usage.uses(now));
+    }
+
+    fn decode(input: &mut &[u8], now: Now) -> Option<Self> {
+        let md5 = Md5(*input.split_off(..16)?.as_array()?);
+        let sha256 = Sha256(*input.split_off(..32)?.as_array()?);
+        let size = u64::from_le_bytes(*input.split_off(..8)?.as_array()?);
+        let uses = *input.split_off_first()?;
+        (size & DIRTY == 0).then(|| Self::new(Digests { md5, sha256 }, size, Usage::restored(now, uses)))
+    }
+
+    fn change(record: Record) -> Option<RowChange<Self>> {
+        match record {
+            Record::ObjectPut(object) => Some(RowChange::Put(object)),
+            Record::ObjectRemoved(md5) => Some(RowChange::Remove(Box::new(move |row| row.md5 == md5))),
+            Record::Uses(md5, uses) => Some(RowChange::Alter(
+                Box::new(move |row| row.md5 == md5),
+                Box::new(move |row| row.usage = Usage::restored(Now::default(), uses)),
+            )),
+            _ => None,
+        }
+    }
+}
+
+impl NameRow {
+    /// `None` if key or meta are longer than may be.
+    pub(crate) fn new(key: &[u8], md5: &Md5, meta: &[u8]) -> Option<Self> {
+        if meta.len() > META_MAX {
+            return None;
+        }
+        let key_len = u16::try_from(key.len()).ok()?;
+        let mut row = Vec::with_capacity(18 + key.len() + meta.len());
+        row.extend_from_slice(&key_len.to_le_bytes());
+        row.extend_from_slice(&md5.0);
+        row.extend_from_slice(key);
+        row.extend_from_slice(meta);
+        Some(Self(row.into()))
+    }
+
+    fn key_len(&self) -> usize {
+        usize::from(u16::from_le_bytes([self.0[0], self.0[1]]))
+    }
+
+    pub(crate) fn key(&self) -> &[u8] {
+        &self.0[18..18 + self.key_len()]
+    }
+
+    pub(crate) fn md5(&self) -> Md5 {
+        Md5(*self.0[2..18].as_array().expect("sixteen bytes were cut"))
+    }
+
+    pub(crate) fn meta(&self) -> &[u8] {
+        &self.0[18 + self.key_len()..]
+    }
+
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let key_len = usize::from(u16::from_le_bytes(*bytes.get(..2)?.as_array()?));
+        (bytes.len() >= 18 + key_len).then(|| Self(bytes.into()))
+    }
+}
+
+impl Row for NameRow {
+    fn hash(&self, sip: &SipKey) -> u64 {
+        sip.hash(self.key())
+    }
+
+    fn same(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+
+    fn weight(&self) -> u64 {
+        0
+    }
+
+    fn encode(&self, _: Now, out: &mut Vec<u8>) {
+        out.extend_from_slice(&(self.0.len() as u32).to_le_bytes());
+        out.extend_from_slice(&self.0);
+    }
+
+    fn decode(input: &mut &[u8], _: Now) -> Option<Self> {
+        let len = u32::from_le_bytes(*input.split_off(..4)?.as_array()?) as usize;
+        Self::parse(input.split_off(..len)?)
+    }
+
+    fn change(record: Record) -> Option<RowChange<Self>> {
+        match record {
+            Record::NamePut(name) => Some(RowChange::Put(name)),
+            Record::NameRemoved(key) => Some(RowChange::Remove(Box::new(move |row| row.key() == &*key))),
+            _ => None,
+        }
+    }
+}
+
+impl Record {
+    /// Appends kind and content.
+    pub(crate) fn encode(&self, now: Now, out: &mut Vec<u8>) {
+        match self {
+            Self::ObjectPut(object) => {
+                out.push(1);
+                object.encode(now, out);
+            }
+            Self::ObjectRemoved(md5) => {
+                out.push(2);
+                out.extend_from_slice(&md5.0);
+            }
+            Self::NamePut(name) => {
+                out.push(3);
+                out.extend_from_slice(&name.0);
+            }
+            Self::NameRemoved(key) => {
+                out.push(4);
+                out.extend_from_slice(key);
+            }
+            Self::Uses(md5, uses) => {
+                out.push(5);
+                out.extend_from_slice(&md5.0);
+                out.push(*uses);
+            }
+            Self::Opened => out.push(6),
+            Self::Closed { complete } => out.extend_from_slice(&[7, u8::from(*complete)]),
+        }
+    }
+
+    /// The record that these bytes are, all of them.
+    pub(crate) fn decode(bytes: &[u8], now: Now) -> Option<Self> {
+        let (kind, mut rest) = bytes.split_first()?;
+        match kind {
+            1 => Object::decode(&mut rest, now).filter(|_| rest.is_empty()).map(Self::ObjectPut),
+            2 => Some(Self::ObjectRemoved(Md5(*rest.as_array()?))),
+            3 => NameRow::parse(rest).map(Self::NamePut),
+            4 => Some(Self::NameRemoved(rest.into())),
+            5 => Some(Self::Uses(Md5(*rest.get(..16)?.as_array()?), *rest.get(16)?)).filter(|_| rest.len() == 17),
+            6 => rest.is_empty().then_some(Self::Opened),
+            7 => Some(Self::Closed { complete: *rest.first()? == 1 }),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn an_object_is_64_bytes() {
+        assert_eq!(size_of::<Object>(), 64);
+        assert_eq!(size_of::<NameRow>(), 16);
+    }
+
+    fn records() -> impl Strategy<Value = Record> {
+        let md5 = any::<[u8; 16]>().prop_map(Md5);
+        let object = (md5.clone(), any::<[u8; 32]>(), 0..1u64 << 50, any::<u8>()).prop_map(|(md5, sha, size, uses)| {
+            let digests = Digests { md5, sha256: Sha256(sha) };
+            Record::ObjectPut(Object::new(digests, size, Usage::restored(Now::default(), uses)))
+        });
+        let key = prop::collection::vec(any::<u8>(), 0..80);
+        let name = (key.clone(), md5.clone(), prop::collection::vec(any::<u8>(), 0..80))
+            .prop_map(|(key, md5, meta)| Record::NamePut(NameRow::new(&key, &md5, &meta).expect("short enough")));
+        prop_oneof![
+            object,
+            name,
+            md5.clone().prop_map(Record::ObjectRemoved),
+            key.prop_map(|key| Record::NameRemoved(key.into())),
+            (md5, any::<u8>()).prop_map(|(md5, uses)| Record::Uses(md5, uses)),
+            Just(Record::Opened),
+            any::<bool>().prop_map(|complete| Record::Closed { complete }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_again(record in records()) {
+            let mut bytes = Vec::new();
+            record.encode(Now::default(), &mut bytes);
+            prop_assert_eq!(Record::decode(&bytes, Now::default()), Some(record));
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Record::decode(&bytes, Now::default());
+        }
+    }
+
+    #[test]
+    fn a_name_knows_its_pieces() {
+        let row = NameRow::new(b"key", &Md5([7; 16]), b"meta").expect("short enough");
+        assert_eq!((row.key(), row.md5(), row.meta()), (&b"key"[..], Md5([7; 16]), &b"meta"[..]));
+        assert!(NameRow::new(&[0; KEY_MAX + 1], &Md5([7; 16]), b"").is_none());
+        assert!(NameRow::new(b"", &Md5([7; 16]), &[0; META_MAX + 1]).is_none());
+    }
+}
