@@ -62,6 +62,7 @@ pub(crate) enum End {
 enum Stage {
     Running,
     Verified,
+    Suspended,
     Over,
 }
 
@@ -75,6 +76,8 @@ pub(crate) struct Active {
     slot: Option<Md5>,
     stage: Mutex<Stage>,
     checkpoint: Mutex<Checkpoint>,
+    /// The position in the file beside the part; 0 if there is none. Held while that file is written.
+    pub(crate) described: tokio::sync::Mutex<u64>,
 }
 
 /// When the next checkpoint is due.
@@ -116,6 +119,7 @@ impl Active {
             spec,
             slot,
             stage: Mutex::new(Stage::Running),
+            described: tokio::sync::Mutex::new(checkpoint.position),
             checkpoint: Mutex::new(checkpoint),
         });
         growing.begin(body, active.spec.len);
@@ -124,8 +128,12 @@ impl Active {
         Ok(active)
     }
 
-    fn is_over(&self) -> bool {
-        *self.stage.lock() == Stage::Over
+    pub(crate) fn is_running(&self) -> bool {
+        *self.stage.lock() == Stage::Running
+    }
+
+    pub(crate) fn is_suspended(&self) -> bool {
+        *self.stage.lock() == Stage::Suspended
     }
 
     /// Takes the arrow out of `from`, unless somebody took one before.
@@ -139,8 +147,8 @@ impl Active {
     }
 
     /// Waits until `more` bytes may be pushed.
-    pub(crate) async fn prepare(&self, more: u64) -> Result<(), FillError> {
-        if self.is_over() {
+    pub(crate) async fn prepare(self: &Arc<Self>, more: u64) -> Result<(), FillError> {
+        if !self.is_running() {
             return Err(closed());
         }
         let after = self.pipe.pushed() + more;
@@ -233,14 +241,14 @@ impl Active {
     }
 
     fn finish(self: &Arc<Self>, end: End, error: ReadError) {
-        if !self.leave(Stage::Running, Stage::Over) {
+        let keep = end == End::Suspend && self.is_worth_keeping();
+        if !self.leave(Stage::Running, if keep { Stage::Suspended } else { Stage::Over }) {
             return;
         }
         if error == ReadError::Rejected {
-            self.store.counters.rejection();
+            self.store.counters.rejections.add(1);
         }
         // What can be continued is known before anybody is told: who comes at once finds it.
-        let keep = end == End::Suspend && self.is_worth_keeping();
         if keep {
             self.store.suspend(self);
         }
@@ -260,23 +268,42 @@ impl Active {
     }
 
     /// Takes the part's name, or moves it to quarantine, in the background.
-    fn remove_part(self: &Arc<Self>, quarantine: bool) {
+    pub(crate) fn remove_part(self: &Arc<Self>, quarantine: bool) {
+        self.pipe.stop();
         let active = self.clone();
         self.store.io.detach(move || {
-            let Some(reservation) = active.pipe.reservation.lock().take() else { return };
-            let len = active.pipe.written();
-            let store = &active.store;
-            store.parts.forget_state(active.id);
-            if quarantine && let Some(bytes) = store.quarantine.take_in(active.id, &active.suspect(), len) {
-                reservation.settle(Account::Quarantine, bytes);
-            } else {
-                store.unlink_part(active.id);
-                let bytes = reservation.bytes();
-                reservation.settle(Account::Unlinked, bytes);
-                active.pipe.body.unlinked(bytes);
+            active.forget_description();
+            // Gone after a failed commit: then the file has been dealt with as an object.
+            if let Some(reservation) = active.pipe.reservation.lock().take() {
+                active.dispose(reservation, quarantine);
             }
-            store.unregister(active.id);
+            active.store.unregister(active.id);
         });
+    }
+
+    fn dispose(&self, reservation: Reservation, quarantine: bool) {
+        if let Some(bytes) = quarantine.then(|| self.quarantine()).flatten() {
+            reservation.settle(Account::Quarantine, bytes);
+            return;
+        }
+        self.store.unlink_part(self.id);
+        let bytes = reservation.bytes();
+        reservation.settle(Account::Unlinked, bytes);
+        self.pipe.body.unlinked(bytes);
+    }
+
+    /// Moves the part to quarantine, cut to what was written of it; the bytes it occupies there.
+    fn quarantine(&self) -> Option<u64> {
+        let (store, len) = (&self.store, self.pipe.written());
+        store.disk.truncate(self.pipe.body.file(), len).ok()?;
+        store.quarantine.take_in(self.id, &store.layout.part(self.id), &self.suspect(), len)
+    }
+
+    /// Removes the file beside the part, if there is one: it is none any more. Blocks.
+    pub(crate) fn forget_description(&self) {
+        if *self.described.blocking_lock() > 0 {
+            self.store.parts.forget_state(self.id);
+        }
     }
 
     /// The name under which a rejected part is kept: what it was claimed to be, else what was hashed of it.
@@ -335,7 +362,8 @@ impl Shared {
         let needed = len.map_or(0, on_disk) + SLACK;
         let mut reservation = self.reserve(needed).await?;
         let (store, id) = (self.clone(), self.parts.next_id());
-        let made = self.io.blocking(move || store.create_part(id, len, &mut reservation).map(|body| (body, reservation)));
+        let made =
+            self.io.blocking(move || store.create_part(id, len, &mut reservation).map(|body| (body, reservation)));
         match made.await {
             Some(Ok((body, reservation))) => Ok((id, body, reservation, (0, Hashers::default()))),
             Some(Err(source)) => Err(self.disk_trouble("create the part", source)),
@@ -369,7 +397,7 @@ impl Shared {
             self.drop_part(found).await;
             return Ok(None);
         };
-        let needed = spec.len.map_or(found.position, |len| len);
+        let needed = spec.len.unwrap_or(found.position());
         let needed = (on_disk(needed) + SLACK).saturating_sub(occupied);
         let mut reservation = match self.reserve(needed).await {
             Ok(reservation) => reservation,

@@ -4,14 +4,7 @@
 //! the disk engine.
 
 use std::{
-    ffi::OsString,
-    fs::File,
-    future::Future,
-    io,
-    os::unix::fs::FileExt,
-    path::Path,
-    pin::Pin,
-    sync::Arc,
+    ffi::OsString, fs::File, future::Future, io, os::unix::fs::FileExt, path::Path, pin::Pin, sync::Arc,
     time::SystemTime,
 };
 

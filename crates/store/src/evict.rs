@@ -3,8 +3,8 @@
 //! Objects are ranked by how often they were asked for, aged: every epoch of lookups halves all counts, so that old popularity
 //! fades. The victim is the least worth of a few random objects and of the best candidates of earlier rounds; with few
 //! objects all are looked at, and the choice is exact. Sampling needs no queue: 8 bytes per object, and no object is moved when
-//! it is asked for. An object that was touched or admitted a moment ago has a bonus, so that a newcomer gets its
-//! chance. What is evicted is remembered for a while by a fingerprint: who comes back soon is not a stranger.
+//! it is asked for. Who was admitted last is passed over for a few admissions, so that a newcomer gets its chance; it is few enough
+//! that a scan does not push out what is popular. What is evicted is remembered for a while by a fingerprint: who comes back soon is not a stranger.
 //!
 //! Size counts only mildly (at most half a use between one byte and the largest file): what an eviction costs is bytes over
 //! the line, what it gains is bytes of room, and the two cancel out.
@@ -25,8 +25,10 @@ const EPOCH_MIN: u64 = 4096;
 const EPOCH_PER_OBJECT: u64 = 8;
 /// Lookups per tick: recency needs no finer grain, and a tick then fits 32 bits for long.
 const LOOKUPS_PER_TICK: u64 = 4;
-/// What being touched lately is worth, in uses.
-const FRESH_BONUS: u64 = 3;
+/// Admissions in a generation: one of so many objects. The last generation and the one before are passed over.
+const OBJECTS_PER_NEWBORN: u64 = 64;
+/// Above anything that uses can be worth.
+const NEWBORN: u64 = 1 << 63;
 
 /// The moment as the policy counts it: in lookups, not in seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,8 +37,8 @@ pub struct Now {
     pub tick: u32,
     /// Counts halvings; wraps.
     pub epoch: u16,
-    /// Ticks for which a touched object counts as fresh.
-    pub fresh: u32,
+    /// Counts admissions, coarsely; wraps.
+    pub generation: u8,
 }
 
 /// Counts lookups and cuts them into epochs. Shared by all threads.
@@ -45,7 +47,9 @@ pub struct Clock {
     lookups: AtomicU64,
     epoch: AtomicU32,
     epoch_ends: AtomicU64,
-    fresh: AtomicU32,
+    admissions: AtomicU64,
+    generation: AtomicU32,
+    generation_ends: AtomicU64,
 }
 
 /// What is remembered of one object: 8 bytes.
@@ -54,6 +58,7 @@ pub struct Usage {
     last: u32,
     epoch: u16,
     uses: u8,
+    born: u8,
 }
 
 /// One object that might go.
@@ -91,41 +96,48 @@ impl Clock {
         Now {
             tick: (self.lookups.load(Ordering::Relaxed) / LOOKUPS_PER_TICK) as u32,
             epoch: self.epoch.load(Ordering::Relaxed) as u16,
-            fresh: self.fresh.load(Ordering::Relaxed),
+            generation: self.generation.load(Ordering::Relaxed) as u8,
         }
     }
 
     /// Adds lookups, `objects` being how many there are; begins a new epoch when it is time. Callers may add in batches.
     pub fn advance(&self, lookups: u64, objects: u64) {
         let count = self.lookups.fetch_add(lookups, Ordering::Relaxed) + lookups;
-        let ends = self.epoch_ends.load(Ordering::Relaxed);
-        if count < ends {
-            return;
-        }
-        let length = (objects * EPOCH_PER_OBJECT).max(EPOCH_MIN);
-        if self.epoch_ends.compare_exchange(ends, count + length, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            self.fresh.store((length / LOOKUPS_PER_TICK / 16) as u32, Ordering::Relaxed);
-            if ends > 0 {
-                self.epoch.fetch_add(1, Ordering::Relaxed);
-            }
-        }
+        cut(&self.epoch_ends, &self.epoch, count, (objects * EPOCH_PER_OBJECT).max(EPOCH_MIN));
+    }
+
+    /// One object more was admitted, `objects` being how many there are.
+    pub fn admitted(&self, objects: u64) {
+        let count = self.admissions.fetch_add(1, Ordering::Relaxed) + 1;
+        cut(&self.generation_ends, &self.generation, count, (objects / OBJECTS_PER_NEWBORN).max(1));
+    }
+}
+
+/// Begins the next stretch of `length` if `count` has reached the end of this one.
+fn cut(ends: &AtomicU64, stretch: &AtomicU32, count: u64, length: u64) {
+    let end = ends.load(Ordering::Relaxed);
+    if count >= end
+        && ends.compare_exchange(end, count + length, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        && end > 0
+    {
+        stretch.fetch_add(1, Ordering::Relaxed);
     }
 }
 
 impl Usage {
     /// Of an object that comes in; `uses` is what is remembered of it from before.
     pub fn admitted(now: Now, uses: u8) -> Self {
-        Self { last: now.tick, epoch: now.epoch, uses: uses.max(1) }
+        Self { last: now.tick, epoch: now.epoch, uses: uses.max(1), born: now.generation }
     }
 
     /// Of an object found at a start, with its recorded uses.
     pub fn restored(now: Now, uses: u8) -> Self {
-        Self { last: now.tick.wrapping_sub(now.fresh), epoch: now.epoch, uses }
+        Self { last: now.tick, epoch: now.epoch, uses, born: now.generation.wrapping_sub(u8::MAX / 2) }
     }
 
     /// The object was asked for.
     pub fn touch(&mut self, now: Now) {
-        *self = Self { last: now.tick, epoch: now.epoch, uses: self.uses(now).saturating_add(1) };
+        *self = Self { last: now.tick, epoch: now.epoch, uses: self.uses(now).saturating_add(1), born: self.born };
     }
 
     /// How often it was asked for, halved for every epoch since.
@@ -136,10 +148,10 @@ impl Usage {
     /// What it is worth to keep it; the least goes first. Equal uses are told apart by size (a little) and recency.
     pub fn worth(&self, now: Now, size: u64) -> u64 {
         let age = now.tick.wrapping_sub(self.last);
-        let fresh = if age < now.fresh { FRESH_BONUS } else { 0 };
-        let uses = (u64::from(self.uses(now)) + fresh) << 8;
+        let newborn = if now.generation.wrapping_sub(self.born) <= 1 { NEWBORN } else { 0 };
         let light = 2 * u64::from(size.leading_zeros());
-        (uses + light) << 32 | u64::from(u32::MAX - age)
+        let uses = (u64::from(self.uses(now)) << 8) + light;
+        newborn | uses << 32 | u64::from(u32::MAX - age)
     }
 }
 
@@ -226,13 +238,7 @@ mod tests {
 
     impl Replay {
         fn new(room: u64) -> Self {
-            Self {
-                clock: Clock::default(),
-                evictor: Evictor::new(7),
-                objects: Vec::new(),
-                room,
-                hits: HashMap::new(),
-            }
+            Self { clock: Clock::default(), evictor: Evictor::new(7), objects: Vec::new(), room, hits: HashMap::new() }
         }
 
         /// Asks for an object; `true` if it was there.
@@ -247,7 +253,8 @@ mod tests {
             while self.objects.iter().map(|object| object.size).sum::<u64>() + size > self.room {
                 self.evict();
             }
-            let usage = self.evictor.admit(now, spread(key));
+            self.clock.admitted(self.objects.len() as u64);
+            let usage = self.evictor.admit(self.clock.now(), spread(key));
             self.objects.push(Candidate { key, usage, size });
             false
         }
@@ -323,6 +330,10 @@ mod tests {
         replay.ask(77, 1);
         replay.ask(78, 1);
         assert!(replay.has(77), "evicted at once");
+        (80..100).for_each(|key| {
+            replay.ask(key, 1);
+        });
+        assert!(!replay.has(77), "kept for ever");
     }
 
     #[test]
@@ -340,7 +351,7 @@ mod tests {
 
     #[test]
     fn the_larger_goes_first_only_when_all_else_is_equal() {
-        let now = Now { tick: 100, epoch: 3, fresh: 0 };
+        let now = Now { tick: 100, epoch: 3, generation: 9 };
         let small = Usage::admitted(now, 2).worth(now, 1000);
         let large = Usage::admitted(now, 2).worth(now, 1 << 32);
         let large_but_popular = Usage::admitted(now, 3).worth(now, 1 << 32);

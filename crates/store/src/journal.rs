@@ -49,6 +49,8 @@ pub(crate) type Durable = oneshot::Receiver<io::Result<()>>;
 /// Handle to the journal's thread.
 pub(crate) struct Journal {
     shared: Arc<Inner>,
+    /// Resolved when the thread has ended and let go of what it held.
+    ended: Mutex<Option<oneshot::Receiver<()>>>,
 }
 
 struct Inner {
@@ -101,11 +103,13 @@ impl Journal {
         });
         let open = shared.begin(seq)?;
         let inner = shared.clone();
+        let (over, ended) = oneshot::channel();
         thread::Builder::new().name("store-journal".into()).spawn(move || {
             inner.run(open);
             drop(held);
+            let _ = over.send(());
         })?;
-        Ok(Self { shared })
+        Ok(Self { shared, ended: Mutex::new(Some(ended)) })
     }
 
     /// Queues a record; never waits. Called under the lock that orders the change it records.
@@ -152,6 +156,16 @@ impl Journal {
     pub(crate) fn end(&self) {
         self.shared.queue.lock().ended = true;
         self.shared.filled.notify_one();
+    }
+}
+
+impl Journal {
+    /// Waits until the thread has ended.
+    pub(crate) async fn ended(&self) {
+        let ended = self.ended.lock().take();
+        if let Some(ended) = ended {
+            let _ = ended.await;
+        }
     }
 }
 

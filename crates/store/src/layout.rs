@@ -176,7 +176,8 @@ mod tests {
         let layout = Layout::new("/c".into());
         assert_eq!(layout.object(&Md5([0xab; 16])), Path::new(&format!("/c/objects/ab/ab/{}", "ab".repeat(16))));
         assert_eq!(object_name(OsStr::new(&"ab".repeat(16))), Some(Md5([0xab; 16])));
-        for foreign in ["", "AB", "readme.txt", &"AB".repeat(16), &"ab".repeat(17), &format!("{}.tmp", "ab".repeat(16))] {
+        for foreign in ["", "AB", "readme.txt", &"AB".repeat(16), &"ab".repeat(17), &format!("{}.tmp", "ab".repeat(16))]
+        {
             assert_eq!(object_name(OsStr::new(foreign)), None, "{foreign}");
             assert_eq!(part_name(OsStr::new(foreign)), None, "{foreign}");
             assert_eq!(index_name(OsStr::new(foreign)), None, "{foreign}");

@@ -4,13 +4,43 @@
 //! It has never heard of HTTP, of upstreams or of requests.
 #![forbid(unsafe_code)]
 
+mod active;
+mod background;
+mod body;
+mod commit;
+mod counters;
+mod crc;
+mod dirs;
+pub mod disk;
+pub mod evict;
 pub mod fill;
+mod growing;
+mod io;
+mod journal;
+mod lane;
+mod layout;
 pub mod names;
+mod open;
+mod open_files;
 pub mod options;
+mod part_state;
+mod parts;
+mod pipe;
+mod quarantine;
 pub mod reader;
+mod record;
+mod recover;
 pub mod report;
+mod room;
+mod rows;
+mod sip;
+mod slots;
+mod space;
 mod store;
+mod table;
+mod wait;
 
+pub use disk::Disk;
 pub use fill::{Fill, FillError, FillSpec, Resumable, Vacancy, Verified};
 pub use names::{Name, Names};
 pub use options::{Limit, OpenError, Options};

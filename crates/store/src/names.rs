@@ -1,11 +1,23 @@
 //! The journaled table of names: an opaque key to a digest and opaque meta data. Lives beside the objects in the same journal, so that an
 //! entry is never durable before its object is.
 
+use std::sync::Arc;
+
 use protocol::digest::Md5;
+
+use crate::{
+    record::{NameRow, Record, Row, md5_hash},
+    store::Shared,
+};
+
+/// Names looked at to find one that may go when there are too many.
+const SAMPLES: usize = 16;
 
 /// Handle to the table.
 #[derive(Clone)]
-pub struct Names {}
+pub struct Names {
+    store: Arc<Shared>,
+}
 
 /// What a name stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,24 +29,88 @@ pub struct Name {
 }
 
 impl Names {
+    pub(crate) fn new(store: Arc<Shared>) -> Self {
+        Self { store }
+    }
+
     /// Looks a name up and lets `read` see it under a short lock; `None` if there is no such name. Never waits for the disk longer
     /// than one small read (and only while the table is still being loaded after a start).
-    pub fn read<T>(&self, _key: &[u8], _read: impl FnOnce(&Md5, &[u8]) -> T) -> Option<T> {
-        todo!()
+    pub fn read<T>(&self, key: &[u8], read: impl FnOnce(&Md5, &[u8]) -> T) -> Option<T> {
+        let table = &self.store.names;
+        let hash = table.sip().hash(key);
+        let locked = table.shard(hash, self.store.clock.now());
+        let place = locked.shard.rows.find(hash, |row| row.key() == key)?;
+        let row = locked.shard.rows.at(place);
+        Some(read(&row.md5(), row.meta()))
+    }
+
+    /// What the name stands for, copied.
+    pub fn find(&self, key: &[u8]) -> Option<Name> {
+        self.read(key, |md5, meta| Name { md5: *md5, meta: meta.into() })
     }
 
     /// Sets or replaces. Journaled in the background; survives `kill -9` within a second, a power loss with the next sync.
-    pub fn put(&self, _key: &[u8], _md5: &Md5, _meta: &[u8]) {
-        todo!()
+    /// A key of more than 65,535 bytes or meta data of more than 64 KiB cannot be kept: then the name is removed.
+    pub fn put(&self, key: &[u8], md5: &Md5, meta: &[u8]) {
+        let Some(row) = NameRow::new(key, md5, meta) else {
+            self.remove(key);
+            return;
+        };
+        let (table, now) = (&self.store.names, self.store.clock.now());
+        let hash = row.hash(table.sip());
+        let mut locked = table.shard(hash, now);
+        self.store.journal.append(&Record::NamePut(row.clone()), now);
+        match locked.shard.rows.find(hash, |found| found.same(&row)) {
+            Some(place) => *locked.shard.rows.at_mut(place) = row,
+            None => {
+                locked.push(row);
+                drop(locked);
+                if table.len() > self.store.options.names_max {
+                    self.forget_one(hash);
+                }
+            }
+        }
     }
 
     /// Removes; `true` if it was there.
-    pub fn remove(&self, _key: &[u8]) -> bool {
-        todo!()
+    pub fn remove(&self, key: &[u8]) -> bool {
+        let (table, now) = (&self.store.names, self.store.clock.now());
+        let hash = table.sip().hash(key);
+        let mut locked = table.shard(hash, now);
+        let Some(place) = locked.shard.rows.find(hash, |row| row.key() == key) else { return false };
+        locked.take(place);
+        self.store.journal.append(&Record::NameRemoved(key.into()), now);
+        true
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        todo!()
+        self.store.names.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// There are too many names: one goes, of a content that is not here if there is such a one among a few of the shard. `hash` is that of the
+    /// name that came, and its lower bits are as good as random.
+    fn forget_one(&self, hash: u64) {
+        let samples: Vec<NameRow> = {
+            let shard = self.store.names.shard_at(crate::table::shard_of(hash));
+            let len = shard.rows.len();
+            let first = hash as usize % len.max(1);
+            (0..SAMPLES.min(len)).map(|at| shard.rows.at(((first + at) % len) as u32).clone()).collect()
+        };
+        let absent = |row: &&NameRow| {
+            let (md5, now) = (row.md5(), self.store.clock.now());
+            let locked = self.store.objects.shard(md5_hash(&md5), now);
+            locked.shard.rows.find(md5_hash(&md5), |object| object.md5 == md5).is_none()
+        };
+        let newest = |row: &&NameRow| row.hash(self.store.names.sip()) == hash;
+        let others = || samples.iter().filter(|row| !newest(row));
+        if let Some(row) = others().find(absent).or_else(|| others().next()) {
+            self.remove(row.key());
+        }
     }
 }

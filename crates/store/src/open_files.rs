@@ -91,11 +91,7 @@ impl KeptOpen {
 
     /// One more is kept open: lets others go until there are not too many. `with` gives access to the shard of a digest. What it
     /// answers is to be dropped outside all locks, for closing a file may take a while.
-    pub(crate) fn note(
-        &mut self,
-        md5: Md5,
-        with: impl Fn(&Md5, &mut dyn FnMut(&mut OpenFiles)),
-    ) -> Vec<Arc<Sealed>> {
+    pub(crate) fn note(&mut self, md5: Md5, with: impl Fn(&Md5, &mut dyn FnMut(&mut OpenFiles))) -> Vec<Arc<Sealed>> {
         self.queue.push_back(md5);
         self.shrink(self.max, with)
     }

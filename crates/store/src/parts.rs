@@ -176,6 +176,26 @@ impl Parts {
         .await
     }
 
+    /// A part is durable now; given back if it is not wanted any more because another of its source came after it.
+    fn suspended(&self, found: Found) -> Option<Found> {
+        let mut waiting = self.waiting.lock();
+        match waiting.get_mut(&found.state.source) {
+            Some(entry) if matches!(&*entry, Entry::Suspending { id, .. } if *id == found.id) => {
+                *entry = Entry::Waiting(found);
+                None
+            }
+            _ => Some(found),
+        }
+    }
+
+    /// A part could not be made durable.
+    fn not_suspended(&self, source: &Bytes, id: u64) {
+        let mut waiting = self.waiting.lock();
+        if matches!(waiting.get(source), Some(Entry::Suspending { id: found, .. }) if *found == id) {
+            waiting.remove(source);
+        }
+    }
+
     /// It could not be taken up now, but may be later.
     pub(crate) fn put_back(&self, found: Found) {
         self.waiting.lock().insert(found.state.source.clone(), Entry::Waiting(found));
@@ -234,30 +254,23 @@ impl Shared {
             if let Some(Entry::Waiting(before)) = before {
                 store.drop_part(before).await;
             }
-            let kept = store.keep(&active).await;
-            let mut waiting = store.parts.waiting.lock();
-            let ours = matches!(waiting.get(&source), Some(Entry::Suspending { id: found, .. }) if *found == id);
-            match kept {
-                Ok(found) if ours => drop(waiting.insert(source, Entry::Waiting(found))),
+            match store.keep(&active).await {
                 Ok(found) => {
-                    drop(waiting);
-                    store.drop_part(found).await;
+                    if let Some(found) = store.parts.suspended(found) {
+                        store.drop_part(found).await;
+                    }
                 }
                 Err(error) => {
-                    if ours {
-                        waiting.remove(&source);
-                    }
-                    drop(waiting);
                     tracing::warn!(%error, "an interrupted fetch cannot be kept to be continued");
+                    store.parts.not_suspended(&source, id);
                     active.remove_part(false);
                 }
             }
             store.parts.moved.notify_waiters();
             store.unregister(id);
-            let store = store.clone();
-            store.clone().io.detach(move || while let Some(oldest) = store.parts.take_oldest(PARTS_MAX, None) {
-                store.remove_part(oldest);
-            });
+            while let Some(oldest) = store.parts.take_oldest(PARTS_MAX, None) {
+                store.drop_part(oldest).await;
+            }
         });
     }
 
@@ -308,8 +321,8 @@ impl Shared {
         self.disk.sync(file.clone()).await.map_err(|error| self.disk_trouble("sync the part", error))?;
         let (store, active, written) = (self.clone(), active.clone(), state.clone());
         let result = self.io.blocking(move || {
-            if active.is_running() || active.is_suspending() {
-                if active.is_suspending() {
+            if active.is_running() || active.is_suspended() {
+                if active.is_suspended() {
                     // What was allocated beyond is given back; nobody reads there.
                     store.disk.truncate(active.pipe.body.file(), position)?;
                 }
@@ -317,9 +330,10 @@ impl Shared {
             }
             Ok(())
         });
-        result.await.unwrap_or_else(|| Err(io::Error::other("the store is closed"))).map_err(|error| {
-            self.disk_trouble("describe the part", error)
-        })?;
+        result
+            .await
+            .unwrap_or_else(|| Err(io::Error::other("the store is closed")))
+            .map_err(|error| self.disk_trouble("describe the part", error))?;
         *described = position;
         Ok(state)
     }
@@ -362,4 +376,3 @@ impl Shared {
         (md5.digest() == *prefix).then(|| Hashers { md5: md5.hasher(), sha256: sha256.hasher() })
     }
 }
-

@@ -21,7 +21,9 @@ use parking_lot::Mutex;
 use protocol::digest::{Digests, Md5, Md5Hasher, Sha256Hasher};
 use tokio::sync::Notify;
 
-use crate::{body::Body, fill::FillError, growing::Growing, lane::Actor, space::Reservation, store::Shared, wait::until};
+use crate::{
+    body::Body, fill::FillError, growing::Growing, lane::Actor, space::Reservation, store::Shared, wait::until,
+};
 
 /// Most bytes and pieces in one write: large enough that a write costs little, small enough that followers are woken often.
 const WRITE_MAX: usize = 2 << 20;
@@ -168,6 +170,11 @@ impl Pipe {
         }
     }
 
+    /// What is queued need not be written any more.
+    pub(crate) fn stop(&self) {
+        self.writes.lock().pieces.clear();
+    }
+
     /// Writes what is queued until nothing is.
     async fn write_out(self: Arc<Self>) {
         while let Some((pieces, bytes)) = self.next_write() {
@@ -219,7 +226,7 @@ impl Pipe {
     }
 
     fn broken(&self, error: io::Error) -> Broken {
-        self.store.counters.disk_error();
+        self.store.counters.disk_errors.add(1);
         tracing::warn!(%error, "a part cannot be written");
         Broken::Io(error.kind(), error.raw_os_error())
     }

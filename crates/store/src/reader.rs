@@ -115,7 +115,9 @@ impl Reader {
     pub fn file(&self) -> &Arc<File> {
         match &self.0 {
             Kind::Sealed(sealed) => sealed.body.file(),
-            Kind::Growing(growing) => growing.body().expect("readable() was asked before, so the fill has begun").file(),
+            Kind::Growing(growing) => {
+                growing.body().expect("readable() was asked before, so the fill has begun").file()
+            }
         }
     }
 

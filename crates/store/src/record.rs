@@ -55,7 +55,9 @@ pub(crate) enum Record {
     /// An instance began to work on the directory.
     Opened,
     /// It ended in order; `complete` if no scan of the directory was outstanding.
-    Closed { complete: bool },
+    Closed {
+        complete: bool,
+    },
 }
 
 /// Bytes that a file of this length occupies, in blocks of 4 KiB.

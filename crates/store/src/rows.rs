@@ -41,7 +41,8 @@ impl<R> Rows<R> {
 
     /// Adds a row that is not there yet. `rehash` tells the hash of any row, for when the table grows.
     pub(crate) fn push(&mut self, hash: u64, row: R, rehash: impl Fn(&R) -> u64) -> u32 {
-        let place = u32::try_from(self.len()).expect("a shard holds a 256th of all rows, and memory ends before 2^40 of them");
+        let place =
+            u32::try_from(self.len()).expect("a shard holds a 256th of all rows, and memory ends before 2^40 of them");
         if self.chunks.last().is_none_or(|last| last.len() == CHUNK) {
             self.chunks.push(Vec::with_capacity(CHUNK));
         }

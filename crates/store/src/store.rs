@@ -1,18 +1,82 @@
-//! The store: one map whose slot is either filling or sealed.
+//! The store: one map whose slot is either filling or sealed. The table of its states stands in `slots.rs`, that of a fill in
+//! `active.rs`.
 
+use std::{
+    collections::HashMap,
+    io,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use parking_lot::Mutex;
 use protocol::digest::Md5;
+use tokio::sync::Notify;
 
 use crate::{
+    active::{Active, End},
+    counters::Counters,
+    dirs::Dirs,
+    disk::Disk,
+    evict::{Clock, Evictor, Now},
     fill::{Fill, FillError, FillSpec, Resumable, Vacancy},
+    growing::Growing,
+    io::Io,
+    journal::Journal,
+    lane::Lanes,
+    layout::Layout,
     names::Names,
+    open_files::KeptOpen,
     options::{OpenError, Options},
+    parts::Parts,
+    quarantine::Quarantine,
     reader::Reader,
+    record::{NameRow, Object, md5_hash},
     report::{ObjectInfo, Page, Report, ScrubReport},
+    slots::{Slot, Slots},
+    space::Space,
+    table::{SHARDS, Shard, Table},
 };
+
+/// Lookups of one shard after which the clock is told.
+const LOOKUPS_TOLD: u64 = 16;
 
 /// Handle to a store; clones share it. After [`Store::close`] nothing is written any more.
 #[derive(Clone)]
-pub struct Store {}
+pub struct Store {
+    pub(crate) shared: Arc<Shared>,
+    names: Names,
+}
+
+/// What all handles, fills and tasks share.
+///
+/// Locks, outermost first: `evicting`, `kept_open`, `evictor`, a shard of `names`, a shard of `objects`, then `parts`,
+/// `journal` and `space` inside, each alone.
+pub(crate) struct Shared {
+    pub(crate) options: Options,
+    pub(crate) layout: Layout,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) space: Arc<Space>,
+    pub(crate) objects: Table<Object, Slots>,
+    pub(crate) names: Table<NameRow, ()>,
+    pub(crate) journal: Journal,
+    pub(crate) dirs: Dirs,
+    pub(crate) parts: Parts,
+    pub(crate) quarantine: Quarantine,
+    pub(crate) lanes: Arc<Lanes>,
+    pub(crate) io: Io,
+    pub(crate) clock: Clock,
+    pub(crate) evictor: Mutex<Evictor<Md5>>,
+    pub(crate) evicting: Mutex<()>,
+    pub(crate) counters: Counters,
+    pub(crate) kept_open: Mutex<KeptOpen>,
+    /// Fills that have not ended, by the number of their part.
+    pub(crate) active: Mutex<HashMap<u64, Weak<Active>>>,
+    /// A slot became free, an unlink is done, a fill has ended.
+    pub(crate) moved: Notify,
+    pub(crate) closed: AtomicBool,
+}
 
 /// The answer to a lookup carries its evidence: only the holder of a vacancy can fill.
 pub enum Lookup {
@@ -24,74 +88,273 @@ pub enum Lookup {
     Miss(Vacancy),
 }
 
+/// What the shard says, before its lock is given back.
+enum Found {
+    Open(Reader),
+    Row(Object, Option<Arc<crate::body::Body>>),
+    Filling(Reader),
+    Vacant(Arc<Growing>),
+}
+
 impl Store {
     /// Opens or makes the directory, takes its lock, recovers. Blocks; quick whatever the number of objects, the rest loads in the background.
-    pub fn open(_options: Options) -> Result<Self, OpenError> {
-        todo!()
+    pub fn open(options: Options) -> Result<Self, OpenError> {
+        let disk = crate::disk::RealDisk::start(options.engine).map_err(|source| OpenError::Io {
+            action: "start the disk engine for",
+            path: options.dir.clone(),
+            source,
+        })?;
+        Self::open_on(options, Arc::new(disk))
+    }
+
+    /// The same on a disk of the caller's.
+    pub fn open_on(options: Options, disk: Arc<dyn Disk>) -> Result<Self, OpenError> {
+        let shared = Arc::new(crate::open::open(options, disk)?);
+        crate::background::start(&shared);
+        Ok(Self { names: Names::new(shared.clone()), shared })
     }
 
     /// Never waits. Counts as a use of the object. A file that is found missing is a miss.
-    pub fn lookup(&self, _md5: &Md5) -> Lookup {
-        todo!()
+    pub fn lookup(&self, md5: &Md5) -> Lookup {
+        loop {
+            match self.shared.look(md5) {
+                Found::Open(reader) => return Lookup::Hit(reader),
+                Found::Filling(reader) => return Lookup::Filling(reader),
+                Found::Vacant(growing) => return Lookup::Miss(Vacancy::new(&self.shared, *md5, growing)),
+                Found::Row(object, body) => {
+                    if let Some(reader) = self.shared.open_object(&object, body) {
+                        return Lookup::Hit(reader);
+                    }
+                    // Its row is gone with its file, unless the file cannot be opened for now: then it is as good as gone.
+                    if self.peek(md5).is_some() {
+                        let growing = Growing::new(self.shared.disk.clone());
+                        return Lookup::Miss(Vacancy::new(&self.shared, *md5, growing));
+                    }
+                }
+            }
+        }
     }
 
     /// Whether the object is here, sealed; does not count as a use.
-    pub fn peek(&self, _md5: &Md5) -> Option<ObjectInfo> {
-        todo!()
+    pub fn peek(&self, md5: &Md5) -> Option<ObjectInfo> {
+        let now = self.shared.clock.now();
+        let locked = self.shared.objects.shard(md5_hash(md5), now);
+        let place = locked.shard.rows.find(md5_hash(md5), |row| row.md5 == *md5)?;
+        Some(info(locked.shard.rows.at(place), now))
     }
 
     /// The part that a fill with an equal `source` can continue, if there is one.
-    pub fn resumable(&self, _source: &[u8]) -> Option<Resumable> {
-        todo!()
+    pub fn resumable(&self, source: &[u8]) -> Option<Resumable> {
+        self.shared.parts.resumable(source)
     }
 
     /// Begins a fill whose digest is not known beforehand (or only claimed by SHA-256). Who coalesces these is the caller.
-    pub async fn fill(&self, _spec: FillSpec) -> Result<Fill, FillError> {
-        todo!()
+    pub async fn fill(&self, spec: FillSpec) -> Result<Fill, FillError> {
+        let growing = Growing::new(self.shared.disk.clone());
+        Fill::begin(&self.shared, None, growing, spec).await
     }
 
     /// Bytes that a single object may have at most.
     pub fn capacity(&self) -> u64 {
-        todo!()
+        self.shared.space.capacity()
     }
 
     /// The table of names.
     pub fn names(&self) -> &Names {
-        todo!()
+        &self.names
     }
 
     /// How the disk is reached.
     pub fn engine(&self) -> &os::engine::Engine {
-        todo!()
+        self.shared.disk.engine()
     }
 
     /// Counts and sizes now.
     pub fn report(&self) -> Report {
-        todo!()
+        let shared = &self.shared;
+        let (sums, counters) = (shared.space.sums(), &shared.counters);
+        Report {
+            objects: shared.objects.len() as u64,
+            names: shared.names.len() as u64,
+            used: sums.used,
+            reserved: sums.reserved,
+            unlinked: sums.unlinked,
+            max_size: sums.max_size,
+            min_free: sums.min_free,
+            disk_available: shared.space.disk_space().available,
+            fills: shared.running().len() as u64,
+            parts: shared.parts.len() as u64,
+            quarantined: shared.quarantine.len() as u64,
+            evictions: counters.evictions.total(),
+            evicted_bytes: counters.evicted_bytes.total(),
+            commits: counters.commits.total(),
+            rejections: counters.rejections.total(),
+            duplicates: counters.duplicates.total(),
+            disk_errors: counters.disk_errors.total() + shared.journal.errors(),
+            loaded: shared.objects.is_loaded() && shared.names.is_loaded(),
+        }
     }
 
     /// Sealed objects from `cursor` on.
-    pub fn objects(&self, _cursor: Option<Md5>, _limit: usize) -> Page {
-        todo!()
+    pub fn objects(&self, cursor: Option<Md5>, limit: usize) -> Page {
+        self.shared.page(cursor, limit)
     }
 
     /// Removes an object; readers keep what they have. `true` if it was there.
-    pub fn remove(&self, _md5: &Md5) -> bool {
-        todo!()
+    pub fn remove(&self, md5: &Md5) -> bool {
+        let there = self.peek(md5).is_some();
+        self.shared.remove_object(md5, false);
+        there
     }
 
     /// Changes the limits; reached in steps.
-    pub fn set_limits(&self, _max_size: crate::Limit, _min_free: crate::Limit) -> Result<(), OpenError> {
-        todo!()
+    pub fn set_limits(&self, max_size: crate::Limit, min_free: crate::Limit) -> Result<(), OpenError> {
+        self.shared.space.set_limits(max_size, min_free).map_err(|reason| OpenError::Limits { reason })?;
+        self.shared.shrink();
+        Ok(())
     }
 
     /// Reads every object and compares it with its name; bad ones are removed. Idle priority, without displacing the page cache.
     pub async fn scrub(&self) -> ScrubReport {
-        todo!()
+        self.shared.scrub().await
     }
 
     /// Writes use counts and tables, syncs, releases the lock. Fills in progress are suspended.
     pub async fn close(&self) {
-        todo!()
+        self.shared.close().await;
+    }
+}
+
+impl Shared {
+    /// One look under one lock: hit, follow or vacant is decided here, and nowhere else.
+    fn look(self: &Arc<Self>, md5: &Md5) -> Found {
+        let (now, hash) = (self.clock.now(), md5_hash(md5));
+        let mut locked = self.objects.shard(hash, now);
+        let shard = &mut *locked.shard;
+        shard.extra.lookups += 1;
+        if shard.extra.lookups >= LOOKUPS_TOLD {
+            self.clock.advance(std::mem::take(&mut shard.extra.lookups), self.objects.len() as u64);
+        }
+        if let Some(place) = shard.rows.find(hash, |row| row.md5 == *md5) {
+            touch(shard, place, now);
+            return match shard.extra.open.find(md5) {
+                Some(sealed) => Found::Open(Reader::of(sealed)),
+                None => Found::Row(*shard.rows.at(place), shard.extra.open.body(md5)),
+            };
+        }
+        if let Some(slot) = shard.extra.filling.get(md5) {
+            return Found::Filling(Reader::following(slot.growing.clone()));
+        }
+        let growing = Growing::new(self.disk.clone());
+        shard.extra.filling.insert(*md5, Slot { growing: growing.clone(), verified: false });
+        Found::Vacant(growing)
+    }
+
+    /// Sealed objects in the order of their digests.
+    pub(crate) fn page(&self, cursor: Option<Md5>, limit: usize) -> Page {
+        let (now, first) = (self.clock.now(), cursor.unwrap_or(Md5([0; 16])));
+        let mut page = Page::default();
+        for at in usize::from(first.0[0])..SHARDS {
+            while self.objects.load_some(at, now) {}
+            let mut found: Vec<_> = {
+                let shard = self.objects.shard_at(at);
+                shard.rows.iter().filter(|row| row.md5 >= first).map(|row| info(row, now)).collect()
+            };
+            found.sort_unstable_by_key(|object| object.md5);
+            for object in found {
+                if page.objects.len() == limit {
+                    page.next = Some(object.md5);
+                    return page;
+                }
+                page.objects.push(object);
+            }
+        }
+        page
+    }
+
+    pub(crate) fn register(&self, active: &Arc<Active>) {
+        self.active.lock().insert(active.id, Arc::downgrade(active));
+    }
+
+    pub(crate) fn unregister(&self, id: u64) {
+        self.active.lock().remove(&id);
+        self.moved.notify_waiters();
+    }
+
+    /// Fills that have not ended.
+    pub(crate) fn running(&self) -> Vec<Arc<Active>> {
+        self.active.lock().values().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Whether no fill is on its way to anywhere.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.active.lock().is_empty()
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Ends all running fills; `false` if the store was closed before.
+    pub(crate) fn shut(&self) -> bool {
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return false;
+        }
+        self.running().iter().for_each(|active| active.end(End::Suspend, "the store is closing"));
+        true
+    }
+
+    /// Counts an error of the disk and says what it kept from being done.
+    pub(crate) fn disk_trouble(&self, action: &'static str, source: io::Error) -> FillError {
+        self.counters.disk_errors.add(1);
+        tracing::warn!(error = %source, "cannot {action}");
+        FillError::Io { action, source }
+    }
+
+    /// Removes a part file. Blocks.
+    pub(crate) fn unlink_part(&self, id: u64) {
+        if let Err(error) = self.disk.unlink(&self.layout.part(id))
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            let _ = self.disk_trouble("remove a part", error);
+        }
+    }
+
+    /// A file is kept open from now on; others may have to be let go.
+    pub(crate) fn note_open(&self, md5: Md5) {
+        let gone = self.kept_open.lock().note(md5, |md5, look| self.with_open_files(md5, look));
+        drop(gone);
+    }
+
+    /// Closes all files that are only kept open for speed.
+    pub(crate) fn close_kept(&self) {
+        let gone = self.kept_open.lock().clear(|md5, look| self.with_open_files(md5, look));
+        drop(gone);
+    }
+
+    fn with_open_files(&self, md5: &Md5, look: &mut dyn FnMut(&mut crate::open_files::OpenFiles)) {
+        let mut locked = self.objects.shard(md5_hash(md5), self.clock.now());
+        look(&mut locked.shard.extra.open);
+    }
+}
+
+/// An object was asked for.
+fn touch(shard: &mut Shard<Object, Slots>, place: u32, now: Now) {
+    let object = shard.rows.at_mut(place);
+    let before = object.usage.uses(now);
+    object.usage.touch(now);
+    // Written down when the count has doubled: often enough for a start to know who is popular.
+    if object.usage.uses(now).ilog2() != before.checked_ilog2().unwrap_or(u32::MAX) && object.soil() {
+        let md5 = object.md5;
+        shard.extra.touched.push(md5);
+    }
+}
+
+fn info(object: &Object, now: Now) -> ObjectInfo {
+    ObjectInfo {
+        md5: object.md5,
+        sha256: Some(object.sha256),
+        size: object.size(),
+        uses: u32::from(object.usage.uses(now)),
     }
 }

@@ -118,8 +118,12 @@ impl<R: Row + Clone, X: Default> Table<R, X> {
         let per_shard = buckets.count() / SHARDS;
         let (mut rows, mut weight) = (0, 0);
         for (at, shard) in self.shards.iter().enumerate() {
-            let mut absent =
-                Absent { buckets: buckets.clone(), unread: vec![true; per_shard], left: per_shard, since: HashMap::new() };
+            let mut absent = Absent {
+                buckets: buckets.clone(),
+                unread: vec![true; per_shard],
+                left: per_shard,
+                since: HashMap::new(),
+            };
             for bucket in at * per_shard..(at + 1) * per_shard {
                 let (bucket_rows, bucket_weight) = buckets.announced(bucket);
                 rows += bucket_rows;
@@ -165,6 +169,12 @@ impl<R: Row + Clone, X: Default> Table<R, X> {
         let change = guard.load_bucket(bucket, now);
         self.note(change);
         true
+    }
+
+    /// Applies a record of the journal to a table that is in memory; answers the difference in weight.
+    pub(crate) fn replay(&self, hash: u64, record: Record) {
+        let change = self.shards[shard_of(hash)].lock().apply(hash, record);
+        self.note(change);
     }
 
     fn note(&self, change: Change) {

