@@ -36,8 +36,11 @@ pub(crate) struct OpenFile {
 /// Open files by path below the share.
 #[derive(Default)]
 pub(crate) struct OpenFiles {
-    files: Mutex<HashMap<Box<[u8]>, (Arc<OpenFile>, Instant)>>,
+    files: Mutex<HashMap<Box<[u8]>, Looked>>,
 }
+
+/// A file and when it was looked at.
+type Looked = (Arc<OpenFile>, Instant);
 
 impl OpenFiles {
     /// A file that was looked at less than [`FRESH`] before `now`.

@@ -3,7 +3,7 @@
 use std::{
     io,
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Instant, SystemTime},
 };
 
 use bytes::Bytes;
@@ -32,8 +32,6 @@ use crate::{
     route::{Route, route},
 };
 
-/// How long a client waits for a digest that is being made; then it is told when to ask again.
-const DIGEST_WAIT_MAX: Duration = Duration::from_secs(20);
 /// What a thread reads and hashes in a second, at least, to tell when a digest will be there.
 const HASH_BYTES_PER_SECOND: u64 = 100 << 20;
 /// The longest that a client is told to wait before it asks again, in seconds.
@@ -184,7 +182,7 @@ impl OriginHandler {
                 return Hashed::Pending(open.identity);
             }
             let Ok(finished) = self.queue.ask(&path) else { return Hashed::Refused };
-            finished.within(DIGEST_WAIT_MAX).await;
+            finished.wait().await;
             waited = true;
         }
     }

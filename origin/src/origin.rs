@@ -138,6 +138,11 @@ impl Origin {
         &self.counters
     }
 
+    /// How many files are known with their digests.
+    pub fn known(&self) -> u64 {
+        self.catalogue.len().unwrap_or(0)
+    }
+
     /// Looks through the whole share now; ends when that is done. Dropping the future does not stop it.
     pub async fn rescan(&self) {
         let number = self.changes.rescan();
@@ -162,7 +167,7 @@ impl Origin {
 
     /// What it does, in a few lines for a person.
     pub fn describe(&self, options: &Options) -> String {
-        let known = self.catalogue.len().unwrap_or(0);
+        let known = self.known();
         let addresses: Vec<_> = self.addresses().iter().map(|address| format!("http://{address}/")).collect();
         let announced = if options.no_watch { "" } else { "as the kernel announces them, and " };
         let mut lines = vec![

@@ -22,6 +22,8 @@ use tokio::sync::watch;
 pub(crate) const BACKGROUND_MAX: usize = 4_096;
 /// Paths that clients wait for; one more is refused.
 pub(crate) const ASKED_MAX: usize = 256;
+/// The longest that a client waits for a path. Who would wait longer is told at once.
+pub(crate) const ASK_WAIT_MAX: Duration = Duration::from_secs(20);
 /// A file that keeps changing is looked at again after twice as long each time, up to this.
 const LATER_MAX: Duration = Duration::from_secs(300);
 
@@ -78,8 +80,12 @@ pub(crate) struct Full;
 pub(crate) struct Finished(watch::Receiver<()>);
 
 impl Finished {
-    /// Waits at most so long; `false` if it took longer. Dropping it wakes nobody and stops nothing.
-    pub(crate) async fn within(mut self, longest: Duration) -> bool {
+    /// Waits, at most [`ASK_WAIT_MAX`]. Dropping it wakes nobody and stops nothing.
+    pub(crate) async fn wait(self) {
+        self.within(ASK_WAIT_MAX).await;
+    }
+
+    async fn within(mut self, longest: Duration) -> bool {
         // Nothing is ever sent: the channel's end is the news.
         tokio::time::timeout(longest, self.0.changed()).await.is_ok()
     }
@@ -208,13 +214,13 @@ impl State {
     }
 
     fn put_off(&mut self, path: FilePath, wait: Duration, now: Instant) {
-        // Nobody waits any more: the next who asks begins anew.
-        if self.waiting.get(&path).is_some_and(|sender| sender.is_closed()) {
-            self.waiting.remove(&path);
-        }
         let times = self.unsettled.entry(path.clone()).or_default();
         let wait = wait.saturating_mul(1 << (*times).min(16)).min(LATER_MAX.max(wait));
         *times += 1;
+        // Nobody waits any more, or nobody will wait for so long: the next who asks begins anew.
+        if wait > ASK_WAIT_MAX || self.waiting.get(&path).is_some_and(|sender| sender.is_closed()) {
+            self.waiting.remove(&path);
+        }
         if self.queued.insert(path.clone()) {
             self.later.push(Reverse((now + wait, path)));
         }
@@ -278,6 +284,16 @@ mod tests {
         state.put_off(path("a"), Duration::ZERO, Instant::now());
         state.promote(Instant::now());
         assert_eq!(state.take(Takes::Asked), Some(path("a")));
+    }
+
+    #[tokio::test]
+    async fn who_would_wait_too_long_is_told_at_once() {
+        let queue = Queue::new();
+        let finished = queue.ask(b"a").expect("room");
+        let taken = queue.next(Takes::Asked).expect("open");
+        queue.finish(taken, Outcome::Unsettled(ASK_WAIT_MAX * 2));
+        assert!(finished.within(Duration::from_secs(60)).await);
+        assert_eq!(queue.len(), 1);
     }
 
     #[test]

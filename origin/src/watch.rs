@@ -10,7 +10,7 @@
 use std::{
     collections::BTreeSet,
     os::unix::ffi::OsStrExt,
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -233,7 +233,7 @@ fn is_change(kind: &EventKind) -> bool {
     !matches!(kind, EventKind::Access(access) if *access != AccessKind::Close(AccessMode::Write))
 }
 
-fn below(path: &PathBuf, top: &Path) -> Option<Vec<u8>> {
+fn below(path: &Path, top: &Path) -> Option<Vec<u8>> {
     let rest = path.strip_prefix(top).ok()?;
     Some(rest.as_os_str().as_bytes().to_vec())
 }
@@ -293,8 +293,8 @@ mod tests {
     #[test]
     fn paths_are_told_below_the_share() {
         let top = Path::new("/srv/share");
-        assert_eq!(below(&"/srv/share/a/b".into(), top), Some(path("a/b")));
-        assert_eq!(below(&"/srv/share".into(), top), Some(path("")));
-        assert_eq!(below(&"/srv/other".into(), top), None);
+        assert_eq!(below(Path::new("/srv/share/a/b"), top), Some(path("a/b")));
+        assert_eq!(below(Path::new("/srv/share"), top), Some(path("")));
+        assert_eq!(below(Path::new("/srv/other"), top), None);
     }
 }

@@ -1,0 +1,7 @@
+//! The origin over real sockets: in this process on a free port, and once as the program.
+
+mod changes;
+mod digests;
+mod files;
+mod harness;
+mod program;

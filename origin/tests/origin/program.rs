@@ -1,0 +1,94 @@
+//! The program: what it prints, its admin listener, and how it ends.
+
+use std::{
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    path::Path,
+    process::{Child, ChildStdout, Command, Stdio},
+};
+
+use crate::harness::Transfer;
+
+struct Program {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Program {
+    fn start(share: &Path, arguments: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_outpost-origin"))
+            .args(["--listen", "127.0.0.1:0", "--share"])
+            .arg(share)
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("starts");
+        let stdout = BufReader::new(child.stdout.take().expect("piped"));
+        Self { child, stdout }
+    }
+
+    /// The next line that begins with a word, without it.
+    fn line(&mut self, word: &str) -> String {
+        loop {
+            let mut line = String::new();
+            let count = self.stdout.read_line(&mut line).expect("a line");
+            assert_ne!(count, 0, "it ended without a line of {word:?}");
+            if let Some(rest) = line.trim().strip_prefix(word) {
+                return rest.trim().to_owned();
+            }
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let killed = Command::new("kill").arg(name).arg(self.child.id().to_string()).status();
+        assert!(killed.expect("runs").success());
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn address(url: &str) -> SocketAddr {
+    url.trim_start_matches("http://").trim_end_matches('/').parse().expect("an address")
+}
+
+#[test]
+fn it_says_what_it_does_and_ends_in_good_order() {
+    let (share, state) = (tempfile::tempdir().expect("a share"), tempfile::tempdir().expect("a place"));
+    std::fs::write(share.path().join("f"), "abc").expect("written");
+    let database = state.path().join("db");
+    let database = database.to_str().expect("text");
+    let mut program = Program::start(share.path(), &["--database", database, "--admin", "127.0.0.1:0"]);
+    let files = address(&program.line("serves"));
+    assert_eq!(program.line("share"), share.path().display().to_string());
+    assert_eq!(program.line("digests"), format!("0 files known, in {database}"));
+    assert_eq!(program.line("changes"), "as the kernel announces them, and every 10m");
+    let admin = address(&program.line("admin"));
+
+    assert_eq!(Transfer::start(files, "GET", "/f", &[]).rest(), b"abc");
+    assert_eq!(Transfer::start(admin, "GET", "/healthz", &[]).rest(), b"ok\n");
+    crate::harness::until("it is ready", || Transfer::start(admin, "GET", "/readyz", &[]).status() == 200);
+    let metrics = String::from_utf8(Transfer::start(admin, "GET", "/metrics", &[]).rest()).expect("text");
+    assert!(metrics.contains("outpost_origin_files 1\n"), "{metrics}");
+
+    program.signal("-TERM");
+    assert!(program.child.wait().expect("ends").success());
+}
+
+#[test]
+fn a_share_that_is_not_there_is_an_error_with_its_path() {
+    let state = tempfile::tempdir().expect("a place");
+    let output = Command::new(env!("CARGO_BIN_EXE_outpost-origin"))
+        .args(["--share", "/nowhere/at/all", "--listen", "127.0.0.1:0", "--database"])
+        .arg(state.path().join("db"))
+        .output()
+        .expect("runs");
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("/nowhere/at/all") && text.contains("--share"), "{text}");
+}
