@@ -1,7 +1,10 @@
 //! Why the program ends early, and with which exit code: 1 at run time, 78 for a configuration that cannot be used (`EX_CONFIG`).
 //! A wrong command line is 2 and never comes here: clap ends the program itself.
 
-use std::{io::IsTerminal, process::ExitCode};
+use std::{
+    io::{IsTerminal, Write},
+    process::ExitCode,
+};
 
 use config::{Fault, Refused};
 
@@ -25,19 +28,16 @@ impl Failure {
 
     /// Says it on standard error and answers the exit code.
     pub(crate) fn tell(&self) -> ExitCode {
-        match self {
+        let (text, code) = match self {
             Self::Configuration(refused) => {
-                eprint!(
-                    "outpost-proxy cannot use this configuration:\n{}",
-                    refused.render(std::io::stderr().is_terminal())
-                );
-                ExitCode::from(CONFIGURATION)
+                let shown = refused.render(std::io::stderr().is_terminal());
+                (format!("outpost-proxy cannot use this configuration:\n{shown}"), CONFIGURATION)
             }
-            Self::Run(error) => {
-                eprintln!("outpost-proxy: {error:#}");
-                ExitCode::from(RUN_TIME)
-            }
-        }
+            Self::Run(error) => (format!("outpost-proxy: {error:#}\n"), RUN_TIME),
+        };
+        // Nobody is left to be told when standard error is closed; the exit code still tells.
+        drop(std::io::stderr().write_all(text.as_bytes()));
+        ExitCode::from(code)
     }
 }
 

@@ -18,7 +18,7 @@ mod log;
 mod preflight;
 mod snapshot;
 
-use std::{net::TcpListener, process::ExitCode, sync::Arc, time::Duration};
+use std::{io::Write, net::TcpListener, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use cache::Cache;
@@ -51,12 +51,12 @@ pub fn main() -> ExitCode {
 fn run(arguments: &Arc<Arguments>) -> Result<(), Failure> {
     let loaded = arguments.load()?;
     if arguments.print_config {
-        print!("{}", config::print::effective(&loaded));
+        print(&config::print::effective(&loaded));
         return Ok(());
     }
     preflight::upstreams(&loaded.settings)?;
     if arguments.check_config {
-        println!("the configuration is good");
+        print("the configuration is good\n");
         return Ok(());
     }
     let console = Console::start(arguments.line && !logs_to_terminal(&loaded.settings));
@@ -94,8 +94,9 @@ async fn serve(
     let app = Arc::new(App::new(loaded, open_files_max));
     let admin_address = admin::start(admin, app.clone()).context("cannot start the admin interface")?;
 
+    let access_log = open_access_log(&settings)?;
     let store = open_store(settings.store.clone()).await?;
-    let parts = match start(&settings, &store, fetches) {
+    let parts = match start(&settings, &store, access_log, fetches) {
         Ok(parts) => parts,
         Err(failure) => {
             store.close().await;
@@ -122,18 +123,28 @@ async fn open_store(options: store::Options) -> Result<Store, Failure> {
     })
 }
 
-fn start(settings: &Settings, store: &Store, fetches: &Handle) -> Result<Parts, Failure> {
+fn start(
+    settings: &Settings,
+    store: &Store,
+    access_log: Option<AccessLog>,
+    fetches: &Handle,
+) -> Result<Parts, Failure> {
     let cache = Cache::new(settings.cache.clone(), store.clone(), fetches.clone()).context("cannot start the cache")?;
-    let access_log = match &settings.access_log {
-        Some(path) => {
-            let log = AccessLog::open(path, settings.access_log_format);
-            Some(log.with_context(|| format!("cannot write the access log {}", path.display()))?)
-        }
-        None => None,
-    };
     let handler = Arc::new(cache.clone());
     let server = Server::start(settings.serve.clone(), handler, access_log.clone()).context("cannot serve")?;
     Ok(Parts { store: store.clone(), cache, server: Arc::new(server), access_log })
+}
+
+/// Before the cache directory is touched, for it may be refused.
+fn open_access_log(settings: &Settings) -> Result<Option<AccessLog>, Failure> {
+    let Some(path) = &settings.access_log else { return Ok(None) };
+    let log = AccessLog::open(path, settings.access_log_format);
+    Ok(Some(log.with_context(|| format!("cannot write the access log {}", path.display()))?))
+}
+
+/// Whoever asked for it and closed the pipe has read enough.
+fn print(text: &str) {
+    drop(std::io::stdout().write_all(text.as_bytes()));
 }
 
 /// An access log on the terminal would be torn by the live line.

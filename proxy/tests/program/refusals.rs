@@ -96,6 +96,21 @@ fn a_cache_directory_that_cannot_be_made() {
 }
 
 #[test]
+fn an_access_log_that_cannot_be_written() {
+    let arguments = [
+        "--upstream",
+        "share",
+        "--access-log",
+        "share/hello.txt/log",
+        "--listen",
+        "127.0.0.1:0",
+        "--admin",
+        "127.0.0.1:0",
+    ];
+    refuse(&Place::new(), &arguments, RUN_TIME, &["cannot write the access log", "share/hello.txt/log"]);
+}
+
+#[test]
 fn a_good_configuration_is_checked_and_printed_without_starting() {
     let place = Place::new();
     let (code, printed) = place.run(&["--upstream", "share", "--check-config"]);
