@@ -95,11 +95,13 @@ impl Snapshot {
         now
     }
 
-    /// Of the requests for files, how many were answered from the store; `None` before the first.
+    /// Of the requests for files, how many were answered with an object that was here (a revalidation moves no body);
+    /// `None` before the first.
     pub(crate) fn hit_percent(&self) -> Option<f64> {
         let cache = &self.cache;
-        let asked = cache.hits + cache.misses + cache.collapsed + cache.passed;
-        (asked > 0).then(|| cache.hits as f64 * 100.0 / asked as f64)
+        let from_store = cache.hits + cache.revalidated + cache.stale;
+        let asked = from_store + cache.misses + cache.collapsed + cache.passed;
+        (asked > 0).then(|| from_store as f64 * 100.0 / asked as f64)
     }
 }
 
