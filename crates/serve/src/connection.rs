@@ -117,7 +117,7 @@ pub(crate) async fn run<H: Handler>(mut link: Link, handler: Arc<H>) {
         Farewell::Drop => {}
         Farewell::Reset => link.reset(),
         Farewell::Close if !link.has_unread() => {}
-        Farewell::Close | Farewell::Linger => link.linger().await,
+        Farewell::Close | Farewell::Linger => Box::pin(link.linger()).await,
     }
 }
 
@@ -130,8 +130,8 @@ async fn serve<H: Handler>(link: &mut Link, handler: &H) -> Farewell {
         let go_on = match next {
             Next::Answer => Ok(()),
             Next::Receive => receive(link).await,
-            Next::Wait(answer, asked) => wait(link, answer, asked).await,
-            // Boxed: what a transfer needs would otherwise be part of every idle connection's memory.
+            // Boxed: what waiting and sending need would otherwise be part of every idle connection's memory.
+            Next::Wait(answer, asked) => Box::pin(wait(link, answer, asked)).await,
             Next::Send(answer) => Box::pin(send(link, answer.0, answer.1)).await,
             Next::Close(farewell) => Err(farewell),
         };
@@ -254,7 +254,7 @@ async fn wait(
             let worker = link.worker().clone();
             match gather(link.buffers(), &worker, response, asked) {
                 None => Ok(()),
-                Some(Next::Send(answer)) => Box::pin(send(link, answer.0, answer.1)).await,
+                Some(Next::Send(answer)) => send(link, answer.0, answer.1).await,
                 Some(Next::Close(farewell)) => flush(link).await.map_or(Err(Farewell::Drop), |()| Err(farewell)),
                 Some(Next::Answer | Next::Receive | Next::Wait(..)) => Ok(()),
             }
@@ -437,4 +437,28 @@ fn request_line(input: &Input) -> Range<u32> {
 /// Places fit: the input buffer is far below 4 GiB.
 fn range(begin: usize, len: usize) -> Range<u32> {
     begin as u32..(begin + len) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::Request;
+
+    struct Nobody;
+
+    impl Handler for Nobody {
+        fn answer(&self, _: &Request<'_>, _: &Client) -> Answer {
+            Answer::later(std::future::pending())
+        }
+    }
+
+    fn size_of_output<A, B, F>(_: impl FnOnce(A, B) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        let size = size_of_output(run::<Nobody>);
+        assert!(size <= 900, "{size} bytes for every connection, busy or idle");
+    }
 }

@@ -35,7 +35,7 @@ pub struct Options {
     pub connections_max: usize,
     /// Bytes of a request head; more: 431 (414 if it is the target).
     pub head_bytes_max: usize,
-    /// Header fields; more: 431.
+    /// Header fields, at most 256; more: 431.
     pub fields_max: usize,
     /// From the first byte of a request to the end of its head; then 408 and close.
     pub header_timeout: Duration,
@@ -95,7 +95,11 @@ pub struct Server {
 impl Server {
     /// Binds and starts to serve. An address in use is an error that names it.
     pub fn start<H: Handler>(options: Options, handler: Arc<H>, log: Option<AccessLog>) -> io::Result<Self> {
-        let listeners = options.listen.iter().map(|address| listen(*address)).collect::<io::Result<Vec<_>>>()?;
+        let listeners = options
+            .listen
+            .iter()
+            .map(|address| listen(*address, is_doubled(*address, &options.listen)))
+            .collect::<io::Result<Vec<_>>>()?;
         let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
         let options = Arc::new(options);
         let counters = Arc::new(Counters::default());
@@ -190,11 +194,21 @@ fn worker_count(options: &Options) -> usize {
     }
 }
 
+/// Whether an IPv6 listener must leave IPv4 to another one on the same port. Alone, `[::]` takes both.
+fn is_doubled(address: SocketAddr, all: &[SocketAddr]) -> bool {
+    address.is_ipv6()
+        && address.port() != 0
+        && all.iter().any(|other| other.is_ipv4() && other.port() == address.port())
+}
+
 /// What is set here is inherited by every connection, which saves system calls for each.
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+fn listen(address: SocketAddr, only_ipv6: bool) -> io::Result<TcpListener> {
     let bound = || {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
+        if only_ipv6 {
+            socket.set_only_v6(true)?;
+        }
         socket.set_tcp_nodelay(true)?;
         socket.set_tcp_notsent_lowat(NOT_SENT_BYTES_MAX)?;
         socket.bind(&address.into())?;
@@ -218,16 +232,26 @@ mod tests {
 
     #[test]
     fn an_address_in_use_is_named() {
-        let taken = listen(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let taken = listen(SocketAddr::from(([127, 0, 0, 1], 0)), false).unwrap();
         let address = taken.local_addr().unwrap();
-        let error = listen(address).unwrap_err();
+        let error = listen(address, false).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
         assert!(error.to_string().contains(&address.to_string()), "{error}");
     }
 
     #[test]
+    fn both_families_may_have_one_port() {
+        let taken = listen(SocketAddr::from(([0, 0, 0, 0], 0)), false).unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let (v4, v6) = (SocketAddr::from(([0, 0, 0, 0], port)), SocketAddr::from(([0u16; 8], port)));
+        assert!(is_doubled(v6, &[v4, v6]) && !is_doubled(v4, &[v4, v6]) && !is_doubled(v6, &[v6]));
+        listen(v6, true).unwrap();
+        assert_eq!(listen(v6, false).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
     fn connections_inherit_the_listeners_options() {
-        let listener = listen(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let listener = listen(SocketAddr::from(([127, 0, 0, 1], 0)), false).unwrap();
         let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         // The handshake on loopback is over when connect returns.
         let (accepted, _) = listener.accept().unwrap();
