@@ -1,6 +1,11 @@
 //! What a cache is made with.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 /// Options of the read-through side, typed and checked by `config`.
 #[derive(Clone, Debug)]
@@ -91,14 +96,65 @@ pub enum NoRoom {
 
 impl std::str::FromStr for Location {
     type Err = BadLocation;
-    fn from_str(_text: &str) -> Result<Self, BadLocation> {
-        todo!()
+
+    fn from_str(text: &str) -> Result<Self, BadLocation> {
+        let bad = |reason: &str| BadLocation { text: text.into(), reason: reason.into() };
+        let Some((scheme, rest)) = text.split_once("://") else {
+            return match text {
+                "" => Err(bad("it is empty")),
+                _ if text.contains('\0') => Err(bad("it has a NUL byte")),
+                _ => Ok(Self::Directory(PathBuf::from(text))),
+            };
+        };
+        match scheme {
+            "file" => file_path(rest).map(Self::Directory).map_err(|reason| bad(&reason)),
+            "http" | "https" => {
+                check_url(text).map_err(|reason| bad(&reason))?;
+                Ok(Self::Http(text.into()))
+            }
+            "outpost+http" | "outpost+https" => {
+                let url = text.trim_start_matches("outpost+");
+                check_url(url).map_err(|reason| bad(&reason))?;
+                Ok(Self::Outpost(url.into()))
+            }
+            _ => Err(bad(&format!("'{scheme}://' is not a known scheme"))),
+        }
     }
 }
 
+/// The path of `file://` after the scheme: `/srv/share`, or `localhost/srv/share`; percent-encoded like every URL.
+fn file_path(rest: &str) -> Result<PathBuf, String> {
+    let path = rest.strip_prefix("localhost").unwrap_or(rest);
+    if !path.starts_with('/') {
+        return Err("a file URL names no other host: file:///srv/share".into());
+    }
+    let target = protocol::target::Target::parse(path.as_bytes()).map_err(|error| error.to_string())?;
+    let decoded = target.decode().map_err(|error| error.to_string())?;
+    Ok(Path::new("/").join(OsStr::from_bytes(&decoded)))
+}
+
+fn check_url(url: &str) -> Result<(), String> {
+    let uri: http::Uri = url.parse().map_err(|error| format!("it is not a URL ({error})"))?;
+    let authority = uri.authority().ok_or("it names no host")?;
+    if authority.host().is_empty() {
+        return Err("it names no host".into());
+    }
+    if authority.as_str().contains('@') {
+        return Err("a user name in the URL is not supported".into());
+    }
+    if uri.query().is_some() || url.contains('#') {
+        return Err("it has a query or a fragment".into());
+    }
+    Ok(())
+}
+
 impl std::fmt::Display for Location {
-    fn fmt(&self, _f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        todo!()
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Directory(path) => write!(f, "{}", path.display()),
+            Self::Http(url) => f.write_str(url),
+            Self::Outpost(url) => write!(f, "outpost+{url}"),
+        }
     }
 }
 
@@ -136,6 +192,45 @@ impl Options {
             no_room: NoRoom::Pass,
             stale_if_error: Duration::from_secs(7 * 86_400),
             via: "outpost".into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn locations_are_told_by_their_scheme() {
+        let directory = |path: &str| Ok(Location::Directory(path.into()));
+        for (text, expected) in [
+            ("/srv/share", directory("/srv/share")),
+            ("./share", directory("./share")),
+            ("file:///srv/a%20share", directory("/srv/a share")),
+            ("file://localhost/srv", directory("/srv")),
+            ("http://mirror/debian/", Ok(Location::Http("http://mirror/debian/".into()))),
+            ("https://mirror:8443", Ok(Location::Http("https://mirror:8443".into()))),
+            ("outpost+http://hq:8090/", Ok(Location::Outpost("http://hq:8090/".into()))),
+            ("outpost+https://hq/", Ok(Location::Outpost("https://hq/".into()))),
+            ("", Err("empty")),
+            ("ftp://host/", Err("scheme")),
+            ("file://host/srv", Err("no other host")),
+            ("http://", Err("not a URL")),
+            ("http://user@host/", Err("user name")),
+            ("http://host/?a=b", Err("query")),
+        ] {
+            match (text.parse::<Location>(), expected) {
+                (Ok(found), Ok(expected)) => assert_eq!(found, expected, "{text}"),
+                (Err(error), Err(reason)) => assert!(error.to_string().contains(reason), "{text}: {error}"),
+                (found, expected) => panic!("{text}: {found:?}, not {expected:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_location_is_shown_as_it_is_written() {
+        for text in ["/srv/share", "http://mirror/debian/", "outpost+https://hq:8090/"] {
+            assert_eq!(text.parse::<Location>().unwrap().to_string(), text);
         }
     }
 }

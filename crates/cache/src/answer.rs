@@ -1,0 +1,298 @@
+//! The one place that chooses the status and the fields of an answer whose content is known.
+
+use std::{
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
+
+use http::StatusCode;
+use protocol::{
+    cache_status::CacheStatus,
+    condition::{Validators, Verdict, decide},
+    problem::{Kind, Problem},
+    range::{Selection, content_range},
+    span::Span,
+};
+use serve::{
+    response::{Body, FieldBlock, Hold, Part, Response, multipart},
+    source::Source,
+};
+
+use crate::{
+    asked::Asked,
+    options::Options,
+    pass::NoPieces,
+    representation::{self, Representation},
+    requesters::{Places, Refused, Who},
+    status::Counters,
+};
+
+/// A body of at most so many bytes is gone in one send: it takes no requester place.
+pub(crate) const SMALL_BODY_MAX: u64 = 64 << 10;
+
+/// What is sent of a content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Plan {
+    NotModified,
+    PreconditionFailed,
+    Unsatisfiable(u64),
+    Whole,
+    Part(Span, u64),
+    Parts(Vec<Span>, u64),
+}
+
+/// Decides from the conditions and the range.
+pub(crate) fn plan(representation: &Representation, asked: &Asked<'_>, now: SystemTime) -> Plan {
+    let validators = Validators {
+        etag: representation.etag.as_ref(),
+        etag_before: representation.etag_before.as_ref(),
+        last_modified: representation.last_modified,
+        len: representation.len,
+        now,
+    };
+    match (decide(&asked.conditions, &validators), representation.len) {
+        (Verdict::NotModified, _) => Plan::NotModified,
+        (Verdict::PreconditionFailed, _) => Plan::PreconditionFailed,
+        (Verdict::Send(Selection::Part(span)), Some(len)) => Plan::Part(span, len),
+        (Verdict::Send(Selection::Parts(spans)), Some(len)) => Plan::Parts(spans, len),
+        (Verdict::Send(Selection::Unsatisfiable), Some(len)) => Plan::Unsatisfiable(len),
+        (Verdict::Send(_), _) => Plan::Whole,
+    }
+}
+
+impl Plan {
+    /// Whether bytes of the content are needed.
+    pub(crate) fn needs_bytes(&self, asked: &Asked<'_>) -> bool {
+        !asked.is_head && matches!(self, Self::Whole | Self::Part(..) | Self::Parts(..))
+    }
+
+    /// Bytes of the content that will be sent; the most there can be if the length is not known.
+    fn body_bytes(&self, len: Option<u64>) -> u64 {
+        match self {
+            Self::Whole => len.unwrap_or(u64::MAX),
+            Self::Part(span, _) => span.len(),
+            Self::Parts(spans, _) => spans.iter().map(|span| span.len()).sum(),
+            Self::NotModified | Self::PreconditionFailed | Self::Unsatisfiable(_) => 0,
+        }
+    }
+}
+
+/// Answers without bytes at hand: HEAD, 304, 412, 416. `None` if bytes are needed.
+pub(crate) fn without_bytes(
+    representation: &Representation, asked: &Asked<'_>, now: SystemTime, status: CacheStatus,
+) -> Option<Response> {
+    let plan = plan(representation, asked, now);
+    if plan.needs_bytes(asked) {
+        return None;
+    }
+    Some(respond(representation, plan, None, asked, now, status))
+}
+
+/// Who asks for bytes, and of what object.
+pub(crate) struct Requester<'a> {
+    pub(crate) places: &'a dyn Fn() -> Arc<Places>,
+    pub(crate) options: &'a Options,
+    pub(crate) counters: &'a Counters,
+}
+
+/// Answers with bytes, if the requester finds a place.
+pub(crate) fn with_bytes(
+    representation: &Representation, source: Source, asked: &Asked<'_>, now: SystemTime, status: CacheStatus,
+    requester: &Requester<'_>,
+) -> Response {
+    let plan = plan(representation, asked, now);
+    let mut hold = None;
+    if plan.needs_bytes(asked) && plan.body_bytes(representation.len) > SMALL_BODY_MAX {
+        let options = requester.options;
+        let who = Who::of(&asked.client, asked.agent, options.requesters_by);
+        match (requester.places)().take(who, options.max_requesters, Instant::now(), options.retry_delay) {
+            Ok(place) => hold = Some(Hold::new(place)),
+            Err(refused) => {
+                requester.counters.refused_requesters.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                return refusal(refused, options, &source);
+            }
+        }
+    }
+    let mut response = respond(representation, plan, Some(source), asked, now, status);
+    response.hold = hold;
+    response
+}
+
+/// 503: the object has no place left. Says how far the fill is and which position the client has.
+fn refusal(refused: Refused, options: &Options, source: &Source) -> Response {
+    let detail = format!(
+        "{} transfers of this file are going on, which is the limit; you are number {} of those waiting. Ask again after the \
+         time in Retry-After, or follow the progress endpoint",
+        options.max_requesters, refused.position
+    );
+    let mut problem = Problem::new(Kind::MaxRequesters, detail).retry_after(options.retry_delay.as_secs());
+    problem.position = Some(refused.position);
+    problem.max_requesters = Some(options.max_requesters as u64);
+    if let Source::Object(reader) = source {
+        problem.fetched = Some(reader.watermark());
+        problem.total = reader.len();
+    }
+    Response::problem(&problem, Kind::MaxRequesters)
+}
+
+fn respond(
+    representation: &Representation, plan: Plan, source: Option<Source>, asked: &Asked<'_>, now: SystemTime,
+    status: CacheStatus,
+) -> Response {
+    let len = representation.len;
+    let mut response = match plan {
+        Plan::NotModified => with_block(StatusCode::NOT_MODIFIED, representation.not_modified_block(), Body::Empty),
+        Plan::PreconditionFailed => {
+            let detail = "the file is not the version that the request's condition names; ask again without the condition";
+            Response::problem(&Problem::new(Kind::PreconditionFailed, detail), Kind::PreconditionFailed)
+        }
+        Plan::Unsatisfiable(len) => {
+            let detail = format!("the file has {len} bytes; the range begins behind its end");
+            let problem = Problem::new(Kind::RangeNotSatisfiable, detail);
+            let mut response = Response::problem(&problem, Kind::RangeNotSatisfiable);
+            response.fields.push("Content-Range", format!("bytes */{len}"));
+            response
+        }
+        Plan::Whole => {
+            with_block(StatusCode::OK, representation.whole_block(), body(source, Part::Whole, len, asked.is_head))
+        }
+        Plan::Part(span, len) => {
+            let body = body(source, Part::Span(span), Some(span.len()), asked.is_head);
+            let mut response = with_block(StatusCode::PARTIAL_CONTENT, representation.whole_block(), body);
+            response.fields.push("Content-Range", content_range(span, len));
+            response
+        }
+        Plan::Parts(spans, len) => {
+            let (part, content_type) = multipart(&spans, len, &representation.content_type);
+            let body = body(source, part, None, asked.is_head);
+            let mut response = with_block(StatusCode::PARTIAL_CONTENT, representation.untyped_block(), body);
+            response.fields.push("Content-Type", content_type);
+            response
+        }
+    };
+    if let Some(age) = representation.age(now) {
+        response.fields.push("Age", representation::number(age));
+    }
+    response.cache_status = Some(status);
+    response
+}
+
+fn with_block(status: StatusCode, block: bytes::Bytes, body: Body) -> Response {
+    let fields = FieldBlock { shared: Some(block), own: Vec::new() };
+    Response { fields, body, ..Response::new(status) }
+}
+
+/// The body, or for a HEAD without bytes at hand a body that has a length only.
+fn body(source: Option<Source>, part: Part, len: Option<u64>, is_head: bool) -> Body {
+    match source {
+        Some(source) => Body::File { source, part },
+        None => {
+            debug_assert!(is_head, "bytes are needed for a GET");
+            Body::Stream { stream: Box::pin(NoPieces), len }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use protocol::{condition::Conditions, digest::Digests};
+    use serve::handler::Client;
+
+    use super::*;
+    use crate::{record::tests::of_directory, representation::Known};
+
+    fn known() -> Known {
+        let md5 = protocol::digest::Md5([0xab; 16]);
+        Known::Both(Digests { md5, sha256: protocol::digest::Sha256([0xcd; 32]) })
+    }
+
+    fn asked<'a>(is_head: bool, conditions: Conditions<'a>) -> Asked<'a> {
+        let client = Client { address: "127.0.0.1:1".parse().unwrap(), connection: 1 };
+        Asked { is_head, conditions, wants_json: false, is_controlled: false, agent: None, client }
+    }
+
+    fn text(response: &Response) -> String {
+        let mut text = response.fields.shared.as_deref().unwrap_or_default().to_vec();
+        text.extend(&response.fields.own);
+        String::from_utf8(text).unwrap()
+    }
+
+    fn now() -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(1_795_000_100)
+    }
+
+    #[test]
+    fn plans_follow_conditions_and_ranges() {
+        let sealed = Representation::of_name(&of_directory(1000), known(), "/a", "x");
+        let filling = Representation::of_name(&of_directory(1000), Known::Nothing, "/a", "x");
+        let md5_tag = format!("\"{}\"", "ab".repeat(16));
+        let none = Conditions::default();
+        let range = Some(&b"bytes=0-9"[..]);
+        let provisional = Some(&b"\"f-0123456789abcdef\""[..]);
+        for (conditions, of_sealed, of_filling) in [
+            (none, Plan::Whole, Plan::Whole),
+            (Conditions { range, ..none }, Plan::Part(Span::new(0, 10), 1000), Plan::Part(Span::new(0, 10), 1000)),
+            (
+                Conditions { range, if_range: provisional, ..none },
+                Plan::Part(Span::new(0, 10), 1000),
+                Plan::Part(Span::new(0, 10), 1000),
+            ),
+            (
+                Conditions { range, if_range: Some(md5_tag.as_bytes()), ..none },
+                Plan::Part(Span::new(0, 10), 1000),
+                Plan::Whole,
+            ),
+            (Conditions { if_none_match: provisional, ..none }, Plan::NotModified, Plan::NotModified),
+            (Conditions { if_none_match: Some(md5_tag.as_bytes()), ..none }, Plan::NotModified, Plan::Whole),
+            (Conditions { if_match: Some(b"\"other\""), ..none }, Plan::PreconditionFailed, Plan::PreconditionFailed),
+            (Conditions { range: Some(b"bytes=1000-"), ..none }, Plan::Unsatisfiable(1000), Plan::Unsatisfiable(1000)),
+        ] {
+            let asked = asked(false, conditions);
+            assert_eq!(plan(&sealed, &asked, now()), of_sealed, "{conditions:?}");
+            assert_eq!(plan(&filling, &asked, now()), of_filling, "{conditions:?}");
+        }
+    }
+
+    #[test]
+    fn fields_say_what_is_known_and_no_more() {
+        let head = asked(true, Conditions::default());
+        let fields = |known| {
+            let representation = Representation::of_name(&of_directory(1000), known, "/a.txt", "branch-7");
+            text(&without_bytes(&representation, &head, now(), CacheStatus::Hit).unwrap())
+        };
+        let sealed = fields(known());
+        for line in [
+            "ETag: \"abababababababababababababababab\"\r\n",
+            "Last-Modified: ",
+            "Accept-Ranges: bytes\r\n",
+            "Repr-Digest: md5=:",
+            "sha-256=:",
+            "Content-Type: text/plain\r\n",
+            "Via: 1.1 branch-7\r\n",
+        ] {
+            assert!(sealed.contains(line), "{line} is missing in {sealed}");
+        }
+        let filling = fields(Known::Nothing);
+        assert!(filling.contains("ETag: \"f-0123456789abcdef\"\r\n") && !filling.contains("Repr-Digest"), "{filling}");
+        assert!(!sealed.contains("Age:"), "a directory knows no age");
+    }
+
+    #[test]
+    fn a_304_has_no_fields_of_the_body() {
+        let representation = Representation::of_name(&of_directory(1000), known(), "/a.txt", "x");
+        let conditions = Conditions { if_none_match: Some(b"*"), ..Conditions::default() };
+        let response = without_bytes(&representation, &asked(false, conditions), now(), CacheStatus::Hit).unwrap();
+        let text = text(&response);
+        assert_eq!(response.status, StatusCode::NOT_MODIFIED);
+        assert!(text.contains("ETag") && !text.contains("Content-Type") && !text.contains("Repr-Digest"), "{text}");
+    }
+
+    #[test]
+    fn a_get_that_needs_bytes_is_not_answered_without() {
+        let representation = Representation::of_name(&of_directory(1000), known(), "/a.txt", "x");
+        let get = asked(false, Conditions::default());
+        assert!(without_bytes(&representation, &get, now(), CacheStatus::Hit).is_none());
+    }
+}

@@ -1,0 +1,229 @@
+//! What of a request takes part in its answer, read in one pass over its fields; borrowed for answers at once, owned for later ones.
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use protocol::{condition::Conditions, info::REQUESTER_FIELD};
+use serve::{
+    handler::Client,
+    request::{Fields, Method, Request},
+};
+
+/// Request fields that may go upstream. Everything else stays here: what is not part of a name's key must not shape its content.
+const FORWARDED: [HeaderName; 7] = [
+    header::AUTHORIZATION,
+    header::COOKIE,
+    header::ACCEPT,
+    header::ACCEPT_LANGUAGE,
+    header::CACHE_CONTROL,
+    header::PRAGMA,
+    header::USER_AGENT,
+];
+
+/// One request, without its target.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked<'a> {
+    pub(crate) is_head: bool,
+    pub(crate) conditions: Conditions<'a>,
+    /// The index as JSON, please.
+    pub(crate) wants_json: bool,
+    /// It says something of caching.
+    pub(crate) is_controlled: bool,
+    /// The agent's name for itself.
+    pub(crate) agent: Option<&'a [u8]>,
+    pub(crate) client: Client,
+}
+
+/// The same, for as long as it takes.
+#[derive(Clone, Debug)]
+pub(crate) struct Owned {
+    is_head: bool,
+    if_match: Option<Box<[u8]>>,
+    if_none_match: Option<Box<[u8]>>,
+    if_modified_since: Option<Box<[u8]>>,
+    if_unmodified_since: Option<Box<[u8]>>,
+    if_range: Option<Box<[u8]>>,
+    range: Option<Box<[u8]>>,
+    wants_json: bool,
+    is_controlled: bool,
+    agent: Option<Box<[u8]>>,
+    client: Client,
+}
+
+impl<'a> Asked<'a> {
+    pub(crate) fn read(request: &Request<'a>, client: &Client) -> Self {
+        let is_head = request.method == Method::Head;
+        let mut asked = Self {
+            is_head,
+            conditions: Conditions::default(),
+            wants_json: false,
+            is_controlled: false,
+            agent: None,
+            client: *client,
+        };
+        for (name, value) in request.fields.iter() {
+            asked.read_field(name, value);
+        }
+        if is_head {
+            // RFC 9110 section 14.2: Range is defined for GET.
+            asked.conditions.range = None;
+        }
+        asked
+    }
+
+    fn read_field(&mut self, name: &str, value: &'a [u8]) {
+        let is = |wanted: &str| name.eq_ignore_ascii_case(wanted);
+        let conditions = &mut self.conditions;
+        match name.len() {
+            5 if is("range") => _ = conditions.range.get_or_insert(value),
+            6 if is("accept") => self.wants_json |= prefers_json(value),
+            6 if is("pragma") => self.is_controlled = true,
+            8 if is("if-range") => _ = conditions.if_range.get_or_insert(value),
+            8 if is("if-match") => _ = conditions.if_match.get_or_insert(value),
+            13 if is("if-none-match") => _ = conditions.if_none_match.get_or_insert(value),
+            13 if is("cache-control") => self.is_controlled = true,
+            17 if is("if-modified-since") => _ = conditions.if_modified_since.get_or_insert(value),
+            19 if is("if-unmodified-since") => _ = conditions.if_unmodified_since.get_or_insert(value),
+            _ if name.len() == REQUESTER_FIELD.len() && is(REQUESTER_FIELD) => self.agent = Some(value),
+            _ => {}
+        }
+    }
+
+    /// Whether the answer may turn out to need no body: then a description of the content is enough at first.
+    pub(crate) fn may_need_no_body(&self) -> bool {
+        let conditions = &self.conditions;
+        self.is_head || conditions.if_none_match.is_some() || conditions.if_modified_since.is_some()
+    }
+
+    pub(crate) fn to_owned(self) -> Owned {
+        let own = |value: Option<&[u8]>| value.map(Into::into);
+        Owned {
+            is_head: self.is_head,
+            if_match: own(self.conditions.if_match),
+            if_none_match: own(self.conditions.if_none_match),
+            if_modified_since: own(self.conditions.if_modified_since),
+            if_unmodified_since: own(self.conditions.if_unmodified_since),
+            if_range: own(self.conditions.if_range),
+            range: own(self.conditions.range),
+            wants_json: self.wants_json,
+            is_controlled: self.is_controlled,
+            agent: own(self.agent),
+            client: self.client,
+        }
+    }
+}
+
+impl Owned {
+    pub(crate) fn asked(&self) -> Asked<'_> {
+        Asked {
+            is_head: self.is_head,
+            conditions: Conditions {
+                if_match: self.if_match.as_deref(),
+                if_none_match: self.if_none_match.as_deref(),
+                if_modified_since: self.if_modified_since.as_deref(),
+                if_unmodified_since: self.if_unmodified_since.as_deref(),
+                if_range: self.if_range.as_deref(),
+                range: self.range.as_deref(),
+            },
+            wants_json: self.wants_json,
+            is_controlled: self.is_controlled,
+            agent: self.agent.as_deref(),
+            client: self.client,
+        }
+    }
+
+    /// The conditions as fields, for a request that is passed through.
+    pub(crate) fn condition_fields(&self) -> HeaderMap {
+        let conditions = [
+            (header::IF_MATCH, &self.if_match),
+            (header::IF_NONE_MATCH, &self.if_none_match),
+            (header::IF_MODIFIED_SINCE, &self.if_modified_since),
+            (header::IF_UNMODIFIED_SINCE, &self.if_unmodified_since),
+            (header::IF_RANGE, &self.if_range),
+            (header::RANGE, &self.range),
+        ];
+        let valid = |value: &Option<Box<[u8]>>| HeaderValue::from_bytes(value.as_deref()?).ok();
+        conditions.into_iter().filter_map(|(name, value)| Some((name, valid(value)?))).collect()
+    }
+}
+
+/// The fields that may go upstream.
+pub(crate) fn forwarded(fields: Fields<'_>) -> HeaderMap {
+    let mut forwarded = HeaderMap::new();
+    for (name, value) in fields.iter() {
+        let Some(name) = FORWARDED.iter().find(|known| known.as_str().eq_ignore_ascii_case(name)) else { continue };
+        if let Ok(value) = HeaderValue::from_bytes(value) {
+            forwarded.append(name, value);
+        }
+    }
+    forwarded.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    forwarded
+}
+
+/// JSON is named, and HTML is not named before it: browsers name HTML first, programs name JSON alone.
+fn prefers_json(accept: &[u8]) -> bool {
+    let Ok(accept) = std::str::from_utf8(accept) else { return false };
+    let mut types = accept.split(',').map(|range| range.split(';').next().unwrap_or_default().trim());
+    types.find(|name| ["application/json", "text/html"].contains(name)) == Some("application/json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client() -> Client {
+        Client { address: "127.0.0.1:1".parse().unwrap(), connection: 1 }
+    }
+
+    fn header<'a>(name: &'a str, value: &'a str) -> httparse::Header<'a> {
+        httparse::Header { name, value: value.as_bytes() }
+    }
+
+    #[test]
+    fn one_pass_finds_what_matters() {
+        let fields = [
+            header("Host", "h"),
+            header("RANGE", "bytes=0-1"),
+            header("If-Range", "\"a\""),
+            header("Cache-control", "no-cache"),
+            header("Outpost-Requester", "pc7"),
+            header("Accept", "application/json"),
+        ];
+        let request = |method| Request { method, target: b"/", http11: true, fields: Fields::new(&fields) };
+        let asked = Asked::read(&request(Method::Get), &client());
+        assert_eq!(asked.conditions.range, Some(&b"bytes=0-1"[..]));
+        assert!(asked.is_controlled && asked.wants_json && !asked.may_need_no_body());
+        assert_eq!(asked.agent, Some(&b"pc7"[..]));
+        let owned = asked.to_owned();
+        assert_eq!(owned.asked().conditions.if_range, Some(&b"\"a\""[..]));
+        assert_eq!(owned.condition_fields().len(), 2);
+        assert_eq!(Asked::read(&request(Method::Head), &client()).conditions.range, None);
+    }
+
+    #[test]
+    fn only_allowed_fields_go_upstream() {
+        let fields = [
+            header("Host", "h"),
+            header("X-Forwarded-Host", "evil"),
+            header("X-HTTP-Method-Override", "DELETE"),
+            header("Range", "bytes=0-1"),
+            header("Accept-Encoding", "gzip"),
+            header("authorization", "Basic eA=="),
+        ];
+        let sent = forwarded(Fields::new(&fields));
+        assert_eq!(sent.len(), 2);
+        assert_eq!(sent["accept-encoding"], "identity");
+        assert!(sent.contains_key("authorization"));
+    }
+
+    #[test]
+    fn browsers_get_html_and_programs_json() {
+        for (accept, expected) in [
+            ("application/json", true),
+            ("application/json;q=1, text/html;q=0.5", true),
+            ("text/html,application/xhtml+xml,application/json;q=0.9,*/*;q=0.8", false),
+            ("*/*", false),
+            ("", false),
+        ] {
+            assert_eq!(prefers_json(accept.as_bytes()), expected, "{accept}");
+        }
+    }
+}

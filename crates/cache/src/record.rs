@@ -1,0 +1,431 @@
+//! What is known of a name besides its digest: validators, freshness, and what its answers say. Kept in the store's table of names in a
+//! compact binary form (some forty bytes for a file of a directory), so that a million names stay small.
+//!
+//! Form: version, kind, flags, then varints (LEB128) and length-prefixed bytes in the order of [`Record::encode`]. What cannot be decoded
+//! is not known: the name is asked for again.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use os::share::Identity;
+use protocol::{digest::Md5, etag::ETag};
+
+const VERSION: u8 = 1;
+
+/// One name's validators and fields.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Record {
+    /// Seconds since 1970 when the upstream last said that this is right.
+    pub(crate) checked: u64,
+    /// Complete length.
+    pub(crate) len: Option<u64>,
+    /// `Last-Modified`
+    pub(crate) modified: Option<SystemTime>,
+    /// The upstream's own tag, weak or strong.
+    pub(crate) etag: Option<ETag>,
+    /// The tag that was given out while the digest was not known: see [`provisional`].
+    pub(crate) provisional: Option<u64>,
+    /// What depends on the kind of upstream.
+    pub(crate) origin: Origin,
+}
+
+/// What a kind of upstream tells beyond that.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Origin {
+    /// A file of a directory, as it was when it was opened.
+    Directory(Identity),
+    /// An answer of a web server.
+    Http(HttpMeta),
+    /// An answer of an Outpost.
+    Outpost {
+        /// Its `Content-Type`.
+        content_type: Option<Box<[u8]>>,
+    },
+}
+
+/// What RFC 9111 needs to know of a stored answer.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct HttpMeta {
+    /// Seconds since 1970 when it arrived.
+    pub(crate) arrived: u64,
+    /// Its `Age` then, in seconds.
+    pub(crate) age: u64,
+    /// Seconds since 1970 of its `Date`.
+    pub(crate) date: u64,
+    /// Seconds from its arrival for which it is fresh.
+    pub(crate) lifetime: u64,
+    /// `must-revalidate` and its like: never given out stale (RFC 9111 section 4.2.4).
+    pub(crate) stale_forbidden: bool,
+    /// It answered a request with `Authorization`, and said that it may be shared all the same.
+    pub(crate) authorized: bool,
+    /// Fields that go with it: names by their place in [`KEPT`].
+    pub(crate) fields: Vec<(u8, Box<[u8]>)>,
+    /// The request fields that `Vary` names, as they were sent upstream.
+    pub(crate) selecting: Vec<(Box<str>, Box<[u8]>)>,
+}
+
+/// Fields of a web server's answer that are kept and handed on. Appending is compatible, anything else needs a new [`VERSION`].
+pub(crate) const KEPT: [HeaderName; 13] = [
+    http::header::CACHE_CONTROL,
+    http::header::EXPIRES,
+    http::header::VARY,
+    http::header::PRAGMA,
+    http::header::CONTENT_TYPE,
+    http::header::CONTENT_ENCODING,
+    http::header::CONTENT_LANGUAGE,
+    http::header::CONTENT_DISPOSITION,
+    http::header::CONTENT_LOCATION,
+    http::header::ACCESS_CONTROL_ALLOW_ORIGIN,
+    http::header::X_CONTENT_TYPE_OPTIONS,
+    http::header::CONTENT_SECURITY_POLICY,
+    http::header::LINK,
+];
+
+impl HttpMeta {
+    /// The kept fields of an answer.
+    pub(crate) fn keep(fields: &HeaderMap) -> Vec<(u8, Box<[u8]>)> {
+        let all = |(place, name): (usize, &HeaderName)| {
+            fields.get_all(name).iter().map(move |value| (place as u8, value.as_bytes().into())).collect::<Vec<_>>()
+        };
+        KEPT.iter().enumerate().flat_map(all).collect()
+    }
+
+    /// The kept fields with their names.
+    pub(crate) fn named(&self) -> impl Iterator<Item = (&'static HeaderName, &[u8])> {
+        const NAMES: &[HeaderName; KEPT.len()] = &KEPT;
+        self.fields.iter().filter_map(|(place, value)| Some((NAMES.get(*place as usize)?, &**value)))
+    }
+
+    /// The kept fields as a map.
+    pub(crate) fn to_fields(&self) -> HeaderMap {
+        let mut fields = HeaderMap::new();
+        for (name, value) in self.named() {
+            if let Ok(value) = HeaderValue::from_bytes(value) {
+                fields.append(name, value);
+            }
+        }
+        fields
+    }
+}
+
+/// A tag for bytes whose digest is not known yet: from the name and what tells its versions apart.
+pub(crate) fn provisional(key: &[u8], version: &[u8]) -> u64 {
+    let mut text = key.to_vec();
+    text.push(0);
+    text.extend_from_slice(version);
+    let Md5(digest) = Md5::of(&text);
+    u64::from_be_bytes(std::array::from_fn(|place| digest[place]))
+}
+
+/// How a provisional tag is written.
+pub(crate) fn provisional_tag(number: u64) -> Option<ETag> {
+    ETag::parse(format!("\"f-{number:016x}\"").as_bytes())
+}
+
+/// Seconds since 1970; times before that are 1970.
+pub(crate) fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+impl Record {
+    /// The upstream's tag if it is strong.
+    pub(crate) fn strong_etag(&self) -> Option<&ETag> {
+        self.etag.as_ref().filter(|etag| !etag.is_weak())
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Writer(Vec::with_capacity(64));
+        out.0.push(VERSION);
+        out.0.push(match self.origin {
+            Origin::Directory(_) => 0,
+            Origin::Http(_) => 1,
+            Origin::Outpost { .. } => 2,
+        });
+        let flag = |is_there: bool, bit: u8| if is_there { bit } else { 0 };
+        out.0.push(
+            flag(self.len.is_some(), 1)
+                | flag(self.modified.is_some(), 2)
+                | flag(self.etag.is_some(), 4)
+                | flag(self.provisional.is_some(), 8),
+        );
+        out.number(self.checked.into());
+        if let Some(len) = self.len {
+            out.number(len.into());
+        }
+        if let Some(modified) = self.modified {
+            out.signed(nanoseconds(modified));
+        }
+        if let Some(etag) = &self.etag {
+            out.bytes(etag.as_str().as_bytes());
+        }
+        if let Some(provisional) = self.provisional {
+            out.0.extend_from_slice(&provisional.to_be_bytes());
+        }
+        match &self.origin {
+            Origin::Directory(identity) => out.identity(identity),
+            Origin::Http(meta) => out.http(meta),
+            Origin::Outpost { content_type } => out.bytes(content_type.as_deref().unwrap_or_default()),
+        }
+        out.0
+    }
+
+    /// `None` for what another version wrote, or for garbage.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut input = Reader(bytes);
+        if input.byte()? != VERSION {
+            return None;
+        }
+        let kind = input.byte()?;
+        let flags = input.byte()?;
+        let checked = input.small()?;
+        let len = if flags & 1 != 0 { Some(input.small()?) } else { None };
+        let modified = if flags & 2 != 0 { Some(from_nanoseconds(input.signed()?)?) } else { None };
+        let etag = if flags & 4 != 0 { Some(ETag::parse(input.bytes()?)?) } else { None };
+        let provisional = if flags & 8 != 0 { Some(u64::from_be_bytes(input.take(8)?.try_into().ok()?)) } else { None };
+        let origin = match kind {
+            0 => Origin::Directory(input.identity()?),
+            1 => Origin::Http(input.http()?),
+            2 => {
+                let text = input.bytes()?;
+                Origin::Outpost { content_type: (!text.is_empty()).then(|| text.into()) }
+            }
+            _ => return None,
+        };
+        input.0.is_empty().then_some(Self { checked, len, modified, etag, provisional, origin })
+    }
+}
+
+fn nanoseconds(time: SystemTime) -> i128 {
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(since) => since.as_nanos() as i128,
+        Err(before) => -(before.duration().as_nanos() as i128),
+    }
+}
+
+fn from_nanoseconds(nanoseconds: i128) -> Option<SystemTime> {
+    let size = nanoseconds.unsigned_abs();
+    let distance = Duration::new(u64::try_from(size / 1_000_000_000).ok()?, (size % 1_000_000_000) as u32);
+    if nanoseconds < 0 { UNIX_EPOCH.checked_sub(distance) } else { UNIX_EPOCH.checked_add(distance) }
+}
+
+struct Writer(Vec<u8>);
+
+impl Writer {
+    fn number(&mut self, mut number: u128) {
+        while number >= 0x80 {
+            self.0.push(number as u8 | 0x80);
+            number >>= 7;
+        }
+        self.0.push(number as u8);
+    }
+
+    fn signed(&mut self, number: i128) {
+        self.number(((number << 1) ^ (number >> 127)) as u128);
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.number(bytes.len() as u128);
+        self.0.extend_from_slice(bytes);
+    }
+
+    fn identity(&mut self, identity: &Identity) {
+        self.number(identity.device.into());
+        self.number(identity.inode.into());
+        self.number(identity.size.into());
+        self.signed(identity.modified);
+        self.signed(identity.changed);
+    }
+
+    fn http(&mut self, meta: &HttpMeta) {
+        self.0.push(u8::from(meta.stale_forbidden) | u8::from(meta.authorized) << 1);
+        for number in [meta.arrived, meta.age, meta.date, meta.lifetime] {
+            self.number(number.into());
+        }
+        self.number(meta.fields.len() as u128);
+        for (place, value) in &meta.fields {
+            self.0.push(*place);
+            self.bytes(value);
+        }
+        self.number(meta.selecting.len() as u128);
+        for (name, value) in &meta.selecting {
+            self.bytes(name.as_bytes());
+            self.bytes(value);
+        }
+    }
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        Some(self.take(1)?[0])
+    }
+
+    fn number(&mut self) -> Option<u128> {
+        let mut number = 0u128;
+        for shift in (0..128).step_by(7) {
+            let byte = self.byte()?;
+            let part = u128::from(byte & 0x7f);
+            if part.leading_zeros() < shift {
+                return None;
+            }
+            number |= part << shift;
+            if byte & 0x80 == 0 {
+                return Some(number);
+            }
+        }
+        None
+    }
+
+    fn small(&mut self) -> Option<u64> {
+        self.number()?.try_into().ok()
+    }
+
+    fn signed(&mut self) -> Option<i128> {
+        let number = self.number()?;
+        Some((number >> 1) as i128 ^ -((number & 1) as i128))
+    }
+
+    fn bytes(&mut self) -> Option<&'a [u8]> {
+        let len = self.small()?.try_into().ok()?;
+        self.take(len)
+    }
+
+    fn identity(&mut self) -> Option<Identity> {
+        Some(Identity {
+            device: self.small()?,
+            inode: self.small()?,
+            size: self.small()?,
+            modified: self.signed()?,
+            changed: self.signed()?,
+        })
+    }
+
+    fn http(&mut self) -> Option<HttpMeta> {
+        let flags = self.byte()?;
+        let mut meta = HttpMeta {
+            stale_forbidden: flags & 1 != 0,
+            authorized: flags & 2 != 0,
+            arrived: self.small()?,
+            age: self.small()?,
+            date: self.small()?,
+            lifetime: self.small()?,
+            ..HttpMeta::default()
+        };
+        for _ in 0..self.small()? {
+            meta.fields.push((self.byte()?, self.bytes()?.into()));
+        }
+        for _ in 0..self.small()? {
+            meta.selecting.push((std::str::from_utf8(self.bytes()?).ok()?.into(), self.bytes()?.into()));
+        }
+        Some(meta)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use proptest::{collection::vec, option, prelude::*};
+
+    use super::*;
+
+    pub(crate) fn of_directory(size: u64) -> Record {
+        Record {
+            checked: 1_795_000_000,
+            len: Some(size),
+            modified: Some(UNIX_EPOCH + Duration::new(1_790_000_000, 123_456_789)),
+            etag: None,
+            provisional: Some(0x0123_4567_89ab_cdef),
+            origin: Origin::Directory(Identity {
+                device: 2049,
+                inode: 1_234_567,
+                size,
+                modified: 1_790_000_000_123_456_789,
+                changed: 1_790_000_000_123_456_789,
+            }),
+        }
+    }
+
+    #[test]
+    fn a_directory_file_takes_few_bytes() {
+        let encoded = of_directory(1 << 30).encode();
+        assert!(encoded.len() <= 64, "{} bytes", encoded.len());
+        assert_eq!(Record::decode(&encoded), Some(of_directory(1 << 30)));
+    }
+
+    #[test]
+    fn provisional_tags_tell_versions_and_names_apart() {
+        let tag = provisional(b"a\0/x", b"1");
+        assert_eq!(tag, provisional(b"a\0/x", b"1"));
+        assert_ne!(tag, provisional(b"a\0/x", b"2"));
+        assert_ne!(tag, provisional(b"a\0/y", b"1"));
+        assert_eq!(provisional_tag(0xab).unwrap().as_str(), "\"f-00000000000000ab\"");
+    }
+
+    fn bytes(max: usize) -> impl Strategy<Value = Box<[u8]>> {
+        vec(any::<u8>(), 0..max).prop_map(Into::into)
+    }
+
+    prop_compose! {
+        fn identity()(device: u64, inode: u64, size: u64, modified: i128, changed: i128) -> Identity {
+            Identity { device, inode, size, modified, changed }
+        }
+    }
+
+    prop_compose! {
+        fn meta()(
+            numbers: [u64; 4], stale_forbidden: bool, authorized: bool,
+            fields in vec((0..KEPT.len() as u8, bytes(50)), 0..5),
+            selecting in vec(("[a-z-]{1,20}".prop_map(Into::into), bytes(50)), 0..3),
+        ) -> HttpMeta {
+            let [arrived, age, date, lifetime] = numbers;
+            HttpMeta { arrived, age, date, lifetime, stale_forbidden, authorized, fields, selecting }
+        }
+    }
+
+    fn origin() -> impl Strategy<Value = Origin> {
+        prop_oneof![
+            identity().prop_map(Origin::Directory),
+            meta().prop_map(Origin::Http),
+            option::of(bytes(30).prop_filter("empty is none", |text| !text.is_empty()))
+                .prop_map(|content_type| Origin::Outpost { content_type }),
+        ]
+    }
+
+    prop_compose! {
+        fn record()(
+            checked: u64, len: Option<u64>, provisional: Option<u64>, origin in origin(),
+            modified in option::of(-1_000_000_000_000_000_000i128..4_000_000_000_000_000_000),
+            etag in option::of("(W/)?\"[a-z0-9]{0,20}\""),
+        ) -> Record {
+            let etag = etag.and_then(|text| ETag::parse(text.as_bytes()));
+            Record { checked, len, modified: modified.and_then(from_nanoseconds), etag, provisional, origin }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn records_come_back_as_they_were(record in record()) {
+            prop_assert_eq!(Record::decode(&record.encode()), Some(record));
+        }
+
+        #[test]
+        fn garbage_is_not_known_and_never_panics(bytes in vec(any::<u8>(), 0..200), kind in 0..4u8) {
+            let _ = Record::decode(&bytes);
+            let mut framed = vec![VERSION, kind];
+            framed.extend(bytes);
+            let _ = Record::decode(&framed);
+        }
+
+        #[test]
+        fn a_cut_record_is_not_known(record in record(), cut in any::<proptest::sample::Index>()) {
+            let encoded = record.encode();
+            prop_assert_eq!(Record::decode(&encoded[..cut.index(encoded.len())]), None);
+        }
+    }
+}
