@@ -118,6 +118,13 @@ pub(crate) fn with_bytes(
     response
 }
 
+/// Answers with bytes that are no object's, and so take no place.
+pub(crate) fn unlimited(
+    representation: &Representation, source: Source, asked: &Asked<'_>, now: SystemTime, status: CacheStatus,
+) -> Response {
+    respond(representation, plan(representation, asked, now), Some(source), asked, now, status)
+}
+
 /// 503: the object has no place left. Says how far the fill is and which position the client has.
 fn refusal(refused: Refused, options: &Options, source: &Source) -> Response {
     let detail = format!(
@@ -163,7 +170,7 @@ fn respond(
             response
         }
         Plan::Parts(spans, len) => {
-            let (part, content_type) = multipart(&spans, len, &representation.content_type);
+            let (part, content_type) = multipart(&spans, len, representation.part_type());
             let body = body(source, part, None, asked.is_head);
             let mut response = with_block(StatusCode::PARTIAL_CONTENT, representation.untyped_block(), body);
             response.fields.push("Content-Type", content_type);

@@ -23,7 +23,10 @@ use parking_lot::Mutex;
 use protocol::digest::Md5;
 use tokio::sync::watch;
 
-use crate::landing::{Failure, Landing};
+use crate::{
+    landing::{Failure, Landing},
+    requesters::Places,
+};
 
 const SHARDS: usize = 32;
 
@@ -45,6 +48,8 @@ pub(crate) struct Flight {
     pub(crate) began: Instant,
     /// The bytes, from when they begin to arrive.
     pub(crate) reader: OnceLock<store::Reader>,
+    /// Who may have them, from then on.
+    pub(crate) places: OnceLock<Arc<Places>>,
     /// The digest, from when it is known.
     pub(crate) md5: OnceLock<Md5>,
     /// It waits to try again until then.
@@ -100,6 +105,7 @@ impl Flights {
             path: path.into(),
             began: Instant::now(),
             reader: OnceLock::new(),
+            places: OnceLock::new(),
             md5: OnceLock::new(),
             pausing_until: Mutex::new(None),
             is_body_wanted: AtomicBool::new(wants_body),
@@ -134,6 +140,11 @@ impl Flight {
             Err(_) => None,
         };
         landed.unwrap_or_else(|| Landing::Failed(Failure::interrupted()))
+    }
+
+    /// Those who wait for the landing, and those who are being sent the bytes (small bodies apart).
+    pub(crate) fn followers(&self) -> usize {
+        self.landing.receiver_count() + self.places.get().map_or(0, |places| places.transfers())
     }
 
     /// Whether somebody wants bytes, not a description only.

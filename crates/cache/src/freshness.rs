@@ -6,6 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, header};
 use http_cache_semantics::{AfterResponse, BeforeRequest, CacheOptions, CachePolicy};
 
+use protocol::timestamp;
+
 use crate::record::{HttpMeta, Origin, Record, seconds};
 
 /// What to do with a name whose content is known.
@@ -98,7 +100,7 @@ pub(crate) fn judge(sent: &HeaderMap, fields: &HeaderMap, now: SystemTime) -> Op
     Some(HttpMeta {
         arrived: seconds(now),
         age: text(&header::AGE).and_then(|age| age.trim().parse().ok()).unwrap_or(0),
-        date: text(&header::DATE).and_then(|date| httpdate::parse_http_date(date).ok()).map_or(seconds(now), seconds),
+        date: fields.get(header::DATE).and_then(|date| timestamp::parse_http_date(date.as_bytes())).map_or(seconds(now), seconds),
         lifetime: policy.time_to_live(now).as_secs(),
         // RFC 9111 section 4.2.4; `s-maxage` has the meaning of `proxy-revalidate` (section 5.2.2.10).
         stale_forbidden: names_one_of(&["must-revalidate", "proxy-revalidate", "s-maxage", "no-cache"]),
@@ -141,7 +143,7 @@ fn with_default_validators(fields: &HeaderMap, record: &Record) -> HeaderMap {
 
 fn validators(record: &Record) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
     let etag = record.etag.as_ref().and_then(|etag| HeaderValue::from_str(etag.as_str()).ok());
-    let modified = record.modified.and_then(|time| HeaderValue::from_str(&httpdate::fmt_http_date(time)).ok());
+    let modified = record.modified.and_then(|time| HeaderValue::from_str(&timestamp::http_date(time)).ok());
     [(header::ETAG, etag), (header::LAST_MODIFIED, modified)]
         .into_iter()
         .filter_map(|(name, value)| Some((name, value?)))
@@ -177,7 +179,7 @@ fn stored_request(meta: &HttpMeta) -> Request<()> {
 fn stored_response(record: &Record, meta: &HttpMeta) -> Response<()> {
     let mut fields = with_default_validators(&meta.to_fields(), record);
     fields.insert(header::AGE, HeaderValue::from(meta.age));
-    if let Ok(date) = HeaderValue::from_str(&httpdate::fmt_http_date(from_seconds(meta.date))) {
+    if let Ok(date) = HeaderValue::from_str(&timestamp::http_date(from_seconds(meta.date))) {
         fields.insert(header::DATE, date);
     }
     let mut response = Response::new(());
@@ -220,7 +222,7 @@ mod tests {
     }
 
     fn date(seconds_from_now: i64) -> String {
-        httpdate::fmt_http_date(
+        timestamp::http_date(
             UNIX_EPOCH + Duration::from_secs(seconds(NOW).checked_add_signed(seconds_from_now).unwrap()),
         )
     }

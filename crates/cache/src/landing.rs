@@ -5,12 +5,11 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use protocol::{
     cache_status::CacheStatus,
-    listing::Listing,
     problem::{Kind, Problem},
 };
 use serve::{response::Response, source::Source};
 
-use crate::{pass::Opened, record::HttpMeta, representation::Representation, requesters::Places};
+use crate::{index::Pages, pass::Opened, record::HttpMeta, representation::Representation, requesters::Places};
 
 /// Clones share it.
 #[derive(Clone)]
@@ -20,7 +19,7 @@ pub(crate) enum Landing {
     /// What the content is, without its bytes.
     Described(Arc<Representation>),
     /// A directory.
-    Index(Arc<Listing>),
+    Index(Arc<Pages>),
     /// A directory whose name lacks its slash.
     NeedsSlash,
     /// Not for the cache: everybody asks for themselves. The one whose request it was may take the answer that is already open.

@@ -1,11 +1,34 @@
-//! Read-through: a name becomes content. Decides hit, follow, fill, queue or pass, and where the bytes come from. The request in one screen
-//! is `resolve`; outbound connections open only in [`upstream`].
+//! Read-through: a name becomes content. Decides hit, follow, fill, queue or pass, and where the bytes come from. It sends nothing
+//! downstream itself and writes nothing to disk: that is `serve` and `store`. Outbound connections open only in `upstream`.
+//!
+//! In reading order: `resolve` is the request in one screen; `freshness`, `answer`, `requesters`, `retry` and `health` decide, as pure
+//! functions; `flights` and `fill` fetch once for all who ask; `pass` and `endpoints` are the rest of what is answered; `record` and
+//! `book` are what is known of names; `upstream` is where bytes come from; [`options`] and [`status`] are what goes in and out.
 #![forbid(unsafe_code)]
 
 pub mod options;
 pub mod status;
-pub mod upstream;
 
+mod answer;
+mod asked;
+mod book;
+mod bounded;
 mod cache;
+mod content_type;
+mod endpoints;
+mod fill;
+mod flights;
+mod freshness;
+mod health;
+mod index;
+mod landing;
+mod pass;
+mod record;
+mod representation;
+mod requesters;
+mod resolve;
+mod retry;
+mod settings;
+mod upstream;
 
 pub use cache::Cache;

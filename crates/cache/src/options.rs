@@ -29,7 +29,7 @@ pub struct Options {
 }
 
 /// One upstream and where it is mounted.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamOptions {
     /// For people, logs and metrics; also part of the key under which names are kept.
     pub name: String,

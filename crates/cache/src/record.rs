@@ -117,11 +117,6 @@ pub(crate) fn provisional(key: &[u8], version: &[u8]) -> u64 {
     u64::from_be_bytes(std::array::from_fn(|place| digest[place]))
 }
 
-/// How a provisional tag is written.
-pub(crate) fn provisional_tag(number: u64) -> Option<ETag> {
-    ETag::parse(format!("\"f-{number:016x}\"").as_bytes())
-}
-
 /// Seconds since 1970; times before that are 1970.
 pub(crate) fn seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
@@ -364,7 +359,6 @@ pub(crate) mod tests {
         assert_eq!(tag, provisional(b"a\0/x", b"1"));
         assert_ne!(tag, provisional(b"a\0/x", b"2"));
         assert_ne!(tag, provisional(b"a\0/y", b"1"));
-        assert_eq!(provisional_tag(0xab).unwrap().as_str(), "\"f-00000000000000ab\"");
     }
 
     fn bytes(max: usize) -> impl Strategy<Value = Box<[u8]>> {

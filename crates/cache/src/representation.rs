@@ -8,11 +8,12 @@ use http::header;
 use protocol::{
     digest::{Digests, Md5},
     etag::ETag,
+    timestamp,
 };
 
 use crate::{
     content_type,
-    record::{HttpMeta, Origin, Record, provisional_tag, seconds},
+    record::{HttpMeta, Origin, Record, seconds},
 };
 
 /// One content under one name, ready to be described.
@@ -60,7 +61,7 @@ impl Known {
 impl Representation {
     /// Of a name. `path` (encoded) tells the type where the upstream does not; `via` is this machine's name.
     pub(crate) fn of_name(record: &Record, known: Known, path: &str, via: &str) -> Self {
-        let provisional = record.provisional.and_then(provisional_tag);
+        let provisional = record.provisional.map(ETag::provisional);
         let md5_tag = known.md5().as_ref().map(ETag::of);
         let (etag, etag_before) = match (record.strong_etag().cloned(), md5_tag) {
             (Some(own), _) => (Some(own), None),
@@ -122,7 +123,7 @@ impl Representation {
             block.line("ETag", etag.as_str());
         }
         if let Some(modified) = self.last_modified {
-            block.line("Last-Modified", httpdate::fmt_http_date(modified));
+            block.line("Last-Modified", timestamp::http_date(modified));
         }
         if let Some(cache_control) = cache_control {
             block.line("Cache-Control", cache_control);
@@ -163,6 +164,11 @@ impl Representation {
     /// All but `Content-Type`.
     pub(crate) fn untyped_block(&self) -> Bytes {
         self.block.slice(..self.untyped_end)
+    }
+
+    /// The type of the parts of a multipart answer.
+    pub(crate) fn part_type(&self) -> &str {
+        if self.content_type.is_empty() { content_type::OCTETS } else { &self.content_type }
     }
 
     /// The value of `Age`, where RFC 9111 section 5.1 wants it.

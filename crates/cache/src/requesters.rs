@@ -135,6 +135,11 @@ impl Places {
         Ok(Place { places: self.clone(), who })
     }
 
+    /// Transfers now.
+    pub(crate) fn transfers(&self) -> usize {
+        self.queue.lock().holders.values().sum()
+    }
+
     /// The position of somebody who has no transfer yet; 0: a place is free.
     pub(crate) fn position(&self, who: &Who, places_max: usize, now: Instant) -> u64 {
         self.queue.lock().position(who, places_max, now)

@@ -1,6 +1,6 @@
 //! What a cache tells about itself.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Totals since the start. Written with relaxed ordering.
 #[derive(Debug, Default)]
@@ -67,4 +67,9 @@ pub struct UpstreamStatus {
     pub reachable: bool,
     /// What the last failure said.
     pub last_error: Option<String>,
+}
+
+/// Adds to a counter.
+pub(crate) fn add(counter: &AtomicU64, count: u64) {
+    counter.fetch_add(count, Ordering::Relaxed);
 }

@@ -1,0 +1,39 @@
+//! Options in force: the upstreams by their mounts. Replaced as a whole when the configuration is read again.
+
+use std::{io, sync::Arc};
+
+use protocol::target::Target;
+
+use crate::{options::Options, status::Counters, upstream::Upstream};
+
+/// Made once per configuration.
+pub(crate) struct Settings {
+    pub(crate) options: Options,
+    /// The longest mount first.
+    pub(crate) upstreams: Vec<Arc<Upstream>>,
+}
+
+impl Settings {
+    /// Prepares the upstreams; those that did not change are taken over from `old` with their connections and their health.
+    pub(crate) fn new(options: Options, old: Option<&Self>, counters: &Arc<Counters>) -> io::Result<Self> {
+        let known = |wanted: &crate::options::UpstreamOptions| {
+            let same_via = old.is_some_and(|old| old.options.via == options.via);
+            let upstreams = old.into_iter().flat_map(|old| &old.upstreams);
+            upstreams.filter(|_| same_via).find(|upstream| upstream.options == *wanted).cloned()
+        };
+        let mut upstreams = Vec::new();
+        for wanted in &options.upstreams {
+            upstreams.push(match known(wanted) {
+                Some(upstream) => upstream,
+                None => Arc::new(Upstream::new(wanted.clone(), &options.via, counters)?),
+            });
+        }
+        upstreams.sort_by_key(|upstream| std::cmp::Reverse(upstream.options.mount.trim_end_matches('/').len()));
+        Ok(Self { options, upstreams })
+    }
+
+    /// The upstream of a name, and the name below its mount.
+    pub(crate) fn upstream_of(&self, target: &Target) -> Option<(&Arc<Upstream>, Target)> {
+        self.upstreams.iter().find_map(|upstream| Some((upstream, target.below(&upstream.options.mount)?)))
+    }
+}

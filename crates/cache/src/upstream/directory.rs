@@ -1,0 +1,308 @@
+//! A directory as an upstream: a local disk, or an SMB or NFS mount that may be slow or gone. Every call that may block runs on the
+//! blocking pool, and nobody waits for it without a limit.
+
+use std::{
+    fs::File,
+    io,
+    os::unix::fs::{FileExt, MetadataExt},
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+use os::share::{Found, Identity, Share};
+use parking_lot::Mutex;
+use protocol::{
+    digest::Claims,
+    listing::{Listing, RawEntry},
+    problem::Kind,
+    target::Target,
+};
+use tokio::{sync::Semaphore, task::JoinHandle};
+
+use super::{AskError, Grip, Head, Question, Told};
+use crate::{
+    book::Known,
+    landing::Failure,
+    record::{Origin, Record, provisional, seconds},
+};
+
+/// Calls into the file system at once. Those that hang (a mount whose server is gone) keep their place until they return.
+const CALLS_MAX: usize = 64;
+/// One read of a fill.
+const PIECE: usize = 1 << 20;
+
+/// A published directory.
+pub(crate) struct Directory(Arc<Inner>);
+
+struct Inner {
+    path: PathBuf,
+    root: Mutex<Root>,
+    calls: Arc<Semaphore>,
+    timeout: Duration,
+}
+
+/// The share as it was opened. Mounting over the directory gives its path another device and inode.
+#[derive(Clone)]
+struct Root {
+    share: Arc<Share>,
+    device: u64,
+    inode: u64,
+}
+
+impl Directory {
+    /// Opens the directory. Blocks.
+    pub(crate) fn open(path: PathBuf, timeout: Duration) -> io::Result<Self> {
+        let root = Root::open(&path)?;
+        let calls = Arc::new(Semaphore::new(CALLS_MAX));
+        Ok(Self(Arc::new(Inner { path, root: Mutex::new(root), calls, timeout })))
+    }
+
+    /// What stands at a name. With a record, the file is opened only if it changed.
+    pub(crate) async fn ask(&self, question: &Question, known: Option<&Known>) -> Result<Told, AskError> {
+        let target = &question.target;
+        let path = match target.decode() {
+            Ok(path) => path,
+            Err(bad) => return Ok(Told::No(Failure::new(Kind::BadRequest, format!("{bad}")))),
+        };
+        if target.is_directory() {
+            return self.list(path, &question.full).await;
+        }
+        let known_identity = match known.map(|known| &known.record.origin) {
+            Some(Origin::Directory(identity)) => Some(*identity),
+            _ => None,
+        };
+        let looked = self.call({
+            let path = path.clone();
+            move |inner| inner.look(&path, known_identity)
+        });
+        match looked.await? {
+            Looked::Unchanged => Ok(match known {
+                Some(known) => Told::Unchanged(Record { checked: seconds(SystemTime::now()), ..known.record.clone() }),
+                None => return Err(AskError::Invalid("a file was found unchanged that was not known".into())),
+            }),
+            Looked::File(file, identity) => Ok(Told::File(Box::new(self.head(&question.key, path, file, identity)), None)),
+            Looked::Directory => Ok(Told::NeedsSlash),
+            Looked::Nothing => Ok(Told::No(absent(target))),
+            Looked::Forbidden => Ok(Told::No(forbidden(target))),
+        }
+    }
+
+    fn head(&self, key: &[u8], path: Vec<u8>, file: File, identity: Identity) -> Head {
+        let Identity { device, inode, size, modified, changed } = identity;
+        let version = format!("{device} {inode} {size} {modified} {changed}");
+        Head {
+            record: Record {
+                checked: seconds(SystemTime::now()),
+                len: Some(size),
+                modified: Some(identity.modified_time()),
+                etag: None,
+                provisional: Some(provisional(key, version.as_bytes())),
+                origin: Origin::Directory(identity),
+            },
+            claims: Claims::default(),
+            source: [key, b"\0", version.as_bytes()].concat().into(),
+            grip: Grip::File { file: Arc::new(file), identity, path: path.into() },
+            fields: None,
+        }
+    }
+
+    async fn list(&self, path: Vec<u8>, target: &Target) -> Result<Told, AskError> {
+        let listed = self.call(move |inner| {
+            let root = inner.root()?;
+            match root.share.list(&path) {
+                Ok(entries) => Ok(Some(entries)),
+                Err(error) if is_absent(&error) => Ok(None),
+                Err(error) => Err(inner.trouble("list", &error)),
+            }
+        });
+        let Some(entries) = listed.await? else { return Ok(Told::No(absent(target))) };
+        let raw = |entry: os::share::DirEntry| RawEntry {
+            modified: Some(entry.identity.modified_time()),
+            size: entry.identity.size,
+            name: entry.name,
+            directory: entry.directory,
+        };
+        Ok(Told::Listing(Listing::new(target.path(), entries.into_iter().map(raw).collect())))
+    }
+
+    /// The bytes of an opened file from a position on.
+    pub(crate) fn bytes(&self, file: &Arc<File>, identity: &Identity, position: u64) -> Pieces {
+        Pieces { file: file.clone(), position, end: identity.size, ahead: None, timeout: self.0.timeout }
+    }
+
+    /// To be asked when all bytes were read: whether the path and the open file are still what they were. Blocks when called.
+    pub(crate) fn unchanged(
+        &self, file: &Arc<File>, identity: Identity, path: &Arc<[u8]>,
+    ) -> impl FnOnce() -> bool + Send + 'static {
+        let (inner, file, path) = (self.0.clone(), file.clone(), path.clone());
+        move || {
+            let at_path = inner.root().ok().and_then(|root| root.share.identity(&path).ok().flatten());
+            at_path == Some(identity) && Identity::of(&file).is_ok_and(|now| now == identity)
+        }
+    }
+
+    /// Whether the directory answers at all.
+    pub(crate) async fn probe(&self) -> Result<(), AskError> {
+        self.call(|inner| inner.root().map(|_| ())).await
+    }
+
+    /// Runs a call on the blocking pool and waits for it at most as long as for any answer.
+    async fn call<T: Send + 'static>(
+        &self, call: impl FnOnce(&Inner) -> Result<T, AskError> + Send + 'static,
+    ) -> Result<T, AskError> {
+        let inner = self.0.clone();
+        let called = async {
+            let permit = inner.calls.clone().acquire_owned().await;
+            let inner = inner.clone();
+            let running = tokio::task::spawn_blocking(move || {
+                let _permit = permit;
+                call(&inner)
+            });
+            running.await.unwrap_or_else(|_| Err(AskError::Unreachable("the server is stopping".into())))
+        };
+        match tokio::time::timeout(self.0.timeout, called).await {
+            Ok(answer) => answer,
+            Err(_) => Err(AskError::TimedOut(format!(
+                "the directory {} did not answer within {} s; is its file server reachable?",
+                self.0.path.display(),
+                self.0.timeout.as_secs_f32()
+            ))),
+        }
+    }
+}
+
+enum Looked {
+    Unchanged,
+    File(File, Identity),
+    Directory,
+    Nothing,
+    Forbidden,
+}
+
+impl Inner {
+    /// The share, opened anew if something else is mounted there now.
+    fn root(&self) -> Result<Root, AskError> {
+        let now = std::fs::metadata(&self.path).map_err(|error| self.trouble("reach", &error))?;
+        let root = self.root.lock().clone();
+        if (root.device, root.inode) == (now.dev(), now.ino()) {
+            return Ok(root);
+        }
+        let opened = Root::open(&self.path).map_err(|error| self.trouble("open", &error))?;
+        *self.root.lock() = opened.clone();
+        Ok(opened)
+    }
+
+    fn look(&self, path: &[u8], known: Option<Identity>) -> Result<Looked, AskError> {
+        let root = self.root()?;
+        if known.is_some() && root.share.identity(path).is_ok_and(|identity| identity == known) {
+            return Ok(Looked::Unchanged);
+        }
+        match root.share.find(path) {
+            Ok(Found::File(file, identity)) => Ok(Looked::File(file, identity)),
+            Ok(Found::Directory) => Ok(Looked::Directory),
+            // What was a file yesterday is not gone because its share is not mounted today.
+            Err(error) if is_absent(&error) && known.is_some() && self.is_empty() => {
+                Err(AskError::Unreachable(format!("the directory {} is empty: is it mounted?", self.path.display())))
+            }
+            Err(error) if is_absent(&error) => Ok(Looked::Nothing),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(Looked::Forbidden),
+            Err(error) => Err(self.trouble("read", &error)),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        std::fs::read_dir(&self.path).is_ok_and(|mut entries| entries.next().is_none())
+    }
+
+    fn trouble(&self, action: &str, error: &io::Error) -> AskError {
+        AskError::Unreachable(format!("cannot {action} the directory {}: {error}", self.path.display()))
+    }
+}
+
+impl Root {
+    fn open(path: &std::path::Path) -> io::Result<Self> {
+        let of_path = std::fs::metadata(path)?;
+        Ok(Self { share: Arc::new(Share::open(path)?), device: of_path.dev(), inode: of_path.ino() })
+    }
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::InvalidFilename
+            | io::ErrorKind::CrossesDevices
+    )
+}
+
+fn absent(target: &Target) -> Failure {
+    Failure::new(Kind::NotFound, format!("there is no file {} in the directory behind this server", target.path()))
+}
+
+fn forbidden(target: &Target) -> Failure {
+    let detail = format!("this server may not read {}; its administrator can give it the right to", target.path());
+    Failure::new(Kind::NotAllowed, detail)
+}
+
+/// A file's bytes, one piece read ahead.
+pub(crate) struct Pieces {
+    file: Arc<File>,
+    position: u64,
+    end: u64,
+    ahead: Option<JoinHandle<io::Result<Bytes>>>,
+    timeout: Duration,
+}
+
+impl Pieces {
+    /// The next piece; `None` at the end of what the file held when it was opened. Dropping the future loses nothing.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, AskError> {
+        if self.position == self.end {
+            return Ok(None);
+        }
+        let (position, end) = (self.position, self.end);
+        let reading = self.ahead.get_or_insert_with(|| read_piece(&self.file, position, end));
+        let piece = match tokio::time::timeout(self.timeout, reading).await {
+            Ok(Ok(Ok(piece))) => piece,
+            Ok(Ok(Err(error))) => {
+                self.ahead = None;
+                return Err(AskError::Unreachable(format!("cannot read the file at byte {position}: {error}")));
+            }
+            Ok(Err(_)) => return Err(AskError::Unreachable("the server is stopping".into())),
+            Err(_) => {
+                let waited = self.timeout.as_secs_f32();
+                return Err(AskError::TimedOut(format!("reading the file at byte {position} took over {waited} s")));
+            }
+        };
+        self.ahead = None;
+        if piece.is_empty() {
+            return Err(AskError::Changed("the file became shorter while it was read".into()));
+        }
+        self.position += piece.len() as u64;
+        if self.position < self.end {
+            self.ahead = Some(read_piece(&self.file, self.position, self.end));
+        }
+        Ok(Some(piece))
+    }
+}
+
+fn read_piece(file: &Arc<File>, position: u64, end: u64) -> JoinHandle<io::Result<Bytes>> {
+    let file = file.clone();
+    let len = usize::try_from(end - position).unwrap_or(PIECE).min(PIECE);
+    tokio::task::spawn_blocking(move || {
+        let mut piece = vec![0; len];
+        let mut filled = 0;
+        while filled < len {
+            match file.read_at(&mut piece[filled..], position + filled as u64) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        piece.truncate(filled);
+        Ok(piece.into())
+    })
+}

@@ -1,0 +1,228 @@
+//! An Outpost origin or proxy as an upstream. It tells digests before bytes: a name is asked for by HEAD, its content by the digest, so that
+//! what is here under another name is never fetched again and a file that changes in between cannot be mixed up.
+
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use protocol::{
+    digest::Md5,
+    info::{INFO, Info, OBJECTS},
+    listing::Listing,
+    problem::{Kind as ProblemKind, Problem},
+    target::Target,
+};
+
+use super::{
+    AskError, Body, Grip, Head, Question, Told,
+    http::{Http, Pieces, Validators, claims, retry_after},
+};
+use crate::{
+    book::Known,
+    record::{Origin, Record, seconds},
+};
+
+/// Bytes of an index, an `info` or a problem; more is an invalid answer.
+const JSON_BYTES_MAX: usize = 64 << 20;
+
+/// An origin, or a parent proxy.
+pub(crate) struct Outpost {
+    http: Http,
+}
+
+impl Outpost {
+    pub(crate) fn new(http: Http) -> Self {
+        Self { http }
+    }
+
+    pub(crate) fn http(&self) -> &Http {
+        &self.http
+    }
+
+    pub(crate) async fn ask(
+        &self, question: &Question, known: Option<&Known>, wants_bytes: bool,
+    ) -> Result<Told, AskError> {
+        let path = self.http.path_of(question.target.as_str());
+        if question.target.is_directory() {
+            return self.list(&path, question).await;
+        }
+        let answer = self.http.send(Method::HEAD, &path, question.sent.clone()).await?;
+        match answer.status() {
+            StatusCode::OK => {}
+            StatusCode::MOVED_PERMANENTLY if leads_to_slash(&answer) => return Ok(Told::NeedsSlash),
+            StatusCode::SERVICE_UNAVAILABLE => return Err(busy(answer).await),
+            _ => return Ok(Told::Answer(Box::new(self.http.open(answer)))),
+        }
+        let head = self.head(question, answer.headers());
+        if let Some(known) = known.filter(|known| is_unchanged(known, &head)) {
+            let Record { checked, modified, .. } = head.record;
+            return Ok(Told::Unchanged(Record { checked, modified, ..known.record.clone() }));
+        }
+        if wants_bytes && matches!(head.grip, Grip::Name) {
+            // It does not know the digest yet: like a plain web server.
+            return self.by_name(&path, question).await;
+        }
+        Ok(Told::File(Box::new(head), None))
+    }
+
+    async fn by_name(&self, path: &str, question: &Question) -> Result<Told, AskError> {
+        let answer = self.http.send(Method::GET, path, question.sent.clone()).await?;
+        match answer.status() {
+            StatusCode::OK => {
+                let head = self.head(question, answer.headers());
+                let body = Body::Http(self.http.pieces(answer.into_body(), 0));
+                Ok(Told::File(Box::new(head), Some(body)))
+            }
+            StatusCode::SERVICE_UNAVAILABLE => Err(busy(answer).await),
+            _ => Ok(Told::Answer(Box::new(self.http.open(answer)))),
+        }
+    }
+
+    fn head(&self, question: &Question, fields: &HeaderMap) -> Head {
+        let claims = claims(fields);
+        let Validators { etag, modified } = Validators::of(fields);
+        let len = fields.get(header::CONTENT_LENGTH).and_then(|len| len.to_str().ok()).and_then(|len| len.parse().ok());
+        let source = match (&claims.md5, &etag) {
+            (Some(md5), _) => [&b"md5\0"[..], &md5.0].concat().into(),
+            (None, Some(etag)) => [&question.key, &b"\0e"[..], etag.as_str().as_bytes()].concat().into(),
+            (None, None) => bytes::Bytes::new(),
+        };
+        // A tag that is the digest is no tag of its own.
+        let is_digest = |md5: &Md5| etag.as_ref().is_some_and(|etag| *etag == protocol::etag::ETag::of(md5));
+        let own_etag = if claims.md5.as_ref().is_some_and(is_digest) { None } else { etag.clone() };
+        Head {
+            record: Record {
+                checked: seconds(std::time::SystemTime::now()),
+                len,
+                modified,
+                etag: own_etag,
+                provisional: None,
+                origin: Origin::Outpost {
+                    content_type: fields.get(header::CONTENT_TYPE).map(|value| value.as_bytes().into()),
+                },
+            },
+            claims,
+            source,
+            grip: claims.md5.map_or(Grip::Name, Grip::Object),
+            fields: None,
+        }
+    }
+
+    /// The bytes of a head from a position on.
+    pub(crate) async fn bytes(&self, question: &Question, head: &Head, position: u64) -> Result<Pieces, AskError> {
+        match head.grip {
+            Grip::Object(md5) => {
+                let path = self.path_of_object(&md5, &question.target);
+                self.http.bytes_at(&path, HeaderMap::new(), head, position).await
+            }
+            _ => self.http.bytes(question, head, position).await,
+        }
+    }
+
+    /// An object by its digest; `None` if it is not there.
+    pub(crate) async fn object(&self, md5: Md5, target: &Target) -> Result<Option<(Head, Body)>, AskError> {
+        let path = self.path_of_object(&md5, target);
+        let answer = self.http.send(Method::GET, &path, HeaderMap::new()).await?;
+        match answer.status() {
+            StatusCode::OK => {}
+            StatusCode::SERVICE_UNAVAILABLE => return Err(busy(answer).await),
+            StatusCode::NOT_FOUND | StatusCode::CONFLICT | StatusCode::PRECONDITION_FAILED => return Ok(None),
+            status => return Err(AskError::Invalid(format!("it answered {status} when it was asked for an object"))),
+        }
+        let fields = answer.headers();
+        let mut claims = claims(fields);
+        claims.md5 = Some(md5);
+        let len = fields.get(header::CONTENT_LENGTH).and_then(|len| len.to_str().ok()).and_then(|len| len.parse().ok());
+        let record = Record {
+            checked: seconds(std::time::SystemTime::now()),
+            len,
+            modified: None,
+            etag: None,
+            provisional: None,
+            origin: Origin::Outpost { content_type: None },
+        };
+        let source = [&b"md5\0"[..], &md5.0].concat().into();
+        let head = Head { record, claims, source, grip: Grip::Object(md5), fields: None };
+        Ok(Some((head, Body::Http(self.http.pieces(answer.into_body(), 0)))))
+    }
+
+    /// Where an object is asked for. The query says under which name it was seen; `/` is no file and stands for an unknown one.
+    pub(crate) fn path_of_object(&self, md5: &Md5, target: &Target) -> String {
+        match target.path() {
+            "/" => format!("{OBJECTS}{md5}"),
+            // What separates parameters must not stand in one.
+            path => format!("{OBJECTS}{md5}?path={}", self.http.path_of(path).replace('&', "%26")),
+        }
+    }
+
+    /// What it knows of a path; `None` if there is none.
+    pub(crate) async fn info(&self, target: &Target) -> Result<Option<Info>, AskError> {
+        let path = format!("{}{}", INFO.trim_end_matches('/'), self.http.path_of(target.path()));
+        let answer = self.http.send(Method::GET, &path, HeaderMap::new()).await?;
+        match answer.status() {
+            StatusCode::OK => json(answer).await.map(Some),
+            StatusCode::NOT_FOUND => Ok(None),
+            StatusCode::SERVICE_UNAVAILABLE => Err(busy(answer).await),
+            status => Err(AskError::Invalid(format!("it answered {status} when it was asked for information"))),
+        }
+    }
+
+    async fn list(&self, path: &str, question: &Question) -> Result<Told, AskError> {
+        let mut fields = question.sent.clone();
+        fields.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+        let answer = self.http.send(Method::GET, path, fields).await?;
+        match answer.status() {
+            StatusCode::OK => {
+                let listing: Listing = json(answer).await?;
+                Ok(Told::Listing(Listing { path: question.full.path().into(), ..listing }))
+            }
+            StatusCode::SERVICE_UNAVAILABLE => Err(busy(answer).await),
+            _ => Ok(Told::Answer(Box::new(self.http.open(answer)))),
+        }
+    }
+
+    pub(crate) async fn probe(&self) -> Result<(), AskError> {
+        self.http.probe().await
+    }
+}
+
+/// By the digest where it is told, else by the upstream's tag.
+fn is_unchanged(known: &Known, head: &Head) -> bool {
+    match head.claims.md5 {
+        Some(md5) => md5 == known.md5,
+        None => known.record.strong_etag().is_some() && known.record.strong_etag() == head.record.strong_etag(),
+    }
+}
+
+fn leads_to_slash(answer: &Response<Incoming>) -> bool {
+    answer.headers().get(header::LOCATION).is_some_and(|location| {
+        let location = location.as_bytes().split(|byte| *byte == b'?').next().unwrap_or_default();
+        location.ends_with(b"/")
+    })
+}
+
+/// A 503 with what it says.
+async fn busy(answer: Response<Incoming>) -> AskError {
+    let retry_after = retry_after(answer.headers());
+    let problem = json::<Problem>(answer).await.unwrap_or_default();
+    let known = [ProblemKind::MaxRequesters, ProblemKind::NotPreloaded];
+    let kind = known.into_iter().find(|kind| problem.kind.ends_with(kind.name())).unwrap_or(ProblemKind::Overloaded);
+    let detail = if problem.detail.is_empty() {
+        "the upstream has no place left now; ask again after the time in Retry-After".into()
+    } else {
+        format!("the upstream says: {}", problem.detail)
+    };
+    AskError::Busy { retry_after, detail, kind }
+}
+
+async fn json<T: serde::de::DeserializeOwned>(answer: Response<Incoming>) -> Result<T, AskError> {
+    let invalid = |what: String| AskError::Invalid(format!("its JSON cannot be read: {what}"));
+    let reading = Limited::new(answer.into_body(), JSON_BYTES_MAX).collect();
+    let body = match tokio::time::timeout(JSON_TIMEOUT, reading).await {
+        Ok(body) => body.map_err(|error| invalid(error.to_string()))?.to_bytes(),
+        Err(_) => return Err(AskError::TimedOut(format!("its JSON did not end within {} s", JSON_TIMEOUT.as_secs()))),
+    };
+    serde_json::from_slice(&body).map_err(|error| invalid(error.to_string()))
+}
+
+/// From the head of a JSON answer to its end.
+const JSON_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(60);
