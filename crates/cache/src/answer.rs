@@ -79,7 +79,10 @@ impl Plan {
 
 /// Answers without bytes at hand: HEAD, 304, 412, 416. `None` if bytes are needed.
 pub(crate) fn without_bytes(
-    representation: &Representation, asked: &Asked<'_>, now: SystemTime, status: CacheStatus,
+    representation: &Representation,
+    asked: &Asked<'_>,
+    now: SystemTime,
+    status: CacheStatus,
 ) -> Option<Response> {
     let plan = plan(representation, asked, now);
     if plan.needs_bytes(asked) {
@@ -97,7 +100,11 @@ pub(crate) struct Requester<'a> {
 
 /// Answers with bytes, if the requester finds a place.
 pub(crate) fn with_bytes(
-    representation: &Representation, source: Source, asked: &Asked<'_>, now: SystemTime, status: CacheStatus,
+    representation: &Representation,
+    source: Source,
+    asked: &Asked<'_>,
+    now: SystemTime,
+    status: CacheStatus,
     requester: &Requester<'_>,
 ) -> Response {
     let plan = plan(representation, asked, now);
@@ -120,7 +127,11 @@ pub(crate) fn with_bytes(
 
 /// Answers with bytes that are no object's, and so take no place.
 pub(crate) fn unlimited(
-    representation: &Representation, source: Source, asked: &Asked<'_>, now: SystemTime, status: CacheStatus,
+    representation: &Representation,
+    source: Source,
+    asked: &Asked<'_>,
+    now: SystemTime,
+    status: CacheStatus,
 ) -> Response {
     respond(representation, plan(representation, asked, now), Some(source), asked, now, status)
 }
@@ -143,14 +154,19 @@ fn refusal(refused: Refused, options: &Options, source: &Source) -> Response {
 }
 
 fn respond(
-    representation: &Representation, plan: Plan, source: Option<Source>, asked: &Asked<'_>, now: SystemTime,
+    representation: &Representation,
+    plan: Plan,
+    source: Option<Source>,
+    asked: &Asked<'_>,
+    now: SystemTime,
     status: CacheStatus,
 ) -> Response {
     let len = representation.len;
     let mut response = match plan {
         Plan::NotModified => with_block(StatusCode::NOT_MODIFIED, representation.not_modified_block(), Body::Empty),
         Plan::PreconditionFailed => {
-            let detail = "the file is not the version that the request's condition names; ask again without the condition";
+            let detail =
+                "the file is not the version that the request's condition names; ask again without the condition";
             Response::problem(&Problem::new(Kind::PreconditionFailed, detail), Kind::PreconditionFailed)
         }
         Plan::Unsatisfiable(len) => {

@@ -93,7 +93,7 @@ impl<'a> Asked<'a> {
         self.is_head || conditions.if_none_match.is_some() || conditions.if_modified_since.is_some()
     }
 
-    pub(crate) fn to_owned(self) -> Owned {
+    pub(crate) fn into_owned(self) -> Owned {
         let own = |value: Option<&[u8]>| value.map(Into::into);
         Owned {
             is_head: self.is_head,
@@ -192,7 +192,7 @@ mod tests {
         assert_eq!(asked.conditions.range, Some(&b"bytes=0-1"[..]));
         assert!(asked.is_controlled && asked.wants_json && !asked.may_need_no_body());
         assert_eq!(asked.agent, Some(&b"pc7"[..]));
-        let owned = asked.to_owned();
+        let owned = asked.into_owned();
         assert_eq!(owned.asked().conditions.if_range, Some(&b"\"a\""[..]));
         assert_eq!(owned.condition_fields().len(), 2);
         assert_eq!(Asked::read(&request(Method::Head), &client()).conditions.range, None);

@@ -193,7 +193,8 @@ impl Shared {
 
     /// Runs something on the runtime of the fetches and waits for it; an early end of the program is a failure.
     pub(crate) async fn on_fetches<T: Send + 'static>(
-        &self, task: impl Future<Output = T> + Send + 'static,
+        &self,
+        task: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, Failure> {
         let (send, receive) = oneshot::channel();
         self.spawn(async move {
@@ -265,9 +266,7 @@ impl Shared {
     }
 
     /// A sealed content under its name.
-    pub(crate) fn land_sealed(
-        &self, known: &book::Known, reader: Reader, path: &str, status: CacheStatus,
-    ) -> Landing {
+    pub(crate) fn land_sealed(&self, known: &book::Known, reader: Reader, path: &str, status: CacheStatus) -> Landing {
         Landing::Content(Arc::new(Content {
             representation: resolve::described(known, &reader, path, &self.settings().options.via).clone(),
             source: Source::Object(reader),

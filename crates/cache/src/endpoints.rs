@@ -51,7 +51,11 @@ const EVENTS_MAX: usize = 4;
 const READ_BYTES: usize = 1 << 20;
 
 pub(crate) fn answer(
-    shared: &Arc<Shared>, settings: &Arc<Settings>, target: Target, asked: &Asked<'_>, fields: Fields<'_>,
+    shared: &Arc<Shared>,
+    settings: &Arc<Settings>,
+    target: Target,
+    asked: &Asked<'_>,
+    fields: Fields<'_>,
 ) -> Answer {
     let path = target.path().to_owned();
     if let Some(md5) = path.strip_prefix(OBJECTS) {
@@ -91,10 +95,10 @@ fn object(shared: &Arc<Shared>, settings: &Arc<Settings>, target: Target, md5: &
                 object: Some(md5),
             };
             let questions = candidates.into_iter().map(question).map(Arc::new).collect();
-            Answer::later(from_outposts(shared.clone(), settings.clone(), questions, md5, asked.to_owned()))
+            Answer::later(from_outposts(shared.clone(), settings.clone(), questions, md5, asked.into_owned()))
         }
         Candidates::Name(question) => {
-            Answer::later(from_name(shared.clone(), settings.clone(), Arc::new(question), md5, asked.to_owned()))
+            Answer::later(from_name(shared.clone(), settings.clone(), Arc::new(question), md5, asked.into_owned()))
         }
     }
 }
@@ -132,7 +136,11 @@ fn question(upstream: &Arc<Upstream>, full: Target, target: Target, key: Vec<u8>
 }
 
 async fn from_outposts(
-    shared: Arc<Shared>, settings: Arc<Settings>, questions: Vec<Arc<Question>>, md5: Md5, owned: crate::asked::Owned,
+    shared: Arc<Shared>,
+    settings: Arc<Settings>,
+    questions: Vec<Arc<Question>>,
+    md5: Md5,
+    owned: crate::asked::Owned,
 ) -> Response {
     let mut last = None;
     for question in questions {
@@ -159,7 +167,11 @@ async fn from_outposts(
 
 /// The name is fetched; what comes is the object only if it has the digest, which is known at its end.
 async fn from_name(
-    shared: Arc<Shared>, settings: Arc<Settings>, question: Arc<Question>, md5: Md5, owned: crate::asked::Owned,
+    shared: Arc<Shared>,
+    settings: Arc<Settings>,
+    question: Arc<Question>,
+    md5: Md5,
+    owned: crate::asked::Owned,
 ) -> Response {
     let path = question.full.clone();
     match sealed_name(&shared, question).await {
@@ -172,17 +184,19 @@ async fn from_name(
 }
 
 fn sealed_object(
-    shared: &Shared, settings: &Settings, md5: Md5, reader: Reader, path: Option<&Target>, asked: &Asked<'_>,
+    shared: &Shared,
+    settings: &Settings,
+    md5: Md5,
+    reader: Reader,
+    path: Option<&Target>,
+    asked: &Asked<'_>,
 ) -> Response {
     add(&shared.counters.hits, 1);
     let known = reader.digests().map_or(Known::Md5(md5), Known::Both);
     let via = &settings.options.via;
     let representation = Representation::of_object(known, reader.len(), path.map(Target::path), via);
-    let requester = Requester {
-        places: &|| shared.requesters.of(&md5),
-        options: &settings.options,
-        counters: &shared.counters,
-    };
+    let requester =
+        Requester { places: &|| shared.requesters.of(&md5), options: &settings.options, counters: &shared.counters };
     let now = SystemTime::now();
     answer::with_bytes(&representation, Source::Object(reader), asked, now, CacheStatus::Hit, &requester)
 }
@@ -242,9 +256,7 @@ async fn find_info(shared: &Arc<Shared>, question: Arc<Question>) -> Result<Info
 }
 
 /// The content of a name, whole: waits for its fetch, for some time.
-async fn sealed_name(
-    shared: &Arc<Shared>, question: Arc<Question>,
-) -> Result<(Reader, Option<SystemTime>), Failure> {
+async fn sealed_name(shared: &Arc<Shared>, question: Arc<Question>) -> Result<(Reader, Option<SystemTime>), Failure> {
     let task = {
         let shared = shared.clone();
         async move {
@@ -305,7 +317,8 @@ fn progress(shared: &Arc<Shared>, md5: &str, asked: &Asked<'_>) -> Answer {
         return Answer::Now(events(Body::Memory(Event::Ready.to_text().into())));
     }
     let flights = shared.flights.all();
-    let Some(flight) = flights.into_iter().find(|flight| flight.md5.get() == Some(&md5) && flight.reader.get().is_some())
+    let Some(flight) =
+        flights.into_iter().find(|flight| flight.md5.get() == Some(&md5) && flight.reader.get().is_some())
     else {
         let detail = format!("nothing with the digest {md5} is here or being fetched");
         return Answer::Now(problem(Kind::NotFound, detail));

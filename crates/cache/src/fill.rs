@@ -166,7 +166,8 @@ impl Flying {
                 }
                 _ => return asked,
             };
-            if tries >= ASKS_MAX || copy.is_some() || self.question.upstream.health.is_open() || !self.pause(wait).await {
+            if tries >= ASKS_MAX || copy.is_some() || self.question.upstream.health.is_open() || !self.pause(wait).await
+            {
                 return asked;
             }
             tries += 1;
@@ -418,7 +419,9 @@ impl Flying {
         add(&self.shared.counters.upstream_errors, 1);
         let wait = match error {
             AskError::Unreachable(_) | AskError::TimedOut(_) => None,
-            AskError::Busy { retry_after, .. } if *retry_after <= PATIENCE_MAX => Some(Duration::from_secs(*retry_after)),
+            AskError::Busy { retry_after, .. } if *retry_after <= PATIENCE_MAX => {
+                Some(Duration::from_secs(*retry_after))
+            }
             AskError::Busy { .. } => return Err(Fate::Suspend),
             AskError::Changed(_) | AskError::Invalid(_) => return Err(Fate::Discard),
         };
@@ -497,7 +500,9 @@ impl Flying {
         match verified.commit().await {
             Ok(_) if self.question.object.is_none() => _ = self.shared.book.write(key, digests.md5, record),
             Ok(_) => {}
-            Err(error) => tracing::error!(path, %error, "a fetched file could not be made durable; it will be fetched again"),
+            Err(error) => {
+                tracing::error!(path, %error, "a fetched file could not be made durable; it will be fetched again")
+            }
         }
     }
 
@@ -505,13 +510,19 @@ impl Flying {
     fn land_fill(&self, fill: &Fill, head: &Head, places: &Arc<Places>) {
         let is_small = head.record.len.is_some_and(|len| len <= SMALL_BODY_MAX);
         if !is_small && !self.departure.has_landed() {
-            let content = self.content(&head.record, known_of(head), fill.reader(), places.clone(), CacheStatus::Stored);
+            let content =
+                self.content(&head.record, known_of(head), fill.reader(), places.clone(), CacheStatus::Stored);
             self.departure.land(content);
         }
     }
 
     fn content(
-        &self, record: &Record, known: representation::Known, reader: Reader, places: Arc<Places>, leader_status: CacheStatus,
+        &self,
+        record: &Record,
+        known: representation::Known,
+        reader: Reader,
+        places: Arc<Places>,
+        leader_status: CacheStatus,
     ) -> Landing {
         let follower_status = match leader_status {
             CacheStatus::Stored => CacheStatus::Collapsed,

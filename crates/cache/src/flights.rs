@@ -87,7 +87,12 @@ impl Flights {
 
     /// Joins the flight for a key, or begins one unless `look` (asked under the lock) finds that none is needed.
     pub(crate) fn join<T>(
-        self: &Arc<Self>, key: &Arc<[u8]>, upstream: &str, path: &str, wants_body: bool, look: impl FnOnce() -> Option<T>,
+        self: &Arc<Self>,
+        key: &Arc<[u8]>,
+        upstream: &str,
+        path: &str,
+        wants_body: bool,
+        look: impl FnOnce() -> Option<T>,
     ) -> Joined<T> {
         let mut shard = self.shard(key).lock();
         if let Some(flight) = shard.get(key) {

@@ -100,7 +100,10 @@ pub(crate) fn judge(sent: &HeaderMap, fields: &HeaderMap, now: SystemTime) -> Op
     Some(HttpMeta {
         arrived: seconds(now),
         age: text(&header::AGE).and_then(|age| age.trim().parse().ok()).unwrap_or(0),
-        date: fields.get(header::DATE).and_then(|date| timestamp::parse_http_date(date.as_bytes())).map_or(seconds(now), seconds),
+        date: fields
+            .get(header::DATE)
+            .and_then(|date| timestamp::parse_http_date(date.as_bytes()))
+            .map_or(seconds(now), seconds),
         lifetime: policy.time_to_live(now).as_secs(),
         // RFC 9111 section 4.2.4; `s-maxage` has the meaning of `proxy-revalidate` (section 5.2.2.10).
         stale_forbidden: names_one_of(&["must-revalidate", "proxy-revalidate", "s-maxage", "no-cache"]),
@@ -208,10 +211,9 @@ mod tests {
     use super::*;
     use crate::record::tests::of_directory;
 
-    const NOW: SystemTime = match UNIX_EPOCH.checked_add(Duration::from_secs(1_795_000_000)) {
-        Some(time) => time,
-        None => panic!("a time"),
-    };
+    fn now() -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(1_795_000_000)
+    }
 
     fn fields(lines: &[(&str, &str)]) -> HeaderMap {
         let mut fields = HeaderMap::new();
@@ -223,7 +225,7 @@ mod tests {
 
     fn date(seconds_from_now: i64) -> String {
         timestamp::http_date(
-            UNIX_EPOCH + Duration::from_secs(seconds(NOW).checked_add_signed(seconds_from_now).unwrap()),
+            UNIX_EPOCH + Duration::from_secs(seconds(now()).checked_add_signed(seconds_from_now).unwrap()),
         )
     }
 
@@ -233,7 +235,7 @@ mod tests {
     }
 
     fn later(seconds: u64) -> SystemTime {
-        NOW + Duration::from_secs(seconds)
+        now() + Duration::from_secs(seconds)
     }
 
     #[test]
@@ -254,10 +256,10 @@ mod tests {
     fn a_copy_stands_in_for_a_limited_time_and_not_against_its_servers_word() {
         let week = Duration::from_secs(7 * 86_400);
         let copy = of_directory(1);
-        assert!(may_stand_in(&copy, seconds(NOW), later(7 * 86_400), week));
-        assert!(!may_stand_in(&copy, seconds(NOW), later(7 * 86_400 + 1), week));
-        let strict = judge(&HeaderMap::new(), &fields(&[("cache-control", "max-age=60, must-revalidate")]), NOW);
-        assert!(!may_stand_in(&record(strict.unwrap()), seconds(NOW), NOW, week));
+        assert!(may_stand_in(&copy, seconds(now()), later(7 * 86_400), week));
+        assert!(!may_stand_in(&copy, seconds(now()), later(7 * 86_400 + 1), week));
+        let strict = judge(&HeaderMap::new(), &fields(&[("cache-control", "max-age=60, must-revalidate")]), now());
+        assert!(!may_stand_in(&record(strict.unwrap()), seconds(now()), now(), week));
     }
 
     #[test]
@@ -265,7 +267,7 @@ mod tests {
         let modified = date(-1000);
         let authorization = ("authorization", "Basic eA==");
         let kept = |sent: &[(&str, &str)], answer: &[(&str, &str)]| {
-            judge(&fields(sent), &fields(answer), NOW).map(|meta| meta.lifetime)
+            judge(&fields(sent), &fields(answer), now()).map(|meta| meta.lifetime)
         };
         assert_eq!(kept(&[], &[("cache-control", "max-age=60")]), Some(60));
         assert_eq!(kept(&[], &[("cache-control", "max-age=60, s-maxage=10")]), Some(10));
@@ -286,7 +288,7 @@ mod tests {
     #[test]
     fn requests_are_suited_by_age_directives_and_variant() {
         let answer = fields(&[("cache-control", "max-age=60"), ("vary", "Accept-Language"), ("etag", "\"v1\"")]);
-        let meta = judge(&fields(&[("accept-language", "de")]), &answer, NOW).unwrap();
+        let meta = judge(&fields(&[("accept-language", "de")]), &answer, now()).unwrap();
         let record = record(meta.clone());
         let suits = |sent: &[(&str, &str)], now| suits(&record, &meta, &fields(sent), now);
         let german = ("accept-language", "de");
@@ -304,7 +306,7 @@ mod tests {
     #[test]
     fn a_304_renews_the_freshness_and_changes_no_body_fields() {
         let answer = fields(&[("cache-control", "max-age=60"), ("etag", "\"v1\""), ("content-type", "text/plain")]);
-        let old = record(judge(&HeaderMap::new(), &answer, NOW).unwrap());
+        let old = record(judge(&HeaderMap::new(), &answer, now()).unwrap());
         let confirmed = fields(&[("cache-control", "max-age=120"), ("etag", "\"v1\""), ("content-type", "x/y")]);
         let new = renew(&old, &HeaderMap::new(), &confirmed, later(1000)).unwrap();
         let Origin::Http(meta) = &new.origin else { panic!("kind") };
@@ -315,7 +317,7 @@ mod tests {
 
     #[test]
     fn a_304_for_another_tag_renews_nothing() {
-        let old = record(judge(&HeaderMap::new(), &fields(&[("cache-control", "max-age=60")]), NOW).unwrap());
+        let old = record(judge(&HeaderMap::new(), &fields(&[("cache-control", "max-age=60")]), now()).unwrap());
         assert!(renew(&old, &HeaderMap::new(), &fields(&[("etag", "\"v2\"")]), later(1)).is_none());
         assert!(renew(&old, &HeaderMap::new(), &fields(&[("cache-control", "no-store")]), later(1)).is_none());
     }

@@ -73,8 +73,11 @@ pub(crate) fn of_mounts<'a>(target: &Target, mounts: impl Iterator<Item = &'a st
     let path = target.path();
     let below = mounts.filter_map(|mount| mount.strip_prefix(path)).filter(|_| path.ends_with('/'));
     // Each next segment once, in its order.
-    let segments: BTreeMap<&str, ()> =
-        below.filter_map(|rest| rest.split('/').next()).filter(|name| !name.is_empty()).map(|name| (name, ())).collect();
+    let segments: BTreeMap<&str, ()> = below
+        .filter_map(|rest| rest.split('/').next())
+        .filter(|name| !name.is_empty())
+        .map(|name| (name, ()))
+        .collect();
     let entry = |name: &str| {
         let decoded = Target::parse(format!("/{name}").as_bytes()).ok().and_then(|name| name.decode().ok());
         RawEntry { name: decoded.unwrap_or_else(|| name.into()), directory: true, size: 0, modified: None }

@@ -65,7 +65,7 @@ pub(crate) struct HttpMeta {
 }
 
 /// Fields of a web server's answer that are kept and handed on. Appending is compatible, anything else needs a new [`VERSION`].
-pub(crate) const KEPT: [HeaderName; 13] = [
+pub(crate) static KEPT: [HeaderName; 13] = [
     http::header::CACHE_CONTROL,
     http::header::EXPIRES,
     http::header::VARY,
@@ -92,8 +92,7 @@ impl HttpMeta {
 
     /// The kept fields with their names.
     pub(crate) fn named(&self) -> impl Iterator<Item = (&'static HeaderName, &[u8])> {
-        const NAMES: &[HeaderName; KEPT.len()] = &KEPT;
-        self.fields.iter().filter_map(|(place, value)| Some((NAMES.get(*place as usize)?, &**value)))
+        self.fields.iter().filter_map(|(place, value)| Some((KEPT.get(*place as usize)?, &**value)))
     }
 
     /// The kept fields as a map.

@@ -74,9 +74,7 @@ impl Representation {
         };
         let own_type = match &record.origin {
             Origin::Directory(_) => None,
-            Origin::Http(meta) => {
-                meta.named().find(|(name, _)| **name == header::CONTENT_TYPE).map(|(_, value)| value)
-            }
+            Origin::Http(meta) => meta.named().find(|(name, _)| **name == header::CONTENT_TYPE).map(|(_, value)| value),
             Origin::Outpost { content_type } => content_type.as_deref(),
         };
         let content_type = match (own_type.and_then(|text| std::str::from_utf8(text).ok()), meta) {

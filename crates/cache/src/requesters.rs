@@ -39,9 +39,7 @@ impl Who {
     pub(crate) fn of(client: &Client, agent: Option<&[u8]>, by: RequestersBy) -> Self {
         let address = client.address.ip().to_canonical();
         match (agent, by) {
-            (Some(name), _) if !name.is_empty() => {
-                Self::Agent(address, name[..name.len().min(AGENT_NAME_MAX)].into())
-            }
+            (Some(name), _) if !name.is_empty() => Self::Agent(address, name[..name.len().min(AGENT_NAME_MAX)].into()),
             (_, RequestersBy::Connection) => Self::Connection(client.connection),
             (_, RequestersBy::Address) => Self::Address(address),
         }
@@ -128,7 +126,11 @@ impl Queue {
 impl Places {
     /// Takes a place for a transfer. Who is refused is expected back within twice the `retry_delay`.
     pub(crate) fn take(
-        self: &Arc<Self>, who: Who, places_max: usize, now: Instant, retry_delay: Duration,
+        self: &Arc<Self>,
+        who: Who,
+        places_max: usize,
+        now: Instant,
+        retry_delay: Duration,
     ) -> Result<Place, Refused> {
         self.queue.lock().take(&who, places_max, now, now + retry_delay * 2)?;
         self.held.fetch_add(1, Ordering::Relaxed);

@@ -83,7 +83,12 @@ enum Look {
 }
 
 fn look(
-    shared: &Shared, settings: &Settings, upstream: &Upstream, key: &[u8], asked: &Asked<'_>, fields: Fields<'_>,
+    shared: &Shared,
+    settings: &Settings,
+    upstream: &Upstream,
+    key: &[u8],
+    asked: &Asked<'_>,
+    fields: Fields<'_>,
 ) -> Look {
     let is_down = upstream.health.is_open();
     let Some(known) = shared.book.known(key) else {
@@ -120,7 +125,12 @@ fn look(
 }
 
 fn suits(
-    shared: &Shared, upstream: &Upstream, known: &Known, asked: &Asked<'_>, fields: Fields<'_>, now: SystemTime,
+    shared: &Shared,
+    upstream: &Upstream,
+    known: &Known,
+    asked: &Asked<'_>,
+    fields: Fields<'_>,
+    now: SystemTime,
 ) -> Suits {
     let by = |is_fresh: bool| if is_fresh { Suits::Fresh } else { Suits::Stale };
     match &known.record.origin {
@@ -134,10 +144,14 @@ fn suits(
 
 /// What is not to be had at once: join the flight that is on, or begin one, or say why not.
 fn not_here(
-    shared: &Arc<Shared>, settings: &Arc<Settings>, question: Arc<Question>, asked: &Asked<'_>, look: Look,
+    shared: &Arc<Shared>,
+    settings: &Arc<Settings>,
+    question: Arc<Question>,
+    asked: &Asked<'_>,
+    look: Look,
 ) -> Answer {
     let boarded = match look {
-        Look::Pass => return Answer::later(pass::pass(shared.clone(), question, Arc::new(asked.to_owned()))),
+        Look::Pass => return Answer::later(pass::pass(shared.clone(), question, Arc::new(asked.into_owned()))),
         Look::Wrong => return now(fill::wrong(&question).to_response()),
         // A fill that is on goes on, and can be followed.
         Look::Down => match shared.flights.find(&question.key) {
@@ -151,7 +165,7 @@ fn not_here(
     {
         return now(response);
     }
-    Answer::later(wait(shared.clone(), question, asked.to_owned(), boarded))
+    Answer::later(wait(shared.clone(), question, asked.into_owned(), boarded))
 }
 
 /// A place in a flight, or what made it unnecessary.
@@ -196,9 +210,7 @@ pub(crate) fn join(shared: &Arc<Shared>, question: &Arc<Question>, wants_body: b
 pub(crate) fn fresh(shared: &Shared, question: &Question) -> Option<Landing> {
     let known = shared.book.known(&question.key)?;
     let is_fresh = match &known.record.origin {
-        Origin::Http(meta) => {
-            freshness::suits(&known.record, meta, &question.sent, SystemTime::now()) == Suits::Fresh
-        }
+        Origin::Http(meta) => freshness::suits(&known.record, meta, &question.sent, SystemTime::now()) == Suits::Fresh,
         Origin::Directory(_) | Origin::Outpost { .. } => {
             shared.book.is_recent(&known, question.upstream.options.recheck)
         }
@@ -227,7 +239,12 @@ enum Next {
 }
 
 fn from_landing(
-    shared: &Arc<Shared>, settings: &Arc<Settings>, question: &Question, asked: &Asked<'_>, landing: Landing, leads: bool,
+    shared: &Arc<Shared>,
+    settings: &Arc<Settings>,
+    question: &Question,
+    asked: &Asked<'_>,
+    landing: Landing,
+    leads: bool,
 ) -> Result<Response, Next> {
     let now = SystemTime::now();
     match landing {
@@ -254,7 +271,12 @@ fn from_landing(
 }
 
 fn from_content(
-    shared: &Arc<Shared>, settings: &Arc<Settings>, question: &Question, asked: &Asked<'_>, content: &Content, leads: bool,
+    shared: &Arc<Shared>,
+    settings: &Arc<Settings>,
+    question: &Question,
+    asked: &Asked<'_>,
+    content: &Content,
+    leads: bool,
     now: SystemTime,
 ) -> Result<Response, Next> {
     if matches!(content.source, Source::Shared(_)) {
@@ -266,18 +288,20 @@ fn from_content(
     }
     let status = if leads { content.leader_status } else { content.follower_status };
     count(shared, status);
-    let requester = Requester {
-        places: &|| content.places.clone(),
-        options: &settings.options,
-        counters: &shared.counters,
-    };
+    let requester =
+        Requester { places: &|| content.places.clone(), options: &settings.options, counters: &shared.counters };
     let source = content.source.clone();
     Ok(answer::with_bytes(&content.representation, source, asked, now, status, &requester))
 }
 
 /// A hit: no wait, nothing to look up but the places.
 fn serve(
-    shared: &Shared, settings: &Settings, known: &Known, reader: Reader, target: &Target, asked: &Asked<'_>,
+    shared: &Shared,
+    settings: &Settings,
+    known: &Known,
+    reader: Reader,
+    target: &Target,
+    asked: &Asked<'_>,
     status: CacheStatus,
 ) -> Response {
     count(shared, status);

@@ -82,7 +82,9 @@ impl Directory {
                 Some(known) => Told::Unchanged(Record { checked: seconds(SystemTime::now()), ..known.record.clone() }),
                 None => return Err(AskError::Invalid("a file was found unchanged that was not known".into())),
             }),
-            Looked::File(file, identity) => Ok(Told::File(Box::new(self.head(&question.key, path, file, identity)), None)),
+            Looked::File(file, identity) => {
+                Ok(Told::File(Box::new(self.head(&question.key, path, file, identity)), None))
+            }
             Looked::Directory => Ok(Told::NeedsSlash),
             Looked::Nothing => Ok(Told::No(absent(target))),
             Looked::Forbidden => Ok(Told::No(forbidden(target))),
@@ -134,7 +136,10 @@ impl Directory {
 
     /// To be asked when all bytes were read: whether the path and the open file are still what they were. Blocks when called.
     pub(crate) fn unchanged(
-        &self, file: &Arc<File>, identity: Identity, path: &Arc<[u8]>,
+        &self,
+        file: &Arc<File>,
+        identity: Identity,
+        path: &Arc<[u8]>,
     ) -> impl FnOnce() -> bool + Send + 'static {
         let (inner, file, path) = (self.0.clone(), file.clone(), path.clone());
         move || {
@@ -150,7 +155,8 @@ impl Directory {
 
     /// Runs a call on the blocking pool and waits for it at most as long as for any answer.
     async fn call<T: Send + 'static>(
-        &self, call: impl FnOnce(&Inner) -> Result<T, AskError> + Send + 'static,
+        &self,
+        call: impl FnOnce(&Inner) -> Result<T, AskError> + Send + 'static,
     ) -> Result<T, AskError> {
         let inner = self.0.clone();
         let called = async {

@@ -1,7 +1,7 @@
 //! A web server as an upstream: asking, revalidating, and getting the bytes from a position on, with every answer checked against what was
 //! asked. RFC 9110 for ranges and conditions; what may be kept is for `freshness` to say.
 
-use std::{error::Error as _, io, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
@@ -109,7 +109,10 @@ impl Http {
 
     /// One request up to the head of its answer.
     pub(crate) async fn send(
-        &self, method: Method, path: &str, mut fields: HeaderMap,
+        &self,
+        method: Method,
+        path: &str,
+        mut fields: HeaderMap,
     ) -> Result<Response<Incoming>, AskError> {
         fields.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         fields.insert(header::VIA, self.via.clone());
@@ -135,7 +138,10 @@ impl Http {
 
     /// Asks for a name, under the validators of what is known of it.
     pub(crate) async fn ask(
-        &self, question: &Question, known: Option<&Known>, wants_bytes: bool,
+        &self,
+        question: &Question,
+        known: Option<&Known>,
+        wants_bytes: bool,
     ) -> Result<Told, AskError> {
         let path = self.path_of(question.target.as_str());
         let method = if wants_bytes || known.is_some() { Method::GET } else { Method::HEAD };
@@ -145,7 +151,9 @@ impl Http {
             if answer.status() != StatusCode::NOT_MODIFIED {
                 return self.judge(question, answer, &method);
             }
-            if let Some(renewed) = freshness::renew(record, &question.sent, answer.headers(), std::time::SystemTime::now()) {
+            if let Some(renewed) =
+                freshness::renew(record, &question.sent, answer.headers(), std::time::SystemTime::now())
+            {
                 return Ok(Told::Unchanged(renewed));
             }
             // It speaks of another content than ours: ask without a condition.
@@ -156,7 +164,9 @@ impl Http {
 
     fn judge(&self, question: &Question, answer: Response<Incoming>, method: &Method) -> Result<Told, AskError> {
         match answer.status() {
-            StatusCode::NOT_MODIFIED => Err(AskError::Invalid("it answered 304 to a request without a condition".into())),
+            StatusCode::NOT_MODIFIED => {
+                Err(AskError::Invalid("it answered 304 to a request without a condition".into()))
+            }
             StatusCode::PARTIAL_CONTENT => {
                 Err(AskError::Invalid("it answered 206 to a request without a range".into()))
             }
@@ -219,7 +229,11 @@ impl Http {
     }
 
     pub(crate) async fn bytes_at(
-        &self, path: &str, mut fields: HeaderMap, head: &Head, position: u64,
+        &self,
+        path: &str,
+        mut fields: HeaderMap,
+        head: &Head,
+        position: u64,
     ) -> Result<Pieces, AskError> {
         if position > 0 {
             fields.insert(header::RANGE, header_value(&format!("bytes={position}-")));
@@ -350,7 +364,7 @@ fn if_range(record: &Record) -> Option<HeaderValue> {
 
 /// Checks that an answer continues what was begun. Answers how many bytes come first that are here already.
 fn check_continuation(answer: &Response<Incoming>, head: &Head, position: u64) -> Result<u64, AskError> {
-    let changed = |what: &str| Err(AskError::Changed(format!("the file changed upstream while it was fetched: {what}")));
+    let changed = |what: &str| Err(has_changed(what));
     let fields = answer.headers();
     match answer.status() {
         StatusCode::OK | StatusCode::PARTIAL_CONTENT => {}
@@ -364,7 +378,7 @@ fn check_continuation(answer: &Response<Incoming>, head: &Head, position: u64) -
         }
         status => return changed(&format!("it answered {status} when it was asked to continue")),
     }
-    check_validators(fields, head, position).or_else(|what| changed(&what))?;
+    check_validators(fields, head, position).map_err(|what| has_changed(&what))?;
     if answer.status() == StatusCode::OK {
         let len = announced_len(answer)?;
         if len.is_some() && head.record.len.is_some() && len != head.record.len {
@@ -381,6 +395,10 @@ fn check_continuation(answer: &Response<Incoming>, head: &Head, position: u64) -
         },
         _ => Err(AskError::Invalid("its Content-Range is not what was asked for".into())),
     }
+}
+
+fn has_changed(what: &str) -> AskError {
+    AskError::Changed(format!("the file changed upstream while it was fetched: {what}"))
 }
 
 /// Equal strong tags, or where there is none equal dates that are strong (RFC 9110 section 8.8.2.2). What has neither can be begun again, but
@@ -438,9 +456,8 @@ fn is_chunked(answer: &Response<Incoming>) -> bool {
 
 fn explain(base: &Base, error: &hyper_util::client::legacy::Error) -> AskError {
     let text = with_causes(error);
-    let timed_out = causes(error).any(|cause| {
-        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
-    });
+    let timed_out = causes(error)
+        .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut));
     let of_hyper = causes(error).find_map(|cause| cause.downcast_ref::<hyper::Error>());
     match of_hyper {
         Some(error) if error.is_parse() => {
@@ -464,8 +481,10 @@ fn explain_body(error: &hyper::Error) -> AskError {
     AskError::Unreachable(format!("the connection broke: {text}"))
 }
 
-fn causes<'a>(error: &'a (dyn std::error::Error + 'static)) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
-    std::iter::successors(Some(error), |error| error.source())
+fn causes<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
 }
 
 fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {

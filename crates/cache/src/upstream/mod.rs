@@ -24,7 +24,7 @@ use crate::{
     landing::Failure,
     options::{Location, UpstreamOptions},
     pass::Opened,
-    record::{Origin, Record},
+    record::{HttpMeta, Origin, Record},
     status::{Counters, UpstreamStatus},
 };
 
@@ -130,7 +130,10 @@ impl AskError {
         let name = &question.upstream.options.name;
         let path = question.full.path();
         let failure = |kind, advice: &str| {
-            Failure::new(kind, format!("{path} is not here, and the upstream '{name}' cannot be asked: {self}. {advice}"))
+            Failure::new(
+                kind,
+                format!("{path} is not here, and the upstream '{name}' cannot be asked: {self}. {advice}"),
+            )
         };
         match self {
             Self::Unreachable(_) => failure(
@@ -185,13 +188,18 @@ impl Upstream {
         match (self.is_directory(), target.path()) {
             (false, _) => key(target.as_str()),
             (true, path) if !path.contains("//") => key(path),
-            (true, path) => key(target.decode().map(|path| Target::from_file_path(&path)).as_ref().map_or(path, Target::path)),
+            (true, path) => {
+                key(target.decode().map(|path| Target::from_file_path(&path)).as_ref().map_or(path, Target::path))
+            }
         }
     }
 
     /// Asks about a name: whether `known` still holds, else what is there. Without `wants_bytes` a description is enough.
     pub(crate) async fn ask(
-        &self, question: &Question, known: Option<&Known>, wants_bytes: bool,
+        &self,
+        question: &Question,
+        known: Option<&Known>,
+        wants_bytes: bool,
     ) -> Result<Told, AskError> {
         match &self.kind {
             Kind::Directory(directory) => directory.ask(question, known).await,
@@ -275,15 +283,8 @@ impl Body {
     }
 }
 
-impl Head {
-    /// The fields that tell variants apart, if the answer has any.
-    pub(crate) fn variant(&self) -> Option<crate::record::HttpMeta> {
-        variant(&self.record)
-    }
-}
-
 /// The meta data of an answer that is one of several variants.
-pub(crate) fn variant(record: &Record) -> Option<crate::record::HttpMeta> {
+pub(crate) fn variant(record: &Record) -> Option<HttpMeta> {
     match &record.origin {
         Origin::Http(meta) if !meta.selecting.is_empty() => Some(meta.clone()),
         _ => None,

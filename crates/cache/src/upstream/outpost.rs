@@ -39,7 +39,10 @@ impl Outpost {
     }
 
     pub(crate) async fn ask(
-        &self, question: &Question, known: Option<&Known>, wants_bytes: bool,
+        &self,
+        question: &Question,
+        known: Option<&Known>,
+        wants_bytes: bool,
     ) -> Result<Told, AskError> {
         let path = self.http.path_of(question.target.as_str());
         if question.target.is_directory() {
