@@ -100,7 +100,8 @@ impl Engine {
         self.run(file, Work::read(offset, len, true)).await
     }
 
-    /// Brings `offset..offset + len` into the page cache and completes when it is there.
+    /// Brings `offset..offset + len` into the page cache and completes when it is there. The kernel may take a page back at any
+    /// moment, so send after it without looking again: who insists on residency may wait for ever.
     pub async fn read_ahead(&self, file: Arc<File>, offset: u64, len: u64) -> io::Result<()> {
         self.run(file, Work::ReadAhead { offset, end: offset.saturating_add(len) }).await.map(drop)
     }
