@@ -167,9 +167,32 @@ pub(crate) fn unreadable(target: &Target, error: &io::Error) -> Response {
         io::ErrorKind::PermissionDenied => {
             problem(Kind::NotAllowed, format!("the origin may not read {target}; its administrator can allow it"))
         }
+        io::ErrorKind::TimedOut => {
+            tracing::error!(%target, "the share does not answer; is its server there?");
+            problem(Kind::UpstreamTimeout, "the share does not answer; ask again later")
+        }
         _ => {
             tracing::error!(%target, %error, "a path of the share cannot be read");
             problem(Kind::Internal, format!("the share could not be read: {error}"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_the_file_system_are_told_apart() {
+        let target = Target::parse(b"/a%20b").expect("valid");
+        for (kind, status) in [
+            (io::ErrorKind::NotFound, 404),
+            (io::ErrorKind::NotADirectory, 404),
+            (io::ErrorKind::PermissionDenied, 403),
+            (io::ErrorKind::TimedOut, 504),
+            (io::ErrorKind::Other, 500),
+        ] {
+            assert_eq!(unreadable(&target, &kind.into()).status, status, "{kind}");
         }
     }
 }

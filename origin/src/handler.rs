@@ -3,7 +3,7 @@
 use std::{
     io,
     sync::Arc,
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use bytes::Bytes;
@@ -32,6 +32,8 @@ use crate::{
     route::{Route, route},
 };
 
+/// How long the share may take to open a file or list a directory. A network mount that is gone takes for ever.
+const SHARE_WAIT_MAX: Duration = Duration::from_secs(30);
 /// What a thread reads and hashes in a second, at least, to tell when a digest will be there.
 const HASH_BYTES_PER_SECOND: u64 = 100 << 20;
 /// The longest that a client is told to wait before it asks again, in seconds.
@@ -93,7 +95,15 @@ impl Handler for OriginHandler {
 
 impl OriginHandler {
     async fn file(&self, path: Vec<u8>, target: Target, asked: Asked) -> Response {
-        match self.blocking(move |publication| publication.open(&path)).await {
+        let queue = self.queue.clone();
+        let open = move |publication: &Publication| {
+            let opened = publication.open(&path)?;
+            if matches!(&opened, Opened::File(open) if open.digests.is_none()) {
+                queue.want(&path);
+            }
+            Ok(opened)
+        };
+        match self.blocking(open).await {
             Ok(Opened::File(open)) => self.send(&open, &asked),
             Ok(Opened::Directory) => answer::needs_slash(&target),
             Err(error) => answer::unreadable(&target, &error),
@@ -201,8 +211,12 @@ impl OriginHandler {
         run: impl FnOnce(&Publication) -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
         let publication = self.publication.clone();
+        let running = self.runtime.spawn_blocking(move || run(&publication));
+        let Ok(ended) = tokio::time::timeout(SHARE_WAIT_MAX, running).await else {
+            return Err(io::ErrorKind::TimedOut.into());
+        };
         // Fails only when the program ends, or by a panic, which has been reported.
-        self.runtime.spawn_blocking(move || run(&publication)).await.map_err(io::Error::other)?
+        ended.map_err(io::Error::other)?
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     fs::File,
     io,
     os::unix::fs::FileExt,
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, atomic::Ordering, mpsc::Sender},
     thread,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -58,14 +58,17 @@ enum HashError {
 }
 
 impl Hasher {
-    /// Two threads: one takes everything, the other only what clients wait for. They end when the queue is closed.
-    pub(crate) fn start(self) -> io::Result<Vec<thread::JoinHandle<()>>> {
+    /// Two threads: one takes everything, the other only what clients wait for. They end when the queue is closed, and drop `alive`.
+    pub(crate) fn start(self, alive: &Sender<()>) -> io::Result<Vec<thread::JoinHandle<()>>> {
         let this = Arc::new(self);
         [("hash", Takes::Everything), ("hash-asked", Takes::Asked)]
             .into_iter()
             .map(|(name, takes)| {
-                let this = this.clone();
-                thread::Builder::new().name(name.into()).spawn(move || this.run(takes))
+                let (this, alive) = (this.clone(), alive.clone());
+                thread::Builder::new().name(name.into()).spawn(move || {
+                    this.run(takes);
+                    drop((this, alive));
+                })
             })
             .collect()
     }
@@ -160,7 +163,56 @@ fn until_settled(identity: &Identity, now: Duration, settle: Duration) -> Option
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use os::engine::Choice;
+
     use super::*;
+
+    fn hasher(share: &std::path::Path, state: &std::path::Path) -> Hasher {
+        Hasher {
+            share: Arc::new(Share::open(share).expect("opens")),
+            catalogue: Arc::new(Catalogue::open(&state.join("db"), share).expect("opens")),
+            queue: Arc::new(Queue::new()),
+            counters: Arc::default(),
+            engine: Engine::start(Choice::Threads).expect("starts"),
+            runtime: Handle::current(),
+            settle: Duration::ZERO,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_changes_while_it_is_read_gets_no_digest() {
+        let (share, state) = (tempfile::tempdir().expect("a share"), tempfile::tempdir().expect("a place"));
+        let hasher = hasher(share.path(), state.path());
+        let path = share.path().join("f");
+        fs::write(&path, "0123456789").expect("written");
+        let open = || Arc::new(File::open(&path).expect("opens"));
+        let identity = Identity::of(&open()).expect("stat");
+        let mut buffer = [0; 4];
+        let mut read = |identity: &Identity| hasher.read(open(), identity, &mut buffer);
+
+        assert_eq!(read(&identity).expect("reads"), Digests::of(b"0123456789"));
+        let earlier = Identity { changed: identity.changed - 1, ..identity };
+        assert!(matches!(read(&earlier), Err(HashError::Changed)));
+        fs::write(&path, "01234").expect("written");
+        assert!(matches!(read(&identity), Err(HashError::Changed)));
+        hasher.queue.close();
+        assert!(matches!(read(&Identity::of(&open()).expect("stat")), Err(HashError::Stopped)));
+    }
+
+    #[tokio::test]
+    async fn what_is_known_is_not_read_again_and_what_is_gone_is_finished() {
+        let (share, state) = (tempfile::tempdir().expect("a share"), tempfile::tempdir().expect("a place"));
+        let hasher = hasher(share.path(), state.path());
+        fs::write(share.path().join("f"), "abc").expect("written");
+        let mut buffer = [0; 4];
+        for path in ["f", "f", "none"] {
+            assert_eq!(hasher.look_at(path.as_bytes(), &mut buffer), Outcome::Finished);
+        }
+        let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        assert_eq!((count(&hasher.counters.hashed), count(&hasher.counters.hash_errors)), (1, 0));
+    }
 
     #[test]
     fn a_file_is_hashed_when_it_has_been_quiet() {

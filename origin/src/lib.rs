@@ -23,11 +23,10 @@ mod scan;
 mod watch;
 
 use std::{
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     process::ExitCode,
 };
 
-use anyhow::Context;
 use clap::Parser;
 use tokio::{
     runtime::{Builder, Runtime},
@@ -48,7 +47,9 @@ pub fn main() -> ExitCode {
     let options = Options::parse();
     // A library that walks directories must not fill the log with what it is told about each.
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,notify=error"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false).init();
+    let colours = io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    log.with_target(false).with_ansi(colours).init();
     match run(&options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -60,8 +61,9 @@ pub fn main() -> ExitCode {
 
 fn run(options: &Options) -> anyhow::Result<()> {
     os::process::raise_open_files();
-    let runtime = runtime().context("cannot start threads")?;
-    let mut signals = runtime.block_on(async { Signals::listen() }).context("cannot listen for signals")?;
+    let runtime = runtime().map_err(StartError::Threads)?;
+    let listened = runtime.block_on(async { Signals::listen() });
+    let mut signals = listened.map_err(|error| anyhow::anyhow!("cannot listen for signals: {error}"))?;
     let origin = Origin::start(options, runtime.handle())?;
     say(options, &origin.describe(options));
     runtime.block_on(until_ended(&origin, &mut signals));

@@ -7,6 +7,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
+        mpsc::{self, Receiver, RecvTimeoutError},
     },
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -37,6 +38,8 @@ use crate::{
     watch::{Changes, Watch},
 };
 
+/// How long threads may take to end. One that hangs on a mount that is gone is left behind.
+const THREADS_END_MAX: Duration = Duration::from_secs(5);
 /// How often files that were opened for requests are closed again.
 const TIDY_EVERY: Duration = Duration::from_secs(1);
 
@@ -50,6 +53,8 @@ pub struct Origin {
     changes: Arc<Changes>,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
+    /// Nothing is sent: it is cut off when the last thread has ended.
+    ended: Receiver<()>,
     tidy: AbortHandle,
 }
 
@@ -69,7 +74,7 @@ pub enum StartError {
     #[error("cannot write the access log {0}: {1}; name another file with --access-log")]
     AccessLog(PathBuf, #[source] io::Error),
     /// An address is in use or not ours.
-    #[error("cannot listen: {0}; name another address with {1}")]
+    #[error("{0} (the address is given with {1})")]
     Listen(#[source] io::Error, &'static str),
     /// The system gives no more threads.
     #[error("cannot start threads: {0}")]
@@ -95,6 +100,7 @@ impl Origin {
         let admin = options.admin.map(|address| Admin::start(address, &counters, server.counters())).transpose()?;
 
         let (changes, stop) = (Arc::new(Changes::new()), Arc::new(AtomicBool::new(false)));
+        let (alive, ended) = mpsc::channel();
         // From here on everything that was started ends with `origin`, whatever fails.
         let mut origin = Self {
             server,
@@ -105,6 +111,7 @@ impl Origin {
             changes: changes.clone(),
             stop: stop.clone(),
             threads: Vec::new(),
+            ended,
             tidy: runtime.spawn(tidy(Arc::clone(&files))).abort_handle(),
         };
         let hasher = Hasher {
@@ -116,10 +123,10 @@ impl Origin {
             runtime: runtime.clone(),
             settle: options.settle,
         };
-        origin.threads.extend(hasher.start().map_err(StartError::Threads)?);
+        origin.threads.extend(hasher.start(&alive).map_err(StartError::Threads)?);
         let scanner = Scanner { share, catalogue, queue, counters, stop };
         let watch = Watch { scanner, changes, files, rescan: options.rescan, announced: !options.no_watch };
-        origin.threads.push(watch.start().map_err(StartError::Threads)?);
+        origin.threads.push(watch.start(alive).map_err(StartError::Threads)?);
         Ok(origin)
     }
 
@@ -189,6 +196,10 @@ impl Drop for Origin {
         self.tidy.abort();
         self.changes.close();
         self.queue.close();
+        if matches!(self.ended.recv_timeout(THREADS_END_MAX), Err(RecvTimeoutError::Timeout)) {
+            tracing::warn!("the share does not answer; a thread that waits for it is left behind");
+            return;
+        }
         for thread in self.threads.drain(..) {
             // A panic has been reported by its thread.
             let _ = thread.join();

@@ -1,13 +1,15 @@
-//! Which file is hashed next. Two classes: what a client waits for, and everything else. It touches no file.
+//! Which file is hashed next: what a client waits for, then what a client was sent, then everything else. It touches no file.
 //!
 //! | where a path is | comes there by | leaves by |
 //! |---|---|---|
 //! | asked | [`Queue::ask`], or when it is due and somebody still waits | [`Queue::next`] |
+//! | wanted | [`Queue::want`], which drops what is too much | [`Queue::next`] of a worker that takes it |
 //! | background | [`Queue::push`], which waits while the queue is full | [`Queue::next`] of a worker that takes it |
 //! | later | [`Queue::finish`] with [`Outcome::Unsettled`]: too young, or changed while it was read | becomes due |
 //! | working | [`Queue::next`] | [`Queue::finish`] |
 //!
-//! A path is in one of these places at a time. Who asked is woken when the path is finished, whatever came of it.
+//! Who asked is woken when the path is finished, whatever came of it. A path that is in two places is looked at twice, and the second time found
+//! to be known.
 
 use std::{
     cmp::Reverse,
@@ -22,6 +24,8 @@ use tokio::sync::watch;
 pub(crate) const BACKGROUND_MAX: usize = 4_096;
 /// Paths that clients wait for; one more is refused.
 pub(crate) const ASKED_MAX: usize = 256;
+/// Paths that were sent without a digest; one more waits for its turn in the background.
+const WANTED_MAX: usize = 256;
 /// The longest that a client waits for a path. Who would wait longer is told at once.
 pub(crate) const ASK_WAIT_MAX: Duration = Duration::from_secs(20);
 /// A file that keeps changing is looked at again after twice as long each time, up to this.
@@ -42,6 +46,7 @@ pub(crate) struct Queue {
 #[derive(Default)]
 struct State {
     asked: VecDeque<FilePath>,
+    wanted: VecDeque<FilePath>,
     background: VecDeque<FilePath>,
     later: BinaryHeap<Reverse<(Instant, FilePath)>>,
     working: HashSet<FilePath>,
@@ -57,7 +62,7 @@ struct State {
 /// What a worker takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Takes {
-    /// What is asked for first, then the background.
+    /// What is asked for first, then what is wanted, then the background.
     Everything,
     /// Only what is asked for, so that a large file in the background does not stand before it.
     Asked,
@@ -130,6 +135,16 @@ impl Queue {
         Ok(Finished(receiver))
     }
 
+    /// A client was sent this without a digest, and others may come for it.
+    pub(crate) fn want(&self, path: &[u8]) {
+        let mut state = self.state.lock();
+        let known = state.working.contains(path) || state.waiting.contains_key(path);
+        if !known && state.wanted.len() < WANTED_MAX && !state.wanted.iter().any(|wanted| **wanted == *path) {
+            state.wanted.push_back(path.into());
+            self.work.notify_all();
+        }
+    }
+
     /// The next path for a worker; waits for one. `None` when the queue was closed.
     pub(crate) fn next(&self, takes: Takes) -> Option<FilePath> {
         let mut state = self.state.lock();
@@ -178,7 +193,7 @@ impl Queue {
     /// Paths that wait, or are being worked on.
     pub(crate) fn len(&self) -> usize {
         let state = self.state.lock();
-        state.queued.len() + state.asked.len() + state.working.len()
+        state.queued.len() + state.asked.len() + state.wanted.len() + state.working.len()
     }
 }
 
@@ -203,13 +218,21 @@ impl State {
     fn take(&mut self, takes: Takes) -> Option<FilePath> {
         let mut taken = self.asked.pop_front();
         while taken.is_none() && takes == Takes::Everything {
-            let path = self.background.pop_front()?;
-            self.queued.remove(&path);
+            let path = match self.wanted.pop_front() {
+                Some(path) => path,
+                None => self.next_in_background()?,
+            };
             // What is being worked on was announced anew because it changed, which the worker will see.
             taken = (!self.working.contains(&path)).then_some(path);
         }
         let path = taken?;
         self.working.insert(path.clone());
+        Some(path)
+    }
+
+    fn next_in_background(&mut self) -> Option<FilePath> {
+        let path = self.background.pop_front()?;
+        self.queued.remove(&path);
         Some(path)
     }
 
@@ -240,11 +263,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_for_comes_first() {
+    fn what_is_asked_for_comes_first_and_what_is_wanted_next() {
         let queue = Queue::new();
         assert!(queue.push(path("a")) && queue.push(path("b")));
+        queue.want(b"w");
+        queue.want(b"w");
         let _finished = queue.ask(b"c").expect("room");
-        assert_eq!(next(&queue, Takes::Everything), "c");
+        queue.want(b"c");
+        assert_eq!(queue.len(), 4);
+        assert_eq!(next(&queue, Takes::Asked), "c");
+        assert_eq!(next(&queue, Takes::Everything), "w");
         assert_eq!(next(&queue, Takes::Everything), "a");
         assert_eq!(next(&queue, Takes::Everything), "b");
     }

@@ -11,7 +11,7 @@ use std::{
     collections::BTreeSet,
     os::unix::ffi::OsStrExt,
     path::Path,
-    sync::Arc,
+    sync::{Arc, mpsc::Sender},
     thread,
     time::{Duration, Instant},
 };
@@ -143,8 +143,12 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// Starts the thread; it ends when [`Changes::close`] is called. The first scan begins at once, after the kernel has been asked to announce.
-    pub(crate) fn start(self) -> std::io::Result<thread::JoinHandle<()>> {
-        thread::Builder::new().name("scan".into()).spawn(move || self.run())
+    /// `alive` is dropped when it ends.
+    pub(crate) fn start(self, alive: Sender<()>) -> std::io::Result<thread::JoinHandle<()>> {
+        thread::Builder::new().name("scan".into()).spawn(move || {
+            self.run();
+            drop(alive);
+        })
     }
 
     fn run(self) {
