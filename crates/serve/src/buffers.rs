@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 
-use crate::connection::Answered;
+use crate::asked::Answered;
 
 /// A buffer begins with so much room; few requests are longer.
 const INPUT_BYTES: usize = 4 << 10;

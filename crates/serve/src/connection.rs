@@ -17,71 +17,33 @@
 //! Answers are in the order of the requests. After an answer that says `Connection: close` nothing more of the client is looked at.
 
 use std::{
-    ops::Range,
     pin::Pin,
     sync::{Arc, atomic::Ordering},
-    time::{Duration, Instant},
 };
 
 use http::StatusCode;
-use protocol::{
-    cache_status::CacheStatus,
-    problem::{Kind, Problem},
-};
+use protocol::problem::{Kind, Problem};
 
 use crate::{
-    access_log::Line,
-    buffers::{Buffers, Input},
-    handler::{Answer, Client, Handler},
+    asked::{Answered, Asked, Ending},
+    buffers::Buffers,
+    handler::{Answer, Handler},
     head::{
-        parse::{self, Head, Parsed, Refusal, RequestBody},
+        parse::{self, Parsed},
+        refusal::Refusal,
         write::Persistence,
     },
     link::{Broken, Gone, Link},
-    request::{Fields, Method},
-    response::{Hold, Response},
-    transmit::{self, Copied, Outcome, plan::Asking},
+    response::Response,
+    transmit::{self, Copied, Outcome},
     watch::Phase,
     worker::Worker,
 };
 
 /// So much is gathered before it is sent although more requests are at hand.
 const GATHER_BYTES_MAX: usize = 64 << 10;
-/// Of a request line that could not be read, so much goes into the log.
-const LOGGED_BYTES_MAX: usize = 256;
 /// What the log says when the client did not wait for its answer; nginx's word for it.
 const CLIENT_CLOSED: u16 = 499;
-
-/// What a request was, as far as its answer and the log must know.
-struct Asked {
-    asking: Asking,
-    stays: bool,
-    /// Bytes of a body follow that nobody has read.
-    body_unread: bool,
-    /// Taken only if there is a log.
-    begun: Option<Instant>,
-    facts: Facts,
-}
-
-/// What the log says of a request: places in the input buffer, or a copy where the buffer is given away meanwhile.
-#[derive(Default)]
-struct Facts {
-    copied: Option<Box<[u8]>>,
-    request: Range<u32>,
-    referer: Range<u32>,
-    agent: Range<u32>,
-}
-
-/// An answer in the output buffer that is not sent yet.
-pub(crate) struct Answered {
-    asked: Asked,
-    status: u16,
-    head: u64,
-    body: u64,
-    cache: Option<CacheStatus>,
-    /// Given back by being dropped when the answer is out.
-    _hold: Option<Hold>,
-}
 
 /// What comes next, after what was gathered is sent.
 enum Next {
@@ -177,7 +139,7 @@ fn gather(buffers: &mut Buffers, worker: &Worker, response: Response, asked: Ask
     let persistence = asked.persistence(worker);
     match transmit::copy(&mut buffers.output, response, asked.asking, persistence, worker) {
         Copied::Whole { head, body, response } => {
-            let farewell = (persistence == Persistence::Closes).then(|| asked.farewell());
+            let farewell = (persistence == Persistence::Closes).then(|| farewell(&asked));
             buffers.answered.push(Answered {
                 asked,
                 status: response.status.as_u16(),
@@ -190,6 +152,11 @@ fn gather(buffers: &mut Buffers, worker: &Worker, response: Response, asked: Ask
         }
         Copied::Not(response) => Some(Next::Send(Box::new((response, asked.keep(&buffers.input))))),
     }
+}
+
+/// After an answer that said `Connection: close`.
+fn farewell(asked: &Asked) -> Farewell {
+    if asked.body_unread { Farewell::Linger } else { Farewell::Close }
 }
 
 /// Sends what was gathered and says of each answer how much of it left.
@@ -207,7 +174,8 @@ async fn flush(link: &mut Link) -> Result<(), Gone> {
         sent -= of_this;
         let body = of_this.saturating_sub(answer.head);
         let whole = of_this == answer.head + answer.body;
-        note(worker, client, &answer.asked, Some(input), answer.status, body, whole, answer.cache);
+        let ending = Ending { status: answer.status, body, whole, cache: answer.cache };
+        answer.asked.tell(ending, Some(input), worker, client);
     }
     flushed
 }
@@ -260,7 +228,8 @@ async fn wait(
             }
         }
         Err(_) => {
-            note(link.worker(), link.client(), &asked, None, CLIENT_CLOSED, 0, false, None);
+            let ending = Ending { status: CLIENT_CLOSED, body: 0, whole: false, cache: None };
+            asked.tell(ending, None, link.worker(), link.client());
             Err(Farewell::Drop)
         }
     }
@@ -272,9 +241,9 @@ async fn send(link: &mut Link, response: Response, asked: Asked) -> Result<(), F
     let (status, cache) = (response.status.as_u16(), response.cache_status);
     let Outcome { head, ended, until_close } = transmit::send(link, response, asked.asking, persistence).await;
     let body = link.sent.saturating_sub(head);
-    note(link.worker(), link.client(), &asked, None, status, body, ended.is_ok(), cache);
+    asked.tell(Ending { status, body, whole: ended.is_ok(), cache }, None, link.worker(), link.client());
     match ended {
-        Ok(()) if until_close || persistence == Persistence::Closes => Err(asked.farewell()),
+        Ok(()) if until_close || persistence == Persistence::Closes => Err(farewell(&asked)),
         Ok(()) => Ok(()),
         Err(broken) => {
             if let Broken::Source(error) = broken {
@@ -295,154 +264,15 @@ fn refuse(buffers: &mut Buffers, worker: &Worker, refusal: Refusal) {
     if response.status == StatusCode::METHOD_NOT_ALLOWED {
         response.fields.push("Allow", "GET, HEAD");
     }
-    let asked = Asked {
-        asking: Asking { head_only: false, http11: true },
-        stays: false,
-        body_unread: true,
-        begun: worker.has_log().then(Instant::now),
-        facts: Facts::of_garbage(&buffers.input),
-    };
+    let asked = Asked::refused(&buffers.input, worker);
     // A problem's body is small and in memory: it is always gathered.
     let _ = gather(buffers, worker, response, asked);
-}
-
-/// Counts and logs an answer that has ended. `input` is where the facts are if they were not copied.
-#[allow(clippy::too_many_arguments, reason = "one line of a log, told once")]
-fn note(
-    worker: &Worker,
-    client: &Client,
-    asked: &Asked,
-    input: Option<&Input>,
-    status: u16,
-    body: u64,
-    whole: bool,
-    cache: Option<CacheStatus>,
-) {
-    let counters = &worker.counters;
-    counters.requests.fetch_add(1, Ordering::Relaxed);
-    if let Some(class) = counters.by_class.get(usize::from(status / 100).wrapping_sub(1)) {
-        class.fetch_add(1, Ordering::Relaxed);
-    }
-    if !whole {
-        counters.aborted.fetch_add(1, Ordering::Relaxed);
-    }
-    if worker.has_log() {
-        worker.log(&Line {
-            client: client.address.ip(),
-            request: asked.facts.text(&asked.facts.request, input),
-            status,
-            bytes: body,
-            referer: asked.facts.text(&asked.facts.referer, input),
-            agent: asked.facts.text(&asked.facts.agent, input),
-            cache,
-            took: asked.begun.map_or(Duration::ZERO, |begun| begun.elapsed()),
-        });
-    }
-}
-
-impl Asked {
-    /// With the bytes that the request takes of the input: a body that is wholly there is skipped, of any other nothing is read any more,
-    /// lest it be taken for the next request.
-    fn new(head: &Head<'_>, input: &Input, worker: &Worker) -> (Self, usize) {
-        let behind = (input.unread().len() - head.len) as u64;
-        let skipped = match head.body {
-            RequestBody::None => Some(0),
-            RequestBody::Length(len) if len <= behind => Some(len as usize),
-            RequestBody::Length(_) | RequestBody::Chunked => None,
-        };
-        let asked = Self {
-            asking: Asking { head_only: head.request.method == Method::Head, http11: head.request.http11 },
-            stays: head.keep_alive && skipped.is_some(),
-            body_unread: skipped.is_none(),
-            begun: worker.has_log().then(Instant::now),
-            facts: if worker.has_log() { Facts::of(input, &head.request.fields) } else { Facts::default() },
-        };
-        (asked, head.len + skipped.unwrap_or(0))
-    }
-
-    /// For a time in which the input buffer may be given away.
-    fn keep(mut self, input: &Input) -> Self {
-        self.facts.copy(input);
-        self
-    }
-
-    fn persistence(&self, worker: &Worker) -> Persistence {
-        match (self.stays && !worker.is_draining(), self.asking.http11) {
-            (false, _) => Persistence::Closes,
-            (true, true) => Persistence::Stays,
-            (true, false) => Persistence::StaysSaid,
-        }
-    }
-
-    fn farewell(&self) -> Farewell {
-        if self.body_unread { Farewell::Linger } else { Farewell::Close }
-    }
-}
-
-impl Facts {
-    /// Of the request that begins at the first unread byte of `input`, where its fields lie too.
-    fn of(input: &Input, fields: &Fields<'_>) -> Self {
-        let unread = input.unread();
-        let place = |value: Option<&[u8]>| {
-            let value = value.unwrap_or_default();
-            let offset = (value.as_ptr() as usize).wrapping_sub(unread.as_ptr() as usize);
-            // An empty value may lie anywhere.
-            if value.is_empty() { 0..0 } else { range(input.position() + offset, value.len()) }
-        };
-        Self {
-            copied: None,
-            request: request_line(input),
-            referer: place(fields.first("referer")),
-            agent: place(fields.first("user-agent")),
-        }
-    }
-
-    fn of_garbage(input: &Input) -> Self {
-        Self { request: request_line(input), ..Self::default() }
-    }
-
-    fn copy(&mut self, input: &Input) {
-        if self.copied.is_some() || self.request.is_empty() {
-            return;
-        }
-        let mut text = Vec::with_capacity(self.request.len() + self.referer.len() + self.agent.len());
-        for place in [&mut self.request, &mut self.referer, &mut self.agent] {
-            let begin = text.len();
-            text.extend_from_slice(input.at(place.start as usize..place.end as usize));
-            *place = range(begin, text.len() - begin);
-        }
-        self.copied = Some(text.into());
-    }
-
-    fn text<'a>(&'a self, place: &Range<u32>, input: Option<&'a Input>) -> &'a [u8] {
-        let place = place.start as usize..place.end as usize;
-        match (&self.copied, input) {
-            (Some(copied), _) => copied.get(place).unwrap_or_default(),
-            (None, Some(input)) => input.at(place),
-            (None, None) => &[],
-        }
-    }
-}
-
-/// The first line of what is unread, without a tolerated empty line before it.
-fn request_line(input: &Input) -> Range<u32> {
-    let unread = input.unread();
-    let skipped = if unread.starts_with(b"\r\n") { 2 } else { 0 };
-    let line = &unread[skipped..];
-    let end = line.iter().position(|byte| matches!(byte, b'\r' | b'\n'));
-    let len = end.unwrap_or(line.len().min(LOGGED_BYTES_MAX));
-    range(input.position() + skipped, len)
-}
-
-/// Places fit: the input buffer is far below 4 GiB.
-fn range(begin: usize, len: usize) -> Range<u32> {
-    begin as u32..(begin + len) as u32
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::request::Request;
+    use crate::{handler::Client, request::Request};
 
     struct Nobody;
 

@@ -177,6 +177,8 @@ struct Share {
     _dir: tempfile::TempDir,
     path: PathBuf,
     server: Server,
+    /// Held by each answer that is on its way.
+    held: Arc<()>,
 }
 
 fn share(content: &[u8], part: impl Fn(&str) -> (StatusCode, Part) + Send + Sync + 'static) -> Share {
@@ -185,14 +187,15 @@ fn share(content: &[u8], part: impl Fn(&str) -> (StatusCode, Part) + Send + Sync
     std::fs::write(&path, content).unwrap();
     let engine = os::engine::Engine::start(os::engine::Choice::Auto).unwrap();
     let (served, held) = (path.clone(), Arc::new(()));
+    let holding = held.clone();
     let server = start(options(), move |request, _| {
         let (status, part) = part(std::str::from_utf8(request.target).unwrap());
         let mut response = Response::new(status);
         response.body = Body::File { source: Source::Shared(open(&served, &engine)), part };
-        response.hold = Some(Hold::new(held.clone()));
+        response.hold = Some(Hold::new(holding.clone()));
         Answer::Now(response)
     });
-    Share { _dir: dir, path, server }
+    Share { _dir: dir, path, server, held }
 }
 
 fn open(path: &Path, engine: &os::engine::Engine) -> SharedFile {
@@ -356,5 +359,6 @@ fn many_clients_at_once_each_get_the_whole() {
         }
     });
     eventually("the end of all transfers", || share.server.counters().transfers.load(Relaxed) == 0);
+    eventually("what they held", || Arc::strong_count(&share.held) == 2);
     assert_eq!(share.server.counters().aborted.load(Relaxed), 0);
 }

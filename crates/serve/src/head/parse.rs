@@ -6,8 +6,11 @@
 use std::mem::MaybeUninit;
 
 use httparse::{Header, Status};
-use protocol::problem::Kind;
 
+use super::{
+    framing::{Framing, RequestBody, check_target},
+    refusal::Refusal,
+};
 use crate::request::{Fields, Method, Request};
 
 /// More fields than this are never read, whatever the options say.
@@ -52,100 +55,6 @@ pub struct Head<'a> {
     pub keep_alive: bool,
     /// What follows the head.
     pub body: RequestBody,
-}
-
-/// The body that a head announces. It means nothing to GET and HEAD, but it must never be taken for the next request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RequestBody {
-    /// None.
-    None,
-    /// So many bytes.
-    Length(u64),
-    /// Chunks.
-    Chunked,
-}
-
-/// Why a head is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// More than one empty line, or a stray line end.
-    #[error("there are line ends before the request line")]
-    EmptyLines,
-    /// Not `METHOD TARGET HTTP/1.1`.
-    #[error("the request line is not METHOD SP TARGET SP HTTP/1.1")]
-    RequestLine,
-    /// The preface of HTTP/2.
-    #[error("this is the preface of HTTP/2, which is not spoken here; use HTTP/1.1")]
-    Preface,
-    /// A target that is neither a path nor an absolute URI.
-    #[error("the request target is neither a path nor an http URI")]
-    TargetForm,
-    /// Bytes beyond ASCII in the target.
-    #[error("the request target has bytes that must be percent-encoded")]
-    TargetBytes,
-    /// A field line that is none.
-    #[error("a header field is malformed: a name is a token with ':' right behind it, on one line")]
-    Field,
-    /// A value with a control byte.
-    #[error("a header field's value has a control byte")]
-    Value,
-    /// LF without CR or the other way round.
-    #[error("a line does not end with CR LF")]
-    LineEnd,
-    /// No `Host` in HTTP/1.1.
-    #[error("HTTP/1.1 needs a Host field")]
-    HostMissing,
-    /// More than one.
-    #[error("there is more than one Host field")]
-    HostTwice,
-    /// Not `host[:port]`.
-    #[error("the Host field is not a host with an optional port")]
-    HostMalformed,
-    /// Absolute-form and `Host` name different hosts.
-    #[error("the Host field differs from the request target's host")]
-    HostDiffers,
-    /// `Content-Length` is not one plain number.
-    #[error("Content-Length must be given once, as plain decimal digits")]
-    Length,
-    /// Anything but one `chunked`, or in HTTP/1.0.
-    #[error("Transfer-Encoding must be exactly 'chunked', in HTTP/1.1")]
-    Coding,
-    /// Both.
-    #[error("Content-Length and Transfer-Encoding exclude each other")]
-    LengthAndCoding,
-    /// A method that is known and not offered.
-    #[error("only GET and HEAD are answered here")]
-    Method,
-    /// A method that nobody knows.
-    #[error("this method is not known; only GET and HEAD are answered here")]
-    MethodUnknown,
-    /// Not 1.0 or 1.1.
-    #[error("only HTTP/1.1 and HTTP/1.0 are spoken here")]
-    Version,
-    /// The request line does not fit.
-    #[error("the request target is longer than this server reads")]
-    TargetTooLong,
-    /// The head does not fit, or has too many fields.
-    #[error("the header fields are more than this server reads")]
-    FieldsTooLarge,
-    /// The head did not arrive in time.
-    #[error("the request did not arrive in time")]
-    Timeout,
-}
-
-impl Refusal {
-    /// The problem that the client is told.
-    pub fn kind(self) -> Kind {
-        match self {
-            Self::Method => Kind::MethodNotAllowed,
-            Self::MethodUnknown => Kind::NotImplemented,
-            Self::Version => Kind::VersionNotSupported,
-            Self::TargetTooLong => Kind::TargetTooLong,
-            Self::FieldsTooLarge => Kind::FieldsTooLarge,
-            Self::Timeout => Kind::RequestTimeout,
-            _ => Kind::BadRequest,
-        }
-    }
 }
 
 /// Reads one head from the beginning of `bytes`. `slots` are the caller's, so that nothing is allocated.
@@ -236,143 +145,6 @@ fn method_of(method: &str) -> Result<Method, Refusal> {
         "HEAD" => Ok(Method::Head),
         "POST" | "PUT" | "DELETE" | "CONNECT" | "OPTIONS" | "TRACE" | "PATCH" => Err(Refusal::Method),
         _ => Err(Refusal::MethodUnknown),
-    }
-}
-
-/// Origin-form, or absolute-form whose host must be that of `Host` (RFC 9112 section 3.2).
-fn check_target(target: &str, host: Option<&[u8]>) -> Result<(), Refusal> {
-    if !target.is_ascii() {
-        return Err(Refusal::TargetBytes);
-    }
-    if target.starts_with('/') {
-        return Ok(());
-    }
-    let (scheme, rest) = target.split_once("://").ok_or(Refusal::TargetForm)?;
-    if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
-        return Err(Refusal::TargetForm);
-    }
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default().as_bytes();
-    check_host(authority)?;
-    match host {
-        Some(host) if !without_default_port(host).eq_ignore_ascii_case(without_default_port(authority)) => {
-            Err(Refusal::HostDiffers)
-        }
-        _ => Ok(()),
-    }
-}
-
-fn without_default_port(host: &[u8]) -> &[u8] {
-    host.strip_suffix(b":80").or_else(|| host.strip_suffix(b":443")).unwrap_or(host)
-}
-
-/// `uri-host [ ":" port ]` (RFC 9110 section 7.2), and not empty, for an http URI has a host.
-fn check_host(host: &[u8]) -> Result<(), Refusal> {
-    let (name, port) = match host {
-        [b'[', ..] => {
-            let end = host.iter().position(|byte| *byte == b']').ok_or(Refusal::HostMalformed)?;
-            (&host[1..end], &host[end + 1..])
-        }
-        _ => host.split_at(host.iter().position(|byte| *byte == b':').unwrap_or(host.len())),
-    };
-    let literal = host.first() == Some(&b'[');
-    let name_byte = |byte: &u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => true,
-        b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' => true,
-        b'%' => !literal,
-        b':' => literal,
-        _ => false,
-    };
-    let port_right = match port {
-        [] => true,
-        [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
-        _ => false,
-    };
-    if !name.is_empty() && name.iter().all(name_byte) && port_right { Ok(()) } else { Err(Refusal::HostMalformed) }
-}
-
-/// The fields that say where a message ends and what follows it, found in one pass.
-#[derive(Default)]
-struct Framing<'a> {
-    host: Option<&'a [u8]>,
-    length: Option<u64>,
-    chunked: bool,
-    close: bool,
-    stay: bool,
-    expects: bool,
-}
-
-impl<'a> Framing<'a> {
-    fn read(fields: &'a [Header<'a>], http11: bool) -> Result<Self, Refusal> {
-        let mut framing = Self::default();
-        for field in fields {
-            // By length first: most fields are none of these, and comparing without case is the costly part.
-            match field.name.len() {
-                4 if field.name.eq_ignore_ascii_case("host") => framing.take_host(field.value)?,
-                6 if field.name.eq_ignore_ascii_case("expect") => framing.expects = true,
-                10 if field.name.eq_ignore_ascii_case("connection") => framing.take_connection(field.value),
-                14 if field.name.eq_ignore_ascii_case("content-length") => framing.take_length(field.value)?,
-                17 if field.name.eq_ignore_ascii_case("transfer-encoding") => {
-                    framing.take_coding(field.value, http11)?;
-                }
-                _ => {}
-            }
-        }
-        if http11 && framing.host.is_none() {
-            return Err(Refusal::HostMissing);
-        }
-        Ok(framing)
-    }
-
-    fn take_host(&mut self, value: &'a [u8]) -> Result<(), Refusal> {
-        if self.host.replace(value).is_some() {
-            return Err(Refusal::HostTwice);
-        }
-        check_host(value)
-    }
-
-    fn take_connection(&mut self, value: &[u8]) {
-        for option in value.split(|byte| *byte == b',') {
-            let option = option.trim_ascii();
-            self.close |= option.eq_ignore_ascii_case(b"close");
-            self.stay |= option.eq_ignore_ascii_case(b"keep-alive");
-        }
-    }
-
-    /// RFC 9112 section 6.3: a list of equal values could be taken for one; here nobody sends one in good faith.
-    fn take_length(&mut self, value: &[u8]) -> Result<(), Refusal> {
-        let digits = (1..=19).contains(&value.len()) && value.iter().all(u8::is_ascii_digit);
-        let padded = value.len() > 1 && value[0] == b'0';
-        if !digits || padded {
-            return Err(Refusal::Length);
-        }
-        let length = value.iter().fold(0u64, |sum, digit| sum * 10 + u64::from(digit - b'0'));
-        match self.length.replace(length) {
-            Some(_) => Err(Refusal::Length),
-            None => Ok(()),
-        }
-    }
-
-    fn take_coding(&mut self, value: &[u8], http11: bool) -> Result<(), Refusal> {
-        if self.chunked || !http11 || !value.eq_ignore_ascii_case(b"chunked") {
-            return Err(Refusal::Coding);
-        }
-        self.chunked = true;
-        Ok(())
-    }
-
-    fn body(&self) -> Result<RequestBody, Refusal> {
-        match (self.length, self.chunked) {
-            (Some(_), true) => Err(Refusal::LengthAndCoding),
-            (None, true) => Ok(RequestBody::Chunked),
-            (Some(length @ 1..), false) => Ok(RequestBody::Length(length)),
-            (Some(0) | None, false) => Ok(RequestBody::None),
-        }
-    }
-
-    /// Who expects `100 Continue` may or may not send the body after a final answer (RFC 9110 section 10.1.1): nobody could tell, so
-    /// the connection ends with it.
-    fn keep_alive(&self, http11: bool) -> bool {
-        !self.close && !self.expects && (http11 || self.stay)
     }
 }
 

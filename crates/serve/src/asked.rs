@@ -1,0 +1,217 @@
+//! What is remembered of a request until its answer is out, and what is told of it then: counters and the access log.
+
+use std::{
+    ops::Range,
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
+
+use protocol::cache_status::CacheStatus;
+
+use crate::{
+    access_log::Line,
+    buffers::Input,
+    handler::Client,
+    head::{framing::RequestBody, parse::Head, write::Persistence},
+    request::{Fields, Method},
+    response::Hold,
+    transmit::plan::Asking,
+    worker::Worker,
+};
+
+/// Of a request line that could not be read, so much goes into the log.
+const LOGGED_BYTES_MAX: usize = 256;
+
+/// What a request was, as far as its answer and the log must know.
+pub(crate) struct Asked {
+    pub(crate) asking: Asking,
+    stays: bool,
+    /// Bytes of a body follow that nobody has read.
+    pub(crate) body_unread: bool,
+    /// Taken only if there is a log.
+    begun: Option<Instant>,
+    facts: Facts,
+}
+
+/// What the log says of a request: places in the input buffer, or a copy where the buffer is given away meanwhile.
+#[derive(Default)]
+struct Facts {
+    copied: Option<Box<[u8]>>,
+    request: Range<u32>,
+    referer: Range<u32>,
+    agent: Range<u32>,
+}
+
+/// An answer in the output buffer that is not sent yet.
+pub(crate) struct Answered {
+    pub(crate) asked: Asked,
+    pub(crate) status: u16,
+    /// Bytes.
+    pub(crate) head: u64,
+    /// Bytes.
+    pub(crate) body: u64,
+    pub(crate) cache: Option<CacheStatus>,
+    /// Given back by being dropped when the answer is out.
+    pub(crate) _hold: Option<Hold>,
+}
+
+/// How an answer ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ending {
+    pub(crate) status: u16,
+    /// Bytes of the body that the kernel took.
+    pub(crate) body: u64,
+    /// Whether that is all.
+    pub(crate) whole: bool,
+    pub(crate) cache: Option<CacheStatus>,
+}
+
+impl Asked {
+    /// With the bytes that the request takes of the input: a body that is wholly there is skipped, of any other nothing is read any more,
+    /// lest it be taken for the next request.
+    pub(crate) fn new(head: &Head<'_>, input: &Input, worker: &Worker) -> (Self, usize) {
+        let behind = (input.unread().len() - head.len) as u64;
+        let skipped = match head.body {
+            RequestBody::None => Some(0),
+            RequestBody::Length(len) if len <= behind => Some(len as usize),
+            RequestBody::Length(_) | RequestBody::Chunked => None,
+        };
+        let asked = Self {
+            asking: Asking { head_only: head.request.method == Method::Head, http11: head.request.http11 },
+            stays: head.keep_alive && skipped.is_some(),
+            body_unread: skipped.is_none(),
+            begun: worker.has_log().then(Instant::now),
+            facts: if worker.has_log() { Facts::of(input, &head.request.fields) } else { Facts::default() },
+        };
+        (asked, head.len + skipped.unwrap_or(0))
+    }
+
+    /// Of bytes that are no request, or none that is answered.
+    pub(crate) fn refused(input: &Input, worker: &Worker) -> Self {
+        Self {
+            asking: Asking { head_only: false, http11: true },
+            stays: false,
+            body_unread: true,
+            begun: worker.has_log().then(Instant::now),
+            facts: Facts { request: request_line(input), ..Facts::default() },
+        }
+    }
+
+    /// For a time in which the input buffer may be given away.
+    pub(crate) fn keep(mut self, input: &Input) -> Self {
+        self.facts.copy(input);
+        self
+    }
+
+    pub(crate) fn persistence(&self, worker: &Worker) -> Persistence {
+        match (self.stays && !worker.is_draining(), self.asking.http11) {
+            (false, _) => Persistence::Closes,
+            (true, true) => Persistence::Stays,
+            (true, false) => Persistence::StaysSaid,
+        }
+    }
+
+    /// Counts and logs the answer when it has ended. `input` is where the request lies if it was not copied.
+    pub(crate) fn tell(&self, ending: Ending, input: Option<&Input>, worker: &Worker, client: &Client) {
+        let counters = &worker.counters;
+        counters.requests.fetch_add(1, Ordering::Relaxed);
+        if let Some(class) = counters.by_class.get(usize::from(ending.status / 100).wrapping_sub(1)) {
+            class.fetch_add(1, Ordering::Relaxed);
+        }
+        if !ending.whole {
+            counters.aborted.fetch_add(1, Ordering::Relaxed);
+        }
+        if worker.has_log() {
+            worker.log(&Line {
+                client: client.address.ip(),
+                request: self.facts.text(&self.facts.request, input),
+                status: ending.status,
+                bytes: ending.body,
+                referer: self.facts.text(&self.facts.referer, input),
+                agent: self.facts.text(&self.facts.agent, input),
+                cache: ending.cache,
+                took: self.begun.map_or(Duration::ZERO, |begun| begun.elapsed()),
+            });
+        }
+    }
+}
+
+impl Facts {
+    /// Of the request that begins at the first unread byte of `input`, where its fields lie too.
+    fn of(input: &Input, fields: &Fields<'_>) -> Self {
+        let unread = input.unread();
+        let place = |value: Option<&[u8]>| {
+            let value = value.unwrap_or_default();
+            let offset = (value.as_ptr() as usize).wrapping_sub(unread.as_ptr() as usize);
+            // An empty value may lie anywhere.
+            if value.is_empty() { 0..0 } else { range(input.position() + offset, value.len()) }
+        };
+        Self {
+            copied: None,
+            request: request_line(input),
+            referer: place(fields.first("referer")),
+            agent: place(fields.first("user-agent")),
+        }
+    }
+
+    fn copy(&mut self, input: &Input) {
+        if self.copied.is_some() || self.request.is_empty() {
+            return;
+        }
+        let mut text = Vec::with_capacity(self.request.len() + self.referer.len() + self.agent.len());
+        for place in [&mut self.request, &mut self.referer, &mut self.agent] {
+            let begin = text.len();
+            text.extend_from_slice(input.at(place.start as usize..place.end as usize));
+            *place = range(begin, text.len() - begin);
+        }
+        self.copied = Some(text.into());
+    }
+
+    fn text<'a>(&'a self, place: &Range<u32>, input: Option<&'a Input>) -> &'a [u8] {
+        let place = place.start as usize..place.end as usize;
+        match (&self.copied, input) {
+            (Some(copied), _) => copied.get(place).unwrap_or_default(),
+            (None, Some(input)) => input.at(place),
+            (None, None) => &[],
+        }
+    }
+}
+
+/// The first line of what is unread, without a tolerated empty line before it.
+fn request_line(input: &Input) -> Range<u32> {
+    let unread = input.unread();
+    let skipped = if unread.starts_with(b"\r\n") { 2 } else { 0 };
+    let line = &unread[skipped..];
+    let end = line.iter().position(|byte| matches!(byte, b'\r' | b'\n'));
+    let len = end.unwrap_or(line.len().min(LOGGED_BYTES_MAX));
+    range(input.position() + skipped, len)
+}
+
+/// Places fit: the input buffer is far below 4 GiB.
+fn range(begin: usize, len: usize) -> Range<u32> {
+    begin as u32..(begin + len) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::buffers::Pool;
+
+    #[test]
+    fn facts_outlive_the_buffer_they_lay_in() {
+        let mut buffers = Pool::default().lend();
+        let text = b"\r\nGET /x HTTP/1.1\r\nReferer: there\r\nHost: a\r\n\r\n";
+        buffers.input.room(1000)[..text.len()].copy_from_slice(text);
+        buffers.input.received(text.len());
+        let raw = [httparse::Header { name: "Referer", value: &buffers.input.unread()[28..33] }];
+        let mut facts = Facts::of(&buffers.input, &Fields::new(&raw));
+        let seen = |facts: &Facts, input: Option<&Input>| {
+            [&facts.request, &facts.referer, &facts.agent].map(|place| facts.text(place, input).to_vec())
+        };
+        let expected = [b"GET /x HTTP/1.1".to_vec(), b"there".to_vec(), Vec::new()];
+        assert_eq!(seen(&facts, Some(&buffers.input)), expected);
+        facts.copy(&buffers.input);
+        drop(buffers);
+        assert_eq!(seen(&facts, None), expected);
+    }
+}

@@ -1,0 +1,154 @@
+//! The fields that two readers of one connection must understand alike: where a message ends, whether another follows, and for which host
+//! it is. What could be understood in two ways is refused (RFC 9112 sections 3.2, 6 and 11.2).
+
+use httparse::Header;
+
+use super::refusal::Refusal;
+
+/// The body that a head announces. It means nothing to GET and HEAD, but it must never be taken for the next request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestBody {
+    /// None.
+    None,
+    /// So many bytes.
+    Length(u64),
+    /// Chunks.
+    Chunked,
+}
+
+/// The fields that say where a message ends and what follows it, found in one pass.
+#[derive(Default)]
+pub(super) struct Framing<'a> {
+    pub(super) host: Option<&'a [u8]>,
+    length: Option<u64>,
+    chunked: bool,
+    close: bool,
+    stay: bool,
+    expects: bool,
+}
+
+impl<'a> Framing<'a> {
+    pub(super) fn read(fields: &'a [Header<'a>], http11: bool) -> Result<Self, Refusal> {
+        let mut framing = Self::default();
+        for field in fields {
+            // By length first: most fields are none of these, and comparing without case is the costly part.
+            match field.name.len() {
+                4 if field.name.eq_ignore_ascii_case("host") => framing.take_host(field.value)?,
+                6 if field.name.eq_ignore_ascii_case("expect") => framing.expects = true,
+                10 if field.name.eq_ignore_ascii_case("connection") => framing.take_connection(field.value),
+                14 if field.name.eq_ignore_ascii_case("content-length") => framing.take_length(field.value)?,
+                17 if field.name.eq_ignore_ascii_case("transfer-encoding") => {
+                    framing.take_coding(field.value, http11)?;
+                }
+                _ => {}
+            }
+        }
+        if http11 && framing.host.is_none() {
+            return Err(Refusal::HostMissing);
+        }
+        Ok(framing)
+    }
+
+    fn take_host(&mut self, value: &'a [u8]) -> Result<(), Refusal> {
+        if self.host.replace(value).is_some() {
+            return Err(Refusal::HostTwice);
+        }
+        check_host(value)
+    }
+
+    fn take_connection(&mut self, value: &[u8]) {
+        for option in value.split(|byte| *byte == b',') {
+            let option = option.trim_ascii();
+            self.close |= option.eq_ignore_ascii_case(b"close");
+            self.stay |= option.eq_ignore_ascii_case(b"keep-alive");
+        }
+    }
+
+    /// RFC 9112 section 6.3: a list of equal values could be taken for one; here nobody sends one in good faith.
+    fn take_length(&mut self, value: &[u8]) -> Result<(), Refusal> {
+        let digits = (1..=19).contains(&value.len()) && value.iter().all(u8::is_ascii_digit);
+        let padded = value.len() > 1 && value[0] == b'0';
+        if !digits || padded {
+            return Err(Refusal::Length);
+        }
+        let length = value.iter().fold(0u64, |sum, digit| sum * 10 + u64::from(digit - b'0'));
+        match self.length.replace(length) {
+            Some(_) => Err(Refusal::Length),
+            None => Ok(()),
+        }
+    }
+
+    fn take_coding(&mut self, value: &[u8], http11: bool) -> Result<(), Refusal> {
+        if self.chunked || !http11 || !value.eq_ignore_ascii_case(b"chunked") {
+            return Err(Refusal::Coding);
+        }
+        self.chunked = true;
+        Ok(())
+    }
+
+    pub(super) fn body(&self) -> Result<RequestBody, Refusal> {
+        match (self.length, self.chunked) {
+            (Some(_), true) => Err(Refusal::LengthAndCoding),
+            (None, true) => Ok(RequestBody::Chunked),
+            (Some(length @ 1..), false) => Ok(RequestBody::Length(length)),
+            (Some(0) | None, false) => Ok(RequestBody::None),
+        }
+    }
+
+    /// Who expects `100 Continue` may or may not send the body after a final answer (RFC 9110 section 10.1.1): nobody could tell, so
+    /// the connection ends with it.
+    pub(super) fn keep_alive(&self, http11: bool) -> bool {
+        !self.close && !self.expects && (http11 || self.stay)
+    }
+}
+
+/// Origin-form, or absolute-form whose host must be that of `Host` (RFC 9112 section 3.2).
+pub(super) fn check_target(target: &str, host: Option<&[u8]>) -> Result<(), Refusal> {
+    if !target.is_ascii() {
+        return Err(Refusal::TargetBytes);
+    }
+    if target.starts_with('/') {
+        return Ok(());
+    }
+    let (scheme, rest) = target.split_once("://").ok_or(Refusal::TargetForm)?;
+    if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
+        return Err(Refusal::TargetForm);
+    }
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default().as_bytes();
+    check_host(authority)?;
+    match host {
+        Some(host) if !without_default_port(host).eq_ignore_ascii_case(without_default_port(authority)) => {
+            Err(Refusal::HostDiffers)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn without_default_port(host: &[u8]) -> &[u8] {
+    host.strip_suffix(b":80").or_else(|| host.strip_suffix(b":443")).unwrap_or(host)
+}
+
+/// `uri-host [ ":" port ]` (RFC 9110 section 7.2), and not empty, for an http URI has a host.
+fn check_host(host: &[u8]) -> Result<(), Refusal> {
+    let (name, port) = match host {
+        [b'[', ..] => {
+            let end = host.iter().position(|byte| *byte == b']').ok_or(Refusal::HostMalformed)?;
+            (&host[1..end], &host[end + 1..])
+        }
+        _ => host.split_at(host.iter().position(|byte| *byte == b':').unwrap_or(host.len())),
+    };
+    let literal = host.first() == Some(&b'[');
+    let name_byte = |byte: &u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => true,
+        b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' => true,
+        b'%' => !literal,
+        b':' => literal,
+        _ => false,
+    };
+    let port_right = match port {
+        [] => true,
+        [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    if !name.is_empty() && name.iter().all(name_byte) && port_right { Ok(()) } else { Err(Refusal::HostMalformed) }
+}

@@ -1,0 +1,7 @@
+//! Heads: what a client sends is read strictly ([`parse`], with what of it decides about the connection in [`framing`], and the reasons to
+//! refuse it in [`refusal`]), what it gets is written quickly ([`write`]). All of it is pure.
+
+pub mod framing;
+pub mod parse;
+pub mod refusal;
+pub mod write;
