@@ -3,9 +3,11 @@
 use std::{
     fmt,
     io::{self, BufReader, Write},
-    net::{Shutdown, SocketAddr, TcpStream},
+    net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream},
     time::{Duration, Instant},
 };
+
+use socket2::{Domain, Socket, Type};
 
 use crate::{
     content::{Content, md5_hex},
@@ -54,6 +56,14 @@ impl Ask {
         self.open(address).rest()
     }
 
+    /// The whole exchange, or why there was no answer: for servers that are being killed.
+    pub fn try_fetch(&self, address: SocketAddr) -> io::Result<Answer> {
+        let mut connection = Connection::try_open(address)?;
+        connection.send_ask(self);
+        let transfer = connection.try_answer(&self.method)?.ok_or(io::ErrorKind::ConnectionAborted)?;
+        Ok(transfer.rest())
+    }
+
     /// Asks over a connection of its own and reads the head of the answer; the body is the caller's to read or to leave.
     #[track_caller]
     pub fn open(&self, address: SocketAddr) -> Transfer {
@@ -96,8 +106,16 @@ impl Connection {
 
     /// Connects, or says why not.
     pub fn try_open(address: SocketAddr) -> io::Result<Self> {
+        Self::try_open_from(Ipv4Addr::UNSPECIFIED, address)
+    }
+
+    /// Connects from an address of this machine: all of 127.0.0.0/8 is.
+    pub fn try_open_from(own: Ipv4Addr, address: SocketAddr) -> io::Result<Self> {
         let opened = Instant::now();
-        let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        socket.bind(&SocketAddr::from((own, 0)).into())?;
+        socket.connect_timeout(&address.into(), PATIENCE)?;
+        let stream = TcpStream::from(socket);
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;

@@ -5,12 +5,13 @@
 //! ever, and nothing takes the passing of time for proof that something happened.
 //!
 //! In reading order: [`content`] what is sent, [`script`] how an upstream behaves, [`upstream`] the scripted upstream,
-//! [`share`] a directory as upstream, [`client`] the scripted client, [`program`] a program as a child process, [`proxy`] and [`origin`]
+//! [`share`] a directory as upstream, [`client`] the scripted client, [`crowd`] many of them, [`program`] a program as a child process, [`proxy`] and [`origin`]
 //! the two we have, [`wait`] for what other processes do.
 #![forbid(unsafe_code)]
 
 pub mod client;
 pub mod content;
+pub mod crowd;
 pub mod origin;
 pub mod program;
 pub mod proxy;

@@ -41,8 +41,8 @@ impl OriginSetup {
     #[track_caller]
     pub fn start(&self) -> Origin {
         let fixed = ["--listen", "127.0.0.1:0", "--share"].map(PathBuf::from);
-        let state = ["--state".into(), self.directory.path().join("state")];
-        let arguments = fixed.into_iter().chain([self.share.clone()]).chain(state);
+        let database = ["--database".into(), self.directory.path().join("origin.db")];
+        let arguments = fixed.into_iter().chain([self.share.clone()]).chain(database);
         let arguments = arguments.chain(self.arguments.iter().map(PathBuf::from));
         let program = Program::start(&self.executable, arguments, self.directory.path());
         let files = program.find_line("where it serves files", address_in);

@@ -10,7 +10,7 @@ use std::{
     thread,
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
 use crate::wait::{self, PATIENCE};
 
@@ -69,22 +69,42 @@ impl Program {
     #[track_caller]
     pub fn find_line<T>(&self, what: &str, find: impl Fn(&str) -> Option<T>) -> T {
         let mut lines = self.output.lines.lock().expect("no holder panics");
-        loop {
+        let trouble = loop {
             if let Some(found) = lines.text.iter().find_map(|line| find(line)) {
                 return found;
             }
-            let printed = lines.text.join("\n");
-            assert!(lines.streams_ended < 2, "the program ended without printing {what}; it printed:\n{printed}");
+            if lines.streams_ended == 2 {
+                break "ended without printing";
+            }
             let waited = self.output.more.wait_timeout(lines, PATIENCE).expect("no holder panics");
-            assert!(!waited.1.timed_out(), "the program did not print {what}; it printed:\n{printed}");
+            if waited.1.timed_out() {
+                break "did not print";
+            }
             lines = waited.0;
-        }
+        };
+        // What it printed is shown by the drop that this brings about.
+        panic!("the program {trouble} {what}");
     }
 
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.id()).ok().and_then(Pid::from_raw).expect("a child has a process id");
-        kill_process(pid, signal).expect("the child was not reaped yet");
+        kill_process(self.pid(), signal).expect("the child was not reaped yet");
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// Stops it where it is, and answers when all its threads stand still. [`Program::resume`] lets it go on.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+        let stopped = waitpid(Some(self.pid()), WaitOptions::UNTRACED).expect("our own child");
+        assert!(stopped.is_some_and(|(_, status)| status.stopped()), "the program ended when it was to stop");
+    }
+
+    /// Lets it go on after [`Program::freeze`].
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
     }
 
     /// Waits for its end.

@@ -1,6 +1,7 @@
 //! A proxy under test, with its configuration and its cache directory.
 
 use std::{
+    collections::HashMap,
     fs,
     net::SocketAddr,
     os::unix::fs::MetadataExt,
@@ -26,6 +27,7 @@ pub struct ProxySetup {
     top: Vec<String>,
     cache: Vec<String>,
     serve: Vec<String>,
+    access_log: Vec<String>,
     upstreams: Vec<String>,
 }
 
@@ -38,6 +40,7 @@ impl ProxySetup {
             top: Vec::new(),
             cache: vec!["max_size = \"1GiB\"".into(), "min_free = \"0%\"".into()],
             serve: Vec::new(),
+            access_log: Vec::new(),
             upstreams: Vec::new(),
         }
     }
@@ -76,6 +79,17 @@ impl ProxySetup {
         self
     }
 
+    /// With a line of `[access_log]`.
+    pub fn access_log(mut self, line: &str) -> Self {
+        set_line(&mut self.access_log, line);
+        self
+    }
+
+    /// The program.
+    pub fn executable(&self) -> &Path {
+        &self.executable
+    }
+
     /// Where the objects are.
     pub fn cache_dir(&self) -> PathBuf {
         self.directory.path().join("cache")
@@ -91,11 +105,12 @@ impl ProxySetup {
         let path = self.directory.path().join("outpost.toml");
         let tables = self.upstreams.iter().map(|table| format!("[[upstream]]\n{table}\n")).collect::<String>();
         let text = format!(
-            "listen = [\"127.0.0.1:0\"]\nadmin = \"127.0.0.1:0\"\n{}\n[cache]\ndir = \"{}\"\n{}\n[serve]\n{}\n{tables}",
+            "listen = [\"127.0.0.1:0\"]\nadmin = \"127.0.0.1:0\"\n{}\n[cache]\ndir = \"{}\"\n{}\n[serve]\n{}\n[access_log]\n{}\n{tables}",
             self.top.join("\n"),
             self.cache_dir().display(),
             self.cache.join("\n"),
             self.serve.join("\n"),
+            self.access_log.join("\n"),
         );
         fs::write(&path, text).expect("the configuration file");
         path
@@ -117,10 +132,11 @@ impl ProxySetup {
         }
         arguments.extend(["--config".into(), config]);
         let program = Program::start(wrapper, arguments, self.directory.path());
-        let files = program.find_line("where it serves files", address_in);
-        let admin = program.find_line("where its admin interface is", |line| {
-            line.contains("admin").then(|| address_in(line)).flatten()
-        });
+        let address_of = |label: &str| {
+            let find = |line: &str| line.trim_start().starts_with(label).then(|| address_in(line)).flatten();
+            program.find_line(&format!("the address that it {label}"), find)
+        };
+        let (files, admin) = (address_of("serves "), address_of("admin "));
         Proxy { setup: self.clone(), program, files, admin }
     }
 }
@@ -214,9 +230,26 @@ impl Proxy {
         self.setup.clone()
     }
 
-    /// Bytes that the cache directory takes on the disk, everything in it counted.
+    /// Bytes that the cache takes on the disk: everything in its directory, and what was unlinked but is still open.
+    /// The program is stopped for the look, for a file that is renamed meanwhile would be counted twice or not at all.
     pub fn bytes_on_disk(&self) -> u64 {
-        files_below(&self.setup.cache_dir()).iter().map(|file| file.allocated).sum()
+        let directory = self.setup.cache_dir();
+        self.program.freeze();
+        let linked: u64 = files_below(&directory).iter().map(|file| file.allocated).sum();
+        let unlinked: u64 = self.unlinked_files(&directory).map(|metadata| metadata.blocks() * 512).sum();
+        self.program.resume();
+        linked + unlinked
+    }
+
+    /// What the program has open below a directory although it has no name any more, each file once.
+    fn unlinked_files(&self, directory: &Path) -> impl Iterator<Item = fs::Metadata> {
+        let descriptors = fs::read_dir(format!("/proc/{}/fd", self.program.id())).into_iter().flatten().flatten();
+        let deleted = |path: &PathBuf| {
+            fs::read_link(path)
+                .is_ok_and(|file| file.starts_with(directory) && file.to_string_lossy().ends_with(" (deleted)"))
+        };
+        let files = descriptors.map(|entry| entry.path()).filter(deleted).filter_map(|path| fs::metadata(path).ok());
+        files.map(|metadata| (metadata.ino(), metadata)).collect::<HashMap<_, _>>().into_values()
     }
 
     /// The objects that lie on the disk: files named by 32 hexadecimal digits, outside quarantine.
@@ -227,7 +260,30 @@ impl Proxy {
     /// Waits until nothing is being filled or committed any more.
     #[track_caller]
     pub fn wait_until_idle(&self) {
-        wait::until_true("no fill is in progress", || self.number("/cache/fills") == 0);
+        wait::until_true("no fill is in progress", || {
+            let status = self.status();
+            status["cache"]["fills"] == 0 && status["fills"].as_array().is_some_and(Vec::is_empty)
+        });
+    }
+
+    /// Body bytes that came from upstreams.
+    #[track_caller]
+    pub fn upstream_bytes(&self) -> u64 {
+        self.number("/bytes/from_upstream")
+    }
+
+    /// Requester places that are taken.
+    #[track_caller]
+    pub fn requesters(&self) -> u64 {
+        self.number("/requesters/active")
+    }
+
+    /// Bytes that the fills in progress have so far.
+    #[track_caller]
+    pub fn fetched_of_fills(&self) -> u64 {
+        let status = self.status();
+        let fills = status["fills"].as_array().unwrap_or_else(|| panic!("no fills in {status:#}"));
+        fills.iter().filter_map(|fill| fill["fetched"].as_u64()).sum()
     }
 }
 

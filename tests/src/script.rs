@@ -94,6 +94,8 @@ pub struct Reply {
     pub(crate) length_off_by: i64,
     pub(crate) content_range_off_by: i64,
     pub(crate) ignores_range: bool,
+    pub(crate) ignores_if_range: bool,
+    pub(crate) before_head: Option<Gate>,
     pub(crate) ignores_conditions: bool,
     pub(crate) framing: Framing,
     pub(crate) bytes_per_second: Option<u64>,
@@ -169,6 +171,18 @@ impl Reply {
     /// Sends everything whatever range is asked for.
     pub fn ignoring_range(mut self) -> Self {
         self.ignores_range = true;
+        self
+    }
+
+    /// Sends a range of what is there now, whatever `If-Range` says.
+    pub fn ignoring_if_range(mut self) -> Self {
+        self.ignores_if_range = true;
+        self
+    }
+
+    /// Says nothing, not even the head, until the gate is opened.
+    pub fn hold_head(mut self, gate: &Gate) -> Self {
+        self.before_head = Some(gate.clone());
         self
     }
 

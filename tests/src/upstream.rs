@@ -212,6 +212,9 @@ fn answer(stream: &TcpStream, shared: &Shared, asked: &Asked) -> io::Result<bool
         })
     };
     let Some((page, reply)) = taken else { return say(stream, asked, 404).map(|()| true) };
+    if reply.before_head.as_ref().is_some_and(|gate| !gate.pass()) {
+        return Ok(false);
+    }
     if let Some(status) = reply.status {
         return say(stream, asked, status).map(|()| true);
     }
@@ -249,7 +252,7 @@ impl Plan {
         let body = reply.body.clone().unwrap_or_else(|| page.content.bytes().clone());
         let len = body.len() as u64;
         let unchanged = !reply.ignores_conditions && is_unchanged(page, asked);
-        let range = if reply.ignores_range || unchanged { None } else { asked_range(page, asked, len) };
+        let range = if reply.ignores_range || unchanged { None } else { asked_range(page, reply, asked, len) };
         let (start, end) = range.unwrap_or((0, len));
         let status = match (unchanged, range) {
             (true, _) => 304,
@@ -292,9 +295,11 @@ fn is_unchanged(page: &Page, asked: &Asked) -> bool {
 }
 
 /// One range from a first byte on, under `If-Range`; what is odd is ignored.
-fn asked_range(page: &Page, asked: &Asked, len: u64) -> Option<(u64, u64)> {
+fn asked_range(page: &Page, reply: &Reply, asked: &Asked, len: u64) -> Option<(u64, u64)> {
     let condition = asked.fields.first("If-Range");
-    if condition.is_some() && condition != page.etag.as_deref() && condition != page.last_modified.as_deref() {
+    let is_current =
+        |validator| Some(validator) == page.etag.as_deref() || Some(validator) == page.last_modified.as_deref();
+    if !reply.ignores_if_range && condition.is_some_and(|validator| !is_current(validator)) {
         return None;
     }
     let (first, last) = asked.range()?.strip_prefix("bytes=")?.split_once('-')?;

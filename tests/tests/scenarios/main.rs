@@ -1,3 +1,31 @@
 //! The whole-system scenarios, by what they are about. One test binary, so that `cargo test` links the programs once.
 
+use harness::{origin::OriginSetup, proxy::ProxySetup, share::Share};
+
+mod admin;
+mod change;
+mod coalescing;
+mod collision;
+mod conduct;
+mod following;
+mod freshness;
 mod harness_itself;
+mod kill_loop;
+mod lies;
+mod names;
+mod ranges;
+mod requesters;
+mod restart;
+mod sharing;
+mod space;
+mod upstream_failures;
+
+/// A proxy that is yet to get its upstreams.
+fn proxy() -> ProxySetup {
+    ProxySetup::new(env!("CARGO_BIN_EXE_outpost-proxy-under-test"))
+}
+
+/// An origin over a share.
+fn origin_over(share: &Share) -> OriginSetup {
+    OriginSetup::new(env!("CARGO_BIN_EXE_outpost-origin-under-test"), share.path())
+}
