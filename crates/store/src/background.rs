@@ -2,13 +2,13 @@
 //! removing old parts; and the orderly end.
 
 use std::{
-    sync::{Arc, Weak},
+    sync::{Arc, Weak, atomic::Ordering},
     time::Duration,
 };
 
 use crate::{
-    evict::Now,
     record::{Record, md5_hash},
+    recover::{Recovered, Search},
     store::Shared,
     table::SHARDS,
     wait::until,
@@ -23,9 +23,26 @@ const USES_MAX: usize = 50_000;
 const CLOSE_MAX: Duration = Duration::from_secs(30);
 
 /// Starts what goes on in the background. Ends with the store.
-pub(crate) fn start(store: &Arc<Shared>) {
-    let keeper = keep(Arc::downgrade(store));
-    store.io.spawn(keeper);
+pub(crate) fn start(store: &Arc<Shared>, recovered: Recovered) {
+    store.io.spawn(settle(Arc::downgrade(store), recovered));
+    store.io.spawn(keep(Arc::downgrade(store)));
+}
+
+/// What a start leaves to be done: reading the rest of the tables, and searching the directory if need be.
+async fn settle(store: Weak<Shared>, recovered: Recovered) {
+    let Some(store) = store.upgrade() else { return };
+    let loader = store.clone();
+    store.io.blocking(move || loader.load_all()).await;
+    let damaged = recovered.snapshot.is_some_and(|snapshot| snapshot.is_damaged());
+    let search = if damaged { Search::Everything } else { recovered.search };
+    if damaged {
+        store.counted.store(false, Ordering::Release);
+    }
+    store.moved.notify_waiters();
+    store.search(search).await;
+    if recovered.torn || damaged {
+        store.compact().await;
+    }
 }
 
 async fn keep(store: Weak<Shared>) {
@@ -37,8 +54,11 @@ async fn keep(store: Weak<Shared>) {
         store.shrink();
         if look.is_multiple_of(LOOKS_PER_ROUND) {
             store.note_uses();
-            let store = store.clone();
-            store.clone().io.detach(move || store.expire_parts(store.options.part_age_max));
+            let expiring = store.clone();
+            store.io.detach(move || expiring.expire_parts(expiring.options.part_age_max));
+        }
+        if store.is_compaction_due(false) {
+            store.compact().await;
         }
     }
 }
@@ -73,9 +93,21 @@ impl Shared {
         }
     }
 
+    /// Reads what of the tables is still on disk. Blocks.
+    fn load_all(&self) {
+        let now = self.clock.now();
+        for at in 0..SHARDS {
+            while !self.is_closed() && (self.objects.load_some(at, now) || self.names.load_some(at, now)) {}
+        }
+    }
+
     /// Waits until the tables are wholly in memory.
     pub(crate) async fn until_loaded(&self) {
-        until(&self.moved, || self.objects.is_loaded().then_some(())).await;
+        until(&self.moved, || self.is_loaded().then_some(())).await;
+    }
+
+    pub(crate) fn is_loaded(&self) -> bool {
+        self.objects.is_loaded() && self.names.is_loaded()
     }
 
     /// The orderly end.
@@ -88,14 +120,17 @@ impl Shared {
             tracing::warn!("fetches are still being written; they will not be continued");
         }
         self.note_uses();
-        let closed = self.journal.append_durably(&[&Record::Closed { complete: true }], Now::default());
-        let _ = closed.await;
+        // Everything queued is in the file now, and its length says whether it is worth it.
+        let _ = self.journal.append_durably(&[], self.clock.now()).await;
+        if self.is_loaded() && self.is_compaction_due(true) {
+            self.compact().await;
+        }
+        let complete = self.searched.load(Ordering::Acquire);
+        let closed = self.journal.append_durably(&[&Record::Closed { complete }], self.clock.now());
+        if let Ok(Err(error)) = closed.await {
+            tracing::warn!(%error, "the journal cannot be ended; the next start searches the directory");
+        }
         self.journal.end();
         self.journal.ended().await;
-    }
-
-    /// Reads every object and compares it with its name.
-    pub(crate) async fn scrub(self: &Arc<Self>) -> crate::ScrubReport {
-        crate::ScrubReport::default()
     }
 }

@@ -114,6 +114,7 @@ impl Shared {
     fn place(&self, id: u64, md5: &Md5) -> io::Result<()> {
         let leaf = leaf_of(md5);
         let placed = self.place_in(leaf, id, md5);
+        self.dirs.entered(leaf);
         if placed.is_err() {
             let _ = self.disk.unlink(&self.layout.object(md5));
             self.dirs.leave(leaf);
@@ -146,8 +147,7 @@ impl Shared {
         self.journal.append(&Record::ObjectRemoved(*md5), now);
         drop(locked);
         let freed = self.unlink_object(&object, body.as_ref());
-        self.objects.shard(hash, now).shard.extra.leaving.remove(md5);
-        self.moved.notify_waiters();
+        self.left(md5);
         if evicted {
             self.evictor.lock().remove(now, hash, object.usage);
             self.counters.evictions.add(1);
@@ -164,7 +164,7 @@ impl Shared {
                 let _ = self.disk_trouble("remove an object", error);
                 return None;
             }
-            _ => self.dirs.leave(leaf_of(&object.md5)),
+            _ => {}
         }
         let Some(body) = body else {
             self.space.sub(Account::Objects, bytes);

@@ -1,7 +1,7 @@
 //! The directories `objects/ab/cd`: made when an object first comes into one, removed with its last, and counted, for 65,536 of
 //! them are 256 MiB. An object's name is durable only if those of its directories are.
 
-use std::{io, sync::Arc};
+use std::{collections::HashMap, io, path::Path, sync::Arc};
 
 use parking_lot::Mutex;
 
@@ -28,8 +28,8 @@ pub(crate) struct Dirs {
 struct State {
     /// Whether a directory is known to be there, durably: leaves, then branches.
     there: Vec<u64>,
-    /// Commits and sealed objects per leaf, as far as they were counted; what is in it unaccounted keeps it from being removed anyway.
-    held: Vec<u16>,
+    /// Leaves that somebody is about to put an object into, and how many do: these are not removed.
+    entering: HashMap<u16, u32>,
 }
 
 impl State {
@@ -52,15 +52,15 @@ impl State {
 
 impl Dirs {
     pub(crate) fn new(space: Arc<Space>, layout: Layout) -> Self {
-        let state = State { there: vec![0; (LEAVES + BRANCHES).div_ceil(64)], held: vec![0; LEAVES] };
+        let state = State { there: vec![0; (LEAVES + BRANCHES).div_ceil(64)], entering: HashMap::new() };
         Self { disk: space.disk().clone(), space, layout, state: Mutex::new(state) }
     }
 
-    /// An object is about to come into the leaf: makes the directories durable if they are not there. Blocks.
+    /// An object is about to come into the leaf: makes the directories durable if they are not there. To be followed by
+    /// [`Dirs::entered`], also after an error. Blocks.
     pub(crate) fn enter(&self, leaf: u16) -> io::Result<()> {
         let mut state = self.state.lock();
-        let held = &mut state.held[usize::from(leaf)];
-        *held = held.saturating_add(1);
+        *state.entering.entry(leaf).or_default() += 1;
         let branch = (leaf >> 8) as u8;
         let (branch_there, leaf_there) =
             (state.is_there(LEAVES + usize::from(branch)), state.is_there(usize::from(leaf)));
@@ -75,7 +75,7 @@ impl Dirs {
         Ok(())
     }
 
-    fn make(&self, at: usize, path: &std::path::Path, parent: &std::path::Path) -> io::Result<()> {
+    fn make(&self, at: usize, path: &Path, parent: &Path) -> io::Result<()> {
         match self.disk.create_dir(path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => self.disk.sync_dir(parent)?,
@@ -86,17 +86,25 @@ impl Dirs {
         Ok(())
     }
 
-    /// An object that had entered is gone: removes the leaf if it was the last. Blocks.
-    pub(crate) fn leave(&self, leaf: u16) {
+    /// The object is in its leaf, or will not come.
+    pub(crate) fn entered(&self, leaf: u16) {
         let mut state = self.state.lock();
-        let held = &mut state.held[usize::from(leaf)];
-        if *held == u16::MAX {
-            // Counted no further, so never counted down either.
-            return;
+        if let Some(count) = state.entering.get_mut(&leaf) {
+            *count -= 1;
+            if *count == 0 {
+                state.entering.remove(&leaf);
+            }
         }
-        *held = held.saturating_sub(1);
-        // Under the lock, so that nobody enters meanwhile. Fails, rightly, if something is in it that was not counted.
-        if *held == 0 && self.disk.remove_dir(&self.layout.leaf(leaf)).is_ok() && state.set(usize::from(leaf), false) {
+    }
+
+    /// An object is gone: removes its leaf if it was the last. Blocks.
+    pub(crate) fn leave(&self, leaf: u16) {
+        // Under the lock, so that nobody enters meanwhile. Fails, rightly, while something is in it.
+        let mut state = self.state.lock();
+        if !state.entering.contains_key(&leaf)
+            && self.disk.remove_dir(&self.layout.leaf(leaf)).is_ok()
+            && state.set(usize::from(leaf), false)
+        {
             self.space.sub(Account::Directories, DIRECTORY);
         }
     }
@@ -115,11 +123,9 @@ impl Dirs {
         self.make(usize::from(leaf), &self.layout.leaf(leaf), &self.layout.branch(branch))
     }
 
-    /// An object of before the start is in this leaf.
-    pub(crate) fn found(&self, leaf: u16) {
+    /// The leaf was there before the start.
+    pub(crate) fn there(&self, leaf: u16) {
         let mut state = self.state.lock();
-        let held = &mut state.held[usize::from(leaf)];
-        *held = held.saturating_add(1);
         for at in [usize::from(leaf), LEAVES + usize::from(leaf >> 8)] {
             if state.set(at, true) {
                 self.space.add(Account::Directories, DIRECTORY);

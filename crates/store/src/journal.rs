@@ -12,7 +12,7 @@ use std::{
     io,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -27,6 +27,7 @@ use crate::{
     evict::Now,
     layout::Layout,
     record::{Record, on_disk},
+    recover::Recovered,
     space::{Account, Space},
 };
 
@@ -61,6 +62,7 @@ struct Inner {
     layout: Layout,
     /// Bytes in all journal files that a start would have to read.
     len: AtomicU64,
+    files: AtomicUsize,
     wants_snapshot: AtomicBool,
     errors: AtomicU64,
 }
@@ -82,13 +84,12 @@ struct Open {
 }
 
 impl Journal {
-    /// Begins file `seq` and the thread. `before` is the length of the files that are there already, and accounted for. `held` is what
-    /// must outlive the last write: the directory's lock.
+    /// Begins the next file and the thread. Those before are accounted for already. `held` is what must outlive the last write:
+    /// the directory's lock.
     pub(crate) fn start(
         space: &Arc<Space>,
         layout: &Layout,
-        seq: u64,
-        before: u64,
+        before: &Recovered,
         held: impl Send + 'static,
     ) -> io::Result<Self> {
         let shared = Arc::new(Inner {
@@ -97,11 +98,12 @@ impl Journal {
             disk: space.disk().clone(),
             space: space.clone(),
             layout: layout.clone(),
-            len: AtomicU64::new(before),
+            len: AtomicU64::new(before.journal_bytes),
+            files: AtomicUsize::new(before.journal_files),
             wants_snapshot: AtomicBool::new(false),
             errors: AtomicU64::new(0),
         });
-        let open = shared.begin(seq)?;
+        let open = shared.begin(before.next_journal)?;
         let inner = shared.clone();
         let (over, ended) = oneshot::channel();
         thread::Builder::new().name("store-journal".into()).spawn(move || {
@@ -132,10 +134,20 @@ impl Journal {
         rotated
     }
 
-    /// Files below `seq` are gone: so many bytes are left to be read at a start.
+    /// A file was removed, for a snapshot replaces it.
     pub(crate) fn shortened(&self, bytes: u64) {
         self.shared.len.fetch_sub(bytes, Ordering::Relaxed);
-        self.shared.wants_snapshot.store(false, Ordering::Relaxed);
+        self.shared.files.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Files that a start would have to read.
+    pub(crate) fn files(&self) -> usize {
+        self.shared.files.load(Ordering::Relaxed)
+    }
+
+    /// Whether records were lost that only a snapshot can replace; sets what the next call answers.
+    pub(crate) fn swap_wants_snapshot(&self, wants: bool) -> bool {
+        self.shared.wants_snapshot.swap(wants, Ordering::Relaxed)
     }
 
     /// Bytes that a start would have to read.
@@ -201,6 +213,7 @@ impl Inner {
         self.disk.sync_file(&file)?;
         self.disk.sync_dir(&self.layout.index())?;
         self.grown(0, HEAD);
+        self.files.fetch_add(1, Ordering::Relaxed);
         Ok(Open { file, seq, len: HEAD, dirty_since: None })
     }
 
@@ -362,6 +375,6 @@ mod tests {
 
     #[test]
     fn a_file_of_another_number_is_not_read() {
-        assert_eq!(replay(&file(&[Record::Opened]), 8, Now::default()), Replay::default());
+        assert_eq!(replay(&file(&[Record::Closed { complete: true }]), 8, Now::default()), Replay::default());
     }
 }

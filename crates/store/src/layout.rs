@@ -11,7 +11,7 @@
 
 use std::{
     ffi::OsStr,
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 use protocol::digest::Md5;
@@ -30,14 +30,6 @@ pub(crate) struct Layout {
 impl Layout {
     pub(crate) fn new(root: PathBuf) -> Self {
         Self { root }
-    }
-
-    pub(crate) fn root(&self) -> &Path {
-        &self.root
-    }
-
-    pub(crate) fn marker(&self) -> PathBuf {
-        self.root.join(MARKER)
     }
 
     pub(crate) fn objects(&self) -> PathBuf {
@@ -169,6 +161,8 @@ fn hex<const N: usize>(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]

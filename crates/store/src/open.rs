@@ -24,7 +24,7 @@ use crate::{
     options::{OpenError, Options},
     parts::Parts,
     quarantine::Quarantine,
-    recover,
+    recover::{self, Recovered, Search},
     sip::SipKey,
     space::{Account, Space},
     store::Shared,
@@ -38,7 +38,7 @@ const HARMLESS: [&str; 4] = [LOCK, MARKER_NEW, "lost+found", ".keep"];
 const MARKER_NEW: &str = "outpost-cache.new";
 
 /// Opens the directory and everything in it.
-pub(crate) fn open(options: Options, disk: Arc<dyn Disk>) -> Result<Shared, OpenError> {
+pub(crate) fn open(options: Options, disk: Arc<dyn Disk>) -> Result<(Shared, Recovered), OpenError> {
     let (held, sip) = take(&options.dir, &*disk)?;
     let layout = Layout::new(options.dir.clone());
     let space = Space::new(disk.clone(), options.dir.clone());
@@ -57,11 +57,11 @@ pub(crate) fn open(options: Options, disk: Arc<dyn Disk>) -> Result<Shared, Open
     let quarantine =
         Quarantine::open(&space, &layout, options.quarantine_max).map_err(failed("read", &layout.quarantine()))?;
     let parts = Parts::open(&space, &layout, quarantine.last_id()).map_err(failed("read", &layout.parts()))?;
-    let journal = Journal::start(&space, &layout, recovered.next_journal, recovered.journal_bytes, held)
+    let journal = Journal::start(&space, &layout, &recovered, held)
         .map_err(failed("write to", &layout.index()))?;
     let threads = failed("start the threads for", &options.dir);
     let (lanes, io) = Lanes::start().and_then(|lanes| Ok((lanes, Io::start()?))).map_err(threads)?;
-    Ok(Shared {
+    let shared = Shared {
         kept_open: Mutex::new(KeptOpen::new(options.open_files_max)),
         options,
         layout,
@@ -82,7 +82,12 @@ pub(crate) fn open(options: Options, disk: Arc<dyn Disk>) -> Result<Shared, Open
         active: Mutex::new(HashMap::new()),
         moved: Notify::new(),
         closed: AtomicBool::new(false),
-    })
+        snapshot_bytes: Mutex::new(recovered.snapshot_bytes),
+        compacting: tokio::sync::Mutex::default(),
+        counted: AtomicBool::new(recovered.search != Search::Everything),
+        searched: AtomicBool::new(recovered.search == Search::No),
+    };
+    Ok((shared, recovered))
 }
 
 /// Makes the directory ours, or finds that it is. Until the marker was seen or the directory found empty, nothing is written.

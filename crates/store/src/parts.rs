@@ -28,7 +28,6 @@ use crate::{
     active::Active,
     body::Body,
     fill::{FillError, FillSpec, Resumable},
-    lane::Actor,
     layout::{Layout, PartName, part_name},
     part_state::PartState,
     pipe::Hashers,
@@ -44,9 +43,6 @@ const PARTS_MAX: usize = 1024;
 const WARM_MAX: usize = 64;
 /// What the file beside a part occupies.
 const STATE_BYTES: u64 = 4096;
-/// Bytes read at a time, and in flight, while a prefix is hashed anew.
-const REHASH_READ: usize = 1 << 20;
-const REHASH_IN_FLIGHT: u64 = 8 << 20;
 
 /// The parts that wait.
 pub(crate) struct Parts {
@@ -69,7 +65,7 @@ pub(crate) struct Found {
     /// Bytes in the account of the parts.
     pub(crate) bytes: u64,
     /// Still open from the fill that was suspended, with its hashes: nothing needs to be read again.
-    warm: Option<(Arc<Body>, Hashers)>,
+    warm: Option<Box<(Arc<Body>, Hashers)>>,
 }
 
 impl Found {
@@ -110,13 +106,15 @@ impl Parts {
         };
         for name in &names {
             match *name {
-                PartName::Data(id) => match parts.find(id) {
-                    Some(found) => match waiting.insert(found.state.source.clone(), Entry::Waiting(found)) {
-                        Some(Entry::Waiting(other)) => parts.remove_files(other.id),
-                        _ => {}
-                    },
-                    None => parts.remove_files(id),
-                },
+                PartName::Data(id) => {
+                    let Some(found) = parts.find(id) else {
+                        parts.remove_files(id);
+                        continue;
+                    };
+                    if let Some(Entry::Waiting(other)) = waiting.insert(found.state.source.clone(), Entry::Waiting(found)) {
+                        parts.remove_files(other.id);
+                    }
+                }
                 PartName::State(id) if !names.contains(&PartName::Data(id)) => parts.remove_files(id),
                 _ => {}
             }
@@ -230,7 +228,8 @@ impl Shared {
     pub(crate) fn remove_part(&self, found: Found) -> u64 {
         self.parts.remove_files(found.id);
         match found.warm {
-            Some((body, _)) => {
+            Some(warm) => {
+                let body = &warm.0;
                 self.space.shift(Account::Parts, Account::Unlinked, found.bytes);
                 body.unlinked(found.bytes);
             }
@@ -285,7 +284,7 @@ impl Shared {
         if let Some(reservation) = active.pipe.reservation.lock().take() {
             reservation.settle(Account::Parts, bytes);
         }
-        let warm = (self.parts.len() <= WARM_MAX).then(|| (active.pipe.body.clone(), hashers));
+        let warm = (self.parts.len() <= WARM_MAX).then(|| Box::new((active.pipe.body.clone(), hashers)));
         Ok(Found { id: active.id, state, bytes, warm })
     }
 
@@ -341,38 +340,20 @@ impl Shared {
     /// Opens a part where it was left: its file and hashes. `None` if its bytes are not those that were recorded.
     pub(crate) async fn reopen_part(self: &Arc<Self>, found: &Found) -> Option<(Arc<Body>, (u64, Hashers))> {
         let position = found.position();
-        if let Some((body, hashers)) = &found.warm {
+        if let Some(warm) = &found.warm {
+            let (body, hashers) = &**warm;
             return Some((body.clone(), (position, hashers.clone())));
         }
         let (store, id) = (self.clone(), found.id);
         let file = self.io.blocking(move || store.disk.open(&store.layout.part(id), true)).await?.ok()?;
         let body = Body::new(file, self.space.clone());
-        let hashers = self.rehash(&body, position, &found.state.prefix).await?;
+        let hashers = self.hash(&body, position, false).await?;
+        if hashers.md5.clone().finish() != found.state.prefix {
+            return None;
+        }
         // What is behind was never known to be durable. Nobody can have read it: the part is from before the start.
         let (store, file) = (self.clone(), body.file().clone());
         self.io.blocking(move || store.disk.truncate(&file, position)).await?.ok()?;
         Some((body, (position, hashers)))
-    }
-
-    /// Reads and hashes the first `position` bytes; both states if their MD5 is `prefix`.
-    async fn rehash(self: &Arc<Self>, body: &Body, position: u64, prefix: &Md5) -> Option<Hashers> {
-        let moved = Arc::new(Notify::new());
-        let md5 = Actor::new(Default::default(), 0, moved.clone());
-        let sha256 = Actor::new(Default::default(), 0, moved.clone());
-        let mut read = 0;
-        while read < position {
-            let want = (position - read).min(REHASH_READ as u64) as usize;
-            let bytes = Bytes::from(self.disk.read(body.file().clone(), read, want).await.ok()?);
-            if bytes.len() != want {
-                return None;
-            }
-            read += want as u64;
-            md5.feed(bytes.clone(), &self.lanes);
-            sha256.feed(bytes, &self.lanes);
-            let settled = || read - md5.done().min(sha256.done()) <= REHASH_IN_FLIGHT;
-            until(&moved, || settled().then_some(())).await;
-        }
-        until(&moved, || (md5.done() == read && sha256.done() == read).then_some(())).await;
-        (md5.digest() == *prefix).then(|| Hashers { md5: md5.hasher(), sha256: sha256.hasher() })
     }
 }

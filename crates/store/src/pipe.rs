@@ -38,6 +38,12 @@ pub(crate) struct Hashers {
     pub(crate) sha256: Sha256Hasher,
 }
 
+impl Hashers {
+    pub(crate) fn digests(self) -> Digests {
+        Digests { md5: self.md5.finish(), sha256: self.sha256.finish() }
+    }
+}
+
 /// The pipeline.
 pub(crate) struct Pipe {
     store: Arc<Shared>,

@@ -8,9 +8,8 @@ use crate::{
     table::RowChange,
 };
 
-/// Longest key and longest meta data of a name.
-pub(crate) const KEY_MAX: usize = u16::MAX as usize;
-pub(crate) const META_MAX: usize = 64 << 10;
+/// Longest meta data of a name; its key may have as many bytes as fit into 16 bits.
+const META_MAX: usize = 64 << 10;
 
 /// In the uppermost bit of an object's size: uses changed since they were last written.
 const DIRTY: u64 = 1 << 63;
@@ -52,9 +51,7 @@ pub(crate) enum Record {
     NamePut(NameRow),
     NameRemoved(Box<[u8]>),
     Uses(Md5, u8),
-    /// An instance began to work on the directory.
-    Opened,
-    /// It ended in order; `complete` if no scan of the directory was outstanding.
+    /// The instance ended in order; `complete` if no search of the directory was outstanding.
     Closed {
         complete: bool,
     },
@@ -227,8 +224,7 @@ impl Record {
                 out.extend_from_slice(&md5.0);
                 out.push(*uses);
             }
-            Self::Opened => out.push(6),
-            Self::Closed { complete } => out.extend_from_slice(&[7, u8::from(*complete)]),
+            Self::Closed { complete } => out.extend_from_slice(&[6, u8::from(*complete)]),
         }
     }
 
@@ -241,8 +237,7 @@ impl Record {
             3 => NameRow::parse(rest).map(Self::NamePut),
             4 => Some(Self::NameRemoved(rest.into())),
             5 => Some(Self::Uses(Md5(*rest.get(..16)?.as_array()?), *rest.get(16)?)).filter(|_| rest.len() == 17),
-            6 => rest.is_empty().then_some(Self::Opened),
-            7 => Some(Self::Closed { complete: *rest.first()? == 1 }),
+            6 => Some(Self::Closed { complete: *rest.first()? == 1 }),
             _ => None,
         }
     }
@@ -275,7 +270,6 @@ mod tests {
             md5.clone().prop_map(Record::ObjectRemoved),
             key.prop_map(|key| Record::NameRemoved(key.into())),
             (md5, any::<u8>()).prop_map(|(md5, uses)| Record::Uses(md5, uses)),
-            Just(Record::Opened),
             any::<bool>().prop_map(|complete| Record::Closed { complete }),
         ]
     }
@@ -298,7 +292,7 @@ mod tests {
     fn a_name_knows_its_pieces() {
         let row = NameRow::new(b"key", &Md5([7; 16]), b"meta").expect("short enough");
         assert_eq!((row.key(), row.md5(), row.meta()), (&b"key"[..], Md5([7; 16]), &b"meta"[..]));
-        assert!(NameRow::new(&[0; KEY_MAX + 1], &Md5([7; 16]), b"").is_none());
+        assert!(NameRow::new(&[0; 1 << 16], &Md5([7; 16]), b"").is_none());
         assert!(NameRow::new(b"", &Md5([7; 16]), &[0; META_MAX + 1]).is_none());
     }
 }

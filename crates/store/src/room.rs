@@ -38,6 +38,7 @@ impl Shared {
         needed: u64,
         mut take: impl FnMut() -> Result<(), Short>,
     ) -> Result<(), FillError> {
+        self.until_counted().await;
         let mut nothing_left = false;
         for _ in 0..ATTEMPTS_MAX {
             match take() {

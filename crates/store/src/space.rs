@@ -54,6 +54,11 @@ impl Ledger {
         self.accounts.iter().sum()
     }
 
+    /// What fills leave alone, so that journal and directories can grow without breaking the limit: a 64th, at most 256 KiB.
+    fn headroom(&self) -> u64 {
+        (self.max_size / 64).min(256 << 10)
+    }
+
     /// Bytes that cannot be freed by evicting anything.
     fn fixed(&self) -> u64 {
         self.accounts[Account::Tables as usize]
@@ -61,14 +66,14 @@ impl Ledger {
 
     /// Bytes that an empty cache would take, on a disk with so many bytes available now.
     fn capacity(&self, available: u64) -> u64 {
-        let by_size = self.max_size.saturating_sub(self.fixed());
+        let by_size = self.max_size.saturating_sub(self.fixed() + self.headroom());
         let by_disk = (available + self.used() - self.unbacked).saturating_sub(self.min_free + self.fixed());
         by_size.min(by_disk)
     }
 
     /// Bytes that have to go before `need` more fit; 0 if they fit now.
     fn shortfall(&self, need: u64, available: u64) -> u64 {
-        let over = (self.used() + need).saturating_sub(self.max_size);
+        let over = (self.used() + need + self.headroom()).saturating_sub(self.max_size);
         let under = (self.min_free + self.unbacked + need).saturating_sub(available);
         over.max(under)
     }
@@ -288,14 +293,16 @@ mod tests {
     fn both_limits_count() {
         // used, unbacked, max_size, min_free, need, available -> shortfall
         let cases = [
-            (0, 0, 100, 0, 100, 1000, 0),
-            (0, 0, 100, 0, 101, 1000, 1),
-            (90, 0, 100, 0, 20, 1000, 10),
+            (0, 0, 60, 0, 60, 1000, 0),
+            (0, 0, 60, 0, 61, 1000, 1),
+            (50, 0, 60, 0, 20, 1000, 10),
+            // A 64th is left alone.
+            (0, 0, 6400, 0, 6301, 10_000, 1),
             (90, 0, 1000, 50, 20, 60, 10),
             // Promised bytes that the disk still reports as free are not free.
             (90, 30, 1000, 50, 20, 60, 40),
-            (90, 30, 100, 50, 20, 1000, 10),
-            (200, 0, 100, 0, 0, 1000, 100),
+            (50, 30, 60, 50, 20, 1000, 10),
+            (160, 0, 60, 0, 0, 1000, 100),
         ];
         for (used, unbacked, max_size, min_free, need, available, short) in cases {
             assert_eq!(ledger(used, unbacked, max_size, min_free).shortfall(need, available), short);
@@ -304,7 +311,7 @@ mod tests {
 
     #[test]
     fn capacity_is_what_an_empty_cache_would_take() {
-        assert_eq!(ledger(50, 0, 100, 0).capacity(1000), 100);
+        assert_eq!(ledger(50, 0, 6400, 0).capacity(10_000), 6300);
         // 30 available and 50 used, of which none is promised only: 80 less 20 to be left free.
         assert_eq!(ledger(50, 0, 100, 20).capacity(30), 60);
         assert_eq!(ledger(50, 10, 100, 20).capacity(30), 50);

@@ -45,7 +45,7 @@ const LOOKUPS_TOLD: u64 = 16;
 /// Handle to a store; clones share it. After [`Store::close`] nothing is written any more.
 #[derive(Clone)]
 pub struct Store {
-    pub(crate) shared: Arc<Shared>,
+    shared: Arc<Shared>,
     names: Names,
 }
 
@@ -76,6 +76,11 @@ pub(crate) struct Shared {
     /// A slot became free, an unlink is done, a fill has ended.
     pub(crate) moved: Notify,
     pub(crate) closed: AtomicBool,
+    pub(crate) snapshot_bytes: Mutex<u64>,
+    pub(crate) compacting: tokio::sync::Mutex<()>,
+    /// Whether it is known how many bytes there are, and whether every file is known to the index.
+    pub(crate) counted: AtomicBool,
+    pub(crate) searched: AtomicBool,
 }
 
 /// The answer to a lookup carries its evidence: only the holder of a vacancy can fill.
@@ -109,8 +114,9 @@ impl Store {
 
     /// The same on a disk of the caller's.
     pub fn open_on(options: Options, disk: Arc<dyn Disk>) -> Result<Self, OpenError> {
-        let shared = Arc::new(crate::open::open(options, disk)?);
-        crate::background::start(&shared);
+        let (shared, recovered) = crate::open::open(options, disk)?;
+        let shared = Arc::new(shared);
+        crate::background::start(&shared, recovered);
         Ok(Self { names: Names::new(shared.clone()), shared })
     }
 

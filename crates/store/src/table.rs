@@ -171,7 +171,7 @@ impl<R: Row + Clone, X: Default> Table<R, X> {
         true
     }
 
-    /// Applies a record of the journal to a table that is in memory; answers the difference in weight.
+    /// Applies a record of the journal to a table that is in memory.
     pub(crate) fn replay(&self, hash: u64, record: Record) {
         let change = self.shards[shard_of(hash)].lock().apply(hash, record);
         self.note(change);
@@ -314,7 +314,7 @@ pub(crate) fn record_hash(record: &Record, sip: &SipKey) -> Option<u64> {
         Record::ObjectRemoved(md5) | Record::Uses(md5, _) => Some(crate::record::md5_hash(md5)),
         Record::NamePut(name) => Some(name.hash(sip)),
         Record::NameRemoved(key) => Some(sip.hash(key)),
-        Record::Opened | Record::Closed { .. } => None,
+        Record::Closed { .. } => None,
     }
 }
 

@@ -4,7 +4,7 @@ use std::{os::unix::fs::FileExt, path::Path};
 
 use bytes::Bytes;
 use protocol::digest::{Claims, Digests, Md5, Md5Hasher, Sha256Hasher};
-use store::{Fill, FillSpec, Limit, Lookup, Options, Reader, Store, Vacancy};
+use store::{Fill, FillSpec, Limit, Lookup, Options, Reader, Report, Store, Vacancy};
 use tempfile::TempDir;
 
 pub(crate) fn options(dir: &Path) -> Options {
@@ -87,4 +87,13 @@ pub(crate) fn read(reader: &Reader) -> Vec<u8> {
 
 pub(crate) fn claims(digests: Digests) -> Claims {
     Claims { md5: Some(digests.md5), sha256: Some(digests.sha256) }
+}
+
+/// Looks again until the store reports what is waited for: what is done in the background has no other sign.
+pub(crate) async fn until(store: &Store, reached: impl Fn(&Report) -> bool) {
+    let begun = std::time::Instant::now();
+    while !reached(&store.report()) {
+        assert!(begun.elapsed().as_secs() < 20, "never reached: {:?}", store.report());
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
 }

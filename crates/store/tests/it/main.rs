@@ -1,7 +1,12 @@
 //! The store as its users see it: one test binary, a file per promise.
 #![allow(missing_docs)]
 
+mod crash;
 mod fills;
 mod helpers;
+mod limits;
 mod names;
+mod parts;
+mod recovery;
 mod reopen;
+mod sim_disk;

@@ -1,0 +1,174 @@
+//! Searching the directory for objects that are not in the index: after a crash the few that were renamed but not journaled, after the loss
+//! of the index all of them. The files are the truth: one that is what its name says is adopted, after it was read and
+//! hashed; one that is not goes to quarantine; one whose name is not ours is left alone.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use protocol::digest::{Digests, Md5};
+
+use crate::{
+    body::Body,
+    evict::Usage,
+    layout::{leaf_of, object_name},
+    record::{Object, Record, md5_hash, on_disk},
+    recover::Search,
+    space::Account,
+    store::Shared,
+    wait::until,
+};
+
+/// A file that the index does not know.
+struct Stray {
+    md5: Md5,
+    len: u64,
+}
+
+impl Shared {
+    /// Waits until it is known how many bytes there are. Only after the loss of the index there is anything to wait for.
+    pub(crate) async fn until_counted(&self) {
+        until(&self.moved, || self.counted.load(Ordering::Acquire).then_some(())).await;
+    }
+
+    /// Finds and adopts what the index does not know.
+    pub(crate) async fn search(self: &Arc<Self>, search: Search) {
+        if search == Search::No {
+            return;
+        }
+        let store = self.clone();
+        let strays = self.io.blocking(move || store.strays()).await.unwrap_or_default();
+        self.counted.store(true, Ordering::Release);
+        self.moved.notify_waiters();
+        let found = strays.len();
+        let mut adopted = 0;
+        for stray in strays {
+            if self.is_closed() {
+                // Not complete: the next start searches again.
+                return;
+            }
+            adopted += usize::from(self.adopt(stray).await);
+        }
+        self.searched.store(true, Ordering::Release);
+        if found > 0 {
+            tracing::info!(found, adopted, "files that the index did not know were read and compared with their names");
+        }
+    }
+
+    /// All files named by a digest that the index does not know; their bytes are counted from now on. Blocks.
+    fn strays(&self) -> Vec<Stray> {
+        let mut strays = Vec::new();
+        for branch in 0..=u8::MAX {
+            let leaves = self.disk.list(&self.layout.branch(branch)).unwrap_or_default();
+            for leaf in 0..=u8::MAX {
+                let name = format!("{leaf:02x}");
+                if leaves.iter().any(|item| item.directory && item.name == *name) {
+                    self.strays_in(u16::from_be_bytes([branch, leaf]), &mut strays);
+                }
+            }
+        }
+        strays
+    }
+
+    fn strays_in(&self, leaf: u16, strays: &mut Vec<Stray>) {
+        self.dirs.there(leaf);
+        for item in self.disk.list(&self.layout.leaf(leaf)).unwrap_or_default() {
+            let Some(md5) = object_name(&item.name).filter(|md5| leaf_of(md5) == leaf) else { continue };
+            if self.knows(&md5) {
+                continue;
+            }
+            if let Ok(stat) = self.disk.stat(&self.layout.object(&md5)) {
+                self.space.add(Account::Objects, on_disk(stat.len));
+                strays.push(Stray { md5, len: stat.len });
+            }
+        }
+    }
+
+    fn knows(&self, md5: &Md5) -> bool {
+        let hash = md5_hash(md5);
+        let locked = self.objects.shard(hash, self.clock.now());
+        // Also one that is on its way in or out: it will know itself.
+        let extra = &locked.shard.extra;
+        extra.filling.get(md5).is_some_and(|slot| slot.verified)
+            || extra.leaving.contains(md5)
+            || locked.shard.rows.find(hash, |row| row.md5 == *md5).is_some()
+    }
+
+    /// Reads a stray and takes it into the index if it is what its name says.
+    async fn adopt(self: &Arc<Self>, stray: Stray) -> bool {
+        let bytes = on_disk(stray.len);
+        let path = self.layout.object(&stray.md5);
+        let store = self.clone();
+        let opened = self.io.blocking(move || store.disk.open(&path, false)).await;
+        let Some(Ok(file)) = opened else {
+            self.space.sub(Account::Objects, bytes);
+            return false;
+        };
+        let body = Body::new(file, self.space.clone());
+        let found = self.hash(&body, stray.len, true).await.map(|hashers| hashers.digests());
+        match found {
+            Some(digests) if digests.md5 == stray.md5 => self.take_in(digests, stray.len),
+            _ => {
+                let store = self.clone();
+                self.io.blocking(move || store.expel_stray(&stray)).await;
+                false
+            }
+        }
+    }
+
+    /// Into the index, unless it came there by itself meanwhile.
+    fn take_in(&self, digests: Digests, len: u64) -> bool {
+        let (now, hash) = (self.clock.now(), md5_hash(&digests.md5));
+        let mut locked = self.objects.shard(hash, now);
+        let shard = &locked.shard;
+        let taken = shard.rows.find(hash, |row| row.md5 == digests.md5).is_some()
+            || shard.extra.filling.get(&digests.md5).is_some_and(|slot| slot.verified);
+        if taken {
+            // What was committed has replaced the file, and is counted itself.
+            drop(locked);
+            self.space.sub(Account::Objects, on_disk(len));
+            return false;
+        }
+        let object = Object::new(digests, len, Usage::restored(now, 1));
+        locked.push(object);
+        self.journal.append(&Record::ObjectPut(object), now);
+        true
+    }
+
+    /// The same for one that is not what its name says, unless what is under that name has been replaced meanwhile. Blocks.
+    fn expel_stray(&self, stray: &Stray) {
+        let (md5, hash) = (stray.md5, md5_hash(&stray.md5));
+        let mut locked = self.objects.shard(hash, self.clock.now());
+        let shard = &mut *locked.shard;
+        if shard.rows.find(hash, |row| row.md5 == md5).is_some()
+            || shard.extra.filling.get(&md5).is_some_and(|slot| slot.verified)
+        {
+            drop(locked);
+            self.space.sub(Account::Objects, on_disk(stray.len));
+            return;
+        }
+        shard.extra.leaving.insert(md5);
+        drop(locked);
+        self.expel(&md5, stray.len);
+        self.left(&md5);
+    }
+
+    /// The name of an object is free again.
+    pub(crate) fn left(&self, md5: &Md5) {
+        self.dirs.leave(leaf_of(md5));
+        self.objects.shard(md5_hash(md5), self.clock.now()).shard.extra.leaving.remove(md5);
+        self.moved.notify_waiters();
+    }
+
+    /// A file that is not what its name says goes to quarantine. Its bytes are in the account of the objects, its row is gone. Blocks.
+    pub(crate) fn expel(&self, md5: &Md5, len: u64) {
+        tracing::warn!(%md5, "a file is not what its name says; it goes to quarantine");
+        self.counters.rejections.add(1);
+        let path = self.layout.object(md5);
+        match self.quarantine.take_in(self.parts.next_id(), &path, md5, len) {
+            Some(bytes) => self.space.shift(Account::Objects, Account::Quarantine, bytes),
+            None => {
+                let _ = self.disk.unlink(&path);
+                self.space.sub(Account::Objects, on_disk(len));
+            }
+        }
+    }
+}
