@@ -9,10 +9,7 @@
 //! index/journal-<seq>       what changed, in order;   index/snapshot-<seq>   everything before journal <seq>
 //! ```
 
-use std::{
-    ffi::OsStr,
-    path::PathBuf,
-};
+use std::{ffi::OsStr, path::PathBuf};
 
 use protocol::digest::Md5;
 

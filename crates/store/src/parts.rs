@@ -111,7 +111,9 @@ impl Parts {
                         parts.remove_files(id);
                         continue;
                     };
-                    if let Some(Entry::Waiting(other)) = waiting.insert(found.state.source.clone(), Entry::Waiting(found)) {
+                    if let Some(Entry::Waiting(other)) =
+                        waiting.insert(found.state.source.clone(), Entry::Waiting(found))
+                    {
                         parts.remove_files(other.id);
                     }
                 }

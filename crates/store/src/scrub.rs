@@ -103,7 +103,11 @@ impl Shared {
             Ok(file) => {
                 let body = Body::new(file, self.space.clone());
                 let len = body.file().metadata().map_or(0, |found| found.len());
-                if len == object.size() { self.hash(&body, len, true).await.map(|hashers| hashers.digests()) } else { None }
+                if len == object.size() {
+                    self.hash(&body, len, true).await.map(|hashers| hashers.digests())
+                } else {
+                    None
+                }
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let store = self.clone();

@@ -47,7 +47,11 @@ async fn run(store: &Store, random: &mut Random, promised: &mut Promised) {
             2 => store.names().put(format!("name {seed}").as_bytes(), &md5, &seed.to_le_bytes()),
             _ => {
                 let Lookup::Miss(vacancy) = store.lookup(&md5) else { continue };
-                let spec = FillSpec { source: format!("{seed}").into(), resume: seed % 2 == 0, ..spec(content.len()) };
+                let spec = FillSpec {
+                    source: format!("{seed}").into(),
+                    resume: seed.is_multiple_of(2),
+                    ..spec(content.len())
+                };
                 let Ok(mut fill) = vacancy.begin(spec).await else { continue };
                 let from = fill.position() as usize;
                 if fill.push(content.slice(from..)).await.is_err() {

@@ -132,9 +132,12 @@ async fn a_checkpoint_survives_what_a_crash_does_to_the_rest() {
         fill.push(content.slice_ref(piece)).await.expect("it takes the bytes");
     }
     let parts = dir.path().join("cache/parts");
-    let state = || std::fs::read_dir(&parts).expect("a directory").filter_map(Result::ok).find(|entry| {
-        entry.path().extension().is_some_and(|extension| extension == "state")
-    });
+    let state = || {
+        std::fs::read_dir(&parts)
+            .expect("a directory")
+            .filter_map(Result::ok)
+            .find(|entry| entry.path().extension().is_some_and(|extension| extension == "state"))
+    };
     // The checkpoint at 64 MiB is written in the background: at a process border there is only looking again.
     let begun = std::time::Instant::now();
     while state().is_none() && begun.elapsed().as_secs() < 20 {

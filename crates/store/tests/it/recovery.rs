@@ -13,8 +13,10 @@ fn object(dir: &Path, md5: &Md5) -> PathBuf {
 
 fn index(dir: &Path, prefix: &str) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(dir.join("cache/index")).expect("a directory").filter_map(Result::ok);
-    let mut found: Vec<_> =
-        entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix)).map(|entry| entry.path()).collect();
+    let mut found: Vec<_> = entries
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix))
+        .map(|entry| entry.path())
+        .collect();
     found.sort();
     found
 }

@@ -23,11 +23,19 @@ use store::disk::{Disk, Held, Item, Pending, RealDisk, Stat};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// From there on nothing has any effect: the power is gone.
-    Cut { at: u64 },
+    Cut {
+        at: u64,
+    },
     /// That operation alone fails with this error number.
-    Fail { at: u64, number: i32 },
+    Fail {
+        at: u64,
+        number: i32,
+    },
     /// From there on, for a while, writing fails for lack of space.
-    Full { at: u64, for_so_many: u64 },
+    Full {
+        at: u64,
+        for_so_many: u64,
+    },
     None,
 }
 
@@ -58,13 +66,8 @@ enum Entry {
 impl SimDisk {
     pub(crate) fn new(root: &Path, fault: Fault) -> Arc<Self> {
         let real = RealDisk::start(os::engine::Choice::Threads).expect("threads start");
-        let disk = Self {
-            real,
-            root: root.to_owned(),
-            fault,
-            operations: AtomicU64::new(0),
-            durable: Mutex::default(),
-        };
+        let disk =
+            Self { real, root: root.to_owned(), fault, operations: AtomicU64::new(0), durable: Mutex::default() };
         disk.all_durable(root);
         Arc::new(disk)
     }
