@@ -65,7 +65,7 @@ fn clickable(address: SocketAddr) -> String {
 fn cache(settings: &Settings, facts: &Facts) -> String {
     let report = &facts.report;
     format!(
-        "{}: {} in {}; at most {}, leaves {} of the disk free ({} are)",
+        "{}: {} in {}; at most {}, keeps {} of the disk free ({} are now)",
         settings.store.dir.display(),
         human_size(report.used),
         counted(report.objects, "object"),
@@ -122,7 +122,7 @@ mod tests {
            http://192.0.2.1:80/
   from     /      /srv/share (prod)
            /test  /srv/test (test)
-  cache    /var/cache/outpost: 12.3 GB in 1 object; at most 400 GB, leaves 25.0 GB of the disk free (300 GB are)
+  cache    /var/cache/outpost: 12.3 GB in 1 object; at most 400 GB, keeps 25.0 GB of the disk free (300 GB are now)
   clients  5 at once per file; others come back after 90s
   engine   io_uring for the disk, 4 serving threads
   admin    http://127.0.0.1:8081/v1/status  /metrics  /readyz",

@@ -53,13 +53,10 @@ impl Console {
             let mut before = Snapshot::take(&app);
             let mut ticks = tokio::time::interval(LINE_EVERY);
             ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-            ticks.tick().await;
             loop {
-                line.set_message(text(&before, &before));
                 ticks.tick().await;
                 let now = Snapshot::take(&app);
                 line.set_message(text(&before, &now));
-                line.tick();
                 before = now;
             }
         })
@@ -113,7 +110,8 @@ impl<'a> MakeWriter<'a> for Console {
     }
 }
 
-/// The live line: rates between two moments, totals in parentheses.
+/// The live line: rates between two moments, totals since the start in parentheses; in is from upstreams, out is to clients. It says the most
+/// on a terminal of 80 columns, where the end of a longer one is cut off.
 fn text(before: &Snapshot, now: &Snapshot) -> String {
     let seconds = (now.uptime - before.uptime).as_secs_f64().max(0.001);
     let rate = |earlier: u64, later: u64| (later.saturating_sub(earlier) as f64 / seconds).round() as u64;
@@ -124,12 +122,12 @@ fn text(before: &Snapshot, now: &Snapshot) -> String {
             None => "no requests yet".into(),
         },
         format!(
-            "from upstream {}/s ({})",
+            "in {}/s ({})",
             human_size(rate(before.cache.upstream_bytes, now.cache.upstream_bytes)),
             human_size(now.cache.upstream_bytes)
         ),
         format!(
-            "to clients {}/s ({})",
+            "out {}/s ({})",
             human_size(rate(before.serve.bytes_sent, now.serve.bytes_sent)),
             human_size(now.serve.bytes_sent)
         ),
@@ -149,7 +147,7 @@ fn fills(now: &Snapshot) -> String {
         };
         format!("{} {progress}", shorten(name))
     });
-    let mut text = format!("fetching {}", shown.collect::<Vec<_>>().join(", "));
+    let mut text = format!("fetches {}", shown.collect::<Vec<_>>().join(", "));
     if now.fills.len() > FILLS_SHOWN_MAX {
         text.push_str(&format!(", +{}", now.fills.len() - FILLS_SHOWN_MAX));
     }
@@ -188,16 +186,13 @@ mod tests {
         now.cache.upstream_bytes = 3_000_000;
         now.cache.hits = 90;
         now.cache.misses = 10;
-        assert_eq!(
-            text(&before, &now),
-            "100 req/s  90.0% hits  from upstream 1.00 MB/s (3.00 MB)  to clients 250 MB/s (500 MB)"
-        );
+        assert_eq!(text(&before, &now), "100 req/s  90.0% hits  in 1.00 MB/s (3.00 MB)  out 250 MB/s (500 MB)");
     }
 
     #[test]
     fn an_idle_proxy_has_a_line_too() {
         let still = Snapshot::default();
-        assert_eq!(text(&still, &still), "0 req/s  no requests yet  from upstream 0 B/s (0 B)  to clients 0 B/s (0 B)");
+        assert_eq!(text(&still, &still), "0 req/s  no requests yet  in 0 B/s (0 B)  out 0 B/s (0 B)");
     }
 
     #[test]
@@ -211,7 +206,7 @@ mod tests {
             ],
             ..Snapshot::default()
         };
-        assert_eq!(fills(&now), "fetching linux-image_6.1_amd64.deb 37%, length 5.00 MB, a 0%, +1");
+        assert_eq!(fills(&now), "fetches linux-image_6.1_amd64.deb 37%, length 5.00 MB, a 0%, +1");
         assert_eq!(shorten(&format!("{}-end.deb", "x".repeat(60))).chars().count(), NAME_SHOWN_MAX);
     }
 }

@@ -140,7 +140,10 @@ fn starting() -> Response {
     response
 }
 
-/// JSON with a status code.
+/// JSON with a status code, spread over lines: people read it with curl.
 fn json(status: StatusCode, body: &impl serde::Serialize) -> Response {
-    (status, Json(serde_json::json!(body))).into_response()
+    match serde_json::to_string_pretty(body) {
+        Ok(text) => (status, [(header::CONTENT_TYPE, "application/json")], text + "\n").into_response(),
+        Err(error) => problem(Kind::Internal, format!("the answer cannot be written: {error}")),
+    }
 }
