@@ -1,6 +1,6 @@
 //! The few lines at the start: what is served, from where, on which addresses, with which cache and limits. Pure, so that it can be tested.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use config::{
     Settings,
@@ -38,7 +38,7 @@ pub(crate) fn text(settings: &Settings, facts: &Facts) -> String {
         "engine",
         &format!("{} for the disk, {}", facts.engine, counted(facts.threads as u64, "serving thread")),
     ));
-    lines.push(row("admin", &format!("http://{}/v1/status  /metrics  /readyz", facts.admin)));
+    lines.push(row("admin", &format!("{}v1/status  /metrics  /readyz", url(facts.admin))));
     if let Some(path) = &settings.access_log {
         lines.push(row(
             "log",
@@ -52,14 +52,22 @@ fn row(label: &str, text: &str) -> String {
     format!("  {label:<8} {text}")
 }
 
-/// An address that a terminal can open: one on all networks is reached on this machine under a loopback address.
+/// An address with what else it stands for.
 fn clickable(address: SocketAddr) -> String {
-    let port = address.port();
-    match (address.ip().is_unspecified(), address.is_ipv6()) {
-        (true, true) => format!("http://[::1]:{port}/ (and every address of this machine)"),
-        (true, false) => format!("http://127.0.0.1:{port}/ (and every IPv4 address of this machine)"),
-        (false, _) => format!("http://{address}/"),
+    let also = match (address.ip().is_unspecified(), address.is_ipv6()) {
+        (true, true) => " (and every address of this machine)",
+        (true, false) => " (and every IPv4 address of this machine)",
+        (false, _) => "",
+    };
+    url(address) + also
+}
+
+/// What a terminal can open: an address on all networks is reached on this machine under the loopback address.
+fn url(mut address: SocketAddr) -> String {
+    if address.ip().is_unspecified() {
+        address.set_ip(if address.is_ipv6() { Ipv6Addr::LOCALHOST.into() } else { Ipv4Addr::LOCALHOST.into() });
     }
+    format!("http://{address}/")
 }
 
 fn cache(settings: &Settings, facts: &Facts) -> String {
@@ -104,7 +112,7 @@ mod tests {
         ];
         let facts = Facts {
             listen: vec!["0.0.0.0:8080".parse().unwrap(), "192.0.2.1:80".parse().unwrap()],
-            admin: "127.0.0.1:8081".parse().unwrap(),
+            admin: "[::]:8081".parse().unwrap(),
             report: store::Report {
                 used: 12_300_000_000,
                 objects: 1,
@@ -125,7 +133,7 @@ mod tests {
   cache    /var/cache/outpost: 12.3 GB in 1 object; at most 400 GB, keeps 25.0 GB of the disk free (300 GB are now)
   clients  5 at once per file; others come back after 90s
   engine   io_uring for the disk, 4 serving threads
-  admin    http://127.0.0.1:8081/v1/status  /metrics  /readyz",
+  admin    http://[::1]:8081/v1/status  /metrics  /readyz",
             env!("CARGO_PKG_VERSION")
         );
         assert_eq!(text(&settings, &facts), expected);
