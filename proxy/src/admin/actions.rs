@@ -8,7 +8,7 @@ use axum::{
     http::StatusCode,
     response::Response,
 };
-use protocol::{digest::Md5, problem::Kind};
+use protocol::{digest::Md5, problem::Kind, target::Target};
 use serde::Deserialize;
 use serde_json::json as value;
 
@@ -27,7 +27,14 @@ pub(super) struct Purge {
 pub(super) async fn purge(State(app): State<Arc<App>>, body: Result<Json<Purge>, JsonRejection>) -> Response {
     let Some(parts) = app.parts() else { return starting() };
     let purged = match body {
-        Ok(Json(Purge { path: Some(path), md5: None })) if path.starts_with('/') => parts.cache.purge_path(&path),
+        Ok(Json(Purge { path: Some(path), md5: None })) => match Target::parse(path.as_bytes()) {
+            Ok(_) => parts.cache.purge_path(&path),
+            Err(error) => {
+                let detail =
+                    format!("'{path}': {error}; write the path as in a URL, percent-encoded and beginning with '/'");
+                return problem(Kind::BadRequest, detail);
+            }
+        },
         Ok(Json(Purge { path: None, md5: Some(md5) })) => match md5.parse::<Md5>() {
             Ok(md5) => parts.store.remove(&md5),
             Err(error) => return problem(Kind::BadRequest, format!("'{md5}' is {error}")),
@@ -41,8 +48,7 @@ pub(super) async fn purge(State(app): State<Arc<App>>, body: Result<Json<Purge>,
     json(StatusCode::OK, &value!({ "purged": purged }))
 }
 
-const HOW_TO_PURGE: &str =
-    "send {\"path\": \"/PATH\"} or {\"md5\": \"...\"} with Content-Type: application/json; a path begins with '/'";
+const HOW_TO_PURGE: &str = "send {\"path\": \"/PATH\"} or {\"md5\": \"...\"} with Content-Type: application/json";
 
 /// `POST /v1/scrub`: begins to read every object again. What it finds is in `/v1/status`. One at a time.
 pub(super) async fn scrub(State(app): State<Arc<App>>) -> Response {

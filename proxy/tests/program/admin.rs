@@ -14,7 +14,7 @@ fn health_readiness_status_and_metrics() {
     assert_eq!((ready.status, &ready.json()["ready"]), (200, &true.into()));
 
     assert_eq!(proxy.get("/hello.txt").body, "hello\n");
-    proxy.status_when("the object is here", |status| status["cache"]["objects"] == 1);
+    proxy.status_when("the object is here", |status| status["cache"]["names"] == 1);
     assert_eq!(proxy.get("/hello.txt").body, "hello\n");
     let status = proxy.status_when("a hit is counted", |status| status["requests"]["hits"] == 1);
     assert_eq!(status["state"], "serving");
@@ -41,7 +41,7 @@ fn objects_are_listed_told_and_removed() {
     let proxy = place.start();
     proxy.get("/hello.txt");
     proxy.get("/other.txt");
-    proxy.status_when("both objects are here", |status| status["cache"]["objects"] == 2);
+    proxy.status_when("both objects are here", |status| status["cache"]["names"] == 2);
 
     let first = proxy.admin("GET", "/v1/objects?limit=1").json();
     let next = first["next"].as_str().expect("there is a second page");
@@ -65,14 +65,20 @@ fn purging_by_path_and_by_digest() {
     let place = Place::new();
     let proxy = place.start();
     proxy.get("/hello.txt");
-    proxy.status_when("the object is here", |status| status["cache"]["objects"] == 1);
+    proxy.status_when("the object is here", |status| status["cache"]["names"] == 1);
     assert_eq!(proxy.post("/v1/purge", "{\"path\": \"/hello.txt\"}").json()["purged"], true);
     proxy.status_when("the object is gone", |status| status["cache"]["objects"] == 0);
     assert_eq!(proxy.post("/v1/purge", "{\"path\": \"/hello.txt\"}").json()["purged"], false);
     assert_eq!(proxy.post("/v1/purge", &format!("{{\"md5\": \"{HELLO}\"}}")).json()["purged"], false);
-    for wrong in
-        ["", "{}", "{\"path\": \"hello.txt\"}", "{\"md5\": \"xyz\"}", "{\"path\": \"/a\", \"md5\": \"b\"}", "[]"]
-    {
+    for wrong in [
+        "",
+        "{}",
+        "{\"path\": \"hello.txt\"}",
+        "{\"path\": \"/a b\"}",
+        "{\"md5\": \"xyz\"}",
+        "{\"path\": \"/a\", \"md5\": \"b\"}",
+        "[]",
+    ] {
         let answer = proxy.post("/v1/purge", wrong);
         assert_eq!((answer.status, answer.problem().as_str()), (400, "bad-request"), "{wrong}");
     }
@@ -83,7 +89,7 @@ fn a_scrub_runs_once_and_tells_what_it_found() {
     let place = Place::new();
     let proxy = place.start();
     proxy.get("/hello.txt");
-    proxy.status_when("the object is here", |status| status["cache"]["objects"] == 1);
+    proxy.status_when("the object is here", |status| status["cache"]["names"] == 1);
     assert_eq!(proxy.post("/v1/scrub", "").status, 202);
     let status = proxy.status_when("the scrub is done", |status| !status["scrub"]["last"].is_null());
     assert_eq!((&status["scrub"]["last"]["good"], &status["scrub"]["last"]["bad"]), (&1.into(), &0.into()));

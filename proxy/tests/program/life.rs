@@ -10,12 +10,12 @@ fn sigterm_and_sigint_end_in_good_order_and_the_cache_is_kept() {
     for signal in [Signal::TERM, Signal::INT] {
         let proxy = place.start();
         assert_eq!(proxy.get("/hello.txt").body, "hello\n");
-        proxy.status_when("the object is here", |status| status["cache"]["objects"] == 1);
+        proxy.status_when("the object is here", |status| status["cache"]["names"] == 1);
         proxy.signal(signal);
         assert_eq!(proxy.wait().code(), Some(0));
     }
     let proxy = place.start();
-    proxy.status_when("the object is still here", |status| status["cache"]["objects"] == 1);
+    proxy.status_when("the object is still here", |status| status["cache"]["names"] == 1);
     assert_eq!(proxy.get("/hello.txt").body, "hello\n");
     assert_eq!(proxy.status()["bytes"]["from_upstream"], 0);
 }
