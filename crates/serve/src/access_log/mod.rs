@@ -1,7 +1,7 @@
 //! Who got what: a line per request, written by a thread of its own behind a bounded queue, so that a slow disk never slows an answer.
 //! Lines that find the queue full are counted and dropped.
 //!
-//! A worker collects lines in a [`Batch`] and hands it over when it is large or a tenth of a second old; a line costs its formatting.
+//! A worker collects lines in a `Batch` and hands it over when it is large or a tenth of a second old; a line costs its formatting.
 
 mod line;
 

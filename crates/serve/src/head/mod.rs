@@ -1,5 +1,5 @@
 //! Heads: what a client sends is read strictly ([`parse`], with what of it decides about the connection in [`framing`], and the reasons to
-//! refuse it in [`refusal`]), what it gets is written quickly ([`write`]). All of it is pure.
+//! refuse it in [`refusal`]), what it gets is written quickly ([`mod@write`]). All of it is pure.
 
 pub mod framing;
 pub mod parse;
