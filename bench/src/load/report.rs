@@ -96,10 +96,13 @@ impl Report {
 
     fn cpu(&self, cpu: &CpuTime) -> String {
         let (per_thousand, per_gb) = self.per_unit(cpu);
+        let shown = |figure: Option<f64>, digits| figure.map_or("-".to_owned(), |figure| format!("{figure:.digits$}"));
         format!(
-            "{:.2} s user, {:.2} s system: {per_thousand:.2} ms per 1,000 requests, {per_gb:.3} s per GB",
+            "{:.2} s user, {:.2} s system: {} ms per 1,000 requests, {} s per GB",
             cpu.user.as_secs_f64(),
             cpu.system.as_secs_f64(),
+            shown(per_thousand, 2),
+            shown(per_gb, 3),
         )
     }
 
@@ -113,11 +116,11 @@ impl Report {
         })
     }
 
-    /// Milliseconds per thousand requests, and seconds per GB.
-    fn per_unit(&self, cpu: &CpuTime) -> (f64, f64) {
+    /// Milliseconds per thousand requests, and seconds per GB; `None` where there was nothing to divide by.
+    fn per_unit(&self, cpu: &CpuTime) -> (Option<f64>, Option<f64>) {
         let seconds = cpu.total().as_secs_f64();
-        let requests = self.tally.latency.count().max(1) as f64;
-        (seconds * 1e6 / requests, seconds * GB / self.tally.bytes.max(1) as f64)
+        let per = |units: u64, scale: f64| (units > 0).then(|| seconds * scale / units as f64);
+        (per(self.tally.latency.count(), 1e6), per(self.tally.bytes, GB))
     }
 }
 
@@ -147,6 +150,13 @@ mod tests {
         let table = report().table();
         assert!(table.contains("20.00 ms per 1,000 requests, 0.010 s per GB"), "{table}");
         assert!(table.contains("1000, 500/s") && table.contains("1.000 GB/s") && table.contains("3: gone"), "{table}");
+    }
+
+    #[test]
+    fn nothing_done_costs_no_invented_figure() {
+        let idle = Report { tally: Tally::new(), ..report() };
+        assert!(idle.table().contains("- ms per 1,000 requests, - s per GB"), "{}", idle.table());
+        assert!(idle.json()["server_cpu"]["seconds_per_gb"].is_null());
     }
 
     #[test]
