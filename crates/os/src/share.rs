@@ -3,7 +3,7 @@
 //! | path leads to | answer |
 //! |---|---|
 //! | a file or directory beneath, directly or by relative links | found |
-//! | the same by an absolute link that names this very directory | found ([`walk`]: the kernel refuses every absolute link) |
+//! | the same by an absolute link that names this very directory | found (`walk`: the kernel refuses every absolute link) |
 //! | anything outside, a loop of links, a pipe, socket or device | `NotFound` |
 //! | something we may not read | `PermissionDenied` |
 
