@@ -1,0 +1,11 @@
+//! The cache between a scripted upstream and a real listener: what clients get, and what the upstream is asked.
+
+mod client;
+mod directories;
+mod endpoints;
+mod failures;
+mod origin;
+mod outposts;
+mod proxy;
+mod requesters;
+mod web;
