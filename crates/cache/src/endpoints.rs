@@ -145,7 +145,7 @@ async fn from_outposts(
     let mut last = None;
     for question in questions {
         let boarded = resolve::join(&shared, &question, true);
-        match boarded.landing().await {
+        match boarded.landing(&shared, &question).await {
             (Landing::Content(content), leads) => {
                 let status = if leads { content.leader_status } else { content.follower_status };
                 let requester = Requester {
@@ -261,7 +261,7 @@ async fn sealed_name(shared: &Arc<Shared>, question: Arc<Question>) -> Result<(R
         let shared = shared.clone();
         async move {
             let sealed = async {
-                match resolve::join(&shared, &question, true).landing().await.0 {
+                match resolve::join(&shared, &question, true).landing(&shared, &question).await.0 {
                     Landing::Content(content) => match &content.source {
                         Source::Object(reader) => {
                             let sealed = reader.sealed().await;

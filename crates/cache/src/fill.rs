@@ -119,6 +119,7 @@ impl Flying {
                 Told::File(head, body) => match self.file(*head, body, wants_bytes).await {
                     Flow::Done => return,
                     Flow::AskForBytes => wants_bytes = true,
+                    Flow::AskAgain => copy = None,
                 },
                 Told::Listing(listing) => return self.listing(&Pages::of(&listing)),
                 Told::NeedsSlash => {
@@ -143,12 +144,11 @@ impl Flying {
         self.shared.report(&self.question.upstream, &asked);
         match asked {
             Ok(Some((head, body))) => _ = self.file(head, Some(body), true).await,
-            Ok(None) => {
-                let detail = format!("there is no object {md5} here, and no upstream that knows digests has it");
-                self.departure.land(Landing::Failed(Failure::new(Kind::NotFound, detail)));
-            }
+            Ok(None) => {}
             Err(error) => self.unreachable(&error, None),
         }
+        let detail = format!("there is no object {md5} here, and no upstream that knows digests has it");
+        self.departure.land(Landing::Failed(Failure::new(Kind::NotFound, detail)));
     }
 
     /// Asks; while nothing is here to serve instead, a connection that broke or an upstream that is busy for a moment is asked again.
@@ -239,8 +239,7 @@ impl Flying {
                 None => return Flow::Done,
             },
         };
-        self.fetch(head, body, begin).await;
-        Flow::Done
+        self.fetch(head, body, begin).await
     }
 
     /// The digest is known beforehand: what is here is not fetched, what is being fetched is followed.
@@ -298,29 +297,38 @@ impl Flying {
     }
 
     /// Fetches into the store.
-    async fn fetch(&self, head: Head, body: Option<Body>, begin: Begin) {
+    async fn fetch(&self, head: Head, body: Option<Body>, begin: Begin) -> Flow {
         let Some(_slot) = self.shared.fill_slot() else {
             let detail = "as many files as may be at once are being fetched; ask again";
-            return self.departure.land(Landing::Failed(Failure::new(Kind::Overloaded, detail).with_retry_after(1)));
+            return self.fail(Failure::new(Kind::Overloaded, detail).with_retry_after(1));
         };
         let fill = match self.begin(&head, begin).await {
             Ok(fill) => fill,
-            Err(error) if error.is_room() => return self.no_room(head, body, &error),
-            Err(error) => return self.departure.land(Landing::Failed(self.disk_failure(&error))),
+            Err(error) if error.is_room() => {
+                self.departure.land(self.no_room(head, body, &error));
+                return Flow::Done;
+            }
+            Err(error) => return self.fail(self.disk_failure(&error)),
         };
         let flight = &self.departure.flight;
-        let places = head.claims.md5.map_or_else(
-            || self.shared.requesters.unnamed(),
-            |md5| {
-                let _ = flight.md5.set(md5);
-                self.shared.requesters.of(&md5)
-            },
-        );
+        let places = match head.claims.md5 {
+            None => self.shared.requesters.unnamed(),
+            Some(md5) => self.shared.requesters.of(&md5),
+        };
+        if let Some(md5) = head.claims.md5 {
+            let _ = flight.md5.set(md5);
+        }
         let _ = flight.reader.set(fill.reader());
         let _ = flight.places.set(places.clone());
-        if let Some(fill) = self.stream(fill, &head, body, &places).await {
-            self.finish(fill, &head, &places).await;
+        match self.stream(fill, &head, body, &places).await {
+            Ok(fill) => self.finish(fill, &head, &places).await,
+            Err(flow) => flow,
         }
+    }
+
+    fn fail(&self, failure: Failure) -> Flow {
+        self.departure.land(Landing::Failed(failure));
+        Flow::Done
     }
 
     async fn begin(&self, head: &Head, begin: Begin) -> Result<Fill, FillError> {
@@ -337,8 +345,14 @@ impl Flying {
         }
     }
 
-    /// Streams to the end, over as many connections as it takes. `None` if it did not get there.
-    async fn stream(&self, mut fill: Fill, head: &Head, body: Option<Body>, places: &Arc<Places>) -> Option<Fill> {
+    /// Streams to the end, over as many connections as it takes.
+    async fn stream(
+        &self,
+        mut fill: Fill,
+        head: &Head,
+        body: Option<Body>,
+        places: &Arc<Places>,
+    ) -> Result<Fill, Flow> {
         let options = &self.question.upstream.options;
         let mut retries = Retries::new(options.retries_max, options.retry_backoff, options.retry_backoff_max);
         let mut body = body.filter(|_| fill.position() == 0);
@@ -355,21 +369,18 @@ impl Flying {
                 Err(error) => End::Broken(error),
             };
             let error = match end {
-                End::Complete => return Some(fill),
+                End::Complete => return Ok(fill),
                 End::Broken(error) => error,
-                End::Refused(error) => {
-                    self.refused(fill, &error);
-                    return None;
-                }
+                End::Refused(error) => return Err(self.refused(fill, &error)),
                 End::Stopping => {
+                    self.departure.leave();
                     fill.suspend("this server is stopping");
-                    return None;
+                    return Err(Flow::Done);
                 }
             };
             let progressed = fill.position() > before;
             if let Err(fate) = self.retry(&mut retries, progressed, &error).await {
-                self.give_up(fill, &error, fate);
-                return None;
+                return Err(self.give_up(fill, &error, fate));
             }
             if fill.position() > 0 {
                 add(&self.shared.counters.resumed, 1);
@@ -439,31 +450,48 @@ impl Flying {
         }
     }
 
-    fn give_up(&self, fill: Fill, error: &AskError, fate: Fate) {
+    fn give_up(&self, fill: Fill, error: &AskError, fate: Fate) -> Flow {
         tracing::warn!(path = self.question.full.path(), position = fill.position(), %error, "a fetch was given up");
+        self.leave_if_landed();
         match fate {
             Fate::Suspend => fill.suspend(&error.to_string()),
             Fate::Discard => fill.discard(&error.to_string()),
         }
-        self.departure.land(Landing::Failed(error.to_failure(&self.question)));
+        self.changed_or(error, || error.to_failure(&self.question))
+    }
+
+    /// Nobody who comes from now on is to follow what is about to fail.
+    fn leave_if_landed(&self) {
+        if self.departure.has_landed() {
+            self.departure.leave();
+        }
+    }
+
+    /// Nobody was told of a content that changed before its first byte: it is asked for again.
+    fn changed_or(&self, error: &AskError, failure: impl FnOnce() -> Failure) -> Flow {
+        match error {
+            AskError::Changed(_) if !self.departure.has_landed() => Flow::AskAgain,
+            _ => self.fail(failure()),
+        }
     }
 
     /// The store took no more: too many bytes, no room for them, or the disk.
-    fn refused(&self, fill: Fill, error: &FillError) {
+    fn refused(&self, fill: Fill, error: &FillError) -> Flow {
         tracing::warn!(path = self.question.full.path(), %error, "a fetch cannot be stored");
+        self.leave_if_landed();
         if error.is_room() {
             // Only a fill of unknown length comes here: the next asker gets it uncached.
             self.shared.remember(&self.question.key, Remembered::Passes, PASSES_FOR);
-        }
-        if error.is_mismatch() {
-            self.count_wrong();
+            fill.discard(&error.to_string());
+            self.departure.land(Landing::pass(None));
+            return Flow::Done;
         }
         fill.discard(&error.to_string());
-        self.departure.land(if error.is_room() { Landing::pass(None) } else { Landing::Failed(self.bad_bytes(error)) });
+        self.fail(self.bad_bytes(error))
     }
 
     /// All bytes came: checks them, releases the tail, makes it durable, and writes the name.
-    async fn finish(&self, fill: Fill, head: &Head, places: &Arc<Places>) {
+    async fn finish(&self, fill: Fill, head: &Head, places: &Arc<Places>) -> Flow {
         let (key, path) = (&self.question.key, self.question.full.path());
         let reader = fill.reader();
         let changed = Arc::new(AtomicBool::new(false));
@@ -480,14 +508,11 @@ impl Flying {
             Err(error) if changed.load(Ordering::Acquire) => {
                 tracing::warn!(path, "a file changed while it was fetched; what came is of no use");
                 let error = AskError::Changed(format!("the file changed while it was fetched ({error})"));
-                return self.departure.land(Landing::Failed(error.to_failure(&self.question)));
+                return self.changed_or(&error, || error.to_failure(&self.question));
             }
             Err(error) => {
                 tracing::warn!(path, %error, "what was fetched is not kept");
-                if error.is_mismatch() {
-                    self.count_wrong();
-                }
-                return self.departure.land(Landing::Failed(self.bad_bytes(&error)));
+                return self.fail(self.bad_bytes(&error));
             }
         };
         let digests = verified.digests();
@@ -504,6 +529,7 @@ impl Flying {
                 tracing::error!(path, %error, "a fetched file could not be made durable; it will be fetched again")
             }
         }
+        Flow::Done
     }
 
     /// Lands what is being filled, unless it is so small that it can be checked before anybody gets a head.
@@ -548,13 +574,13 @@ impl Flying {
     }
 
     /// The store has no room: the file passes through, if it may.
-    fn no_room(&self, head: Head, body: Option<Body>, error: &FillError) {
+    fn no_room(&self, head: Head, body: Option<Body>, error: &FillError) -> Landing {
         if self.shared.settings().options.no_room == NoRoom::Refuse {
             let detail = format!("{} cannot be kept: {error}. A larger cache would help", self.question.full.path());
-            return self.departure.land(Landing::Failed(Failure::new(Kind::NoRoom, detail)));
+            return Landing::Failed(Failure::new(Kind::NoRoom, detail));
         }
         if self.question.upstream.is_directory() {
-            return self.departure.land(self.shared.land_shared_file(&self.question, &head));
+            return self.shared.land_shared_file(&self.question, &head);
         }
         if matches!(error, FillError::TooLarge { .. }) {
             self.shared.remember(&self.question.key, Remembered::Passes, PASSES_FOR);
@@ -565,7 +591,7 @@ impl Flying {
             len: head.record.len,
             body,
         });
-        self.departure.land(Landing::pass(opened));
+        Landing::pass(opened)
     }
 
     fn count_wrong(&self) {
@@ -578,6 +604,9 @@ impl Flying {
     }
 
     fn bad_bytes(&self, error: &FillError) -> Failure {
+        if error.is_mismatch() {
+            self.count_wrong();
+        }
         let kind = match error {
             FillError::Digest { .. } => Kind::DigestMismatch,
             FillError::Length { .. } => Kind::UpstreamInvalid,
@@ -625,8 +654,12 @@ impl Flying {
 
 /// What follows a file's head.
 enum Flow {
+    /// It has landed.
     Done,
+    /// The description is not enough.
     AskForBytes,
+    /// It is another file by now.
+    AskAgain,
 }
 
 /// What becomes of a part that is not continued now.

@@ -22,6 +22,7 @@ use std::{
 use parking_lot::Mutex;
 use protocol::digest::Md5;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     landing::{Failure, Landing},
@@ -56,6 +57,7 @@ pub(crate) struct Flight {
     pub(crate) pausing_until: Mutex<Option<Instant>>,
     is_body_wanted: AtomicBool,
     landing: watch::Sender<Option<Landing>>,
+    over: CancellationToken,
 }
 
 /// What came of joining.
@@ -115,6 +117,7 @@ impl Flights {
             pausing_until: Mutex::new(None),
             is_body_wanted: AtomicBool::new(wants_body),
             landing: watch::Sender::new(None),
+            over: CancellationToken::new(),
         });
         shard.insert(key.clone(), flight.clone());
         Joined::Lead(Departure { flights: self.clone(), flight })
@@ -147,6 +150,11 @@ impl Flight {
         landed.unwrap_or_else(|| Landing::Failed(Failure::interrupted()))
     }
 
+    /// Waits until it has left the table, so that the next one to ask begins another.
+    pub(crate) async fn over(&self) {
+        self.over.cancelled().await;
+    }
+
     /// Those who wait for the landing, and those who are being sent the bytes (small bodies apart).
     pub(crate) fn followers(&self) -> usize {
         self.landing.receiver_count() + self.places.get().map_or(0, |places| places.transfers())
@@ -159,7 +167,7 @@ impl Flight {
 }
 
 impl Departure {
-    /// Tells everybody; the first landing counts. A description landed before the content is replaced by it.
+    /// Tells everybody; the first landing counts.
     pub(crate) fn land(&self, landing: Landing) {
         self.flight.landing.send_modify(|known| {
             if known.is_none() {
@@ -185,14 +193,22 @@ impl Departure {
     }
 }
 
-impl Drop for Departure {
-    fn drop(&mut self) {
+impl Departure {
+    /// Ends the flight for newcomers: the next one to ask begins another.
+    pub(crate) fn leave(&self) {
         let mut shard = self.flights.shard(&self.flight.key).lock();
-        // A flight that ended with a description has already left, and another may have taken its place.
+        // It may have left before, and another may have taken its place.
         if shard.get(&self.flight.key).is_some_and(|flight| Arc::ptr_eq(flight, &self.flight)) {
             shard.remove(&self.flight.key);
         }
         drop(shard);
+        self.flight.over.cancel();
+    }
+}
+
+impl Drop for Departure {
+    fn drop(&mut self) {
+        self.leave();
         self.land(Landing::Failed(Failure::interrupted()));
     }
 }

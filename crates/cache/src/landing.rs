@@ -1,6 +1,9 @@
 //! What a flight comes to: the closed set of outcomes that its followers are answered from.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
 
 use parking_lot::Mutex;
 use protocol::{
@@ -68,7 +71,23 @@ impl Failure {
     }
 }
 
+impl Content {
+    /// Whether its fill has failed already: nobody new is to follow it.
+    pub(crate) fn is_dead(&self) -> bool {
+        let Source::Object(reader) = &self.source else { return false };
+        if reader.is_sealed() {
+            return false;
+        }
+        let readable = std::pin::pin!(reader.readable(reader.watermark()));
+        matches!(readable.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(Err(_)))
+    }
+}
+
 impl Landing {
+    pub(crate) fn is_dead(&self) -> bool {
+        matches!(self, Self::Content(content) if content.is_dead())
+    }
+
     pub(crate) fn pass(opened: Option<Opened>) -> Self {
         Self::Pass(Arc::new(Mutex::new(opened)))
     }

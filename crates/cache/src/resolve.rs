@@ -155,7 +155,7 @@ fn not_here(
         Look::Wrong => return now(fill::wrong(&question).to_response()),
         // A fill that is on goes on, and can be followed.
         Look::Down => match shared.flights.find(&question.key) {
-            Some(flight) => Boarded::Flight(flight, false),
+            Some(flight) => Boarded::follow(flight),
             None => return now(down(&question).to_response()),
         },
         _ => join(shared, &question, !asked.may_need_no_body()),
@@ -174,22 +174,45 @@ pub(crate) enum Boarded {
     Flight(Arc<Flight>, bool),
     /// Another flight ended between the first look and the second.
     Landed(Landing),
+    /// Its fill has failed, and it is about to end: then another may begin.
+    Dying(Arc<Flight>),
 }
 
 impl Boarded {
+    fn follow(flight: Arc<Flight>) -> Self {
+        match flight.landed() {
+            Some(landing) if landing.is_dead() => Self::Dying(flight),
+            _ => Self::Flight(flight, false),
+        }
+    }
+
     fn landed(&self) -> Option<(Landing, bool)> {
         match self {
             Self::Flight(flight, leads) => Some((flight.landed()?, *leads)),
             Self::Landed(landing) => Some((landing.clone(), false)),
+            Self::Dying(_) => None,
         }
     }
 
-    pub(crate) async fn landing(&self) -> (Landing, bool) {
-        match self {
-            Self::Flight(flight, leads) => (flight.landing().await, *leads),
-            Self::Landed(landing) => (landing.clone(), false),
+    /// What it comes to, and whether this request began it.
+    pub(crate) async fn landing(mut self, shared: &Arc<Shared>, question: &Arc<Question>) -> (Landing, bool) {
+        for _ in 0..JOINS_MAX {
+            match self {
+                Self::Flight(flight, leads) => return (flight.landing().await, leads),
+                Self::Landed(landing) => return (landing, false),
+                Self::Dying(flight) => {
+                    flight.over().await;
+                    self = join(shared, question, true);
+                }
+            }
         }
+        (Landing::Failed(unsteady()), false)
     }
+}
+
+fn unsteady() -> Failure {
+    Failure::new(Kind::Overloaded, "fetches of this file fail or its content changes again and again; ask again")
+        .with_retry_after(1)
 }
 
 /// Joins the flight for a name, or begins one; looks at the record once more under the lock that decides it.
@@ -197,7 +220,7 @@ pub(crate) fn join(shared: &Arc<Shared>, question: &Arc<Question>, wants_body: b
     let (name, path) = (&question.upstream.options.name, question.full.path());
     match shared.flights.join(&question.key, name, path, wants_body, || fresh(shared, question)) {
         Joined::Found(landing) => Boarded::Landed(landing),
-        Joined::Follow(flight) => Boarded::Flight(flight, false),
+        Joined::Follow(flight) => Boarded::follow(flight),
         Joined::Lead(departure) => {
             let flight = departure.flight.clone();
             shared.spawn_flight(fill::fly(shared.clone(), question.clone(), departure));
@@ -222,14 +245,14 @@ pub(crate) fn fresh(shared: &Shared, question: &Question) -> Option<Landing> {
 async fn wait(shared: Arc<Shared>, question: Arc<Question>, owned: Owned, mut boarded: Boarded) -> Response {
     let settings = shared.settings();
     for _ in 0..JOINS_MAX {
-        let (landing, leads) = boarded.landing().await;
+        let (landing, leads) = boarded.landing(&shared, &question).await;
         match from_landing(&shared, &settings, &question, &owned.asked(), landing, leads) {
             Ok(response) => return response,
             Err(Next::Pass) => return pass::pass(shared, question, Arc::new(owned)).await,
             Err(Next::AskForBytes) => boarded = join(&shared, &question, true),
         }
     }
-    problem(Kind::Overloaded, "this file changes faster than it can be described; ask again".into())
+    unsteady().to_response()
 }
 
 /// What a landing leaves to do.

@@ -52,7 +52,8 @@ impl Outpost {
         match answer.status() {
             StatusCode::OK => {}
             StatusCode::MOVED_PERMANENTLY if leads_to_slash(&answer) => return Ok(Told::NeedsSlash),
-            StatusCode::SERVICE_UNAVAILABLE => return Err(busy(answer).await),
+            // Why it cannot serve now stands in a body, which a HEAD does not have.
+            StatusCode::SERVICE_UNAVAILABLE => return self.by_name(&path, question).await,
             _ => return Ok(Told::Answer(Box::new(self.http.open(answer)))),
         }
         let head = self.head(question, answer.headers());

@@ -31,7 +31,9 @@ fn the_first_asker_fills_and_the_next_hits() {
     put(share.path(), "a/large.bin", &large);
     put(share.path(), "small.txt", &small);
     let proxy = proxy_of(&share);
-    for (target, bytes, kind) in [("/a/large.bin", &large, "application/octet-stream"), ("/small.txt", &small, "text/plain")] {
+    for (target, bytes, kind) in
+        [("/a/large.bin", &large, "application/octet-stream"), ("/small.txt", &small, "text/plain")]
+    {
         let first = get(proxy.address(), target).expect(bytes);
         assert_eq!(first.cache_status(), "outpost; fwd=uri-miss; stored");
         assert_eq!(first.field("Content-Type"), Some(kind));
@@ -110,6 +112,7 @@ fn a_changed_file_is_a_new_object_and_a_removed_one_is_gone() {
     std::fs::rename(share.path().join("new"), share.path().join("a.bin")).unwrap();
     get(proxy.address(), "/a.bin").expect(&content(2, 100_000));
     proxy.expect_objects(2);
+    proxy.expect_no_fills();
     std::fs::remove_file(share.path().join("a.bin")).unwrap();
     put(share.path(), "other", b"so that the share is not empty");
     get(proxy.address(), "/a.bin").expect_problem(404, "not-found");

@@ -5,6 +5,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
+use cache::options::Options;
 use protocol::digest::Md5;
 
 use crate::{
@@ -122,7 +123,7 @@ fn an_index_of_the_parent_is_shown_as_asked() {
         reply(request, stream, "200 OK", &[("Content-Length", &body.len().to_string())], body);
     });
     let options = vec![crate::proxy::upstream("/m", &outpost(&origin))];
-    let proxy = Proxy::with(cache::options::Options::new(options));
+    let proxy = Proxy::with(Options::new(options));
     assert!(get(proxy.address(), "/m/d/").text().contains("x%20y"));
     let json = get_with(proxy.address(), "/m/d/", &[("Accept", "application/json")]);
     assert!(json.text().contains(r#""path":"/m/d/""#), "{}", json.text());
@@ -132,7 +133,8 @@ fn an_index_of_the_parent_is_shown_as_asked() {
 fn equal_content_of_two_names_asked_at_once_is_fetched_once() {
     let bytes = Arc::new(content(7, 2 << 20));
     let origin = origin(&bytes);
-    let proxy = Proxy::of(&outpost(&origin));
+    let upstream = crate::proxy::upstream("/", &outpost(&origin));
+    let proxy = Proxy::with(Options { max_requesters: 0, ..Options::new(vec![upstream]) });
     let address = proxy.address();
     let askers: Vec<_> = (0..8)
         .map(|number| {

@@ -72,7 +72,8 @@ fn an_unchanged_304_moves_no_bytes_and_keeps_the_body() {
     let bytes = content(3, 100_000);
     let served = bytes.clone();
     let origin = Origin::start(move |request, stream| {
-        let fields = [("Cache-Control", "max-age=0"), ("ETag", "\"v1\""), ("Last-Modified", "Sat, 21 Nov 2026 10:00:00 GMT")];
+        let fields =
+            [("Cache-Control", "max-age=0"), ("ETag", "\"v1\""), ("Last-Modified", "Sat, 21 Nov 2026 10:00:00 GMT")];
         match request.field("If-None-Match") {
             Some("\"v1\"") => reply(request, stream, "304 Not Modified", &fields, b""),
             _ => serve(request, stream, &served, &fields, served.len()),
@@ -215,7 +216,10 @@ fn a_head_of_a_cold_file_is_a_head_upstream() {
     });
     let proxy = Proxy::of(&origin.url());
     let answer = head(proxy.address(), "/a.bin");
-    assert_eq!((answer.status, answer.field("Content-Length"), answer.field("ETag")), (200, Some("200000"), Some("\"v1\"")));
+    assert_eq!(
+        (answer.status, answer.field("Content-Length"), answer.field("ETag")),
+        (200, Some("200000"), Some("\"v1\""))
+    );
     assert_eq!(get_with(proxy.address(), "/a.bin", &[("If-None-Match", "\"v1\"")]).status, 304);
     assert_eq!(origin.asked(), ["HEAD /a.bin", "HEAD /a.bin"]);
     get_with(proxy.address(), "/a.bin", &[("If-None-Match", "\"v0\"")]).expect(&bytes);
