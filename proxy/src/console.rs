@@ -145,7 +145,7 @@ fn fills(now: &Snapshot) -> String {
             Some(total) if total > 0 => format!("{}%", fill.fetched.saturating_mul(100) / total),
             _ => human_size(fill.fetched),
         };
-        format!("{} {progress}", shorten(name))
+        format!("{progress} {}", shorten(name))
     });
     let mut text = format!("fetches {}", shown.collect::<Vec<_>>().join(", "));
     if now.fills.len() > FILLS_SHOWN_MAX {
@@ -206,7 +206,7 @@ mod tests {
             ],
             ..Snapshot::default()
         };
-        assert_eq!(fills(&now), "fetches linux-image_6.1_amd64.deb 37%, length 5.00 MB, a 0%, +1");
+        assert_eq!(fills(&now), "fetches 37% linux-image_6.1_amd64.deb, 5.00 MB length, 0% a, +1");
         assert_eq!(shorten(&format!("{}-end.deb", "x".repeat(60))).chars().count(), NAME_SHOWN_MAX);
     }
 }
