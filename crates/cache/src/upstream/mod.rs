@@ -33,6 +33,8 @@ pub(crate) struct Upstream {
     pub(crate) options: UpstreamOptions,
     pub(crate) kind: Kind,
     pub(crate) health: Health,
+    /// What the keys of its names begin with.
+    scope: Box<[u8]>,
 }
 
 /// The kinds there are.
@@ -161,6 +163,13 @@ impl AskError {
     }
 }
 
+/// The upstream's name, and eight bytes that stand for where it is: an operator who points a name at another server must not be given what
+/// the old one said, however fresh it was.
+fn scope(options: &UpstreamOptions) -> Box<[u8]> {
+    let Md5(place) = Md5::of(options.location.to_string().as_bytes());
+    [options.name.as_bytes(), b"\0", &place[..8]].concat().into()
+}
+
 impl Upstream {
     /// Prepares it. A directory is opened; a web server is not asked yet.
     pub(crate) fn new(options: UpstreamOptions, via: &str, counters: &Arc<Counters>) -> io::Result<Self> {
@@ -175,7 +184,8 @@ impl Upstream {
             Location::Http(url) => Kind::Http(Http::new(url, &options, via, counters)?),
             Location::Outpost(url) => Kind::Outpost(Outpost::new(Http::new(url, &options, via, counters)?)),
         };
-        Ok(Self { options, kind, health: Health::default() })
+        let scope = scope(&options);
+        Ok(Self { options, kind, health: Health::default(), scope })
     }
 
     pub(crate) fn is_directory(&self) -> bool {
@@ -184,7 +194,7 @@ impl Upstream {
 
     /// The key under which a name is kept. A directory knows no queries: its files have one name each.
     pub(crate) fn key(&self, target: &Target) -> Vec<u8> {
-        let key = |name: &str| [self.options.name.as_bytes(), b"\0", name.as_bytes()].concat();
+        let key = |name: &str| [&*self.scope, name.as_bytes()].concat();
         match (self.is_directory(), target.path()) {
             (false, _) => key(target.as_str()),
             (true, path) if !path.contains("//") => key(path),
@@ -288,5 +298,22 @@ pub(crate) fn variant(record: &Record) -> Option<HttpMeta> {
     match &record.origin {
         Origin::Http(meta) if !meta.selecting.is_empty() => Some(meta.clone()),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_pointed_at_another_server_knows_nothing_of_the_old_one() {
+        let key = |name: &str, location: &str| {
+            let options = UpstreamOptions::new(name, "/", location.parse().unwrap());
+            let upstream = Upstream::new(options, "outpost", &Arc::default()).unwrap();
+            upstream.key(&Target::parse(b"/file").unwrap())
+        };
+        assert_eq!(key("a", "http://one.example/"), key("a", "http://one.example/"));
+        assert_ne!(key("a", "http://one.example/"), key("a", "http://two.example/"));
+        assert_ne!(key("a", "http://one.example/"), key("b", "http://one.example/"));
     }
 }
