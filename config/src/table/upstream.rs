@@ -14,7 +14,7 @@ pub static UPSTREAM: &[Setting<UpstreamOptions>] = &[
     Upstream::reload(
         "name",
         "A short name for logs and metrics.",
-        "Names of files are remembered under it: a renamed upstream asks for all of them again (contents are kept).",
+        "Names of files are remembered under it and the url: after a change of either all are asked for again (contents are kept).",
         Kind::Text { range: "1 to 64 letters, digits, `-`, `_`, `.`", check: is_name, put: |u, v| u.name = v, get: |u| u.name.clone() },
     )
     .default_note("must be given"),
