@@ -2,7 +2,7 @@
 //!
 //! In reading order: [`table`] is the one place where an option is defined, `option` what a definition consists of, [`value`]
 //! and `raw` the text forms, [`settings`] what comes out, [`mod@load`] the layers, `check` what makes no sense together,
-//! [`fault`] how that is said, [`flags`] the command line, [`mod@reference`] and [`print`] the texts made from the table.
+//! [`fault`] how that is said, [`flags`] the command line, [`mod@reference`] and [`mod@print`] the texts made from the table.
 //!
 //! It reads one file and nothing else: no environment, no clock, no disk sizes. Programs hand those in.
 #![forbid(unsafe_code)]

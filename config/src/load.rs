@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    io::ErrorKind,
     ops::Range,
     path::{Path, PathBuf},
 };
@@ -88,7 +89,10 @@ impl ConfigFile {
         match std::fs::read_to_string(path) {
             Ok(text) => Ok(Self { path: path.to_owned(), text }),
             Err(error) => Err(Fault::new(
-                format!("cannot read the configuration file {}: {error}", path.display()),
+                match error.kind() {
+                    ErrorKind::InvalidData => format!("the configuration file {} is not UTF-8 text", path.display()),
+                    _ => format!("cannot read the configuration file {}: {error}", path.display()),
+                },
                 Some("give the path of a TOML file to --config, or none to use the defaults".into()),
             )
             .into()),

@@ -20,11 +20,11 @@ mod snapshot;
 
 use std::{io::Write, net::TcpListener, process::ExitCode, sync::Arc, time::Duration};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use cache::Cache;
 use config::{Loaded, Settings};
 use serve::{access_log::AccessLog, server::Server};
-use store::Store;
+use store::{OpenError, Store};
 use tokio::runtime::{Builder, Handle};
 
 use crate::{
@@ -55,6 +55,7 @@ fn run(arguments: &Arc<Arguments>) -> Result<(), Failure> {
         return Ok(());
     }
     preflight::upstreams(&loaded.settings)?;
+    preflight::limits(&loaded.settings)?;
     if arguments.check_config {
         print("the configuration is good\n");
         return Ok(());
@@ -117,9 +118,13 @@ async fn serve(
 /// Opening reads files, so it has a thread of its own: the admin interface answers meanwhile that the start is under way.
 async fn open_store(options: store::Options) -> Result<Store, Failure> {
     let opened = tokio::task::spawn_blocking(|| Store::open(options)).await.context("opening the cache failed")?;
-    opened.map_err(|error| match error {
-        store::OpenError::Limits { .. } => Failure::configuration(error),
-        other => Failure::Run(other.into()),
+    opened.map_err(|error| match &error {
+        OpenError::Limits { .. } => Failure::configuration(error),
+        OpenError::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => Failure::Run(anyhow!(
+            "{error}; give this user the right to write there, or choose another directory with --cache-dir DIR"
+        )),
+        // The message has its cause in it already.
+        _ => Failure::Run(anyhow!("{error}")),
     })
 }
 

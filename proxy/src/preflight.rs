@@ -7,7 +7,8 @@ use std::{
 
 use anyhow::Context;
 use cache::options::Location;
-use config::{Fault, Loaded, Origin, Refused, Settings};
+use config::{Fault, Loaded, Origin, Refused, Settings, value::human_size};
+use store::Limit;
 
 /// Descriptors besides those of clients and objects: journals, parts, upstream connections, libraries.
 const OTHER_FILES: u64 = 512;
@@ -43,15 +44,34 @@ pub(crate) fn listen(addresses: &[SocketAddr]) -> anyhow::Result<()> {
 pub(crate) fn bind(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).map_err(|error| {
         let advice = match error.kind() {
-            ErrorKind::AddrInUse => "another program uses it; end that one, or choose another port",
+            ErrorKind::AddrInUse => "another program uses it: end that one, or choose another address",
             ErrorKind::PermissionDenied => {
-                "ports below 1024 need a privilege; choose another port, or grant CAP_NET_BIND_SERVICE"
+                "ports below 1024 need CAP_NET_BIND_SERVICE: grant it, or choose another port"
             }
-            ErrorKind::AddrNotAvailable => "this machine has no such address; choose one that `ip address` shows",
+            ErrorKind::AddrNotAvailable => "this machine does not have it: choose one that `ip address` shows",
             _ => "choose another address",
         };
-        anyhow::Error::new(error).context(format!("cannot listen on {address} ({advice} with --{flag} IP:PORT)"))
+        anyhow::anyhow!("cannot listen on {address}: {error}; {advice} with --{flag} IP:PORT")
     })
+}
+
+/// Limits that the cache's disk can never meet. The directory itself may not be there yet; then it will be made on its parent's disk.
+pub(crate) fn limits(settings: &Settings) -> Result<(), Refused> {
+    let Some(parent) = settings.store.dir.ancestors().find(|parent| parent.exists()) else { return Ok(()) };
+    // A disk that does not tell its size is for the store to complain of.
+    let Ok(disk) = os::disk_space::disk_space(parent) else { return Ok(()) };
+    match settings.store.min_free {
+        Limit::Bytes(bytes) if bytes >= disk.total => {
+            let (wanted, total) = (human_size(bytes), human_size(disk.total));
+            let shown = settings.store.dir.display();
+            Err(Fault::new(
+                format!("cache.min_free of {wanted} leaves no room: the disk of {shown} has {total} in all"),
+                Some("lower it with --min-free, or choose a larger disk with --cache-dir".into()),
+            )
+            .into())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What works, but may not be meant.
@@ -114,6 +134,17 @@ mod tests {
         assert!(missing.contains("does not exist"), "{missing}");
         let file = upstreams(&settings(&file)).unwrap_err().to_string();
         assert!(file.contains("is not a directory"), "{file}");
+    }
+
+    #[test]
+    fn a_disk_smaller_than_what_shall_stay_free_is_refused_before_the_directory_is_made() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut settings = settings(directory.path());
+        settings.store.dir = directory.path().join("not/there/yet");
+        assert!(limits(&settings).is_ok());
+        settings.store.min_free = Limit::Bytes(u64::MAX);
+        let message = limits(&settings).unwrap_err().to_string();
+        assert!(message.contains("min_free") && message.contains("in all"), "{message}");
     }
 
     #[test]
