@@ -361,18 +361,30 @@ impl Shared {
     pub(crate) async fn fresh_part(self: &Arc<Self>, len: Option<u64>) -> Result<Begun, FillError> {
         let needed = len.map_or(0, on_disk) + SLACK;
         let mut reservation = self.reserve(needed).await?;
-        let (store, id) = (self.clone(), self.parts.next_id());
-        let made =
-            self.io.blocking(move || store.create_part(id, len, &mut reservation).map(|body| (body, reservation)));
-        match made.await {
-            Some(Ok((body, reservation))) => Ok((id, body, reservation, (0, Hashers::default()))),
-            Some(Err(source)) => Err(self.disk_trouble("create the part", source)),
-            None => Err(closed()),
+        for attempt in 0..2 {
+            let (store, id) = (self.clone(), self.parts.next_id());
+            let made = self.io.blocking(move || {
+                let body = store.create_part(id, len, &mut reservation);
+                (body, reservation)
+            });
+            match made.await {
+                Some((Ok(body), reservation)) => return Ok((id, body, reservation, (0, Hashers::default()))),
+                // Others fill the disk too. Once more with what eviction can give.
+                Some((Err(error), kept)) if error.kind() == io::ErrorKind::StorageFull && attempt == 0 => {
+                    reservation = kept;
+                    self.make_room(needed).await;
+                }
+                Some((Err(error), _)) if error.kind() == io::ErrorKind::StorageFull => break,
+                Some((Err(source), _)) => return Err(self.disk_trouble("create the part", source)),
+                None => return Err(closed()),
+            }
         }
+        Err(FillError::NoRoom { needed })
     }
 
     fn create_part(&self, id: u64, len: Option<u64>, reservation: &mut Reservation) -> io::Result<Arc<Body>> {
-        let file = self.disk.create(&self.layout.part(id))?;
+        let path = self.layout.part(id);
+        let file = self.with_descriptors(|| self.disk.create(&path))?;
         if let Some(len) = len.filter(|len| *len >= ALLOCATE_MIN) {
             match self.disk.allocate(&file, len) {
                 Ok(true) => reservation.back(on_disk(len)),

@@ -66,10 +66,17 @@ async fn keep(store: Weak<Shared>) {
 impl Shared {
     /// Reaches limits that are exceeded, in steps, in the background.
     pub(crate) fn shrink(self: &Arc<Self>) {
-        if self.space.excess() > self.space.sums().unlinked {
-            let store = Arc::downgrade(self);
-            self.io.detach(move || while store.upgrade().is_some_and(|store| store.shrink_step()) {});
+        let exceeded = self.space.excess() > self.space.sums().unlinked;
+        if !exceeded || self.shrinking.swap(true, Ordering::AcqRel) {
+            return;
         }
+        let store = Arc::downgrade(self);
+        self.io.detach(move || {
+            while store.upgrade().is_some_and(|store| store.shrink_step()) {}
+            if let Some(store) = store.upgrade() {
+                store.shrinking.store(false, Ordering::Release);
+            }
+        });
     }
 
     /// Writes changed use counts to the journal.

@@ -4,6 +4,7 @@
 use std::{io, sync::Arc};
 
 use protocol::digest::{Digests, Md5};
+use rustix::io::Errno;
 
 use crate::{
     active::Active,
@@ -20,11 +21,8 @@ use crate::{
 };
 
 impl Active {
-    /// Makes the object durable and seals it; or finds it here already.
+    /// Makes the object durable and seals it; or finds it here already. [`Active::begin_commit`] was answered with yes.
     pub(crate) async fn commit(self: Arc<Self>, digests: Digests) -> Result<Reader, FillError> {
-        if !self.begin_commit() {
-            return Err(closed());
-        }
         let result = self.seal(digests).await;
         if !matches!(result, Ok((_, true))) {
             self.drop_committing(&digests.md5);
@@ -103,11 +101,17 @@ impl Shared {
             self.counters.rejections.add(1);
             return Err(FillError::Digest { claimed, found });
         }
-        let reader = self.open_sealed(&digests.md5);
-        if reader.is_some() {
-            self.counters.duplicates.add(1);
+        match self.open_sealed(&digests.md5) {
+            Some(reader) => {
+                self.counters.duplicates.add(1);
+                Ok(Some(reader))
+            }
+            None if self.knows(&digests.md5) => {
+                let source = io::Error::other("too many open files");
+                Err(FillError::Io { action: "open the object, which is here already", source })
+            }
+            None => Ok(None),
         }
-        Ok(reader)
     }
 
     /// Renames a synced part to its digest, durably. Blocks.
@@ -214,31 +218,41 @@ impl Shared {
 
     fn open_file(self: &Arc<Self>, object: &Object) -> Option<Arc<Body>> {
         let path = self.layout.object(&object.md5);
-        let opened = match self.disk.open(&path, false) {
-            // No descriptors left: those that are only kept for speed go first.
-            Err(error) if matches!(error.raw_os_error(), Some(EMFILE | ENFILE)) => {
-                self.close_kept();
-                self.disk.open(&path, false)
-            }
-            opened => opened,
-        };
-        let lost = match opened {
+        let lost = match self.with_descriptors(|| self.disk.open(&path, false)) {
             Ok(file) if file.metadata().is_ok_and(|found| found.len() == object.size()) => {
                 return Some(Body::new(file, self.space.clone()));
             }
-            Ok(_) => "has another length than it had",
-            Err(error) if error.kind() == io::ErrorKind::NotFound => "is gone",
-            Err(error) => {
-                let _ = self.disk_trouble("open an object", error);
+            Ok(_) => "has another length than it had".to_owned(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => "is gone".to_owned(),
+            Err(error) if is_lack_of_descriptors(&error) => {
+                tracing::warn!(
+                    "no file can be opened: the limit of open files is reached; raise it (ulimit -n, LimitNOFILE=)"
+                );
                 return None;
+            }
+            Err(error) => {
+                self.counters.disk_errors.add(1);
+                format!("cannot be opened ({error})")
             }
         };
         tracing::warn!(md5 = %object.md5, "the file of an object {lost}; it will be fetched again");
         self.remove_object(&object.md5, false);
         None
     }
+
+    /// Opens a file; when no descriptors are left, those that are only kept for speed go first.
+    pub(crate) fn with_descriptors<T>(&self, open: impl Fn() -> io::Result<T>) -> io::Result<T> {
+        match open() {
+            Err(error) if is_lack_of_descriptors(&error) => {
+                self.close_kept();
+                open()
+            }
+            opened => opened,
+        }
+    }
 }
 
-/// Too many open files, in this process and on this machine.
-const EMFILE: i32 = 24;
-const ENFILE: i32 = 23;
+fn is_lack_of_descriptors(error: &io::Error) -> bool {
+    let number = error.raw_os_error();
+    number == Some(Errno::MFILE.raw_os_error()) || number == Some(Errno::NFILE.raw_os_error())
+}

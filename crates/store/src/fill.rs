@@ -240,6 +240,10 @@ impl Verified {
     /// Dropping the future does not stop the commit.
     pub async fn commit(self) -> Result<Reader, FillError> {
         let active = self.active.clone();
+        // Before anything is awaited: a drop of this future takes nothing back from here on.
+        if !active.begin_commit() {
+            return Err(closed());
+        }
         let store = active.store.clone();
         store.io.spawn(active.commit(self.digests)).await.unwrap_or_else(|_| Err(closed()))
     }

@@ -16,6 +16,8 @@ pub mod disk;
 pub mod evict;
 pub mod fill;
 mod growing;
+#[cfg(test)]
+mod index_size;
 mod io;
 mod journal;
 mod lane;

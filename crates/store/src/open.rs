@@ -77,6 +77,7 @@ pub(crate) fn open(options: Options, disk: Arc<dyn Disk>) -> Result<(Shared, Rec
         clock: Clock::default(),
         evictor: Mutex::new(Evictor::new(sip.0[0])),
         evicting: Mutex::default(),
+        shrinking: AtomicBool::new(false),
         counters: Counters::default(),
         active: Mutex::new(HashMap::new()),
         moved: Notify::new(),

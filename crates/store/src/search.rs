@@ -82,10 +82,10 @@ impl Shared {
         }
     }
 
-    fn knows(&self, md5: &Md5) -> bool {
+    /// Whether the index has it, or it is on its way in or out.
+    pub(crate) fn knows(&self, md5: &Md5) -> bool {
         let hash = md5_hash(md5);
         let locked = self.objects.shard(hash, self.clock.now());
-        // Also one that is on its way in or out: it will know itself.
         let extra = &locked.shard.extra;
         extra.filling.get(md5).is_some_and(|slot| slot.verified)
             || extra.leaving.contains(md5)

@@ -45,7 +45,7 @@ const LOOKUPS_TOLD: u64 = 16;
 /// Handle to a store; clones share it. After [`Store::close`] nothing is written any more.
 #[derive(Clone)]
 pub struct Store {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     names: Names,
 }
 
@@ -69,6 +69,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) evictor: Mutex<Evictor<Md5>>,
     pub(crate) evicting: Mutex<()>,
+    pub(crate) shrinking: AtomicBool,
     pub(crate) counters: Counters,
     pub(crate) kept_open: Mutex<KeptOpen>,
     /// Fills that have not ended, by the number of their part.
