@@ -108,9 +108,9 @@ impl Shared {
         }
     }
 
-    /// Waits until the tables are wholly in memory.
+    /// Waits until the tables are wholly in memory (or the store is closing, for then they never will be).
     pub(crate) async fn until_loaded(&self) {
-        until(&self.moved, || self.is_loaded().then_some(())).await;
+        until(&self.moved, || (self.is_loaded() || self.is_closed()).then_some(())).await;
     }
 
     pub(crate) fn is_loaded(&self) -> bool {

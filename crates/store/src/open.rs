@@ -25,6 +25,7 @@ use crate::{
     parts::Parts,
     quarantine::Quarantine,
     recover::{self, Recovered, Search},
+    search::Strays,
     sip::SipKey,
     space::{Account, Space},
     store::Shared,
@@ -86,6 +87,7 @@ pub(crate) fn open(options: Options, disk: Arc<dyn Disk>) -> Result<(Shared, Rec
         compacting: tokio::sync::Mutex::default(),
         counted: AtomicBool::new(recovered.search != Search::Everything),
         searched: AtomicBool::new(recovered.search == Search::No),
+        strays: Strays::default(),
     };
     Ok((shared, recovered))
 }

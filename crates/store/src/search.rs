@@ -2,14 +2,23 @@
 //! of the index all of them. The files are the truth: one that is what its name says is adopted, after it was read and
 //! hashed; one that is not goes to quarantine; one whose name is not ours is left alone.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
+use parking_lot::Mutex;
 use protocol::digest::{Digests, Md5};
 
 use crate::{
     body::Body,
     evict::Usage,
+    growing::Growing,
     layout::{leaf_of, object_name},
+    reader::ReadError,
     record::{Object, Record, md5_hash, on_disk},
     recover::Search,
     space::Account,
@@ -18,15 +27,43 @@ use crate::{
 };
 
 /// A file that the index does not know.
-struct Stray {
+#[derive(Clone, Copy)]
+pub(crate) struct Stray {
     md5: Md5,
     len: u64,
+}
+
+/// Strays that were found and not looked at yet.
+#[derive(Default)]
+pub(crate) struct Strays {
+    left: Mutex<HashMap<Md5, u64>>,
+    /// Whether there are any: spares every miss the lock.
+    some: AtomicBool,
+}
+
+impl Strays {
+    fn set(&self, strays: &[Stray]) {
+        *self.left.lock() = strays.iter().map(|stray| (stray.md5, stray.len)).collect();
+        self.some.store(!strays.is_empty(), Ordering::Release);
+    }
+
+    /// Takes one, to look at it.
+    fn take(&self, md5: &Md5) -> Option<Stray> {
+        if !self.some.load(Ordering::Acquire) {
+            return None;
+        }
+        let mut left = self.left.lock();
+        let len = left.remove(md5)?;
+        self.some.store(!left.is_empty(), Ordering::Release);
+        Some(Stray { md5: *md5, len })
+    }
 }
 
 impl Shared {
     /// Waits until it is known how many bytes there are. Only after the loss of the index there is anything to wait for.
     pub(crate) async fn until_counted(&self) {
-        until(&self.moved, || self.counted.load(Ordering::Acquire).then_some(())).await;
+        let reached = || self.counted.load(Ordering::Acquire) || self.is_closed();
+        until(&self.moved, || reached().then_some(())).await;
     }
 
     /// Finds and adopts what the index does not know.
@@ -36,21 +73,44 @@ impl Shared {
         }
         let store = self.clone();
         let strays = self.io.blocking(move || store.strays()).await.unwrap_or_default();
+        self.strays.set(&strays);
         self.counted.store(true, Ordering::Release);
         self.moved.notify_waiters();
-        let found = strays.len();
-        let mut adopted = 0;
+        let (mut adopted, mut rejected) = (0, 0);
         for stray in strays {
             if self.is_closed() {
                 // Not complete: the next start searches again.
                 return;
             }
-            adopted += usize::from(self.adopt(stray).await);
+            if let Some(stray) = self.strays.take(&stray.md5) {
+                let right = self.adopt(stray, true).await.is_some();
+                (adopted, rejected) = (adopted + u64::from(right), rejected + u64::from(!right));
+            }
         }
         self.searched.store(true, Ordering::Release);
-        if found > 0 {
-            tracing::info!(found, adopted, "files that the index did not know were read and compared with their names");
+        if adopted + rejected > 0 {
+            tracing::info!(adopted, rejected, "files that the index did not know were compared with their names");
         }
+    }
+
+    /// An object that is asked for may be a stray: then it is looked at now, and who asked follows. `false` if it is none.
+    pub(crate) fn rescue(self: &Arc<Self>, md5: &Md5, growing: &Arc<Growing>) -> bool {
+        let Some(stray) = self.strays.take(md5) else { return false };
+        let (store, growing) = (self.clone(), growing.clone());
+        self.io.spawn(async move {
+            let adopted = store.adopt(stray, false).await;
+            if let Some((body, _)) = &adopted {
+                growing.begin(body.clone(), Some(stray.len));
+            }
+            store.vacate(&stray.md5, &growing);
+            match adopted {
+                Some((_, digests)) => growing.seal(stray.len, digests),
+                None => {
+                    growing.fail(ReadError::Abandoned { reason: "its file in the cache was damaged; ask again".into() })
+                }
+            }
+        });
+        true
     }
 
     /// All files named by a digest that the index does not know; their bytes are counted from now on. Blocks.
@@ -93,23 +153,22 @@ impl Shared {
     }
 
     /// Reads a stray and takes it into the index if it is what its name says.
-    async fn adopt(self: &Arc<Self>, stray: Stray) -> bool {
-        let bytes = on_disk(stray.len);
+    async fn adopt(self: &Arc<Self>, stray: Stray, gently: bool) -> Option<(Arc<Body>, Digests)> {
         let path = self.layout.object(&stray.md5);
         let store = self.clone();
-        let opened = self.io.blocking(move || store.disk.open(&path, false)).await;
+        let opened = self.io.blocking(move || store.with_descriptors(|| store.disk.open(&path, false))).await;
         let Some(Ok(file)) = opened else {
-            self.space.sub(Account::Objects, bytes);
-            return false;
+            self.space.sub(Account::Objects, on_disk(stray.len));
+            return None;
         };
         let body = Body::new(file, self.space.clone());
-        let found = self.hash(&body, stray.len, true).await.map(|hashers| hashers.digests());
+        let found = self.hash(&body, stray.len, gently).await.map(|hashers| hashers.digests());
         match found {
-            Some(digests) if digests.md5 == stray.md5 => self.take_in(digests, stray.len),
+            Some(digests) if digests.md5 == stray.md5 => self.take_in(digests, stray.len).then_some((body, digests)),
             _ => {
                 let store = self.clone();
                 self.io.blocking(move || store.expel_stray(&stray)).await;
-                false
+                None
             }
         }
     }

@@ -34,6 +34,7 @@ use crate::{
     reader::Reader,
     record::{NameRow, Object, md5_hash},
     report::{ObjectInfo, Page, Report, ScrubReport},
+    search::Strays,
     slots::{Slot, Slots},
     space::Space,
     table::{SHARDS, Shard, Table},
@@ -82,6 +83,7 @@ pub(crate) struct Shared {
     /// Whether it is known how many bytes there are, and whether every file is known to the index.
     pub(crate) counted: AtomicBool,
     pub(crate) searched: AtomicBool,
+    pub(crate) strays: Strays,
 }
 
 /// The answer to a lookup carries its evidence: only the holder of a vacancy can fill.
@@ -127,6 +129,9 @@ impl Store {
             match self.shared.look(md5) {
                 Found::Open(reader) => return Lookup::Hit(reader),
                 Found::Filling(reader) => return Lookup::Filling(reader),
+                Found::Vacant(growing) if self.shared.rescue(md5, &growing) => {
+                    return Lookup::Filling(Reader::following(growing));
+                }
                 Found::Vacant(growing) => return Lookup::Miss(Vacancy::new(&self.shared, *md5, growing)),
                 Found::Row(object, body) => {
                     if let Some(reader) = self.shared.open_object(&object, body) {
@@ -308,6 +313,7 @@ impl Shared {
             return false;
         }
         self.running().iter().for_each(|active| active.end(End::Suspend, "the store is closing"));
+        self.moved.notify_waiters();
         true
     }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use protocol::digest::Md5;
-use store::Store;
+use store::{Lookup, ReadError, Store};
 
 use crate::helpers::*;
 
@@ -63,6 +63,34 @@ async fn a_lost_index_is_rebuilt_from_the_files() {
     assert!(!is_hit(&store, &all[3]));
     assert_eq!(read(&hit(&store, &all[4])), bytes(4, 2004));
     assert!(foreign.exists(), "what is not ours stays");
+    store.close().await;
+}
+
+#[tokio::test]
+async fn after_the_loss_of_the_index_who_asks_does_not_wait_for_the_others() {
+    let (dir, all) = filled(20).await;
+    for file in index(dir.path(), "") {
+        std::fs::remove_file(file).expect("removed");
+    }
+    std::fs::write(object(dir.path(), &all[3]), bytes(99, 2003)).expect("writable");
+    let store = Store::open(options(dir.path())).expect("it opens");
+    for (seed, md5) in all.iter().enumerate() {
+        let begun = std::time::Instant::now();
+        loop {
+            assert!(begun.elapsed().as_secs() < 20, "{seed} was never found");
+            match store.lookup(md5) {
+                Lookup::Hit(reader) => break assert_eq!(read(&reader), bytes(seed as u64, 2000 + seed)),
+                Lookup::Filling(reader) => match reader.sealed().await {
+                    Ok(found) => assert_eq!(found.md5, *md5),
+                    Err(error) => assert_eq!((seed, matches!(error, ReadError::Abandoned { .. })), (3, true)),
+                },
+                Lookup::Miss(vacancy) if seed == 3 => break drop(vacancy),
+                // The directory was not searched that far yet.
+                Lookup::Miss(vacancy) => drop(vacancy),
+            }
+            tokio::task::yield_now().await;
+        }
+    }
     store.close().await;
 }
 
