@@ -33,7 +33,7 @@ use crate::{
     requesters::Requesters,
     resolve,
     settings::Settings,
-    status::{Counters, FillStatus, UpstreamStatus},
+    status::{Counters, FillStatus, UpstreamStatus, add},
     upstream::{AskError, Grip, Head, Question, Upstream, variant},
 };
 
@@ -216,6 +216,9 @@ impl Shared {
 
     /// Takes an outcome to the upstream's breaker; begins to probe when it opens.
     pub(crate) fn report<T>(self: &Arc<Self>, upstream: &Arc<Upstream>, outcome: &Result<T, AskError>) {
+        if outcome.is_err() {
+            add(&self.counters.upstream_errors, 1);
+        }
         if !upstream.report(outcome) {
             return;
         }

@@ -27,13 +27,14 @@ use tokio::sync::mpsc;
 use crate::{
     answer::{self, Requester},
     asked::{Asked, forwarded},
+    boarding,
     cache::Shared,
     flights::Flight,
     landing::{Failure, Landing},
     pass::Queue,
     representation::{Known, Representation},
     requesters::Who,
-    resolve::{self, problem},
+    resolve::problem,
     settings::Settings,
     status::add,
     upstream::{Kind as UpstreamKind, Question, Upstream},
@@ -144,7 +145,7 @@ async fn from_outposts(
 ) -> Response {
     let mut last = None;
     for question in questions {
-        let boarded = resolve::join(&shared, &question, true);
+        let boarded = boarding::join(&shared, &question, true);
         match boarded.landing(&shared, &question).await {
             (Landing::Content(content), leads) => {
                 let status = if leads { content.leader_status } else { content.follower_status };
@@ -232,7 +233,7 @@ fn info(shared: &Arc<Shared>, settings: &Arc<Settings>, name: &str, fields: Fiel
 
 async fn find_info(shared: &Arc<Shared>, question: Arc<Question>) -> Result<Info, Failure> {
     if let UpstreamKind::Outpost(outpost) = &question.upstream.kind
-        && resolve::fresh(shared, &question).is_none()
+        && boarding::fresh(shared, &question).is_none()
         && !question.upstream.health.is_open()
     {
         let asked = outpost.info(&question.target).await;
@@ -261,7 +262,7 @@ async fn sealed_name(shared: &Arc<Shared>, question: Arc<Question>) -> Result<(R
         let shared = shared.clone();
         async move {
             let sealed = async {
-                match resolve::join(&shared, &question, true).landing(&shared, &question).await.0 {
+                match boarding::join(&shared, &question, true).landing(&shared, &question).await.0 {
                     Landing::Content(content) => match &content.source {
                         Source::Object(reader) => {
                             let sealed = reader.sealed().await;

@@ -1,9 +1,8 @@
-//! The task behind a flight: asks the upstream, and if there is something new streams it into the store, continuing at its byte when the
-//! upstream breaks off. It belongs to no request.
+//! Fetches a file into the store, for a flight: begins, streams, continues at its byte when the upstream breaks off, checks, makes durable, and
+//! writes the name's record.
 //!
 //! | step | goes wrong | what followers see |
 //! | --- | --- | --- |
-//! | ask | unreachable, 5xx | the last good copy if it may stand in, else 502 or 504 |
 //! | begin | no room | the file passes through, or 507 |
 //! | stream | cut, stalled | time, while it is continued; a short close when it is given up |
 //! | | another version | a short close; the part is discarded |
@@ -12,79 +11,42 @@
 //! | record | | the name is known from here on |
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::{Duration, Instant, SystemTime},
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
 use http::StatusCode;
-use protocol::{cache_status::CacheStatus, digest::Md5, problem::Kind};
-use serve::source::Source;
-use store::{Fill, FillError, FillSpec, Lookup, Reader, Vacancy};
+use protocol::{cache_status::CacheStatus, problem::Kind};
+use store::{Fill, FillError, FillSpec, Vacancy};
 
 use crate::{
     answer::SMALL_BODY_MAX,
-    book::Known,
-    cache::{Remembered, Shared},
-    flights::Departure,
-    freshness,
-    index::Pages,
-    landing::{Content, Failure, Landing},
+    cache::Remembered,
+    fly::{Flow, Flying, known_of},
+    landing::{Failure, Landing},
     options::NoRoom,
     pass::Opened,
     record::Record,
-    representation::{self, Representation},
+    representation,
     requesters::Places,
     retry::{Decision, Retries},
     status::add,
-    upstream::{AskError, Body, Head, Question, Told},
+    upstream::{AskError, Body, Head, Question},
 };
 
-/// Tries for the head of an answer while nothing is here that could be served instead.
-const ASKS_MAX: u32 = 3;
-/// A name changes at most so often between asking and fetching.
-const CHANGES_MAX: u32 = 3;
 /// Seconds of an upstream's `Retry-After` that a fill waits by itself; what is longer is handed on.
-const PATIENCE_MAX: u64 = 5;
+pub(crate) const PATIENCE_MAX: u64 = 5;
 /// A part below this is not worth a second request to continue it.
 const RESUME_MIN: u64 = 1 << 20;
 /// How long a name is remembered as not for the cache.
-const PASSES_FOR: Duration = Duration::from_secs(60);
+pub(crate) const PASSES_FOR: Duration = Duration::from_secs(60);
 /// How long after wrong bytes a name is not fetched again, once there were [`WRONG_MAX`] in a row.
 const WRONG_FOR: Duration = Duration::from_secs(10);
 /// Wrong bytes in a row that are tried once more.
 pub(crate) const WRONG_MAX: u32 = 2;
 
-/// One flight.
-struct Flying {
-    shared: Arc<Shared>,
-    question: Arc<Question>,
-    departure: Departure,
-}
-
-/// Flies: always lands, and ends after the name's record was written.
-pub(crate) async fn fly(shared: Arc<Shared>, question: Arc<Question>, departure: Departure) {
-    let flying = Flying { shared: shared.clone(), question, departure };
-    match flying.question.object {
-        None => flying.name().await,
-        Some(md5) => flying.object(md5).await,
-    }
-}
-
-/// The answer while a name is not tried again after wrong bytes.
-pub(crate) fn wrong(question: &Question) -> Failure {
-    let (path, name) = (question.full.path(), &question.upstream.options.name);
-    let detail = format!(
-        "the upstream '{name}' sent bytes for {path} that are not what it announces, more than once; compare the file with its \
-         digest there. It is fetched again in some seconds"
-    );
-    Failure::new(Kind::DigestMismatch, detail).with_retry_after(WRONG_FOR.as_secs())
-}
-
 /// What is needed to begin.
-enum Begin {
+pub(crate) enum Begin {
     /// The digest is known beforehand.
     Vacancy(Vacancy),
     /// It is not.
@@ -99,205 +61,28 @@ enum End {
     Stopping,
 }
 
+/// What becomes of a part that is not continued now.
+#[derive(Clone, Copy)]
+enum Fate {
+    /// The next asker continues it.
+    Suspend,
+    /// It is of no use.
+    Discard,
+}
+
+/// The answer while a name is not tried again after wrong bytes.
+pub(crate) fn wrong(question: &Question) -> Failure {
+    let (path, name) = (question.full.path(), &question.upstream.options.name);
+    let detail = format!(
+        "the upstream '{name}' sent bytes for {path} that are not what it announces, more than once; compare the file with its \
+         digest there. It is fetched again in some seconds"
+    );
+    Failure::new(Kind::DigestMismatch, detail).with_retry_after(WRONG_FOR.as_secs())
+}
+
 impl Flying {
-    /// A name: asks whether what is known still holds, and does what follows.
-    async fn name(&self) {
-        let known = self.shared.book.known(&self.question.key);
-        let mut copy = known.filter(|known| self.shared.store.peek(&known.md5).is_some());
-        let mut wants_bytes = self.departure.flight.is_body_wanted();
-        for _ in 0..CHANGES_MAX {
-            let told = match self.ask(copy.as_ref(), wants_bytes).await {
-                Ok(told) => told,
-                Err(error) => return self.unreachable(&error, copy.as_ref()),
-            };
-            match told {
-                Told::Unchanged(record) => match copy.take() {
-                    Some(known) if self.unchanged(&known, record) => return,
-                    // Evicted just now: ask for the bytes.
-                    _ => continue,
-                },
-                Told::File(head, body) => match self.file(*head, body, wants_bytes).await {
-                    Flow::Done => return,
-                    Flow::AskForBytes => wants_bytes = true,
-                    Flow::AskAgain => copy = None,
-                },
-                Told::Listing(listing) => return self.listing(&Pages::of(&listing)),
-                Told::NeedsSlash => {
-                    self.shared.book.forget(&self.question.key);
-                    return self.departure.land(Landing::NeedsSlash);
-                }
-                Told::Answer(opened) => return self.other_answer(*opened, copy.as_ref()),
-                Told::No(failure) => {
-                    self.shared.book.forget(&self.question.key);
-                    return self.departure.land(Landing::Failed(failure));
-                }
-            }
-        }
-        let changed = AskError::Changed("the file changed each time it was asked for".into());
-        self.departure.land(Landing::Failed(changed.to_failure(&self.question)));
-    }
-
-    /// An object by its digest, from the upstream that is asked.
-    async fn object(&self, md5: Md5) {
-        let crate::upstream::Kind::Outpost(outpost) = &self.question.upstream.kind else { return };
-        let asked = self.unless_closing(outpost.object(md5, &self.question.target)).await;
-        self.shared.report(&self.question.upstream, &asked);
-        match asked {
-            Ok(Some((head, body))) => _ = self.file(head, Some(body), true).await,
-            Ok(None) => {}
-            Err(error) => self.unreachable(&error, None),
-        }
-        let detail = format!("there is no object {md5} here, and no upstream that knows digests has it");
-        self.departure.land(Landing::Failed(Failure::new(Kind::NotFound, detail)));
-    }
-
-    /// Asks; while nothing is here to serve instead, a connection that broke or an upstream that is busy for a moment is asked again.
-    async fn ask(&self, copy: Option<&Arc<Known>>, wants_bytes: bool) -> Result<Told, AskError> {
-        let options = &self.question.upstream.options;
-        let mut tries = 1;
-        loop {
-            let asking = self.question.upstream.ask(&self.question, copy.map(Arc::as_ref), wants_bytes);
-            let asked = self.unless_closing(asking).await;
-            self.shared.report(&self.question.upstream, &asked);
-            let wait = match &asked {
-                Err(AskError::Unreachable(_)) => options.retry_backoff,
-                Err(AskError::Busy { retry_after, .. }) if *retry_after <= PATIENCE_MAX => {
-                    Duration::from_secs(*retry_after)
-                }
-                _ => return asked,
-            };
-            if tries >= ASKS_MAX || copy.is_some() || self.question.upstream.health.is_open() || !self.pause(wait).await
-            {
-                return asked;
-            }
-            tries += 1;
-        }
-    }
-
-    /// What is here is still right. `false` if it was evicted meanwhile.
-    fn unchanged(&self, known: &Arc<Known>, record: Record) -> bool {
-        let known = self.shared.book.confirm(&self.question.key, known, record);
-        let Some(reader) = self.shared.sealed(&known.md5) else { return false };
-        let status = if self.question.upstream.is_directory() { CacheStatus::Hit } else { CacheStatus::Revalidated };
-        self.departure.land(self.shared.land_sealed(&known, reader, self.question.full.path(), status));
-        true
-    }
-
-    /// The upstream cannot be asked: the last good copy, if it may stand in.
-    fn unreachable(&self, error: &AskError, copy: Option<&Arc<Known>>) {
-        let stand_in = copy.and_then(|known| self.stand_in(known));
-        self.departure.land(stand_in.unwrap_or_else(|| Landing::Failed(error.to_failure(&self.question))));
-    }
-
-    fn stand_in(&self, known: &Arc<Known>) -> Option<Landing> {
-        let now = SystemTime::now();
-        let stale_if_error = self.shared.settings().options.stale_if_error;
-        let checked = self.shared.book.checked(known, now);
-        if !freshness::may_stand_in(&known.record, checked, now, stale_if_error) {
-            return None;
-        }
-        let reader = self.shared.sealed(&known.md5)?;
-        self.shared.book.hold(known);
-        Some(self.shared.land_sealed(known, reader, self.question.full.path(), CacheStatus::Stale))
-    }
-
-    fn listing(&self, pages: &Arc<Pages>) {
-        self.shared.keep_pages(&self.question.key, pages, self.question.upstream.options.recheck);
-        self.departure.land(Landing::Index(pages.clone()));
-    }
-
-    /// An answer that is not for the cache.
-    fn other_answer(&self, opened: Opened, copy: Option<&Arc<Known>>) {
-        let status = opened.status;
-        if status.is_server_error()
-            && let Some(landing) = copy.and_then(|known| self.stand_in(known))
-        {
-            return self.departure.land(landing);
-        }
-        if matches!(status, StatusCode::OK | StatusCode::NOT_FOUND | StatusCode::GONE) {
-            self.shared.book.forget(&self.question.key);
-        }
-        if status == StatusCode::OK {
-            self.shared.remember(&self.question.key, Remembered::Passes, PASSES_FOR);
-        }
-        self.departure.land(Landing::pass(Some(opened)));
-    }
-
-    /// A file that is not here, or not as it is upstream now.
-    async fn file(&self, head: Head, body: Option<Body>, asked_for_bytes: bool) -> Flow {
-        let described = || Landing::Described(Arc::new(self.describe(&head.record, known_of(&head))));
-        if self.departure.land_unless_body_wanted(described) {
-            return Flow::Done;
-        }
-        if !asked_for_bytes && body.is_none() && matches!(head.grip, crate::upstream::Grip::Name) {
-            return Flow::AskForBytes;
-        }
-        let begin = match head.claims.md5 {
-            None => Begin::New,
-            Some(md5) => match self.by_digest(md5, &head).await {
-                Some(begin) => begin,
-                None => return Flow::Done,
-            },
-        };
-        self.fetch(head, body, begin).await
-    }
-
-    /// The digest is known beforehand: what is here is not fetched, what is being fetched is followed.
-    async fn by_digest(&self, md5: Md5, head: &Head) -> Option<Begin> {
-        for _ in 0..CHANGES_MAX {
-            match self.shared.store.lookup(&md5) {
-                Lookup::Hit(reader) if head.record.len.is_none_or(|len| reader.len() == Some(len)) => {
-                    add(&self.shared.counters.known_by_digest, 1);
-                    self.adopt(md5, head, reader);
-                    return None;
-                }
-                // Equal digests and different lengths: one of the two is a lie, which the fill will show.
-                Lookup::Hit(_) => return Some(Begin::New),
-                Lookup::Filling(reader) => {
-                    // A fill that ends before its first byte leaves the place to us.
-                    if self.unless_closing_bytes(&reader).await {
-                        add(&self.shared.counters.known_by_digest, 1);
-                        self.follow(md5, head, reader).await;
-                        return None;
-                    }
-                }
-                Lookup::Miss(vacancy) => return Some(Begin::Vacancy(vacancy)),
-            }
-        }
-        let failure = Failure::new(Kind::Overloaded, "other fetches of the same content failed; ask again");
-        self.departure.land(Landing::Failed(failure.with_retry_after(1)));
-        None
-    }
-
-    /// The content is here, whole.
-    fn adopt(&self, md5: Md5, head: &Head, reader: Reader) {
-        let record = Record { len: reader.len(), ..head.record.clone() };
-        if self.question.object.is_some() {
-            let digests = reader.digests().map_or(representation::Known::Md5(md5), representation::Known::Both);
-            let content = self.content(&record, digests, reader, self.shared.requesters.of(&md5), CacheStatus::Hit);
-            return self.departure.land(content);
-        }
-        let known = self.shared.book.write(&self.question.key, md5, record);
-        self.departure.land(self.shared.land_sealed(&known, reader, self.question.full.path(), CacheStatus::Hit));
-    }
-
-    /// Another flight is fetching the same content.
-    async fn follow(&self, md5: Md5, head: &Head, reader: Reader) {
-        let places = self.shared.requesters.of(&md5);
-        let known = representation::Known::Md5(md5);
-        self.departure.land(self.content(&head.record, known, reader.clone(), places, CacheStatus::Collapsed));
-        let sealed = tokio::select! {
-            () = self.shared.closing.cancelled() => return,
-            sealed = reader.sealed() => sealed,
-        };
-        if sealed.is_ok() && self.question.object.is_none() {
-            let record = Record { len: reader.len(), ..head.record.clone() };
-            self.shared.book.write(&self.question.key, md5, record);
-        }
-    }
-
     /// Fetches into the store.
-    async fn fetch(&self, head: Head, body: Option<Body>, begin: Begin) -> Flow {
+    pub(crate) async fn fetch(&self, head: Head, body: Option<Body>, begin: Begin) -> Flow {
         let Some(_slot) = self.shared.fill_slot() else {
             let detail = "as many files as may be at once are being fetched; ask again";
             return self.fail(Failure::new(Kind::Overloaded, detail).with_retry_after(1));
@@ -326,11 +111,6 @@ impl Flying {
         }
     }
 
-    fn fail(&self, failure: Failure) -> Flow {
-        self.departure.land(Landing::Failed(failure));
-        Flow::Done
-    }
-
     async fn begin(&self, head: &Head, begin: Begin) -> Result<Fill, FillError> {
         let part = self.shared.store.resumable(&head.source).filter(|_| !head.source.is_empty());
         let spec = FillSpec {
@@ -356,13 +136,13 @@ impl Flying {
         let options = &self.question.upstream.options;
         let mut retries = Retries::new(options.retries_max, options.retry_backoff, options.retry_backoff_max);
         let mut body = body.filter(|_| fill.position() == 0);
-        if fill.position() > 0 {
-            add(&self.shared.counters.resumed, 1);
-        }
         loop {
             let before = fill.position();
             let end = match self.open(head, body.take(), before).await {
                 Ok(mut open) => {
+                    if before > 0 {
+                        add(&self.shared.counters.resumed, 1);
+                    }
                     self.land_fill(&fill, head, places);
                     self.pump(&mut fill, &mut open, head.record.len).await
                 }
@@ -381,9 +161,6 @@ impl Flying {
             let progressed = fill.position() > before;
             if let Err(fate) = self.retry(&mut retries, progressed, &error).await {
                 return Err(self.give_up(fill, &error, fate));
-            }
-            if fill.position() > 0 {
-                add(&self.shared.counters.resumed, 1);
             }
         }
     }
@@ -419,7 +196,10 @@ impl Flying {
                     return End::Broken(AskError::Unreachable("the bytes ended before the announced length".into()));
                 }
                 Ok(None) => return End::Complete,
-                Err(error) => return End::Broken(error),
+                Err(error) => {
+                    add(&self.shared.counters.upstream_errors, 1);
+                    return End::Broken(error);
+                }
             }
         }
     }
@@ -427,7 +207,6 @@ impl Flying {
     /// Waits before the next try, or says what becomes of the part.
     async fn retry(&self, retries: &mut Retries, progressed: bool, error: &AskError) -> Result<(), Fate> {
         let path = self.question.full.path();
-        add(&self.shared.counters.upstream_errors, 1);
         let wait = match error {
             AskError::Unreachable(_) | AskError::TimedOut(_) => None,
             AskError::Busy { retry_after, .. } if *retry_after <= PATIENCE_MAX => {
@@ -460,21 +239,6 @@ impl Flying {
         self.changed_or(error, || error.to_failure(&self.question))
     }
 
-    /// Nobody who comes from now on is to follow what is about to fail.
-    fn leave_if_landed(&self) {
-        if self.departure.has_landed() {
-            self.departure.leave();
-        }
-    }
-
-    /// Nobody was told of a content that changed before its first byte: it is asked for again.
-    fn changed_or(&self, error: &AskError, failure: impl FnOnce() -> Failure) -> Flow {
-        match error {
-            AskError::Changed(_) if !self.departure.has_landed() => Flow::AskAgain,
-            _ => self.fail(failure()),
-        }
-    }
-
     /// The store took no more: too many bytes, no room for them, or the disk.
     fn refused(&self, fill: Fill, error: &FillError) -> Flow {
         tracing::warn!(path = self.question.full.path(), %error, "a fetch cannot be stored");
@@ -494,20 +258,11 @@ impl Flying {
     async fn finish(&self, fill: Fill, head: &Head, places: &Arc<Places>) -> Flow {
         let (key, path) = (&self.question.key, self.question.full.path());
         let reader = fill.reader();
-        let changed = Arc::new(AtomicBool::new(false));
-        let check = {
-            let (unchanged, changed) = (self.question.upstream.unchanged(head), changed.clone());
-            move || {
-                let is_unchanged = unchanged();
-                changed.store(!is_unchanged, Ordering::Release);
-                is_unchanged
-            }
-        };
-        let verified = match fill.verify(check).await {
+        let verified = match fill.verify(self.question.upstream.unchanged(head)).await {
             Ok(verified) => verified,
-            Err(error) if changed.load(Ordering::Acquire) => {
+            Err(FillError::Changed) => {
                 tracing::warn!(path, "a file changed while it was fetched; what came is of no use");
-                let error = AskError::Changed(format!("the file changed while it was fetched ({error})"));
+                let error = AskError::Changed("the file changed while it was fetched".into());
                 return self.changed_or(&error, || error.to_failure(&self.question));
             }
             Err(error) => {
@@ -539,37 +294,6 @@ impl Flying {
             let content =
                 self.content(&head.record, known_of(head), fill.reader(), places.clone(), CacheStatus::Stored);
             self.departure.land(content);
-        }
-    }
-
-    fn content(
-        &self,
-        record: &Record,
-        known: representation::Known,
-        reader: Reader,
-        places: Arc<Places>,
-        leader_status: CacheStatus,
-    ) -> Landing {
-        let follower_status = match leader_status {
-            CacheStatus::Stored => CacheStatus::Collapsed,
-            status => status,
-        };
-        Landing::Content(Arc::new(Content {
-            representation: Arc::new(self.describe(record, known)),
-            source: Source::Object(reader),
-            places,
-            leader_status,
-            follower_status,
-            variant: crate::upstream::variant(record),
-        }))
-    }
-
-    fn describe(&self, record: &Record, known: representation::Known) -> Representation {
-        let settings = self.shared.settings();
-        let (path, via) = (self.question.full.path(), &settings.options.via);
-        match self.question.object {
-            None => Representation::of_name(record, known, path, via),
-            Some(_) => Representation::of_object(known, record.len, Some(self.question.target.path()), via),
         }
     }
 
@@ -620,62 +344,6 @@ impl Flying {
         tracing::error!(path = self.question.full.path(), %error, "the cache cannot store a file");
         let detail = format!("this server cannot store the file: {error}. Its administrator finds more in its log");
         Failure::new(Kind::Internal, detail)
-    }
-
-    /// Waits, visibly for those who follow the progress. `false` if the program is stopping.
-    async fn pause(&self, wait: Duration) -> bool {
-        *self.departure.flight.pausing_until.lock() = Some(Instant::now() + wait);
-        let slept = tokio::select! {
-            () = self.shared.closing.cancelled() => false,
-            () = tokio::time::sleep(wait) => true,
-        };
-        *self.departure.flight.pausing_until.lock() = None;
-        slept
-    }
-
-    async fn unless_closing<T>(&self, asking: impl Future<Output = Result<T, AskError>>) -> Result<T, AskError> {
-        tokio::select! {
-            () = self.shared.closing.cancelled() => {
-                let detail = "this server is stopping; ask again".into();
-                Err(AskError::Busy { retry_after: PATIENCE_MAX + 1, detail, kind: Kind::Overloaded })
-            }
-            asked = asking => asked,
-        }
-    }
-
-    /// Whether another fill of the same content got anywhere.
-    async fn unless_closing_bytes(&self, reader: &Reader) -> bool {
-        tokio::select! {
-            () = self.shared.closing.cancelled() => false,
-            readable = reader.readable(0) => readable.is_ok(),
-        }
-    }
-}
-
-/// What follows a file's head.
-enum Flow {
-    /// It has landed.
-    Done,
-    /// The description is not enough.
-    AskForBytes,
-    /// It is another file by now.
-    AskAgain,
-}
-
-/// What becomes of a part that is not continued now.
-#[derive(Clone, Copy)]
-enum Fate {
-    /// The next asker continues it.
-    Suspend,
-    /// It is of no use.
-    Discard,
-}
-
-fn known_of(head: &Head) -> representation::Known {
-    match (head.claims.md5, head.claims.sha256) {
-        (Some(md5), Some(sha256)) => representation::Known::Both(protocol::digest::Digests { md5, sha256 }),
-        (Some(md5), None) => representation::Known::Md5(md5),
-        (None, _) => representation::Known::Nothing,
     }
 }
 

@@ -75,6 +75,11 @@ pub(crate) fn suits(record: &Record, meta: &HttpMeta, sent: &HeaderMap, now: Sys
     }
 }
 
+/// RFC 9111 section 5.2.1.7: such a request gets a stored answer or 504.
+pub(crate) fn wants_only_cached(sent: &HeaderMap) -> bool {
+    list(sent, &header::CACHE_CONTROL).iter().any(|directive| directive == "only-if-cached")
+}
+
 /// Whether two requests get the same variant of an answer.
 pub(crate) fn is_same_variant(meta: &HttpMeta, sent: &HeaderMap) -> bool {
     meta.selecting.iter().all(|(name, value)| sent.get(&**name).map_or(&b""[..], HeaderValue::as_bytes) == &**value)

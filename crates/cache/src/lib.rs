@@ -2,7 +2,7 @@
 //! downstream itself and writes nothing to disk: that is `serve` and `store`. Outbound connections open only in `upstream`.
 //!
 //! In reading order: `resolve` is the request in one screen; `freshness`, `answer`, `requesters`, `retry` and `health` decide, as pure
-//! functions; `flights` and `fill` fetch once for all who ask; `pass` and `endpoints` are the rest of what is answered; `record` and
+//! functions; `flights`, `boarding`, `fly` and `fill` fetch once for all who ask; `pass` and `endpoints` are the rest of what is answered; `record` and
 //! `book` are what is known of names; `upstream` is where bytes come from; [`options`] and [`status`] are what goes in and out.
 #![forbid(unsafe_code)]
 
@@ -11,6 +11,7 @@ pub mod status;
 
 mod answer;
 mod asked;
+mod boarding;
 mod book;
 mod bounded;
 mod cache;
@@ -18,6 +19,7 @@ mod content_type;
 mod endpoints;
 mod fill;
 mod flights;
+mod fly;
 mod freshness;
 mod health;
 mod index;

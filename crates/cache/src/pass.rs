@@ -39,7 +39,7 @@ pub(crate) struct Opened {
 }
 
 /// Fields that end at each hop (RFC 9110 section 7.6.1) or that the downstream side writes itself.
-const NOT_HANDED_ON: [HeaderName; 13] = [
+const NOT_HANDED_ON: [HeaderName; 14] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
@@ -52,6 +52,8 @@ const NOT_HANDED_ON: [HeaderName; 13] = [
     header::CONTENT_LENGTH,
     header::DATE,
     header::SERVER,
+    // It speaks of the upstream's address.
+    header::ALT_SVC,
     HeaderName::from_static("cache-status"),
 ];
 

@@ -18,14 +18,14 @@ use store::Reader;
 
 use crate::{
     answer::{self, Requester},
-    asked::{Asked, Owned, forwarded},
+    asked::{Asked, forwarded},
+    boarding::{self, Boarded},
     book::Known,
     cache::{Remembered, Shared},
     endpoints, fill,
-    flights::{Flight, Joined},
     freshness::{self, Facts, Suits, Verdict},
     index,
-    landing::{Content, Failure, Landing},
+    landing::Failure,
     pass,
     record::Origin,
     representation::{self, Representation},
@@ -33,9 +33,6 @@ use crate::{
     status::add,
     upstream::{AskError, Question, Upstream},
 };
-
-/// A request joins at most so many flights: a description that was not enough, then the bytes, with one more for a race.
-const JOINS_MAX: usize = 4;
 
 pub(crate) fn answer(shared: &Arc<Shared>, request: &Request<'_>, client: &Client) -> Answer {
     let target = match Target::parse(request.target) {
@@ -150,6 +147,10 @@ fn not_here(
     asked: &Asked<'_>,
     look: Look,
 ) -> Answer {
+    if freshness::wants_only_cached(&question.sent) {
+        let detail = "the request wants only what is here (Cache-Control: only-if-cached), and a fresh copy is not";
+        return now(problem(Kind::UpstreamTimeout, detail.into()));
+    }
     let boarded = match look {
         Look::Pass => return Answer::later(pass::pass(shared.clone(), question, Arc::new(asked.into_owned()))),
         Look::Wrong => return now(fill::wrong(&question).to_response()),
@@ -158,163 +159,14 @@ fn not_here(
             Some(flight) => Boarded::follow(flight),
             None => return now(down(&question).to_response()),
         },
-        _ => join(shared, &question, !asked.may_need_no_body()),
+        _ => boarding::join(shared, &question, !asked.may_need_no_body()),
     };
     if let Some((landing, leads)) = boarded.landed()
-        && let Ok(response) = from_landing(shared, settings, &question, asked, landing, leads)
+        && let Ok(response) = boarding::from_landing(shared, settings, &question, asked, landing, leads)
     {
         return now(response);
     }
-    Answer::later(wait(shared.clone(), question, asked.into_owned(), boarded))
-}
-
-/// A place in a flight, or what made it unnecessary.
-pub(crate) enum Boarded {
-    /// And whether this request began it.
-    Flight(Arc<Flight>, bool),
-    /// Another flight ended between the first look and the second.
-    Landed(Landing),
-    /// Its fill has failed, and it is about to end: then another may begin.
-    Dying(Arc<Flight>),
-}
-
-impl Boarded {
-    fn follow(flight: Arc<Flight>) -> Self {
-        match flight.landed() {
-            Some(landing) if landing.is_dead() => Self::Dying(flight),
-            _ => Self::Flight(flight, false),
-        }
-    }
-
-    fn landed(&self) -> Option<(Landing, bool)> {
-        match self {
-            Self::Flight(flight, leads) => Some((flight.landed()?, *leads)),
-            Self::Landed(landing) => Some((landing.clone(), false)),
-            Self::Dying(_) => None,
-        }
-    }
-
-    /// What it comes to, and whether this request began it.
-    pub(crate) async fn landing(mut self, shared: &Arc<Shared>, question: &Arc<Question>) -> (Landing, bool) {
-        for _ in 0..JOINS_MAX {
-            match self {
-                Self::Flight(flight, leads) => return (flight.landing().await, leads),
-                Self::Landed(landing) => return (landing, false),
-                Self::Dying(flight) => {
-                    flight.over().await;
-                    self = join(shared, question, true);
-                }
-            }
-        }
-        (Landing::Failed(unsteady()), false)
-    }
-}
-
-fn unsteady() -> Failure {
-    Failure::new(Kind::Overloaded, "fetches of this file fail or its content changes again and again; ask again")
-        .with_retry_after(1)
-}
-
-/// Joins the flight for a name, or begins one; looks at the record once more under the lock that decides it.
-pub(crate) fn join(shared: &Arc<Shared>, question: &Arc<Question>, wants_body: bool) -> Boarded {
-    let (name, path) = (&question.upstream.options.name, question.full.path());
-    match shared.flights.join(&question.key, name, path, wants_body, || fresh(shared, question)) {
-        Joined::Found(landing) => Boarded::Landed(landing),
-        Joined::Follow(flight) => Boarded::follow(flight),
-        Joined::Lead(departure) => {
-            let flight = departure.flight.clone();
-            shared.spawn_flight(fill::fly(shared.clone(), question.clone(), departure));
-            Boarded::Flight(flight, true)
-        }
-    }
-}
-
-/// The content of a name if it may be given out without asking.
-pub(crate) fn fresh(shared: &Shared, question: &Question) -> Option<Landing> {
-    let known = shared.book.known(&question.key)?;
-    let is_fresh = match &known.record.origin {
-        Origin::Http(meta) => freshness::suits(&known.record, meta, &question.sent, SystemTime::now()) == Suits::Fresh,
-        Origin::Directory(_) | Origin::Outpost { .. } => {
-            shared.book.is_recent(&known, question.upstream.options.recheck)
-        }
-    };
-    let reader = shared.sealed(&known.md5).filter(|_| is_fresh)?;
-    Some(shared.land_sealed(&known, reader, question.full.path(), CacheStatus::Hit))
-}
-
-async fn wait(shared: Arc<Shared>, question: Arc<Question>, owned: Owned, mut boarded: Boarded) -> Response {
-    let settings = shared.settings();
-    for _ in 0..JOINS_MAX {
-        let (landing, leads) = boarded.landing(&shared, &question).await;
-        match from_landing(&shared, &settings, &question, &owned.asked(), landing, leads) {
-            Ok(response) => return response,
-            Err(Next::Pass) => return pass::pass(shared, question, Arc::new(owned)).await,
-            Err(Next::AskForBytes) => boarded = join(&shared, &question, true),
-        }
-    }
-    unsteady().to_response()
-}
-
-/// What a landing leaves to do.
-enum Next {
-    Pass,
-    AskForBytes,
-}
-
-fn from_landing(
-    shared: &Arc<Shared>,
-    settings: &Arc<Settings>,
-    question: &Question,
-    asked: &Asked<'_>,
-    landing: Landing,
-    leads: bool,
-) -> Result<Response, Next> {
-    let now = SystemTime::now();
-    match landing {
-        Landing::Content(content) => from_content(shared, settings, question, asked, &content, leads, now),
-        Landing::Described(representation) => {
-            answer::without_bytes(&representation, asked, now, CacheStatus::Passed).ok_or(Next::AskForBytes)
-        }
-        Landing::Index(pages) => Ok(pages.respond(asked, &settings.options.via, CacheStatus::Passed)),
-        Landing::NeedsSlash => Ok(to_slash(&question.full, settings)),
-        Landing::Pass(opened) => match opened.lock().take_if(|_| leads && !asked.may_need_no_body()) {
-            Some(opened) => {
-                add(&shared.counters.passed, 1);
-                Ok(pass::hand_on(shared, question, asked, opened))
-            }
-            None => Err(Next::Pass),
-        },
-        Landing::Failed(failure) => {
-            if failure.kind == Kind::Overloaded {
-                add(&shared.counters.refused_overloaded, 1);
-            }
-            Ok(failure.to_response())
-        }
-    }
-}
-
-fn from_content(
-    shared: &Arc<Shared>,
-    settings: &Arc<Settings>,
-    question: &Question,
-    asked: &Asked<'_>,
-    content: &Content,
-    leads: bool,
-    now: SystemTime,
-) -> Result<Response, Next> {
-    if matches!(content.source, Source::Shared(_)) {
-        add(&shared.counters.passed, 1);
-        return Ok(pass::from_file(content, asked));
-    }
-    if content.variant.as_ref().is_some_and(|meta| !freshness::is_same_variant(meta, &question.sent)) {
-        return Err(Next::Pass);
-    }
-    let status = if leads { content.leader_status } else { content.follower_status };
-    count(shared, status);
-    let requester =
-        Requester { places: &|| content.places.clone(), options: &settings.options, counters: &shared.counters };
-    let source = content.source.clone();
-    Ok(answer::with_bytes(&content.representation, source, asked, now, status, &requester))
+    Answer::later(boarding::wait(shared.clone(), question, asked.into_owned(), boarded))
 }
 
 /// A hit: no wait, nothing to look up but the places.
@@ -343,7 +195,7 @@ pub(crate) fn described<'a>(known: &'a Known, reader: &Reader, path: &str, via: 
     known.representation(|record| Representation::of_name(record, digests, path, via))
 }
 
-fn count(shared: &Shared, status: CacheStatus) {
+pub(crate) fn count(shared: &Shared, status: CacheStatus) {
     let counters = &shared.counters;
     let counter = match status {
         CacheStatus::Hit => &counters.hits,
@@ -364,7 +216,7 @@ fn mounts(settings: &Settings, target: &Target, asked: &Asked<'_>) -> Response {
     }
 }
 
-fn to_slash(target: &Target, settings: &Settings) -> Response {
+pub(crate) fn to_slash(target: &Target, settings: &Settings) -> Response {
     let mut response = Response::new(StatusCode::MOVED_PERMANENTLY);
     response.fields.push("Location", target.directory_location());
     response.fields.push("Via", format!("1.1 {}", settings.options.via));

@@ -30,6 +30,8 @@ use crate::{
 
 /// Calls into the file system at once. Those that hang (a mount whose server is gone) keep their place until they return.
 const CALLS_MAX: usize = 64;
+/// Reads of fills at once, likewise.
+const READS_MAX: usize = 64;
 /// One read of a fill.
 const PIECE: usize = 1 << 20;
 
@@ -40,6 +42,7 @@ struct Inner {
     path: PathBuf,
     root: Mutex<Root>,
     calls: Arc<Semaphore>,
+    reads: Arc<Semaphore>,
     timeout: Duration,
 }
 
@@ -55,8 +58,14 @@ impl Directory {
     /// Opens the directory. Blocks.
     pub(crate) fn open(path: PathBuf, timeout: Duration) -> io::Result<Self> {
         let root = Root::open(&path)?;
-        let calls = Arc::new(Semaphore::new(CALLS_MAX));
-        Ok(Self(Arc::new(Inner { path, root: Mutex::new(root), calls, timeout })))
+        let inner = Inner {
+            path,
+            root: Mutex::new(root),
+            calls: Arc::new(Semaphore::new(CALLS_MAX)),
+            reads: Arc::new(Semaphore::new(READS_MAX)),
+            timeout,
+        };
+        Ok(Self(Arc::new(inner)))
     }
 
     /// What stands at a name. With a record, the file is opened only if it changed.
@@ -131,7 +140,14 @@ impl Directory {
 
     /// The bytes of an opened file from a position on.
     pub(crate) fn bytes(&self, file: &Arc<File>, identity: &Identity, position: u64) -> Pieces {
-        Pieces { file: file.clone(), position, end: identity.size, ahead: None, timeout: self.0.timeout }
+        Pieces {
+            file: file.clone(),
+            position,
+            end: identity.size,
+            ahead: None,
+            reads: self.0.reads.clone(),
+            timeout: self.0.timeout,
+        }
     }
 
     /// To be asked when all bytes were read: whether the path and the open file are still what they were. Blocks when called.
@@ -259,6 +275,7 @@ pub(crate) struct Pieces {
     position: u64,
     end: u64,
     ahead: Option<JoinHandle<io::Result<Bytes>>>,
+    reads: Arc<Semaphore>,
     timeout: Duration,
 }
 
@@ -269,7 +286,7 @@ impl Pieces {
             return Ok(None);
         }
         let (position, end) = (self.position, self.end);
-        let reading = self.ahead.get_or_insert_with(|| read_piece(&self.file, position, end));
+        let reading = self.ahead.get_or_insert_with(|| read_piece(&self.file, &self.reads, position, end));
         let piece = match tokio::time::timeout(self.timeout, reading).await {
             Ok(Ok(Ok(piece))) => piece,
             Ok(Ok(Err(error))) => {
@@ -288,27 +305,37 @@ impl Pieces {
         }
         self.position += piece.len() as u64;
         if self.position < self.end {
-            self.ahead = Some(read_piece(&self.file, self.position, self.end));
+            self.ahead = Some(read_piece(&self.file, &self.reads, self.position, self.end));
         }
         Ok(Some(piece))
     }
 }
 
-fn read_piece(file: &Arc<File>, position: u64, end: u64) -> JoinHandle<io::Result<Bytes>> {
-    let file = file.clone();
+fn read_piece(file: &Arc<File>, reads: &Arc<Semaphore>, position: u64, end: u64) -> JoinHandle<io::Result<Bytes>> {
+    let (file, reads) = (file.clone(), reads.clone());
     let len = usize::try_from(end - position).unwrap_or(PIECE).min(PIECE);
-    tokio::task::spawn_blocking(move || {
-        let mut piece = vec![0; len];
-        let mut filled = 0;
-        while filled < len {
-            match file.read_at(&mut piece[filled..], position + filled as u64) {
-                Ok(0) => break,
-                Ok(count) => filled += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        piece.truncate(filled);
-        Ok(piece.into())
+    tokio::spawn(async move {
+        // A read that hangs keeps its permit until it returns, also when nobody waits for it any more.
+        let permit = reads.acquire_owned().await;
+        let reading = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            read_wholly(&file, position, len)
+        });
+        reading.await.unwrap_or_else(|_| Err(io::Error::other("the server is stopping")))
     })
+}
+
+fn read_wholly(file: &File, position: u64, len: usize) -> io::Result<Bytes> {
+    let mut piece = vec![0; len];
+    let mut filled = 0;
+    while filled < len {
+        match file.read_at(&mut piece[filled..], position + filled as u64) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    piece.truncate(filled);
+    Ok(piece.into())
 }

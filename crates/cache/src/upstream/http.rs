@@ -4,23 +4,28 @@
 use std::{io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
-use http_body::Body as _;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper_util::{
     client::legacy::Client,
     rt::{TokioExecutor, TokioTimer},
 };
-use protocol::{digest::Claims, etag::ETag, problem::Kind as ProblemKind, range::parse_content_range, timestamp};
+use protocol::{digest::Claims, timestamp};
 
-use super::{AskError, Body, Grip, Head, Question, Told, connector::Connector};
+use super::{
+    AskError, Body, Grip, Head, Question, Told,
+    connector::Connector,
+    heads::{
+        Validators, announced_len, check_continuation, claims, header_value, if_range, is_chunked, is_strong_date,
+    },
+};
 use crate::{
     book::Known,
     freshness,
     options::UpstreamOptions,
     pass::Opened,
-    record::{HttpMeta, Origin, Record, provisional, seconds},
+    record::{HttpMeta, Origin, Record, provisional},
     status::{Counters, add},
 };
 
@@ -31,10 +36,6 @@ const HEAD_BYTES_MAX: usize = 256 << 10;
 /// Idle connections that are kept, and for how long.
 const IDLE_MAX: usize = 16;
 const IDLE_FOR: Duration = Duration::from_secs(20);
-/// Seconds, where an upstream asks for patience without saying how much.
-const RETRY_AFTER_DEFAULT: u64 = 10;
-/// A `Last-Modified` younger than this by the server's own clock does not tell versions apart (RFC 9110 section 8.8.2.2).
-const STRONG_DATE_AGE: u64 = 60;
 
 /// A web server.
 pub(crate) struct Http {
@@ -122,18 +123,14 @@ impl Http {
         *request.headers_mut() = fields;
         add(&self.counters.upstream_requests, 1);
         let limit = self.connect_timeout + self.read_timeout;
-        let answer = match tokio::time::timeout(limit, self.client.request(request)).await {
+        match tokio::time::timeout(limit, self.client.request(request)).await {
             Ok(answer) => answer.map_err(|error| explain(&self.base, &error)),
             Err(_) => Err(AskError::TimedOut(format!(
                 "{} did not answer within {} s",
                 self.base.authority,
                 limit.as_secs_f32()
             ))),
-        };
-        if answer.is_err() {
-            add(&self.counters.upstream_errors, 1);
         }
-        answer
     }
 
     /// Asks for a name, under the validators of what is known of it.
@@ -195,8 +192,7 @@ impl Http {
     fn head(&self, key: &[u8], fields: &HeaderMap, len: Option<u64>, claims: Claims, meta: HttpMeta) -> Head {
         let validators = Validators::of(fields);
         let modified_text = fields.get(header::LAST_MODIFIED).map_or(&b""[..], HeaderValue::as_bytes);
-        let date = validators.modified.map(seconds);
-        let is_date_strong = date.is_some_and(|date| date + STRONG_DATE_AGE <= meta.date);
+        let is_date_strong = validators.modified.is_some_and(|modified| is_strong_date(modified, meta.date));
         // Where the date cannot tell two versions apart, each arrival has a tag of its own.
         let arrival = if is_date_strong { String::new() } else { format!("{:?}", std::time::SystemTime::now()) };
         let version = [modified_text, format!(" {len:?} {arrival}").as_bytes()].concat();
@@ -225,23 +221,34 @@ impl Http {
     /// The bytes of a head from a position on, and of no other version.
     pub(crate) async fn bytes(&self, question: &Question, head: &Head, position: u64) -> Result<Pieces, AskError> {
         let path = self.path_of(question.target.as_str());
-        self.bytes_at(&path, question.sent.clone(), head, position).await
+        let answer = self.ask_for_bytes(&path, question.sent.clone(), head, position).await?;
+        self.continuation(answer, head, position)
     }
 
-    pub(crate) async fn bytes_at(
+    /// Asks for the bytes from a position on, if they are still those of the head.
+    pub(crate) async fn ask_for_bytes(
         &self,
         path: &str,
         mut fields: HeaderMap,
         head: &Head,
         position: u64,
-    ) -> Result<Pieces, AskError> {
+    ) -> Result<Response<Incoming>, AskError> {
         if position > 0 {
             fields.insert(header::RANGE, header_value(&format!("bytes={position}-")));
             if let Some(validator) = if_range(&head.record) {
                 fields.insert(header::IF_RANGE, validator);
             }
         }
-        let answer = self.send(Method::GET, path, fields).await?;
+        self.send(Method::GET, path, fields).await
+    }
+
+    /// The bytes of such an answer, once it is checked.
+    pub(crate) fn continuation(
+        &self,
+        answer: Response<Incoming>,
+        head: &Head,
+        position: u64,
+    ) -> Result<Pieces, AskError> {
         let skip = check_continuation(&answer, head, position)?;
         Ok(self.pieces(answer.into_body(), skip))
     }
@@ -309,39 +316,6 @@ impl Pieces {
     }
 }
 
-/// The validators of an answer.
-pub(crate) struct Validators {
-    pub(crate) etag: Option<ETag>,
-    pub(crate) modified: Option<std::time::SystemTime>,
-}
-
-impl Validators {
-    pub(crate) fn of(fields: &HeaderMap) -> Self {
-        Self {
-            etag: fields.get(header::ETAG).and_then(|etag| ETag::parse(etag.as_bytes())),
-            modified: fields
-                .get(header::LAST_MODIFIED)
-                .and_then(|modified| timestamp::parse_http_date(modified.as_bytes())),
-        }
-    }
-
-    fn strong(&self) -> Option<&ETag> {
-        self.etag.as_ref().filter(|etag| !etag.is_weak())
-    }
-}
-
-/// What an answer claims of its bytes.
-pub(crate) fn claims(fields: &HeaderMap) -> Claims {
-    let field = |name: &str| fields.get(name).map(HeaderValue::as_bytes);
-    Claims::from_fields(field("repr-digest"), field("digest"), field("content-md5"))
-}
-
-/// `Retry-After` in seconds; a default where it is missing or a date.
-pub(crate) fn retry_after(fields: &HeaderMap) -> u64 {
-    let field = fields.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
-    field.and_then(|seconds| seconds.trim().parse().ok()).unwrap_or(RETRY_AFTER_DEFAULT)
-}
-
 fn conditional(sent: &HeaderMap, record: &Record) -> HeaderMap {
     let mut fields = sent.clone();
     if let Some(etag) = &record.etag {
@@ -351,107 +325,6 @@ fn conditional(sent: &HeaderMap, record: &Record) -> HeaderMap {
         fields.insert(header::IF_MODIFIED_SINCE, header_value(&timestamp::http_date(modified)));
     }
     fields
-}
-
-/// RFC 9110 section 13.1.5: a weak tag is no validator for a range.
-fn if_range(record: &Record) -> Option<HeaderValue> {
-    match (record.strong_etag(), record.modified) {
-        (Some(etag), _) => Some(header_value(etag.as_str())),
-        (None, Some(modified)) => Some(header_value(&timestamp::http_date(modified))),
-        (None, None) => None,
-    }
-}
-
-/// Checks that an answer continues what was begun. Answers how many bytes come first that are here already.
-fn check_continuation(answer: &Response<Incoming>, head: &Head, position: u64) -> Result<u64, AskError> {
-    let changed = |what: &str| Err(has_changed(what));
-    let fields = answer.headers();
-    match answer.status() {
-        StatusCode::OK | StatusCode::PARTIAL_CONTENT => {}
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-            let detail = format!("the upstream answered {}", answer.status());
-            let kind = ProblemKind::Overloaded;
-            return Err(AskError::Busy { retry_after: retry_after(fields), detail, kind });
-        }
-        status if status.is_server_error() => {
-            return Err(AskError::Unreachable(format!("the upstream answered {status} when it was asked to continue")));
-        }
-        status => return changed(&format!("it answered {status} when it was asked to continue")),
-    }
-    check_validators(fields, head, position).map_err(|what| has_changed(&what))?;
-    if answer.status() == StatusCode::OK {
-        let len = announced_len(answer)?;
-        if len.is_some() && head.record.len.is_some() && len != head.record.len {
-            return changed("it has another length");
-        }
-        return Ok(position);
-    }
-    let field = fields.get(header::CONTENT_RANGE).map_or(&b""[..], HeaderValue::as_bytes);
-    match parse_content_range(field) {
-        Some((span, total)) if span.start == position => match (total, head.record.len) {
-            (Some(total), Some(len)) if total != len => changed("it has another length"),
-            _ if position == 0 => Err(AskError::Invalid("it answered 206 to a request without a range".into())),
-            _ => Ok(0),
-        },
-        _ => Err(AskError::Invalid("its Content-Range is not what was asked for".into())),
-    }
-}
-
-fn has_changed(what: &str) -> AskError {
-    AskError::Changed(format!("the file changed upstream while it was fetched: {what}"))
-}
-
-/// Equal strong tags, or where there is none equal dates that are strong (RFC 9110 section 8.8.2.2). What has neither can be begun again, but
-/// not continued.
-fn check_validators(fields: &HeaderMap, head: &Head, position: u64) -> Result<(), String> {
-    if let Grip::Object(md5) = head.grip {
-        let is_other = claims(fields).md5.is_some_and(|claimed| claimed != md5);
-        return if is_other { Err("it has another digest".into()) } else { Ok(()) };
-    }
-    let record = &head.record;
-    let found = Validators::of(fields);
-    if found.etag != record.etag {
-        return Err("it has another ETag".into());
-    }
-    if record.strong_etag().is_some() {
-        return Ok(());
-    }
-    if found.modified != record.modified {
-        return Err("it has another Last-Modified".into());
-    }
-    if position > 0 && !is_date_strong(record) {
-        return Err("it has no strong ETag and no old Last-Modified, so it cannot be continued".into());
-    }
-    Ok(())
-}
-
-fn is_date_strong(record: &Record) -> bool {
-    let Origin::Http(meta) = &record.origin else { return false };
-    record.modified.is_some_and(|modified| seconds(modified) + STRONG_DATE_AGE <= meta.date)
-}
-
-fn header_value(text: &str) -> HeaderValue {
-    // Tags and dates are visible ASCII by construction.
-    HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""))
-}
-
-/// `Content-Length`, with several that disagree refused. hyper has checked those of messages with a body.
-fn announced_len(answer: &Response<Incoming>) -> Result<Option<u64>, AskError> {
-    if is_chunked(answer) {
-        return Ok(None);
-    }
-    let mut values = answer.headers().get_all(header::CONTENT_LENGTH).iter();
-    let Some(first) = values.next() else { return Ok(answer.body().size_hint().exact().filter(|len| *len > 0)) };
-    let text = first.to_str().unwrap_or_default();
-    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    match text.parse() {
-        Ok(len) if is_number && values.all(|value| value == first) => Ok(Some(len)),
-        _ => Err(AskError::Invalid(format!("its Content-Length '{text}' is not a length"))),
-    }
-}
-
-fn is_chunked(answer: &Response<Incoming>) -> bool {
-    answer.version() != Version::HTTP_10 && answer.headers().contains_key(header::TRANSFER_ENCODING)
 }
 
 fn explain(base: &Base, error: &hyper_util::client::legacy::Error) -> AskError {

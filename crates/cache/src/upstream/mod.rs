@@ -2,6 +2,7 @@
 
 pub(crate) mod connector;
 pub(crate) mod directory;
+pub(crate) mod heads;
 pub(crate) mod http;
 pub(crate) mod outpost;
 

@@ -14,7 +14,8 @@ use protocol::{
 
 use super::{
     AskError, Body, Grip, Head, Question, Told,
-    http::{Http, Pieces, Validators, claims, retry_after},
+    heads::{Validators, claims, retry_after},
+    http::{Http, Pieces},
 };
 use crate::{
     book::Known,
@@ -113,12 +114,12 @@ impl Outpost {
 
     /// The bytes of a head from a position on.
     pub(crate) async fn bytes(&self, question: &Question, head: &Head, position: u64) -> Result<Pieces, AskError> {
-        match head.grip {
-            Grip::Object(md5) => {
-                let path = self.path_of_object(&md5, &question.target);
-                self.http.bytes_at(&path, HeaderMap::new(), head, position).await
-            }
-            _ => self.http.bytes(question, head, position).await,
+        let Grip::Object(md5) = head.grip else { return self.http.bytes(question, head, position).await };
+        let path = self.path_of_object(&md5, &question.target);
+        let answer = self.http.ask_for_bytes(&path, HeaderMap::new(), head, position).await?;
+        match answer.status() {
+            StatusCode::SERVICE_UNAVAILABLE => Err(busy(answer).await),
+            _ => self.http.continuation(answer, head, position),
         }
     }
 

@@ -220,3 +220,54 @@ fn a_reopened_cache_still_knows_its_names() {
     assert_eq!(get(proxy.address(), "/a.bin").expect(&bytes).cache_status(), "outpost; hit");
     assert_eq!(proxy.cache.counters().upstream_bytes.load(Ordering::Relaxed), 0);
 }
+
+#[test]
+fn empty_files_and_strange_names_are_files() {
+    use std::os::unix::ffi::OsStrExt;
+    let share = share();
+    put(share.path(), "empty", b"");
+    let strange = b"a b%#?&+\xc3\xbc\xff";
+    std::fs::write(share.path().join(std::ffi::OsStr::from_bytes(strange)), b"strange").unwrap();
+    let proxy = proxy_of(&share);
+    for _ in 0..2 {
+        let empty = get(proxy.address(), "/empty").expect(b"");
+        assert_eq!(empty.field("Content-Length"), Some("0"));
+        get(proxy.address(), "/a%20b%25%23%3F&+%C3%BC%FF").expect(b"strange");
+        proxy.expect_no_fills();
+    }
+    // A directory knows no queries, and an escape that is not needed is the same name.
+    assert_eq!(
+        get(proxy.address(), "//%61%20b%25%23%3f&+%c3%bc%ff?x").expect(b"strange").cache_status(),
+        "outpost; hit"
+    );
+}
+
+#[test]
+fn fills_beyond_the_limit_are_refused_and_hits_are_not() {
+    let share = share();
+    put(share.path(), "here", b"here");
+    put(share.path(), "cold", b"cold");
+    let options =
+        |fills_max| Options { fills_max, ..Options::new(vec![upstream("/", share.path().to_str().unwrap())]) };
+    let proxy = Proxy::with(options(1));
+    get(proxy.address(), "/here").expect(b"here");
+    proxy.expect_no_fills();
+    proxy.cache.reconfigure(options(0)).unwrap();
+    get(proxy.address(), "/here").expect(b"here");
+    get(proxy.address(), "/cold").expect_problem(503, "overloaded");
+    proxy.cache.reconfigure(options(1)).unwrap();
+    get(proxy.address(), "/cold").expect(b"cold");
+}
+
+#[test]
+fn an_upstream_that_is_mounted_later_is_served_after_a_reload() {
+    let (one, two) = (share(), share());
+    put(one.path(), "a", b"one");
+    put(two.path(), "a", b"two");
+    let path = |share: &tempfile::TempDir| share.path().to_str().unwrap().to_owned();
+    let proxy = Proxy::with(Options::new(vec![upstream("/", &path(&one))]));
+    get(proxy.address(), "/two/a").expect_problem(404, "not-found");
+    proxy.cache.reconfigure(Options::new(vec![upstream("/", &path(&one)), upstream("/two", &path(&two))])).unwrap();
+    get(proxy.address(), "/two/a").expect(b"two");
+    get(proxy.address(), "/a").expect(b"one");
+}

@@ -119,7 +119,7 @@ pub(crate) fn reply(request: &Request, stream: &mut TcpStream, status: &str, fie
 pub(crate) fn serve(request: &Request, stream: &mut TcpStream, content: &[u8], fields: &[(&str, &str)], cut: usize) {
     let start = request.range_start().unwrap_or(0);
     let len = (content.len() - start).to_string();
-    let range = format!("bytes {start}-{}/{}", content.len() - 1, content.len());
+    let range = format!("bytes {start}-{}/{}", content.len().saturating_sub(1), content.len());
     let mut all = fields.to_vec();
     all.push(("Content-Length", &len));
     let status = if start > 0 { "206 Partial Content" } else { "200 OK" };

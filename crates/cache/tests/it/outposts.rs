@@ -145,3 +145,26 @@ fn equal_content_of_two_names_asked_at_once_is_fetched_once() {
     askers.into_iter().for_each(|asker| asker.join().unwrap());
     assert_eq!(origin.asked().into_iter().filter(|asked| asked.starts_with("GET")).count(), 1);
 }
+
+#[test]
+fn a_parent_without_a_place_is_waited_for_or_its_refusal_is_handed_on() {
+    let bytes = content(8, 300_000);
+    let (served, digest, busy) = (bytes.clone(), Md5::of(&bytes).repr_digest(), AtomicUsize::new(1));
+    let origin = Origin::start(move |request, stream| {
+        let patience = if request.target.contains("/long") { "90" } else { "0" };
+        let is_refused =
+            patience == "90" || busy.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| n.checked_sub(1)).is_ok();
+        if request.method == "GET" && is_refused {
+            let body =
+                br#"{"type":"urn:outpost:problem:max-requesters","title":"t","status":503,"detail":"5 transfers"}"#;
+            let fields = [("Retry-After", patience), ("Content-Length", &*body.len().to_string())];
+            return reply(request, stream, "503 Service Unavailable", &fields, body);
+        }
+        serve(request, stream, &served, &[("Repr-Digest", &digest)], served.len());
+    });
+    let proxy = Proxy::of(&outpost(&origin));
+    let refused = get(proxy.address(), "/long");
+    assert_eq!(refused.field("Retry-After"), Some("90"));
+    refused.expect_problem(503, "max-requesters");
+    get(proxy.address(), "/short").expect(&bytes);
+}

@@ -241,3 +241,24 @@ fn what_is_claimed_and_already_here_is_not_read_again() {
     get(proxy.address(), "/b").expect(&bytes);
     assert_eq!(proxy.cache.counters().known_by_digest.load(Ordering::Relaxed), 1);
 }
+
+#[test]
+fn only_if_cached_asks_nobody() {
+    let origin = Origin::start(|request, stream| serve(request, stream, b"x", &[FRESH], 1));
+    let proxy = Proxy::of(&origin.url());
+    let only = [("Cache-Control", "only-if-cached")];
+    assert_eq!(get_with(proxy.address(), "/a", &only).status, 504);
+    assert!(origin.asked().is_empty());
+    get(proxy.address(), "/a").expect(b"x");
+    proxy.expect_no_fills();
+    get_with(proxy.address(), "/a", &only).expect(b"x");
+}
+
+#[test]
+fn empty_answers_are_kept_like_others() {
+    let origin = Origin::start(|request, stream| serve(request, stream, b"", &[FRESH], 0));
+    let proxy = Proxy::of(&origin.url());
+    get(proxy.address(), "/a").expect(b"");
+    proxy.expect_no_fills();
+    assert_eq!(get(proxy.address(), "/a").expect(b"").cache_status(), "outpost; hit");
+}

@@ -1,0 +1,357 @@
+//! The task behind a flight: asks the upstream about a name, and does what follows from what it says. It belongs to no request.
+//!
+//! | the upstream says | what followers get |
+//! | --- | --- |
+//! | what is known still holds | the object that is here |
+//! | another file, whose digest is here or is being fetched | that one, and no byte moves |
+//! | another file | what `fill` fetches |
+//! | a directory | its index, or the way to its slash |
+//! | something that is not for the cache | everybody asks for themselves |
+//! | there is none | 404, and the name is forgotten |
+//! | nothing: it cannot be reached, or 5xx | the last good copy if it may stand in, else 502 or 504 |
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use http::StatusCode;
+use protocol::{cache_status::CacheStatus, digest::Md5, problem::Kind};
+use serve::source::Source;
+use store::{Lookup, Reader};
+
+use crate::{
+    book::Known,
+    cache::{Remembered, Shared},
+    fill::{Begin, PASSES_FOR, PATIENCE_MAX},
+    flights::Departure,
+    freshness,
+    index::Pages,
+    landing::{Content, Failure, Landing},
+    pass::Opened,
+    record::Record,
+    representation::{self, Representation},
+    requesters::Places,
+    status::add,
+    upstream::{AskError, Body, Grip, Head, Kind as UpstreamKind, Question, Told, variant},
+};
+
+/// Tries for the head of an answer while nothing is here that could be served instead.
+const ASKS_MAX: u32 = 3;
+/// A name changes at most so often between asking and fetching.
+const CHANGES_MAX: u32 = 3;
+
+/// One flight.
+pub(crate) struct Flying {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) question: Arc<Question>,
+    pub(crate) departure: Departure,
+}
+
+/// What follows a file's head.
+pub(crate) enum Flow {
+    /// It has landed.
+    Done,
+    /// The description is not enough.
+    AskForBytes,
+    /// It is another file by now.
+    AskAgain,
+}
+
+/// Flies: always lands, and ends after the name's record was written.
+pub(crate) async fn fly(shared: Arc<Shared>, question: Arc<Question>, departure: Departure) {
+    let flying = Flying { shared: shared.clone(), question, departure };
+    match flying.question.object {
+        None => flying.name().await,
+        Some(md5) => flying.object(md5).await,
+    }
+}
+
+impl Flying {
+    /// A name: asks whether what is known still holds, and does what follows.
+    async fn name(&self) {
+        let known = self.shared.book.known(&self.question.key);
+        let mut copy = known.filter(|known| self.shared.store.peek(&known.md5).is_some());
+        let mut wants_bytes = self.departure.flight.is_body_wanted();
+        for _ in 0..CHANGES_MAX {
+            let told = match self.ask(copy.as_ref(), wants_bytes).await {
+                Ok(told) => told,
+                Err(error) => return self.unreachable(&error, copy.as_ref()),
+            };
+            match told {
+                Told::Unchanged(record) => match copy.take() {
+                    Some(known) if self.unchanged(&known, record) => return,
+                    // Evicted just now: ask for the bytes.
+                    _ => continue,
+                },
+                Told::File(head, body) => match self.file(*head, body, wants_bytes).await {
+                    Flow::Done => return,
+                    Flow::AskForBytes => wants_bytes = true,
+                    Flow::AskAgain => copy = None,
+                },
+                Told::Listing(listing) => return self.listing(&Pages::of(&listing)),
+                Told::NeedsSlash => {
+                    self.shared.book.forget(&self.question.key);
+                    return self.departure.land(Landing::NeedsSlash);
+                }
+                Told::Answer(opened) => return self.other_answer(*opened, copy.as_ref()),
+                Told::No(failure) => {
+                    self.shared.book.forget(&self.question.key);
+                    return self.departure.land(Landing::Failed(failure));
+                }
+            }
+        }
+        let changed = AskError::Changed("the file changed each time it was asked for".into());
+        self.departure.land(Landing::Failed(changed.to_failure(&self.question)));
+    }
+
+    /// An object by its digest, from the upstream that is asked.
+    async fn object(&self, md5: Md5) {
+        let UpstreamKind::Outpost(outpost) = &self.question.upstream.kind else { return };
+        let asked = self.unless_closing(outpost.object(md5, &self.question.target)).await;
+        self.shared.report(&self.question.upstream, &asked);
+        match asked {
+            Ok(Some((head, body))) => _ = self.file(head, Some(body), true).await,
+            Ok(None) => {}
+            Err(error) => self.unreachable(&error, None),
+        }
+        let detail = format!("there is no object {md5} here, and no upstream that knows digests has it");
+        self.departure.land(Landing::Failed(Failure::new(Kind::NotFound, detail)));
+    }
+
+    /// Asks; while nothing is here to serve instead, a connection that broke or an upstream that is busy for a moment is asked again.
+    async fn ask(&self, copy: Option<&Arc<Known>>, wants_bytes: bool) -> Result<Told, AskError> {
+        let options = &self.question.upstream.options;
+        let mut tries = 1;
+        loop {
+            let asking = self.question.upstream.ask(&self.question, copy.map(Arc::as_ref), wants_bytes);
+            let asked = self.unless_closing(asking).await;
+            self.shared.report(&self.question.upstream, &asked);
+            let wait = match &asked {
+                Err(AskError::Unreachable(_)) => options.retry_backoff,
+                Err(AskError::Busy { retry_after, .. }) if *retry_after <= PATIENCE_MAX => {
+                    Duration::from_secs(*retry_after)
+                }
+                _ => return asked,
+            };
+            if tries >= ASKS_MAX || copy.is_some() || self.question.upstream.health.is_open() || !self.pause(wait).await
+            {
+                return asked;
+            }
+            tries += 1;
+        }
+    }
+
+    /// What is here is still right. `false` if it was evicted meanwhile.
+    fn unchanged(&self, known: &Arc<Known>, record: Record) -> bool {
+        let known = self.shared.book.confirm(&self.question.key, known, record);
+        let Some(reader) = self.shared.sealed(&known.md5) else { return false };
+        let status = if self.question.upstream.is_directory() { CacheStatus::Hit } else { CacheStatus::Revalidated };
+        self.departure.land(self.shared.land_sealed(&known, reader, self.question.full.path(), status));
+        true
+    }
+
+    /// The upstream cannot be asked: the last good copy, if it may stand in.
+    fn unreachable(&self, error: &AskError, copy: Option<&Arc<Known>>) {
+        let stand_in = copy.and_then(|known| self.stand_in(known));
+        self.departure.land(stand_in.unwrap_or_else(|| Landing::Failed(error.to_failure(&self.question))));
+    }
+
+    fn stand_in(&self, known: &Arc<Known>) -> Option<Landing> {
+        let now = SystemTime::now();
+        let stale_if_error = self.shared.settings().options.stale_if_error;
+        let checked = self.shared.book.checked(known, now);
+        if !freshness::may_stand_in(&known.record, checked, now, stale_if_error) {
+            return None;
+        }
+        let reader = self.shared.sealed(&known.md5)?;
+        self.shared.book.hold(known);
+        Some(self.shared.land_sealed(known, reader, self.question.full.path(), CacheStatus::Stale))
+    }
+
+    fn listing(&self, pages: &Arc<Pages>) {
+        self.shared.keep_pages(&self.question.key, pages, self.question.upstream.options.recheck);
+        self.departure.land(Landing::Index(pages.clone()));
+    }
+
+    /// An answer that is not for the cache.
+    fn other_answer(&self, opened: Opened, copy: Option<&Arc<Known>>) {
+        let status = opened.status;
+        if status.is_server_error()
+            && let Some(landing) = copy.and_then(|known| self.stand_in(known))
+        {
+            return self.departure.land(landing);
+        }
+        if matches!(status, StatusCode::OK | StatusCode::NOT_FOUND | StatusCode::GONE) {
+            self.shared.book.forget(&self.question.key);
+        }
+        if status == StatusCode::OK {
+            self.shared.remember(&self.question.key, Remembered::Passes, PASSES_FOR);
+        }
+        self.departure.land(Landing::pass(Some(opened)));
+    }
+
+    /// A file that is not here, or not as it is upstream now.
+    async fn file(&self, head: Head, body: Option<Body>, asked_for_bytes: bool) -> Flow {
+        let described = || Landing::Described(Arc::new(self.describe(&head.record, known_of(&head))));
+        if self.departure.land_unless_body_wanted(described) {
+            return Flow::Done;
+        }
+        if !asked_for_bytes && body.is_none() && matches!(head.grip, Grip::Name) {
+            return Flow::AskForBytes;
+        }
+        let begin = match head.claims.md5 {
+            None => Begin::New,
+            Some(md5) => match self.by_digest(md5, &head).await {
+                Some(begin) => begin,
+                None => return Flow::Done,
+            },
+        };
+        self.fetch(head, body, begin).await
+    }
+
+    /// The digest is known beforehand: what is here is not fetched, what is being fetched is followed.
+    async fn by_digest(&self, md5: Md5, head: &Head) -> Option<Begin> {
+        for _ in 0..CHANGES_MAX {
+            match self.shared.store.lookup(&md5) {
+                Lookup::Hit(reader) if head.record.len.is_none_or(|len| reader.len() == Some(len)) => {
+                    add(&self.shared.counters.known_by_digest, 1);
+                    self.adopt(md5, head, reader);
+                    return None;
+                }
+                // Equal digests and different lengths: one of the two is a lie, which the fill will show.
+                Lookup::Hit(_) => return Some(Begin::New),
+                Lookup::Filling(reader) => {
+                    // A fill that ends before its first byte leaves the place to us.
+                    if self.unless_closing_bytes(&reader).await {
+                        add(&self.shared.counters.known_by_digest, 1);
+                        self.follow(md5, head, reader).await;
+                        return None;
+                    }
+                }
+                Lookup::Miss(vacancy) => return Some(Begin::Vacancy(vacancy)),
+            }
+        }
+        let failure = Failure::new(Kind::Overloaded, "other fetches of the same content failed; ask again");
+        self.departure.land(Landing::Failed(failure.with_retry_after(1)));
+        None
+    }
+
+    /// The content is here, whole.
+    fn adopt(&self, md5: Md5, head: &Head, reader: Reader) {
+        let record = Record { len: reader.len(), ..head.record.clone() };
+        if self.question.object.is_some() {
+            let digests = reader.digests().map_or(representation::Known::Md5(md5), representation::Known::Both);
+            let content = self.content(&record, digests, reader, self.shared.requesters.of(&md5), CacheStatus::Hit);
+            return self.departure.land(content);
+        }
+        let known = self.shared.book.write(&self.question.key, md5, record);
+        self.departure.land(self.shared.land_sealed(&known, reader, self.question.full.path(), CacheStatus::Hit));
+    }
+
+    /// Another flight is fetching the same content.
+    async fn follow(&self, md5: Md5, head: &Head, reader: Reader) {
+        let places = self.shared.requesters.of(&md5);
+        let known = representation::Known::Md5(md5);
+        self.departure.land(self.content(&head.record, known, reader.clone(), places, CacheStatus::Collapsed));
+        let sealed = tokio::select! {
+            () = self.shared.closing.cancelled() => return,
+            sealed = reader.sealed() => sealed,
+        };
+        if sealed.is_ok() && self.question.object.is_none() {
+            let record = Record { len: reader.len(), ..head.record.clone() };
+            self.shared.book.write(&self.question.key, md5, record);
+        }
+    }
+
+    pub(crate) fn fail(&self, failure: Failure) -> Flow {
+        self.departure.land(Landing::Failed(failure));
+        Flow::Done
+    }
+
+    /// Nobody who comes from now on is to follow what is about to fail.
+    pub(crate) fn leave_if_landed(&self) {
+        if self.departure.has_landed() {
+            self.departure.leave();
+        }
+    }
+
+    /// Nobody was told of a content that changed before its first byte: it is asked for again.
+    pub(crate) fn changed_or(&self, error: &AskError, failure: impl FnOnce() -> Failure) -> Flow {
+        match error {
+            AskError::Changed(_) if !self.departure.has_landed() => Flow::AskAgain,
+            _ => self.fail(failure()),
+        }
+    }
+
+    pub(crate) fn content(
+        &self,
+        record: &Record,
+        known: representation::Known,
+        reader: Reader,
+        places: Arc<Places>,
+        leader_status: CacheStatus,
+    ) -> Landing {
+        let follower_status = match leader_status {
+            CacheStatus::Stored => CacheStatus::Collapsed,
+            status => status,
+        };
+        Landing::Content(Arc::new(Content {
+            representation: Arc::new(self.describe(record, known)),
+            source: Source::Object(reader),
+            places,
+            leader_status,
+            follower_status,
+            variant: variant(record),
+        }))
+    }
+
+    pub(crate) fn describe(&self, record: &Record, known: representation::Known) -> Representation {
+        let settings = self.shared.settings();
+        let (path, via) = (self.question.full.path(), &settings.options.via);
+        match self.question.object {
+            None => Representation::of_name(record, known, path, via),
+            Some(_) => Representation::of_object(known, record.len, Some(self.question.target.path()), via),
+        }
+    }
+
+    /// Waits, visibly for those who follow the progress. `false` if the program is stopping.
+    pub(crate) async fn pause(&self, wait: Duration) -> bool {
+        *self.departure.flight.pausing_until.lock() = Some(Instant::now() + wait);
+        let slept = tokio::select! {
+            () = self.shared.closing.cancelled() => false,
+            () = tokio::time::sleep(wait) => true,
+        };
+        *self.departure.flight.pausing_until.lock() = None;
+        slept
+    }
+
+    pub(crate) async fn unless_closing<T>(
+        &self,
+        asking: impl Future<Output = Result<T, AskError>>,
+    ) -> Result<T, AskError> {
+        tokio::select! {
+            () = self.shared.closing.cancelled() => {
+                let detail = "this server is stopping; ask again".into();
+                Err(AskError::Busy { retry_after: PATIENCE_MAX + 1, detail, kind: Kind::Overloaded })
+            }
+            asked = asking => asked,
+        }
+    }
+
+    /// Whether another fill of the same content got anywhere.
+    async fn unless_closing_bytes(&self, reader: &Reader) -> bool {
+        tokio::select! {
+            () = self.shared.closing.cancelled() => false,
+            readable = reader.readable(0) => readable.is_ok(),
+        }
+    }
+}
+
+pub(crate) fn known_of(head: &Head) -> representation::Known {
+    match (head.claims.md5, head.claims.sha256) {
+        (Some(md5), Some(sha256)) => representation::Known::Both(protocol::digest::Digests { md5, sha256 }),
+        (Some(md5), None) => representation::Known::Md5(md5),
+        (None, _) => representation::Known::Nothing,
+    }
+}
