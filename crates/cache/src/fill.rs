@@ -208,12 +208,13 @@ impl Flying {
     async fn retry(&self, retries: &mut Retries, progressed: bool, error: &AskError) -> Result<(), Fate> {
         let path = self.question.full.path();
         let wait = match error {
-            AskError::Unreachable(_) | AskError::TimedOut(_) => None,
+            // An answer that makes no sense says nothing against the bytes that are here, and the next one may.
+            AskError::Unreachable(_) | AskError::TimedOut(_) | AskError::Invalid(_) => None,
             AskError::Busy { retry_after, .. } if *retry_after <= PATIENCE_MAX => {
                 Some(Duration::from_secs(*retry_after))
             }
             AskError::Busy { .. } => return Err(Fate::Suspend),
-            AskError::Changed(_) | AskError::Invalid(_) => return Err(Fate::Discard),
+            AskError::Changed(_) => return Err(Fate::Discard),
         };
         match retries.after_failure(progressed, seed()) {
             Decision::GiveUp => Err(Fate::Suspend),

@@ -11,6 +11,8 @@ use crate::record::{Origin, Record, seconds};
 
 /// Seconds, where an upstream asks for patience without saying how much.
 const RETRY_AFTER_DEFAULT: u64 = 10;
+/// Likewise, where somebody is in the middle of the file.
+const RETRY_SOON: u64 = 1;
 /// Seconds between `Last-Modified` and `Date` that make the former a strong validator.
 const STRONG_DATE_AGE: u64 = 60;
 
@@ -66,7 +68,8 @@ pub(crate) fn check_continuation<B>(answer: &Response<B>, head: &Head, position:
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
             let detail = format!("the upstream answered {}", answer.status());
             let kind = ProblemKind::Overloaded;
-            return Err(AskError::Busy { retry_after: retry_after(fields), detail, kind });
+            let retry_after = if fields.contains_key(header::RETRY_AFTER) { retry_after(fields) } else { RETRY_SOON };
+            return Err(AskError::Busy { retry_after, detail, kind });
         }
         status if status.is_server_error() => {
             return Err(AskError::Unreachable(format!("the upstream answered {status} when it was asked to continue")));
