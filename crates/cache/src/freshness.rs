@@ -46,7 +46,7 @@ pub(crate) fn decide(facts: Facts) -> Verdict {
 /// Whether a copy that was last found right at `checked` (seconds since 1970) may stand in for an upstream that cannot be reached.
 pub(crate) fn may_stand_in(record: &Record, checked: u64, now: SystemTime, stale_if_error: Duration) -> bool {
     let is_forbidden = matches!(&record.origin, Origin::Http(meta) if meta.stale_forbidden);
-    !is_forbidden && seconds(now).saturating_sub(checked) <= stale_if_error.as_secs()
+    !is_forbidden && !stale_if_error.is_zero() && seconds(now).saturating_sub(checked) <= stale_if_error.as_secs()
 }
 
 /// Whether a request that says nothing of caching, for an answer that does not vary, may have it without asking.
