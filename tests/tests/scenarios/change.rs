@@ -166,10 +166,25 @@ fn a_file_that_vanishes_is_a_404_and_may_come_back() {
     let content = Content::random(5, MIB);
     let share = Share::new();
     let path = share.write("file", &content);
+    share.write("another", &content);
     let proxy = proxy().upstream_with("/", &share.url(), "recheck = \"0s\"").start();
     proxy.get("/file").expect(&content);
     fs::remove_file(path).expect("removing it");
     proxy.get("/file").expect_status(404);
     share.write("file", &content);
     proxy.get("/file").expect(&content);
+}
+
+#[test]
+fn a_share_that_is_not_mounted_today_takes_nothing_away() {
+    let content = Content::random(6, MIB);
+    let share = Share::new();
+    let path = share.write("file", &content);
+    let proxy = proxy().upstream_with("/", &share.url(), "recheck = \"0s\"").start();
+    proxy.get("/file").expect(&content);
+    proxy.wait_until_idle();
+    // What an administrator sees whose mount point is there and the mount is not: an empty directory.
+    fs::remove_file(path).expect("emptying the directory");
+    let stale = proxy.get("/file").expect(&content);
+    assert_eq!(stale.field("Cache-Status"), Some("outpost; fwd=stale"));
 }

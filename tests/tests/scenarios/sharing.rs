@@ -48,8 +48,8 @@ fn a_file_renamed_at_the_origin_moves_no_bytes() {
     fs::rename(path, share.path().join("new.iso")).expect("a rename in the share");
     origin.wait_until_hashed("/new.iso");
     proxy.get("/new.iso").expect(&content);
-    proxy.get("/old%20name.iso").expect_status(404);
     assert_eq!(proxy.upstream_bytes(), content.len(), "a renamed file crossed the line again");
+    proxy.get("/old%20name.iso").expect_status(404);
 }
 
 #[test]
