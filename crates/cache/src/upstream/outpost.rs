@@ -53,8 +53,9 @@ impl Outpost {
         match answer.status() {
             StatusCode::OK => {}
             StatusCode::MOVED_PERMANENTLY if leads_to_slash(&answer) => return Ok(Told::NeedsSlash),
-            // Why it cannot serve now stands in a body, which a HEAD does not have.
+            // Why it cannot serve (now, or at all) stands in a body, which a HEAD does not have.
             StatusCode::SERVICE_UNAVAILABLE => return self.by_name(&path, question).await,
+            _ if wants_bytes => return self.by_name(&path, question).await,
             _ => return Ok(Told::Answer(Box::new(self.http.open(answer)))),
         }
         let head = self.head(question, answer.headers());
