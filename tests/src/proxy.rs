@@ -266,6 +266,15 @@ impl Proxy {
         });
     }
 
+    /// Waits until there are so many connections of clients and every byte that they sent was read.
+    #[track_caller]
+    pub fn wait_until_read(&self, connections: usize) {
+        wait::until_true("all requests were read", || {
+            let waiting = unread_bytes(self.files);
+            waiting.len() >= connections && waiting.iter().all(|bytes| *bytes == 0)
+        });
+    }
+
     /// Body bytes that came from upstreams.
     #[track_caller]
     pub fn upstream_bytes(&self) -> u64 {
@@ -285,6 +294,20 @@ impl Proxy {
         let fills = status["fills"].as_array().unwrap_or_else(|| panic!("no fills in {status:#}"));
         fills.iter().filter_map(|fill| fill["fetched"].as_u64()).sum()
     }
+}
+
+/// Of each connection that came in at an address: the bytes that the kernel holds for its reader (`proc_pid_net(5)`).
+fn unread_bytes(address: SocketAddr) -> Vec<u64> {
+    const ESTABLISHED: &str = "01";
+    let port = format!(":{:04X}", address.port());
+    let table = fs::read_to_string("/proc/net/tcp").expect("the kernel's table of connections");
+    let row = |line: &str| {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let (local, state, queues) = (words.get(1)?, words.get(3)?, words.get(4)?);
+        let unread = u64::from_str_radix(queues.split_once(':')?.1, 16).ok()?;
+        (local.ends_with(&port) && *state == ESTABLISHED).then_some(unread)
+    };
+    table.lines().filter_map(row).collect()
 }
 
 /// The objects in a cache directory, as `find` would see them.

@@ -30,23 +30,20 @@ pub(crate) enum Boarded {
     Flight(Arc<Flight>, bool),
     /// Another flight ended between the first look and the second.
     Landed(Landing),
-    /// Its fill has failed, and it is about to end: then another may begin.
-    Dying(Arc<Flight>),
+    /// Too late for this one: it is about to end, and then another may begin. And whether bytes are wanted.
+    Missed(Arc<Flight>, bool),
 }
 
 impl Boarded {
-    pub(crate) fn follow(flight: Arc<Flight>) -> Self {
-        match flight.landed() {
-            Some(landing) if landing.is_dead() => Self::Dying(flight),
-            _ => Self::Flight(flight, false),
-        }
+    pub(crate) fn follow(flight: Arc<Flight>, question: &Question, wants_body: bool) -> Self {
+        if is_missed(&flight, question) { Self::Missed(flight, wants_body) } else { Self::Flight(flight, false) }
     }
 
     pub(crate) fn landed(&self) -> Option<(Landing, bool)> {
         match self {
             Self::Flight(flight, leads) => Some((flight.landed()?, *leads)),
             Self::Landed(landing) => Some((landing.clone(), false)),
-            Self::Dying(_) => None,
+            Self::Missed(..) => None,
         }
     }
 
@@ -56,14 +53,32 @@ impl Boarded {
             match self {
                 Self::Flight(flight, leads) => return (flight.landing().await, leads),
                 Self::Landed(landing) => return (landing, false),
-                Self::Dying(flight) => {
+                Self::Missed(flight, wants_body) => {
                     flight.over().await;
-                    self = join(shared, question, true);
+                    self = join(shared, question, wants_body);
                 }
             }
         }
         (Landing::Failed(unsteady()), false)
     }
+}
+
+/// Whether a flight has come to something that was right for those who were there, and is not for who comes now: an answer without bytes,
+/// bytes that failed, or bytes that are whole and only not durable yet, of which the upstream would have to be asked whether they still hold.
+fn is_missed(flight: &Flight, question: &Question) -> bool {
+    let content = match flight.landed() {
+        None => return false,
+        Some(Landing::Content(content)) => content,
+        Some(_) => return true,
+    };
+    let Source::Object(reader) = &content.source else { return true };
+    let is_fresh = || match &content.record.origin {
+        Origin::Http(meta) => {
+            freshness::suits(&content.record, meta, &question.sent, SystemTime::now()) == Suits::Fresh
+        }
+        Origin::Directory(_) | Origin::Outpost { .. } => flight.began.elapsed() < question.upstream.options.recheck,
+    };
+    reader.failure().is_some() || (reader.is_sealed() && !is_fresh())
 }
 
 fn unsteady() -> Failure {
@@ -76,7 +91,7 @@ pub(crate) fn join(shared: &Arc<Shared>, question: &Arc<Question>, wants_body: b
     let (name, path) = (&question.upstream.options.name, question.full.path());
     match shared.flights.join(&question.key, name, path, wants_body, || fresh(shared, question)) {
         Joined::Found(landing) => Boarded::Landed(landing),
-        Joined::Follow(flight) => Boarded::follow(flight),
+        Joined::Follow(flight) => Boarded::follow(flight, question, wants_body),
         Joined::Lead(departure) => {
             let flight = departure.flight.clone();
             shared.spawn_flight(fly::fly(shared.clone(), question.clone(), departure));

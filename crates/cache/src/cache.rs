@@ -273,6 +273,7 @@ impl Shared {
         Landing::Content(Arc::new(Content {
             representation: resolve::described(known, &reader, path, &self.settings().options.via).clone(),
             source: Source::Object(reader),
+            record: known.record.clone(),
             places: self.requesters.of(&known.md5),
             leader_status: status,
             follower_status: status,
@@ -289,6 +290,7 @@ impl Shared {
         Landing::Content(Arc::new(Content {
             representation: Arc::new(representation),
             source: Source::Shared(SharedFile { file: file.clone(), identity: *identity, engine }),
+            record: head.record.clone(),
             places: self.requesters.unnamed(),
             leader_status: CacheStatus::Passed,
             follower_status: CacheStatus::Passed,

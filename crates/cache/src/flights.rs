@@ -4,7 +4,7 @@
 //! | state | how it begins | what newcomers get |
 //! | --- | --- | --- |
 //! | asking | [`Flights::join`] answers [`Joined::Lead`] | they wait |
-//! | landed | [`Departure::land`] | the landing at once: often a content that is still filling |
+//! | landed | [`Departure::land`] | the landing at once: often a content that is still filling. Not one that failed, or is not fresh any more |
 //! | over | [`Departure`] dropped, after the name's record was written | they are not newcomers of this flight |
 //!
 //! A flight belongs to its task, not to a request. A task that ends without landing lands as failed, so nobody waits for ever.

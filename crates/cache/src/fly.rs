@@ -299,6 +299,7 @@ impl Flying {
         Landing::Content(Arc::new(Content {
             representation: Arc::new(self.describe(record, known)),
             source: Source::Object(reader),
+            record: record.clone(),
             places,
             leader_status,
             follower_status,

@@ -1,9 +1,6 @@
 //! What a flight comes to: the closed set of outcomes that its followers are answered from.
 
-use std::{
-    sync::Arc,
-    task::{Context, Poll, Waker},
-};
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use protocol::{
@@ -12,7 +9,13 @@ use protocol::{
 };
 use serve::{response::Response, source::Source};
 
-use crate::{index::Pages, pass::Opened, record::HttpMeta, representation::Representation, requesters::Places};
+use crate::{
+    index::Pages,
+    pass::Opened,
+    record::{HttpMeta, Record},
+    representation::Representation,
+    requesters::Places,
+};
 
 /// Clones share it.
 #[derive(Clone)]
@@ -35,6 +38,8 @@ pub(crate) enum Landing {
 pub(crate) struct Content {
     pub(crate) representation: Arc<Representation>,
     pub(crate) source: Source,
+    /// What the upstream said of it: until when it may be given out without asking.
+    pub(crate) record: Record,
     pub(crate) places: Arc<Places>,
     /// For the one who began the flight.
     pub(crate) leader_status: CacheStatus,
@@ -71,23 +76,7 @@ impl Failure {
     }
 }
 
-impl Content {
-    /// Whether its fill has failed already: nobody new is to follow it.
-    pub(crate) fn is_dead(&self) -> bool {
-        let Source::Object(reader) = &self.source else { return false };
-        if reader.is_sealed() {
-            return false;
-        }
-        let readable = std::pin::pin!(reader.readable(reader.watermark()));
-        matches!(readable.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(Err(_)))
-    }
-}
-
 impl Landing {
-    pub(crate) fn is_dead(&self) -> bool {
-        matches!(self, Self::Content(content) if content.is_dead())
-    }
-
     pub(crate) fn pass(opened: Option<Opened>) -> Self {
         Self::Pass(Arc::new(Mutex::new(opened)))
     }

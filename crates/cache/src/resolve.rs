@@ -156,7 +156,7 @@ fn not_here(
         Look::Wrong => return now(fill::wrong(&question).to_response()),
         // A fill that is on goes on, and can be followed.
         Look::Down => match shared.flights.find(&question.key) {
-            Some(flight) => Boarded::follow(flight),
+            Some(flight) => Boarded::follow(flight, &question, !asked.may_need_no_body()),
             None => return now(down(&question).to_response()),
         },
         _ => boarding::join(shared, &question, !asked.may_need_no_body()),

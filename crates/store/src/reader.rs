@@ -75,6 +75,14 @@ impl Reader {
         }
     }
 
+    /// Why it will not grow any more, if it has failed.
+    pub fn failure(&self) -> Option<ReadError> {
+        match &self.0 {
+            Kind::Sealed(_) => None,
+            Kind::Growing(growing) => growing.end()?.as_ref().err().cloned(),
+        }
+    }
+
     /// Known for sealed objects.
     pub fn digests(&self) -> Option<Digests> {
         match &self.0 {

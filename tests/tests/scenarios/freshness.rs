@@ -117,10 +117,10 @@ fn asking_again_is_coalesced() {
     };
     let clients: Vec<_> = (0..20).map(|_| ask()).collect();
     gate.wait_for_arrival();
-    wait::until_true("everybody is there", || proxy.number("/connections") >= 20);
+    proxy.wait_until_read(clients.len());
     gate.open();
     clients.into_iter().for_each(|client| drop(client.answer("GET").rest().expect(&content)));
-    // Whose request was read only after the answer may ask once more; all others share one question.
+    // Whose turn came only after the answer may ask once more; all others share one question.
     let asked = upstream.asked("/file").len();
     assert!(asked <= 4, "{asked} requests for 20 clients");
     assert_eq!(upstream.body_bytes("/file"), content.len());
