@@ -13,7 +13,6 @@
 //! readers are told.
 
 use std::{
-    io,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -22,11 +21,9 @@ use parking_lot::Mutex;
 use protocol::digest::{Digests, Md5};
 
 use crate::{
-    body::Body,
     fill::{FillError, FillSpec, closed},
     growing::Growing,
-    parts::Found,
-    pipe::{Hashers, Pipe},
+    pipe::Pipe,
     reader::ReadError,
     record::on_disk,
     space::{Account, Reservation},
@@ -34,9 +31,7 @@ use crate::{
 };
 
 /// Room kept for the directories that an object may need, and the file that describes its part.
-const SLACK: u64 = 3 * 4096;
-/// From this length on blocks are allocated beforehand, so that what is reserved is really there.
-const ALLOCATE_MIN: u64 = 1 << 20;
+pub(crate) const SLACK: u64 = 3 * 4096;
 /// Steps in which room is reserved while the length is unknown.
 const STEP_MIN: u64 = 1 << 20;
 const STEP_MAX: u64 = 64 << 20;
@@ -98,15 +93,7 @@ impl Active {
         if store.is_closed() {
             return Err(closed());
         }
-        let continued = match store.parts.take(&spec.source).await {
-            Some(found) if spec.resume => store.take_up(found, &spec).await?,
-            Some(found) => {
-                store.drop_part(found).await;
-                None
-            }
-            None => None,
-        };
-        let (id, body, reservation, begin) = match continued {
+        let (id, body, reservation, begin) = match store.earlier_part(&spec).await? {
             Some(taken) => taken,
             None => store.fresh_part(spec.len).await?,
         };
@@ -350,75 +337,5 @@ impl Active {
             active.store.checkpoint(&active, pushed).await;
             active.checkpoint.lock().running = false;
         });
-    }
-}
-
-/// What a fill begins with: the part's number, its open file, its room, and where it stands.
-pub(crate) type Begun = (u64, Arc<Body>, Reservation, (u64, Hashers));
-
-impl Shared {
-    /// A new, empty part with room for `len` bytes.
-    pub(crate) async fn fresh_part(self: &Arc<Self>, len: Option<u64>) -> Result<Begun, FillError> {
-        let needed = len.map_or(0, on_disk) + SLACK;
-        let mut reservation = self.reserve(needed).await?;
-        for attempt in 0..2 {
-            let (store, id) = (self.clone(), self.parts.next_id());
-            let made = self.io.blocking(move || {
-                let body = store.create_part(id, len, &mut reservation);
-                (body, reservation)
-            });
-            match made.await {
-                Some((Ok(body), reservation)) => return Ok((id, body, reservation, (0, Hashers::default()))),
-                // Others fill the disk too. Once more with what eviction can give.
-                Some((Err(error), kept)) if error.kind() == io::ErrorKind::StorageFull && attempt == 0 => {
-                    reservation = kept;
-                    self.make_room(needed).await;
-                }
-                Some((Err(error), _)) if error.kind() == io::ErrorKind::StorageFull => break,
-                Some((Err(source), _)) => return Err(self.disk_trouble("create the part", source)),
-                None => return Err(closed()),
-            }
-        }
-        Err(FillError::NoRoom { needed })
-    }
-
-    fn create_part(&self, id: u64, len: Option<u64>, reservation: &mut Reservation) -> io::Result<Arc<Body>> {
-        let path = self.layout.part(id);
-        let file = self.with_descriptors(|| self.disk.create(&path))?;
-        if let Some(len) = len.filter(|len| *len >= ALLOCATE_MIN) {
-            match self.disk.allocate(&file, len) {
-                Ok(true) => reservation.back(on_disk(len)),
-                Ok(false) => {}
-                Err(error) => {
-                    self.unlink_part(id);
-                    return Err(error);
-                }
-            }
-        }
-        Ok(Body::new(file, self.space.clone()))
-    }
-
-    /// Takes a part up where it was left, after comparing what is there with what was recorded. `None` if it is not what it should be.
-    async fn take_up(self: &Arc<Self>, found: Found, spec: &FillSpec) -> Result<Option<Begun>, FillError> {
-        if found.contradicts(spec) {
-            self.drop_part(found).await;
-            return Ok(None);
-        }
-        let (id, occupied) = (found.id, found.bytes);
-        let Some((body, begin)) = self.reopen_part(&found).await else {
-            self.drop_part(found).await;
-            return Ok(None);
-        };
-        let needed = spec.len.unwrap_or(found.position());
-        let needed = (on_disk(needed) + SLACK).saturating_sub(occupied);
-        let mut reservation = match self.reserve(needed).await {
-            Ok(reservation) => reservation,
-            Err(error) => {
-                self.parts.put_back(found);
-                return Err(error);
-            }
-        };
-        reservation.absorb(Account::Parts, occupied);
-        Ok(Some((id, body, reservation, begin)))
     }
 }

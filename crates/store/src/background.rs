@@ -53,7 +53,7 @@ async fn keep(store: Weak<Shared>) {
         look = look.wrapping_add(1);
         store.shrink();
         if look.is_multiple_of(LOOKS_PER_ROUND) {
-            store.note_uses();
+            store.note_uses(USES_MAX);
             let expiring = store.clone();
             store.io.detach(move || expiring.expire_parts(expiring.options.part_age_max));
         }
@@ -79,10 +79,10 @@ impl Shared {
         });
     }
 
-    /// Writes changed use counts to the journal.
-    pub(crate) fn note_uses(&self) {
+    /// Writes changed use counts to the journal, at most so many.
+    fn note_uses(&self, most: usize) {
         let now = self.clock.now();
-        let mut left = USES_MAX;
+        let mut left = most;
         for at in 0..SHARDS {
             let mut shard = self.objects.shard_at(at);
             let from = shard.extra.touched.len().saturating_sub(left);
@@ -126,7 +126,7 @@ impl Shared {
         if tokio::time::timeout(CLOSE_MAX, quiet).await.is_err() {
             tracing::warn!("fetches are still being written; they will not be continued");
         }
-        self.note_uses();
+        self.note_uses(usize::MAX);
         // Everything queued is in the file now, and its length says whether it is worth it.
         let _ = self.journal.append_durably(&[], self.clock.now()).await;
         if self.is_loaded() && self.is_compaction_due(true) {

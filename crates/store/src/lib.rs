@@ -6,6 +6,7 @@
 
 mod active;
 mod background;
+mod begin;
 mod body;
 mod commit;
 mod compact;

@@ -16,8 +16,28 @@ use crate::{
 
 /// Attempts to reserve after evicting: others reserve at the same time and may take what was freed.
 const ATTEMPTS_MAX: usize = 16;
+/// Victims chosen by one census: it is a little out of date then, and sampling does not mind.
+const CENSUS_HOLDS: usize = 32;
 /// Objects evicted per step when limits were lowered.
 const STEP_OBJECTS: usize = 16;
+
+/// The sums of objects up to and including each shard, to draw any one of them by number.
+struct Census {
+    ends: Vec<usize>,
+}
+
+impl Census {
+    fn total(&self) -> usize {
+        self.ends.last().copied().unwrap_or(0)
+    }
+
+    /// The shard of an object, and its place there.
+    fn find(&self, at: usize) -> (usize, usize) {
+        let shard = self.ends.partition_point(|end| *end <= at);
+        let first = shard.checked_sub(1).map_or(0, |before| self.ends[before]);
+        (shard, at - first)
+    }
+}
 
 impl Shared {
     /// Reserves `bytes`, evicting if need be.
@@ -62,44 +82,51 @@ impl Shared {
     /// The same, blocking.
     fn evict(&self, bytes: u64) -> u64 {
         let _one_at_a_time = self.evicting.lock();
-        let mut freed = 0;
-        while freed < bytes {
-            let Some(more) = self.evict_one(false) else { break };
+        let (mut freed, mut census) = (0, self.census());
+        for round in 1.. {
+            if freed >= bytes {
+                break;
+            }
+            let Some(more) = self.evict_one(&census, false) else { break };
             freed += more;
+            if round % CENSUS_HOLDS == 0 {
+                census = self.census();
+            }
         }
         freed
     }
 
     /// Lets one thing go; the bytes it gave free. `None` if there is nothing that may go.
-    fn evict_one(&self, also_read: bool) -> Option<u64> {
+    fn evict_one(&self, census: &Census, also_read: bool) -> Option<u64> {
         if let Some(freed) = self.quarantine.drop_oldest() {
             return Some(freed);
         }
         if let Some(part) = self.parts.take_oldest(0, None) {
             return Some(self.remove_part(part));
         }
-        let unread = self.victim(false);
-        let victim = if also_read { unread.or_else(|| self.victim(true)) } else { unread };
+        let unread = self.victim(census, false);
+        let victim = if also_read { unread.or_else(|| self.victim(census, true)) } else { unread };
         self.remove_object(&victim?, true)
     }
 
+    /// How many objects there are in each shard.
+    fn census(&self) -> Census {
+        let ends = (0..SHARDS).scan(0, |sum, at| {
+            *sum += self.objects.shard_at(at).rows.len();
+            Some(*sum)
+        });
+        Census { ends: ends.collect() }
+    }
+
     /// The object that is worth least.
-    fn victim(&self, also_read: bool) -> Option<Md5> {
+    fn victim(&self, census: &Census, also_read: bool) -> Option<Md5> {
         let now = self.clock.now();
-        let ends: Vec<usize> = (0..SHARDS)
-            .scan(0, |sum, at| {
-                *sum += self.objects.shard_at(at).rows.len();
-                Some(*sum)
-            })
-            .collect();
-        let total = ends.last().copied().unwrap_or(0);
-        self.evictor.lock().victim(now, total, |pick| {
+        self.evictor.lock().victim(now, census.total(), |pick| {
             let candidate = match pick {
                 Pick::At(at) => {
-                    let shard = ends.partition_point(|end| *end <= at);
-                    let first = shard.checked_sub(1).map_or(0, |before| ends[before]);
+                    let (shard, place) = census.find(at);
                     let shard = self.objects.shard_at(shard);
-                    let row = (at - first < shard.rows.len()).then(|| *shard.rows.at((at - first) as u32))?;
+                    let row = (place < shard.rows.len()).then(|| *shard.rows.at(place as u32))?;
                     (row, shard.extra.open.is_read(&row.md5))
                 }
                 Pick::Known(md5) => {
@@ -118,10 +145,11 @@ impl Shared {
     /// Blocks.
     pub(crate) fn shrink_step(&self) -> bool {
         let _one_at_a_time = self.evicting.lock();
+        let census = self.census();
         for _ in 0..STEP_OBJECTS {
             // What is unlinked and still read comes free by itself; evicting more in its stead would be too much.
             let coming = self.space.sums().unlinked;
-            if self.space.excess() <= coming || self.evict_one(true).is_none() {
+            if self.space.excess() <= coming || self.evict_one(&census, true).is_none() {
                 return false;
             }
         }

@@ -76,6 +76,8 @@ impl Shared {
         self.strays.set(&strays);
         self.counted.store(true, Ordering::Release);
         self.moved.notify_waiters();
+        // What a crash has brought back may be too much.
+        self.shrink();
         let (mut adopted, mut rejected) = (0, 0);
         for stray in strays {
             if self.is_closed() {

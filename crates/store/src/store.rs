@@ -212,7 +212,7 @@ impl Store {
         self.shared.page(cursor, limit)
     }
 
-    /// Removes an object; readers keep what they have. `true` if it was there.
+    /// Removes an object; readers keep what they have. `true` if it was there. Blocks for the unlink.
     pub fn remove(&self, md5: &Md5) -> bool {
         let there = self.peek(md5).is_some();
         self.shared.remove_object(md5, false);

@@ -86,7 +86,9 @@ async fn check_served(store: &Store, promised: &Promised, what: &str) {
     }
 }
 
-async fn power_loss(seed: u64) {
+/// `max_size` below 4 MB means that objects are evicted all the while, so that none of them can be expected to be there.
+async fn power_loss(seed: u64, max_size: u64) {
+    let evicts = max_size < 4 << 20;
     let what = format!("seed {seed}");
     let dir = tempfile::tempdir().expect("a directory");
     let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
@@ -95,11 +97,15 @@ async fn power_loss(seed: u64) {
     // Three lives, each cut off at a random operation.
     for life in 1..=3u64 {
         let disk = SimDisk::new(&from, Fault::Cut { at: 20 + random.next() % 400 });
-        let options = Options { dir: from.clone(), ..options(dir.path()) };
+        let max_size = Limit::Bytes(max_size);
+        let options = Options { dir: from.clone(), max_size, ..options(dir.path()) };
         if let Ok(store) = Store::open_on(options.clone(), disk.clone()) {
             check_served(&store, &promised, &what).await;
             run(&store, &mut random, &mut promised).await;
             drop(store);
+            if evicts {
+                promised.committed.clear();
+            }
         }
         let to = dir.path().join(life.to_string());
         disk.after_power_loss(&to, random.next());
@@ -112,7 +118,12 @@ async fn power_loss(seed: u64) {
     // And it works: everything can be put in again.
     for seed in 0..60 {
         let content = content(seed);
-        if !is_hit(&store, &digests(&content).md5) {
+        let md5 = digests(&content).md5;
+        // A stray that is being looked at.
+        if let Lookup::Filling(reader) = store.lookup(&md5) {
+            let _ = reader.sealed().await;
+        }
+        if !is_hit(&store, &md5) {
             put(&store, &content).await;
         }
     }
@@ -126,7 +137,14 @@ async fn power_loss(seed: u64) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn power_loss_at_random_operations() {
     for seed in 0..12 {
-        power_loss(seed).await;
+        power_loss(seed, 256 << 20).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn power_loss_while_evicting() {
+    for seed in 100..112 {
+        power_loss(seed, 2 << 20).await;
     }
 }
 
