@@ -90,7 +90,7 @@ impl Flying {
         let fill = match self.begin(&head, begin).await {
             Ok(fill) => fill,
             Err(error) if error.is_room() => {
-                self.departure.land(self.no_room(head, body, &error));
+                self.departure.conclude(self.no_room(head, body, &error));
                 return Flow::Done;
             }
             Err(error) => return self.fail(self.disk_failure(&error)),
@@ -209,7 +209,7 @@ impl Flying {
         let path = self.question.full.path();
         let wait = match error {
             // An answer that makes no sense says nothing against the bytes that are here, and the next one may.
-            AskError::Unreachable(_) | AskError::TimedOut(_) | AskError::Invalid(_) => None,
+            AskError::Unreachable(_) | AskError::TimedOut(_) | AskError::Failing(_) | AskError::Invalid(_) => None,
             AskError::Busy { retry_after, .. } if *retry_after <= PATIENCE_MAX => {
                 Some(Duration::from_secs(*retry_after))
             }
@@ -248,7 +248,7 @@ impl Flying {
             // Only a fill of unknown length comes here: the next asker gets it uncached.
             self.shared.remember(&self.question.key, Remembered::Passes, PASSES_FOR);
             fill.discard(&error.to_string());
-            self.departure.land(Landing::pass(None));
+            self.departure.conclude(Landing::pass(None));
             return Flow::Done;
         }
         fill.discard(&error.to_string());

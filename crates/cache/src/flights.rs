@@ -176,6 +176,12 @@ impl Departure {
         });
     }
 
+    /// Ends the flight with what it came to: who asks from now on begins another.
+    pub(crate) fn conclude(&self, landing: Landing) {
+        self.leave();
+        self.land(landing);
+    }
+
     pub(crate) fn has_landed(&self) -> bool {
         self.flight.landing.borrow().is_some()
     }

@@ -92,17 +92,17 @@ impl Flying {
                 Told::Listing(listing) => return self.listing(&Pages::of(&listing)),
                 Told::NeedsSlash => {
                     self.shared.book.forget(&self.question.key);
-                    return self.departure.land(Landing::NeedsSlash);
+                    return self.departure.conclude(Landing::NeedsSlash);
                 }
                 Told::Answer(opened) => return self.other_answer(*opened, copy.as_ref()),
                 Told::No(failure) => {
                     self.shared.book.forget(&self.question.key);
-                    return self.departure.land(Landing::Failed(failure));
+                    return self.departure.conclude(Landing::Failed(failure));
                 }
             }
         }
         let changed = AskError::Changed("the file changed each time it was asked for".into());
-        self.departure.land(Landing::Failed(changed.to_failure(&self.question)));
+        self.departure.conclude(Landing::Failed(changed.to_failure(&self.question)));
     }
 
     /// An object by its digest, from the upstream that is asked.
@@ -116,7 +116,7 @@ impl Flying {
             Err(error) => self.unreachable(&error, None),
         }
         let detail = format!("there is no object {md5} here, and no upstream that knows digests has it");
-        self.departure.land(Landing::Failed(Failure::new(Kind::NotFound, detail)));
+        self.departure.conclude(Landing::Failed(Failure::new(Kind::NotFound, detail)));
     }
 
     /// Asks; while nothing is here to serve instead, a connection that broke or an upstream that is busy for a moment is asked again.
@@ -147,14 +147,14 @@ impl Flying {
         let known = self.shared.book.confirm(&self.question.key, known, record);
         let Some(reader) = self.shared.sealed(&known.md5) else { return false };
         let status = if self.question.upstream.is_directory() { CacheStatus::Hit } else { CacheStatus::Revalidated };
-        self.departure.land(self.shared.land_sealed(&known, reader, self.question.full.path(), status));
+        self.departure.conclude(self.shared.land_sealed(&known, reader, self.question.full.path(), status));
         true
     }
 
     /// The upstream cannot be asked: the last good copy, if it may stand in.
     fn unreachable(&self, error: &AskError, copy: Option<&Arc<Known>>) {
         let stand_in = copy.and_then(|known| self.stand_in(known));
-        self.departure.land(stand_in.unwrap_or_else(|| Landing::Failed(error.to_failure(&self.question))));
+        self.departure.conclude(stand_in.unwrap_or_else(|| Landing::Failed(error.to_failure(&self.question))));
     }
 
     fn stand_in(&self, known: &Arc<Known>) -> Option<Landing> {
@@ -171,7 +171,7 @@ impl Flying {
 
     fn listing(&self, pages: &Arc<Pages>) {
         self.shared.keep_pages(&self.question.key, pages, self.question.upstream.options.recheck);
-        self.departure.land(Landing::Index(pages.clone()));
+        self.departure.conclude(Landing::Index(pages.clone()));
     }
 
     /// An answer that is not for the cache.
@@ -180,7 +180,7 @@ impl Flying {
         if status.is_server_error()
             && let Some(landing) = copy.and_then(|known| self.stand_in(known))
         {
-            return self.departure.land(landing);
+            return self.departure.conclude(landing);
         }
         if matches!(status, StatusCode::OK | StatusCode::NOT_FOUND | StatusCode::GONE) {
             self.shared.book.forget(&self.question.key);
@@ -188,7 +188,7 @@ impl Flying {
         if status == StatusCode::OK {
             self.shared.remember(&self.question.key, Remembered::Passes, PASSES_FOR);
         }
-        self.departure.land(Landing::pass(Some(opened)));
+        self.departure.conclude(Landing::pass(Some(opened)));
     }
 
     /// A file that is not here, or not as it is upstream now.
@@ -233,7 +233,7 @@ impl Flying {
             }
         }
         let failure = Failure::new(Kind::Overloaded, "other fetches of the same content failed; ask again");
-        self.departure.land(Landing::Failed(failure.with_retry_after(1)));
+        self.departure.conclude(Landing::Failed(failure.with_retry_after(1)));
         None
     }
 
@@ -243,10 +243,10 @@ impl Flying {
         if self.question.object.is_some() {
             let digests = reader.digests().map_or(representation::Known::Md5(md5), representation::Known::Both);
             let content = self.content(&record, digests, reader, self.shared.requesters.of(&md5), CacheStatus::Hit);
-            return self.departure.land(content);
+            return self.departure.conclude(content);
         }
         let known = self.shared.book.write(&self.question.key, md5, record);
-        self.departure.land(self.shared.land_sealed(&known, reader, self.question.full.path(), CacheStatus::Hit));
+        self.departure.conclude(self.shared.land_sealed(&known, reader, self.question.full.path(), CacheStatus::Hit));
     }
 
     /// Another flight is fetching the same content.
@@ -265,7 +265,7 @@ impl Flying {
     }
 
     pub(crate) fn fail(&self, failure: Failure) -> Flow {
-        self.departure.land(Landing::Failed(failure));
+        self.departure.conclude(Landing::Failed(failure));
         Flow::Done
     }
 

@@ -263,6 +263,7 @@ mod tests {
         let copy = of_directory(1);
         assert!(may_stand_in(&copy, seconds(now()), later(7 * 86_400), week));
         assert!(!may_stand_in(&copy, seconds(now()), later(7 * 86_400 + 1), week));
+        assert!(!may_stand_in(&copy, seconds(now()), now(), Duration::ZERO), "zero means never");
         let strict = judge(&HeaderMap::new(), &fields(&[("cache-control", "max-age=60, must-revalidate")]), now());
         assert!(!may_stand_in(&record(strict.unwrap()), seconds(now()), now(), week));
     }

@@ -225,7 +225,7 @@ impl Inner {
             Ok(Found::File(file, identity)) => Ok(Looked::File(file, identity)),
             Ok(Found::Directory) => Ok(Looked::Directory),
             // What was a file yesterday is not gone because its share is not mounted today.
-            Err(error) if is_absent(&error) && known.is_some() && self.is_empty() => {
+            Err(error) if is_absent(&error) && known.is_some_and(|known| self.is_unmounted(&root, &known)) => {
                 Err(AskError::Unreachable(format!("the directory {} is empty: is it mounted?", self.path.display())))
             }
             Err(error) if is_absent(&error) => Ok(Looked::Nothing),
@@ -234,8 +234,9 @@ impl Inner {
         }
     }
 
-    fn is_empty(&self) -> bool {
-        std::fs::read_dir(&self.path).is_ok_and(|mut entries| entries.next().is_none())
+    /// An empty directory on another file system than the one that files were on.
+    fn is_unmounted(&self, root: &Root, known: &Identity) -> bool {
+        root.device != known.device && std::fs::read_dir(&self.path).is_ok_and(|mut entries| entries.next().is_none())
     }
 
     fn trouble(&self, action: &str, error: &io::Error) -> AskError {

@@ -11,8 +11,6 @@ use crate::record::{Origin, Record, seconds};
 
 /// Seconds, where an upstream asks for patience without saying how much.
 const RETRY_AFTER_DEFAULT: u64 = 10;
-/// Likewise, where somebody is in the middle of the file.
-const RETRY_SOON: u64 = 1;
 /// Seconds between `Last-Modified` and `Date` that make the former a strong validator.
 const STRONG_DATE_AGE: u64 = 60;
 
@@ -65,14 +63,13 @@ pub(crate) fn check_continuation<B>(answer: &Response<B>, head: &Head, position:
     let fields = answer.headers();
     match answer.status() {
         StatusCode::OK | StatusCode::PARTIAL_CONTENT => {}
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE if fields.contains_key(header::RETRY_AFTER) => {
             let detail = format!("the upstream answered {}", answer.status());
             let kind = ProblemKind::Overloaded;
-            let retry_after = if fields.contains_key(header::RETRY_AFTER) { retry_after(fields) } else { RETRY_SOON };
-            return Err(AskError::Busy { retry_after, detail, kind });
+            return Err(AskError::Busy { retry_after: retry_after(fields), detail, kind });
         }
-        status if status.is_server_error() => {
-            return Err(AskError::Unreachable(format!("the upstream answered {status} when it was asked to continue")));
+        status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
+            return Err(AskError::Failing(format!("the upstream answered {status} when it was asked to continue")));
         }
         status => return changed(&format!("it answered {status} when it was asked to continue")),
     }
@@ -194,6 +191,7 @@ mod tests {
             Err(AskError::Changed(_)) => "changed".into(),
             Err(AskError::Invalid(_)) => "invalid".into(),
             Err(AskError::Busy { retry_after, .. }) => format!("busy {retry_after}"),
+            Err(AskError::Failing(_)) => "failing".into(),
             Err(AskError::Unreachable(_) | AskError::TimedOut(_)) => "unreachable".into(),
         }
     }
@@ -218,7 +216,8 @@ mod tests {
             (200, vec![("etag", "\"v2\"")], "changed"),
             (404, vec![], "changed"),
             (416, vec![], "changed"),
-            (500, vec![], "unreachable"),
+            (500, vec![], "failing"),
+            (503, vec![], "failing"),
             (503, vec![("retry-after", "7")], "busy 7"),
             (503, vec![("retry-after", "tomorrow")], "busy 10"),
         ] {

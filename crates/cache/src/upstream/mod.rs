@@ -111,6 +111,9 @@ pub(crate) enum AskError {
     Unreachable(String),
     #[error("{0}")]
     TimedOut(String),
+    /// It answers, but with a 5xx where bytes were to come.
+    #[error("{0}")]
+    Failing(String),
     /// Not HTTP, or not what was asked for.
     #[error("{0}")]
     Invalid(String),
@@ -139,7 +142,7 @@ impl AskError {
             )
         };
         match self {
-            Self::Unreachable(_) => failure(
+            Self::Unreachable(_) | Self::Failing(_) => failure(
                 ProblemKind::UpstreamUnreachable,
                 "Try again later; if it lasts, check the upstream and the line to it",
             ),
@@ -159,7 +162,7 @@ impl AskError {
         match self {
             Self::Unreachable(_) => Some(Trouble::Refused),
             Self::TimedOut(_) => Some(Trouble::TimedOut),
-            Self::Invalid(_) | Self::Changed(_) | Self::Busy { .. } => None,
+            Self::Failing(_) | Self::Invalid(_) | Self::Changed(_) | Self::Busy { .. } => None,
         }
     }
 }

@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     book::Known,
+    landing::Failure,
     record::{Origin, Record, seconds},
 };
 
@@ -52,6 +53,11 @@ impl Outpost {
         let answer = self.http.send(Method::HEAD, &path, question.sent.clone()).await?;
         match answer.status() {
             StatusCode::OK => {}
+            StatusCode::NOT_FOUND => {
+                let (path, name) = (question.full.path(), &question.upstream.options.name);
+                let detail = format!("there is no file {path} at the upstream '{name}'");
+                return Ok(Told::No(Failure::new(ProblemKind::NotFound, detail)));
+            }
             StatusCode::MOVED_PERMANENTLY if leads_to_slash(&answer) => return Ok(Told::NeedsSlash),
             // Why it cannot serve (now, or at all) stands in a body, which a HEAD does not have.
             StatusCode::SERVICE_UNAVAILABLE => return self.by_name(&path, question).await,

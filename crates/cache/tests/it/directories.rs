@@ -114,7 +114,6 @@ fn a_changed_file_is_a_new_object_and_a_removed_one_is_gone() {
     proxy.expect_objects(2);
     proxy.expect_no_fills();
     std::fs::remove_file(share.path().join("a.bin")).unwrap();
-    put(share.path(), "other", b"so that the share is not empty");
     get(proxy.address(), "/a.bin").expect_problem(404, "not-found");
 }
 
@@ -194,16 +193,27 @@ fn what_does_not_fit_goes_through_or_is_refused() {
 
 #[test]
 fn an_unmounted_share_is_unreachable_and_not_empty() {
-    let share = share();
-    put(share.path(), "a.bin", b"kept");
-    let proxy = proxy_of(&share);
+    // A link that leads to another file system stands for a mount.
+    let (base, mounted) = (share(), tempfile::tempdir_in("/dev/shm").unwrap());
+    let path = base.path().join("mount");
+    let mount = |target: &std::path::Path| {
+        let _ = std::fs::remove_file(&path);
+        std::os::unix::fs::symlink(target, &path).unwrap();
+    };
+    put(mounted.path(), "a.bin", b"kept");
+    mount(mounted.path());
+    let proxy = Proxy::of(path.to_str().unwrap());
     get(proxy.address(), "/a.bin").expect(b"kept");
     proxy.expect_no_fills();
-    std::fs::remove_file(share.path().join("a.bin")).unwrap();
-    let answer = get(proxy.address(), "/a.bin").expect(b"kept");
-    assert_eq!(answer.cache_status(), "outpost; fwd=stale");
-    put(share.path(), "a.bin", b"back");
+    let empty = share();
+    mount(empty.path());
+    assert_eq!(get(proxy.address(), "/a.bin").expect(b"kept").cache_status(), "outpost; fwd=stale");
+    put(mounted.path(), "a.bin", b"back");
+    mount(mounted.path());
     eventually("the file is back", || get(proxy.address(), "/a.bin").body == b"back");
+    // The last file of a share that is there may well vanish.
+    std::fs::remove_file(mounted.path().join("a.bin")).unwrap();
+    eventually("the file is gone", || get(proxy.address(), "/a.bin").status == 404);
 }
 
 #[test]
