@@ -211,24 +211,23 @@ impl Transfer {
     pub fn rest_and_keep(mut self) -> (Answer, Connection) {
         let mut body = Vec::new();
         let mut buffer = vec![0; 256 << 10];
-        let ending = self.drain(&mut buffer, |bytes| {
-            body.extend_from_slice(bytes);
-            true
-        });
+        let ending = self.drain(&mut buffer, |bytes| body.extend_from_slice(bytes));
         let answer = Answer { status: self.status, fields: self.fields, body, ending, first_byte: self.first_byte };
         (answer, self.connection)
     }
 
-    /// Reads to the end and compares each byte with `content` from `start` on, keeping none of them: for large bodies and many readers.
+    /// Reads to the end and compares each byte with those of `content` from `start` to its end, keeping none: for large bodies and many readers.
     pub fn compare(mut self, content: &Content, start: u64) -> Compared {
         let mut buffer = vec![0; 256 << 10];
         let mut position = start as usize;
         let expected = content.bytes();
+        let mut is_equal = true;
         let ending = self.drain(&mut buffer, |bytes| {
-            let equal = expected.get(position..position + bytes.len()) == Some(bytes);
+            is_equal &= expected.get(position..position + bytes.len()) == Some(bytes);
             position += bytes.len();
-            equal
         });
+        is_equal &= position == expected.len();
+        let ending = if ending == Ending::Whole && !is_equal { Ending::Different } else { ending };
         Compared { status: self.status, received: position as u64 - start, ending }
     }
 
@@ -237,12 +236,11 @@ impl Transfer {
         let _ = self.connection.reader.get_ref().shutdown(Shutdown::Both);
     }
 
-    fn drain(&mut self, buffer: &mut [u8], mut take: impl FnMut(&[u8]) -> bool) -> Ending {
+    fn drain(&mut self, buffer: &mut [u8], mut take: impl FnMut(&[u8])) -> Ending {
         loop {
             match self.framing.read(&mut self.connection.reader, buffer) {
                 Ok(0) => return Ending::Whole,
-                Ok(count) if !take(&buffer[..count]) => return Ending::Different,
-                Ok(_) => {}
+                Ok(count) => take(&buffer[..count]),
                 Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
                     return Ending::Stuck;
                 }
@@ -261,7 +259,7 @@ pub enum Ending {
     Short,
     /// Nothing more came, and no close either.
     Stuck,
-    /// A byte was not the expected one; the rest was not read.
+    /// As its framing says, but with other bytes than those it was compared with.
     Different,
 }
 

@@ -131,7 +131,16 @@ impl ProxySetup {
             arguments.push(self.executable.clone());
         }
         arguments.extend(["--config".into(), config]);
-        let program = Program::start(wrapper, arguments, self.directory.path());
+        self.listening(Program::start(wrapper, arguments, self.directory.path()))
+    }
+
+    /// Starts it without a configuration, with these arguments alone.
+    #[track_caller]
+    pub fn start_with(&self, arguments: &[&str]) -> Proxy {
+        self.listening(Program::start(&self.executable, arguments, self.directory.path()))
+    }
+
+    fn listening(&self, program: Program) -> Proxy {
         let address_of = |label: &str| {
             let find = |line: &str| line.trim_start().starts_with(label).then(|| address_in(line)).flatten();
             program.find_line(&format!("the address that it {label}"), find)

@@ -102,6 +102,27 @@ fn a_head_that_is_too_large_is_a_431() {
 }
 
 #[test]
+fn a_client_that_trickles_its_request_is_told_408() {
+    let share = Share::new();
+    share.write("file", &Content::from("contents"));
+    let proxy = proxy().upstream("/", &share.url()).serve("header_timeout = \"1s\"").start();
+    let mut connection = Connection::open(proxy.files());
+    connection.send(b"GET /file HTTP/1.1\r\nHost: x\r\nX-Slow: ");
+    let text = String::from_utf8_lossy(&connection.read_until_closed()).into_owned();
+    assert!(text.starts_with("HTTP/1.1 408"), "{text}");
+}
+
+#[test]
+fn an_old_client_gets_its_file_and_a_close() {
+    let (_share, proxy) = small_proxy();
+    let mut connection = Connection::open(proxy.files());
+    connection.send(b"GET /file HTTP/1.0\r\n\r\n");
+    let text = String::from_utf8_lossy(&connection.read_until_closed()).into_owned();
+    assert!(text.contains(" 200 ") && text.ends_with("\r\n\r\ncontents"), "{text}");
+    assert!(!text.to_ascii_lowercase().contains("transfer-encoding"), "{text}");
+}
+
+#[test]
 fn after_sigterm_what_runs_is_finished_and_nothing_new_begins() {
     let content = Content::random(1, 4 * MIB);
     let gate = Gate::new();
@@ -156,6 +177,34 @@ fn sighup_takes_a_good_file_and_keeps_serving_under_a_bad_one() {
     wait::until_true("the new upstream is served", || {
         proxy.get("/file").expect_none_but(&[&content, &changed]).is(&changed)
     });
+}
+
+#[test]
+fn one_flag_is_enough_to_start_it() {
+    let share = Share::new();
+    share.write("file", &Content::from("contents"));
+    let setup = proxy();
+    // The ports are chosen only because several tests run at once.
+    let upstream = format!("--upstream={}", share.url());
+    let arguments = [upstream.as_str(), "--listen=127.0.0.1:0", "--admin=127.0.0.1:0"];
+    let proxy = setup.start_with(&arguments);
+    proxy.get("/file").expect_status(200);
+    assert!(setup.directory().join("outpost-cache").is_dir());
+    proxy.terminate();
+}
+
+#[test]
+fn a_configuration_is_checked_without_touching_anything() {
+    let share = Share::new();
+    let good = proxy().upstream("/", &share.url());
+    let bad = proxy().upstream("/", &share.url()).cache("max_sise = \"1GiB\"");
+    for (setup, is_good) in [(good, true), (bad, false)] {
+        let config = format!("--config={}", setup.write_config().display());
+        let arguments = [config.as_str(), "--check-config"];
+        let (code, printed) = run_to_end(setup.executable(), arguments, setup.directory());
+        assert_eq!(code == Some(0), is_good, "{printed}");
+        assert!(!setup.cache_dir().exists());
+    }
 }
 
 /// Starts it in vain: the exit code and what it said.

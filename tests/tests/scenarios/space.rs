@@ -154,6 +154,47 @@ fn what_is_asked_for_often_outlives_what_is_asked_for_once() {
 }
 
 #[test]
+fn what_was_asked_for_often_is_remembered_over_a_restart() {
+    let contents: Vec<_> = (0..30).map(|file| Content::random(200 + file, MIB)).collect();
+    let upstream = ScriptedUpstream::start();
+    for (file, content) in contents.iter().enumerate() {
+        upstream.publish(&format!("/{file}"), Page::tagged(content));
+    }
+    let proxy = proxy().upstream("/", &upstream.url()).cache("max_size = \"16MiB\"").start();
+    (0..40).for_each(|_| drop(proxy.get("/0").expect(&contents[0])));
+    let proxy = proxy.terminate().start();
+    for (file, content) in contents.iter().enumerate().skip(1) {
+        proxy.get(format!("/{file}")).expect(content);
+    }
+    proxy.get("/0").expect(&contents[0]);
+    assert!(proxy.number("/cache/evictions") > 0);
+    assert_eq!(upstream.gets("/0"), 1, "the popular file was evicted");
+}
+
+#[test]
+fn with_few_file_descriptors_it_refuses_and_recovers() {
+    let (small, large) = (Content::random(9, 1000), Content::random(10, MIB));
+    let share = Share::new();
+    share.write("small", &small);
+    share.write("large", &large);
+    let script = "ulimit -n 80; exec \"$0\" \"$@\"";
+    let setup = proxy().upstream("/", &share.url()).serve("max_requesters = 0");
+    let proxy = setup.start_by(Path::new("/bin/sh"), &["-c", script]);
+    let answers = all_at_once(200, |client| {
+        let (path, content) = if client % 2 == 0 { ("/small", &small) } else { ("/large", &large) };
+        // A refused connection is an answer too.
+        let answer = Ask::get(path).try_fetch(proxy.files());
+        answer.is_ok_and(|answer| answer.expect_none_but(&[content]).is(content))
+    });
+    assert!(answers.iter().any(|served| *served), "nobody was served");
+    wait::until_true("both are served again", || {
+        [("/small", &small), ("/large", &large)]
+            .iter()
+            .all(|(path, content)| Ask::get(path).try_fetch(proxy.files()).is_ok_and(|answer| answer.is(content)))
+    });
+}
+
+#[test]
 fn a_disk_that_refuses_to_write_harms_only_what_does_not_fit() {
     let small = Content::random(6, 100 * KIB);
     let large = Content::random(7, 8 * MIB);
