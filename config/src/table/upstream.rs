@@ -89,7 +89,7 @@ pub static UPSTREAM: &[Setting<UpstreamOptions>] = &[
     Upstream::reload(
         "recheck",
         "How long a name is believed before the upstream is asked whether it changed.",
-        "Longer spares round trips and serves a changed file later. A web server's own caching rules (RFC 9111) go before it.",
+        "Longer spares round trips and serves a changed file later. A web server's own caching rules (RFC 9111) go before it: there it is for answers without any date, tag or lifetime.",
         Kind::Duration {
             min: Duration::ZERO,
             max: Duration::from_secs(86_400),
@@ -97,7 +97,7 @@ pub static UPSTREAM: &[Setting<UpstreamOptions>] = &[
             get: |u| u.recheck,
         },
     )
-    .default_note("`1s` for a directory, `5s` for an Outpost, `0s` for a web server"),
+    .default_note("`1s` for a directory, `5s` for an Outpost, `2m` for a web server"),
 ];
 
 /// A mount without the slash at its end, so that `/prod/` and `/prod` are one.

@@ -85,10 +85,10 @@ pub(crate) fn is_same_variant(meta: &HttpMeta, sent: &HeaderMap) -> bool {
     meta.selecting.iter().all(|(name, value)| sent.get(&**name).map_or(&b""[..], HeaderValue::as_bytes) == &**value)
 }
 
-/// What becomes of a 200 answer: kept, or handed through (`None`).
-pub(crate) fn judge(sent: &HeaderMap, fields: &HeaderMap, now: SystemTime) -> Option<HttpMeta> {
+/// What becomes of a 200 answer: kept, or handed through (`None`). `believed` is for how long an answer is fresh that says nothing of it.
+pub(crate) fn judge(sent: &HeaderMap, fields: &HeaderMap, now: SystemTime, believed: Duration) -> Option<HttpMeta> {
     let mut response = Response::new(());
-    *response.headers_mut() = fields.clone();
+    *response.headers_mut() = with_default_lifetime(fields.clone(), believed.as_secs());
     let policy = policy(&request(sent), &response, now);
     // RFC 9111 lets a cache keep an answer that sets a cookie; whoever sets one rarely means everybody.
     let is_personal = fields.contains_key(header::SET_COOKIE);
@@ -119,7 +119,13 @@ pub(crate) fn judge(sent: &HeaderMap, fields: &HeaderMap, now: SystemTime) -> Op
 }
 
 /// A 304: the record with its fields renewed (RFC 9111 section 4.3.4), or `None` if it speaks of another content or forbids to keep it.
-pub(crate) fn renew(record: &Record, sent: &HeaderMap, answer: &HeaderMap, now: SystemTime) -> Option<Record> {
+pub(crate) fn renew(
+    record: &Record,
+    sent: &HeaderMap,
+    answer: &HeaderMap,
+    now: SystemTime,
+    believed: Duration,
+) -> Option<Record> {
     let Origin::Http(meta) = &record.origin else { return None };
     let old = policy(&stored_request(meta), &stored_response(record, meta), from_seconds(meta.arrived));
     let mut response = Response::new(());
@@ -136,7 +142,7 @@ pub(crate) fn renew(record: &Record, sent: &HeaderMap, answer: &HeaderMap, now: 
             });
         }
     }
-    let meta = judge(sent, &with_default_validators(&fields, record), now)?;
+    let meta = judge(sent, &with_default_validators(&fields, record), now, believed)?;
     Some(Record { checked: seconds(now), origin: Origin::Http(meta), ..record.clone() })
 }
 
@@ -155,6 +161,19 @@ fn validators(record: &Record) -> impl Iterator<Item = (HeaderName, HeaderValue)
     [(header::ETAG, etag), (header::LAST_MODIFIED, modified)]
         .into_iter()
         .filter_map(|(name, value)| Some((name, value?)))
+}
+
+/// RFC 9111 section 4.2.2 leaves it to the cache how long an answer is fresh that has neither an explicit lifetime nor a date to judge by.
+/// With zero it would be fetched whole for every request, for without a validator it cannot be asked after either.
+fn with_default_lifetime(mut fields: HeaderMap, seconds: u64) -> HeaderMap {
+    let telling = [header::CACHE_CONTROL, header::EXPIRES, header::PRAGMA, header::LAST_MODIFIED, header::ETAG];
+    if seconds > 0 && !telling.iter().any(|name| fields.contains_key(name)) {
+        // Only the policy sees it: what is kept and handed on are the upstream's own fields.
+        fields.extend(
+            HeaderValue::try_from(format!("max-age={seconds}")).ok().map(|value| (header::CACHE_CONTROL, value)),
+        );
+    }
+    fields
 }
 
 fn policy(request: &Request<()>, response: &Response<()>, arrived: SystemTime) -> CachePolicy {
@@ -185,7 +204,9 @@ fn stored_request(meta: &HttpMeta) -> Request<()> {
 }
 
 fn stored_response(record: &Record, meta: &HttpMeta) -> Response<()> {
-    let mut fields = with_default_validators(&meta.to_fields(), record);
+    // What was concluded when it arrived, for what stands in the record says less than the answer did.
+    let fields = with_default_lifetime(meta.to_fields(), meta.age.saturating_add(meta.lifetime));
+    let mut fields = with_default_validators(&fields, record);
     fields.insert(header::AGE, HeaderValue::from(meta.age));
     if let Ok(date) = HeaderValue::from_str(&timestamp::http_date(from_seconds(meta.date))) {
         fields.insert(header::DATE, date);
@@ -264,8 +285,32 @@ mod tests {
         assert!(may_stand_in(&copy, seconds(now()), later(7 * 86_400), week));
         assert!(!may_stand_in(&copy, seconds(now()), later(7 * 86_400 + 1), week));
         assert!(!may_stand_in(&copy, seconds(now()), now(), Duration::ZERO), "zero means never");
-        let strict = judge(&HeaderMap::new(), &fields(&[("cache-control", "max-age=60, must-revalidate")]), now());
+        let strict = judge(
+            &HeaderMap::new(),
+            &fields(&[("cache-control", "max-age=60, must-revalidate")]),
+            now(),
+            Duration::ZERO,
+        );
         assert!(!may_stand_in(&record(strict.unwrap()), seconds(now()), now(), week));
+    }
+
+    #[test]
+    fn an_answer_that_says_nothing_is_believed_for_a_while() {
+        let (nothing, believed) = (HeaderMap::new(), Duration::from_secs(120));
+        let kept =
+            |answer: &[(&str, &str)]| judge(&nothing, &fields(answer), now(), believed).map(|meta| meta.lifetime);
+        assert_eq!(kept(&[("content-type", "text/plain"), ("date", &date(0))]), Some(120));
+        assert_eq!(kept(&[("age", "20")]), Some(100));
+        assert_eq!(kept(&[("etag", "\"a\"")]), Some(0), "can be asked after for nothing");
+        assert_eq!(kept(&[("cache-control", "max-age=0")]), Some(0));
+        assert_eq!(kept(&[("pragma", "no-cache")]), Some(0));
+        assert_eq!(kept(&[("set-cookie", "a=b")]), None);
+        let meta = judge(&nothing, &fields(&[("age", "20")]), now(), believed).unwrap();
+        let stored = record(meta.clone());
+        assert_eq!(suits(&stored, &meta, &nothing, later(99)), Suits::Fresh);
+        assert_eq!(suits(&stored, &meta, &nothing, later(100)), Suits::Stale);
+        assert_eq!(suits(&stored, &meta, &fields(&[("cache-control", "no-cache")]), later(1)), Suits::Stale);
+        assert!(meta.to_fields().get("cache-control").is_none(), "the upstream did not say it, so nor do we");
     }
 
     #[test]
@@ -273,7 +318,7 @@ mod tests {
         let modified = date(-1000);
         let authorization = ("authorization", "Basic eA==");
         let kept = |sent: &[(&str, &str)], answer: &[(&str, &str)]| {
-            judge(&fields(sent), &fields(answer), now()).map(|meta| meta.lifetime)
+            judge(&fields(sent), &fields(answer), now(), Duration::ZERO).map(|meta| meta.lifetime)
         };
         assert_eq!(kept(&[], &[("cache-control", "max-age=60")]), Some(60));
         assert_eq!(kept(&[], &[("cache-control", "max-age=60, s-maxage=10")]), Some(10));
@@ -294,7 +339,7 @@ mod tests {
     #[test]
     fn requests_are_suited_by_age_directives_and_variant() {
         let answer = fields(&[("cache-control", "max-age=60"), ("vary", "Accept-Language"), ("etag", "\"v1\"")]);
-        let meta = judge(&fields(&[("accept-language", "de")]), &answer, now()).unwrap();
+        let meta = judge(&fields(&[("accept-language", "de")]), &answer, now(), Duration::ZERO).unwrap();
         let record = record(meta.clone());
         let suits = |sent: &[(&str, &str)], now| suits(&record, &meta, &fields(sent), now);
         let german = ("accept-language", "de");
@@ -312,19 +357,27 @@ mod tests {
     #[test]
     fn a_304_renews_the_freshness_and_changes_no_body_fields() {
         let answer = fields(&[("cache-control", "max-age=60"), ("etag", "\"v1\""), ("content-type", "text/plain")]);
-        let old = record(judge(&HeaderMap::new(), &answer, now()).unwrap());
+        let old = record(judge(&HeaderMap::new(), &answer, now(), Duration::ZERO).unwrap());
         let confirmed = fields(&[("cache-control", "max-age=120"), ("etag", "\"v1\""), ("content-type", "x/y")]);
-        let new = renew(&old, &HeaderMap::new(), &confirmed, later(1000)).unwrap();
+        let new = renew(&old, &HeaderMap::new(), &confirmed, later(1000), Duration::ZERO).unwrap();
         let Origin::Http(meta) = &new.origin else { panic!("kind") };
         assert_eq!((meta.lifetime, meta.arrived, new.checked), (120, seconds(later(1000)), seconds(later(1000))));
         assert_eq!(meta.to_fields()["content-type"], "text/plain");
-        assert!(renew(&old, &HeaderMap::new(), &fields(&[]), later(1)).is_some(), "a bare 304 confirms what was asked");
+        assert!(
+            renew(&old, &HeaderMap::new(), &fields(&[]), later(1), Duration::ZERO).is_some(),
+            "a bare 304 confirms what was asked"
+        );
     }
 
     #[test]
     fn a_304_for_another_tag_renews_nothing() {
-        let old = record(judge(&HeaderMap::new(), &fields(&[("cache-control", "max-age=60")]), now()).unwrap());
-        assert!(renew(&old, &HeaderMap::new(), &fields(&[("etag", "\"v2\"")]), later(1)).is_none());
-        assert!(renew(&old, &HeaderMap::new(), &fields(&[("cache-control", "no-store")]), later(1)).is_none());
+        let old = record(
+            judge(&HeaderMap::new(), &fields(&[("cache-control", "max-age=60")]), now(), Duration::ZERO).unwrap(),
+        );
+        assert!(renew(&old, &HeaderMap::new(), &fields(&[("etag", "\"v2\"")]), later(1), Duration::ZERO).is_none());
+        assert!(
+            renew(&old, &HeaderMap::new(), &fields(&[("cache-control", "no-store")]), later(1), Duration::ZERO)
+                .is_none()
+        );
     }
 }

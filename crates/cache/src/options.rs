@@ -47,7 +47,8 @@ pub struct UpstreamOptions {
     pub retry_backoff: Duration,
     /// Longest such wait.
     pub retry_backoff_max: Duration,
-    /// How long a name is believed before it is looked at again (directory: 1 s; Outpost: 5 s; `http` follows RFC 9111 instead).
+    /// How long a name is believed before it is looked at again (directory: 1 s; Outpost: 5 s; `http`: 2 min, and only
+    /// for an answer that says nothing by which RFC 9111 could tell its freshness).
     pub recheck: Duration,
 }
 
@@ -163,7 +164,7 @@ impl UpstreamOptions {
     pub fn new(name: impl Into<String>, mount: impl Into<String>, location: Location) -> Self {
         let recheck = match location {
             Location::Directory(_) => Duration::from_secs(1),
-            Location::Http(_) => Duration::ZERO,
+            Location::Http(_) => Duration::from_secs(120),
             Location::Outpost(_) => Duration::from_secs(5),
         };
         Self {

@@ -148,9 +148,8 @@ impl Http {
             if answer.status() != StatusCode::NOT_MODIFIED {
                 return self.judge(question, answer, &method);
             }
-            if let Some(renewed) =
-                freshness::renew(record, &question.sent, answer.headers(), std::time::SystemTime::now())
-            {
+            let now = std::time::SystemTime::now();
+            if let Some(renewed) = freshness::renew(record, &question.sent, answer.headers(), now, believed(question)) {
                 return Ok(Told::Unchanged(renewed));
             }
             // It speaks of another content than ours: ask without a condition.
@@ -179,7 +178,7 @@ impl Http {
         let is_delimited = len.is_some() || is_chunked(&answer) || *method == Method::HEAD;
         let claims = claims(fields);
         let now = std::time::SystemTime::now();
-        let meta = freshness::judge(&question.sent, fields, now);
+        let meta = freshness::judge(&question.sent, fields, now, believed(question));
         let Some(meta) = meta.filter(|_| is_delimited || !claims.is_empty()) else {
             return Ok(Told::Answer(Box::new(self.open(answer))));
         };
@@ -313,6 +312,14 @@ impl Pieces {
                 return Ok(Some(piece));
             }
         }
+    }
+}
+
+/// For how long an answer is fresh that says nothing of it. A query is taken for a question whose answer may differ every time.
+fn believed(question: &Question) -> Duration {
+    match question.target.query() {
+        None => question.upstream.options.recheck,
+        Some(_) => Duration::ZERO,
     }
 }
 
