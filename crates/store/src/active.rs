@@ -258,13 +258,17 @@ impl Active {
     pub(crate) fn remove_part(self: &Arc<Self>, quarantine: bool) {
         self.pipe.stop();
         let active = self.clone();
-        self.store.io.detach(move || {
-            active.forget_description();
-            // Gone after a failed commit: then the file has been dealt with as an object.
-            if let Some(reservation) = active.pipe.reservation.lock().take() {
-                active.dispose(reservation, quarantine);
-            }
-            active.store.unregister(active.id);
+        self.store.io.spawn(async move {
+            active.forget_description().await;
+            let store = active.store.clone();
+            let disposing = move || {
+                // Gone after a failed commit: then the file has been dealt with as an object.
+                if let Some(reservation) = active.pipe.reservation.lock().take() {
+                    active.dispose(reservation, quarantine);
+                }
+                active.store.unregister(active.id);
+            };
+            store.io.blocking(disposing).await;
         });
     }
 
@@ -286,10 +290,12 @@ impl Active {
         store.quarantine.take_in(self.id, &store.layout.part(self.id), &self.suspect(), len)
     }
 
-    /// Removes the file beside the part, if there is one: it is none any more. Blocks.
-    pub(crate) fn forget_description(&self) {
-        if *self.described.blocking_lock() > 0 {
-            self.store.parts.forget_state(self.id);
+    /// Removes the file beside the part, if there is one: it is none any more. A checkpoint being written is waited for, and not on one
+    /// of the few threads that may block, for it needs one itself.
+    pub(crate) async fn forget_description(&self) {
+        if *self.described.lock().await > 0 {
+            let (store, id) = (self.store.clone(), self.id);
+            self.store.io.blocking(move || store.parts.forget_state(id)).await;
         }
     }
 

@@ -61,8 +61,8 @@ impl Active {
         }
         store.counters.commits.add(1);
         let active = self.clone();
-        store.io.detach(move || {
-            active.forget_description();
+        store.io.spawn(async move {
+            active.forget_description().await;
             active.store.unregister(active.id);
         });
         Ok((Reader::of(sealed), true))
