@@ -19,6 +19,11 @@ impl Share {
         Self(tempfile::tempdir().expect("a temporary directory"))
     }
 
+    /// Likewise, on the file system of another directory.
+    pub fn within(directory: impl AsRef<Path>) -> Self {
+        Self(tempfile::tempdir_in(directory).expect("a temporary directory"))
+    }
+
     /// Its path.
     pub fn path(&self) -> &Path {
         self.0.path()

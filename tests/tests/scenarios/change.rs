@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     fs,
     net::SocketAddr,
+    os::unix::fs::symlink,
     time::{Duration, SystemTime},
 };
 
@@ -198,7 +199,6 @@ fn a_file_that_vanishes_is_a_404_and_may_come_back() {
     let content = Content::random(5, MIB);
     let share = Share::new();
     let path = share.write("file", &content);
-    share.write("another", &content);
     let proxy = proxy().upstream_with("/", &share.url(), "recheck = \"0s\"").start();
     proxy.get("/file").expect(&content);
     fs::remove_file(path).expect("removing it");
@@ -210,13 +210,18 @@ fn a_file_that_vanishes_is_a_404_and_may_come_back() {
 #[test]
 fn a_share_that_is_not_mounted_today_takes_nothing_away() {
     let content = Content::random(6, MIB);
-    let share = Share::new();
-    let path = share.write("file", &content);
-    let proxy = proxy().upstream_with("/", &share.url(), "recheck = \"0s\"").start();
+    // What an administrator sees whose mount is gone: an empty directory, on the file system of the mount point. A link that leads to
+    // another file system stands for the mount.
+    let (mount_point, mounted) = (Share::new(), Share::within("/dev/shm"));
+    mounted.write("file", &content);
+    let link = mount_point.path().with_extension("link");
+    symlink(mounted.path(), &link).expect("mounting");
+    let proxy = proxy().upstream_with("/", &link.display().to_string(), "recheck = \"0s\"").start();
     proxy.get("/file").expect(&content);
     proxy.wait_until_idle();
-    // What an administrator sees whose mount point is there and the mount is not: an empty directory.
-    fs::remove_file(path).expect("emptying the directory");
+    fs::remove_file(&link).expect("unmounting");
+    symlink(mount_point.path(), &link).expect("the mount point, empty");
     let stale = proxy.get("/file").expect(&content);
     assert_eq!(stale.field("Cache-Status"), Some("outpost; fwd=stale"));
+    fs::remove_file(link).expect("removing the link");
 }
