@@ -8,6 +8,7 @@ use protocol::digest::Md5;
 use crate::{
     record::{NameRow, Record, Row, md5_hash},
     store::Shared,
+    table::{SHARDS, shard_of},
 };
 
 /// Names looked at to find one that may go when there are too many.
@@ -93,24 +94,31 @@ impl Names {
         self.len() == 0
     }
 
-    /// There are too many names: one goes, of a content that is not here if there is such a one among a few of the shard. `hash` is that of the
-    /// name that came, and its lower bits are as good as random.
+    /// There are too many names: one goes, of a content that is not here if there is such a one among a few of the shard (or of the
+    /// next that has any). `hash` is that of the name that came, and its lower bits are as good as random.
     fn forget_one(&self, hash: u64) {
-        let samples: Vec<NameRow> = {
-            let shard = self.store.names.shard_at(crate::table::shard_of(hash));
-            let len = shard.rows.len();
-            let first = hash as usize % len.max(1);
-            (0..SAMPLES.min(len)).map(|at| shard.rows.at(((first + at) % len) as u32).clone()).collect()
-        };
-        let absent = |row: &&NameRow| {
-            let (md5, now) = (row.md5(), self.store.clock.now());
-            let locked = self.store.objects.shard(md5_hash(&md5), now);
-            locked.shard.rows.find(md5_hash(&md5), |object| object.md5 == md5).is_none()
-        };
-        let newest = |row: &&NameRow| row.hash(self.store.names.sip()) == hash;
-        let others = || samples.iter().filter(|row| !newest(row));
-        if let Some(row) = others().find(absent).or_else(|| others().next()) {
-            self.remove(row.key());
+        let first = shard_of(hash);
+        for at in (first..SHARDS).chain(0..first) {
+            let samples = self.samples(at, hash);
+            if let Some(row) = samples.iter().find(|row| self.is_dangling(row)).or(samples.first()) {
+                self.remove(row.key());
+                return;
+            }
         }
+    }
+
+    /// A few names of a shard, other than the one of this hash.
+    fn samples(&self, at: usize, hash: u64) -> Vec<NameRow> {
+        let shard = self.store.names.shard_at(at);
+        let len = shard.rows.len();
+        let some = (0..SAMPLES.min(len)).map(|nth| shard.rows.at(((hash as usize % len + nth) % len) as u32));
+        some.filter(|row| row.hash(self.store.names.sip()) != hash).cloned().collect()
+    }
+
+    /// Whether the content of a name is not here.
+    fn is_dangling(&self, row: &NameRow) -> bool {
+        let (md5, now) = (row.md5(), self.store.clock.now());
+        let locked = self.store.objects.shard(md5_hash(&md5), now);
+        locked.shard.rows.find(md5_hash(&md5), |object| object.md5 == md5).is_none()
     }
 }
