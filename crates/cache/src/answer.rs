@@ -224,11 +224,11 @@ mod tests {
     use serve::handler::Client;
 
     use super::*;
-    use crate::{record::tests::of_directory, representation::Known};
+    use crate::{record::tests::of_directory, representation::Proof};
 
-    fn known() -> Known {
+    fn known() -> Proof {
         let md5 = protocol::digest::Md5([0xab; 16]);
-        Known::Both(Digests { md5, sha256: protocol::digest::Sha256([0xcd; 32]) })
+        Proof::Both(Digests { md5, sha256: protocol::digest::Sha256([0xcd; 32]) })
     }
 
     fn asked<'a>(is_head: bool, conditions: Conditions<'a>) -> Asked<'a> {
@@ -249,7 +249,7 @@ mod tests {
     #[test]
     fn plans_follow_conditions_and_ranges() {
         let sealed = Representation::of_name(&of_directory(1000), known(), "/a", "x");
-        let filling = Representation::of_name(&of_directory(1000), Known::Nothing, "/a", "x");
+        let filling = Representation::of_name(&of_directory(1000), Proof::Nothing, "/a", "x");
         let md5_tag = format!("\"{}\"", "ab".repeat(16));
         let none = Conditions::default();
         let range = Some(&b"bytes=0-9"[..]);
@@ -297,7 +297,7 @@ mod tests {
         ] {
             assert!(sealed.contains(line), "{line} is missing in {sealed}");
         }
-        let filling = fields(Known::Nothing);
+        let filling = fields(Proof::Nothing);
         assert!(filling.contains("ETag: \"f-0123456789abcdef\"\r\n") && !filling.contains("Repr-Digest"), "{filling}");
         assert!(!sealed.contains("Age:"), "a directory knows no age");
     }

@@ -6,8 +6,7 @@ use protocol::{cache_status::CacheStatus, problem::Kind};
 use serve::{response::Response, source::Source};
 
 use crate::{
-    answer::{self, Requester},
-    asked::{Asked, Owned},
+    asked::Owned,
     cache::Shared,
     flights::{Flight, Joined},
     fly,
@@ -15,10 +14,9 @@ use crate::{
     landing::{Content, Failure, Landing},
     pass,
     record::Origin,
-    resolve::{count, to_slash},
-    settings::Settings,
     status::add,
     upstream::Question,
+    visit::Visit,
 };
 
 /// A request joins at most so many flights: a description that was not enough, then the bytes, with one more for a race.
@@ -116,10 +114,9 @@ pub(crate) fn fresh(shared: &Shared, question: &Question) -> Option<Landing> {
 }
 
 pub(crate) async fn wait(shared: Arc<Shared>, question: Arc<Question>, owned: Owned, mut boarded: Boarded) -> Response {
-    let settings = shared.settings();
     for _ in 0..JOINS_MAX {
         let (landing, leads) = boarded.landing(&shared, &question).await;
-        match from_landing(&shared, &settings, &question, &owned.asked(), landing, leads) {
+        match from_landing(&Visit::new(&shared, owned.asked()), &question, landing, leads) {
             Ok(response) => return response,
             Err(Next::Pass) => return pass::pass(shared, question, Arc::new(owned)).await,
             Err(Next::AskForBytes) => boarded = join(&shared, &question, true),
@@ -134,58 +131,43 @@ pub(crate) enum Next {
     AskForBytes,
 }
 
+/// Answers from what a flight came to.
 pub(crate) fn from_landing(
-    shared: &Arc<Shared>,
-    settings: &Arc<Settings>,
+    visit: &Visit<'_>,
     question: &Question,
-    asked: &Asked<'_>,
     landing: Landing,
     leads: bool,
 ) -> Result<Response, Next> {
-    let now = SystemTime::now();
+    let counters = &visit.shared.counters;
     match landing {
-        Landing::Content(content) => from_content(shared, settings, question, asked, &content, leads, now),
-        Landing::Described(representation) => {
-            answer::without_bytes(&representation, asked, now, CacheStatus::Passed).ok_or(Next::AskForBytes)
-        }
-        Landing::Index(pages) => Ok(pages.respond(asked, &settings.options.via, CacheStatus::Passed)),
-        Landing::NeedsSlash => Ok(to_slash(&question.full, settings)),
-        Landing::Pass(opened) => match opened.lock().take_if(|_| leads && !asked.may_need_no_body()) {
+        Landing::Content(content) => from_content(visit, question, &content, leads),
+        Landing::Described(representation) => visit.description(&representation).ok_or(Next::AskForBytes),
+        Landing::Index(pages) => Ok(visit.pages(&pages, CacheStatus::Passed)),
+        Landing::NeedsSlash => Ok(visit.to_slash(&question.full)),
+        Landing::Pass(opened) => match opened.lock().take_if(|_| leads && !visit.asked.may_need_no_body()) {
             Some(opened) => {
-                add(&shared.counters.passed, 1);
-                Ok(pass::hand_on(shared, question, asked, opened))
+                add(&counters.passed, 1);
+                Ok(pass::hand_on(visit, question, opened))
             }
             None => Err(Next::Pass),
         },
         Landing::Failed(failure) => {
             if failure.kind == Kind::Overloaded {
-                add(&shared.counters.refused_overloaded, 1);
+                add(&counters.refused_overloaded, 1);
             }
             Ok(failure.to_response())
         }
     }
 }
 
-fn from_content(
-    shared: &Arc<Shared>,
-    settings: &Arc<Settings>,
-    question: &Question,
-    asked: &Asked<'_>,
-    content: &Content,
-    leads: bool,
-    now: SystemTime,
-) -> Result<Response, Next> {
+fn from_content(visit: &Visit<'_>, question: &Question, content: &Content, leads: bool) -> Result<Response, Next> {
     if matches!(content.source, Source::Shared(_)) {
-        add(&shared.counters.passed, 1);
-        return Ok(pass::from_file(content, asked));
+        add(&visit.shared.counters.passed, 1);
+        return Ok(pass::from_file(visit, content));
     }
     if content.variant.as_ref().is_some_and(|meta| !freshness::is_same_variant(meta, &question.sent)) {
         return Err(Next::Pass);
     }
     let status = if leads { content.leader_status } else { content.follower_status };
-    count(shared, status);
-    let requester =
-        Requester { places: &|| content.places.clone(), options: &settings.options, counters: &shared.counters };
-    let source = content.source.clone();
-    Ok(answer::with_bytes(&content.representation, source, asked, now, status, &requester))
+    Ok(visit.content(&content.representation, content.source.clone(), &|| content.places.clone(), status))
 }

@@ -29,7 +29,7 @@ use crate::{
     index::Pages,
     landing::{Content, Failure, Landing},
     options::Options,
-    representation::{Known, Representation},
+    representation::{Proof, Representation},
     requesters::Requesters,
     resolve,
     settings::Settings,
@@ -285,7 +285,7 @@ impl Shared {
     pub(crate) fn land_shared_file(&self, question: &Question, head: &Head) -> Landing {
         let Grip::File { file, identity, .. } = &head.grip else { return Landing::pass(None) };
         let via = &self.settings().options.via;
-        let representation = Representation::of_name(&head.record, Known::Nothing, question.full.path(), via);
+        let representation = Representation::of_name(&head.record, Proof::Nothing, question.full.path(), via);
         let engine = self.store.engine().clone();
         Landing::Content(Arc::new(Content {
             representation: Arc::new(representation),

@@ -25,19 +25,18 @@ use store::Reader;
 use tokio::sync::mpsc;
 
 use crate::{
-    answer::{self, Requester},
-    asked::{Asked, forwarded},
+    asked::{Owned, forwarded},
     boarding,
     cache::Shared,
     flights::Flight,
     landing::{Failure, Landing},
     pass::Queue,
-    representation::{Known, Representation},
+    representation::{Proof, Representation},
     requesters::Who,
     resolve::problem,
     settings::Settings,
-    status::add,
     upstream::{Kind as UpstreamKind, Question, Upstream},
+    visit::Visit,
 };
 
 /// `info` waits so long for a file that is being fetched, then says when to come back.
@@ -51,23 +50,17 @@ const EVENTS_MAX: usize = 4;
 /// One read of an object whose SHA-256 is not known.
 const READ_BYTES: usize = 1 << 20;
 
-pub(crate) fn answer(
-    shared: &Arc<Shared>,
-    settings: &Arc<Settings>,
-    target: Target,
-    asked: &Asked<'_>,
-    fields: Fields<'_>,
-) -> Answer {
+pub(crate) fn answer(visit: &Visit<'_>, target: Target, fields: Fields<'_>) -> Answer {
     let path = target.path().to_owned();
     if let Some(md5) = path.strip_prefix(OBJECTS) {
-        return object(shared, settings, target, md5, asked);
+        return object(visit, target, md5);
     }
     if let Some(md5) = path.strip_prefix(PROGRESS) {
-        return progress(shared, md5, asked);
+        return progress(visit, md5);
     }
     // The name keeps its leading slash.
     if let Some(name) = path.strip_prefix(INFO.trim_end_matches('/')).filter(|name| name.starts_with('/')) {
-        return info(shared, settings, name, fields);
+        return info(visit, name, fields);
     }
     Answer::Now(problem(Kind::NotFound, format!("there is nothing at {path}; see the documentation of the interface")))
 }
@@ -78,13 +71,14 @@ fn no_digest(text: &str) -> Answer {
 }
 
 /// An object by its digest: from here, or from an upstream that knows digests.
-fn object(shared: &Arc<Shared>, settings: &Arc<Settings>, target: Target, md5: &str, asked: &Asked<'_>) -> Answer {
+fn object(visit: &Visit<'_>, target: Target, md5: &str) -> Answer {
     let Ok(md5) = md5.parse::<Md5>() else { return no_digest(md5) };
     let path = target.query_value("path").map(|path| Target::from_file_path(&path));
-    if let Some(reader) = shared.sealed(&md5) {
-        return Answer::Now(sealed_object(shared, settings, md5, reader, path.as_ref(), asked));
+    if let Some(reader) = visit.shared.sealed(&md5) {
+        return Answer::Now(sealed_object(visit, md5, reader, path.as_ref()));
     }
-    match candidates(shared, settings, &md5, path.as_ref()) {
+    let (shared, owned) = (visit.shared.clone(), visit.asked.into_owned());
+    match candidates(visit.shared, &visit.settings, &md5, path.as_ref()) {
         Candidates::None => Answer::Now(no_object(&md5)),
         Candidates::Outposts(candidates) => {
             let question = |(upstream, below): (Arc<Upstream>, Target)| Question {
@@ -96,11 +90,9 @@ fn object(shared: &Arc<Shared>, settings: &Arc<Settings>, target: Target, md5: &
                 object: Some(md5),
             };
             let questions = candidates.into_iter().map(question).map(Arc::new).collect();
-            Answer::later(from_outposts(shared.clone(), settings.clone(), questions, md5, asked.into_owned()))
+            Answer::later(from_outposts(shared, questions, md5, owned))
         }
-        Candidates::Name(question) => {
-            Answer::later(from_name(shared.clone(), settings.clone(), Arc::new(question), md5, asked.into_owned()))
-        }
+        Candidates::Name(question) => Answer::later(from_name(shared, Arc::new(question), md5, owned)),
     }
 }
 
@@ -136,70 +128,39 @@ fn question(upstream: &Arc<Upstream>, full: Target, target: Target, key: Vec<u8>
     Question { upstream: upstream.clone(), full, target, key: key.into(), sent, object: None }
 }
 
-async fn from_outposts(
-    shared: Arc<Shared>,
-    settings: Arc<Settings>,
-    questions: Vec<Arc<Question>>,
-    md5: Md5,
-    owned: crate::asked::Owned,
-) -> Response {
+async fn from_outposts(shared: Arc<Shared>, questions: Vec<Arc<Question>>, md5: Md5, owned: Owned) -> Response {
     let mut last = None;
     for question in questions {
         let boarded = boarding::join(&shared, &question, true);
-        match boarded.landing(&shared, &question).await {
-            (Landing::Content(content), leads) => {
-                let status = if leads { content.leader_status } else { content.follower_status };
-                let requester = Requester {
-                    places: &|| content.places.clone(),
-                    options: &settings.options,
-                    counters: &shared.counters,
-                };
-                let (representation, source) = (&content.representation, content.source.clone());
-                let now = SystemTime::now();
-                return answer::with_bytes(representation, source, &owned.asked(), now, status, &requester);
-            }
-            (Landing::Pass(_), _) => return crate::pass::pass(shared, question, Arc::new(owned)).await,
-            (Landing::Failed(failure), _) => last = Some(failure),
-            _ => {}
+        let (landing, leads) = boarded.landing(&shared, &question).await;
+        match landing {
+            Landing::Failed(failure) => last = Some(failure),
+            landing => match boarding::from_landing(&Visit::new(&shared, owned.asked()), &question, landing, leads) {
+                Ok(response) => return response,
+                Err(_) => return crate::pass::pass(shared, question, Arc::new(owned)).await,
+            },
         }
     }
     last.map_or_else(|| no_object(&md5), |failure| failure.to_response())
 }
 
 /// The name is fetched; what comes is the object only if it has the digest, which is known at its end.
-async fn from_name(
-    shared: Arc<Shared>,
-    settings: Arc<Settings>,
-    question: Arc<Question>,
-    md5: Md5,
-    owned: crate::asked::Owned,
-) -> Response {
+async fn from_name(shared: Arc<Shared>, question: Arc<Question>, md5: Md5, owned: Owned) -> Response {
     let path = question.full.clone();
     match sealed_name(&shared, question).await {
         Ok((reader, _)) if reader.digests().is_some_and(|digests| digests.md5 == md5) => {
-            sealed_object(&shared, &settings, md5, reader, Some(&path), &owned.asked())
+            sealed_object(&Visit::new(&shared, owned.asked()), md5, reader, Some(&path))
         }
         Ok(_) => no_object(&md5),
         Err(failure) => failure.to_response(),
     }
 }
 
-fn sealed_object(
-    shared: &Shared,
-    settings: &Settings,
-    md5: Md5,
-    reader: Reader,
-    path: Option<&Target>,
-    asked: &Asked<'_>,
-) -> Response {
-    add(&shared.counters.hits, 1);
-    let known = reader.digests().map_or(Known::Md5(md5), Known::Both);
-    let via = &settings.options.via;
-    let representation = Representation::of_object(known, reader.len(), path.map(Target::path), via);
-    let requester =
-        Requester { places: &|| shared.requesters.of(&md5), options: &settings.options, counters: &shared.counters };
-    let now = SystemTime::now();
-    answer::with_bytes(&representation, Source::Object(reader), asked, now, CacheStatus::Hit, &requester)
+fn sealed_object(visit: &Visit<'_>, md5: Md5, reader: Reader, path: Option<&Target>) -> Response {
+    let proof = reader.digests().map_or(Proof::Md5(md5), Proof::Both);
+    let representation = Representation::of_object(proof, reader.len(), path.map(Target::path), visit.via());
+    let places = || visit.shared.requesters.of(&md5);
+    visit.content(&representation, Source::Object(reader), &places, CacheStatus::Hit)
 }
 
 fn no_object(md5: &Md5) -> Response {
@@ -208,17 +169,17 @@ fn no_object(md5: &Md5) -> Response {
 }
 
 /// What is known of a path.
-fn info(shared: &Arc<Shared>, settings: &Arc<Settings>, name: &str, fields: Fields<'_>) -> Answer {
+fn info(visit: &Visit<'_>, name: &str, fields: Fields<'_>) -> Answer {
     let path = match Target::parse(name.as_bytes()) {
         Ok(path) => path,
         Err(bad) => return Answer::Now(problem(Kind::BadRequest, bad.to_string())),
     };
-    let Some((upstream, below)) = settings.upstream_of(&path).filter(|_| !path.is_directory()) else {
+    let Some((upstream, below)) = visit.settings.upstream_of(&path).filter(|_| !path.is_directory()) else {
         return Answer::Now(problem(Kind::NotFound, format!("there is no file {}", path.path())));
     };
     let key = upstream.key(&below);
     let question = Arc::new(question(upstream, path, below, key, forwarded(fields)));
-    let shared = shared.clone();
+    let shared = visit.shared.clone();
     Answer::later(async move {
         let task = {
             let shared = shared.clone();
@@ -312,7 +273,8 @@ async fn hash(reader: &Reader) -> Option<Digests> {
 }
 
 /// Follows a fill as server-sent events.
-fn progress(shared: &Arc<Shared>, md5: &str, asked: &Asked<'_>) -> Answer {
+fn progress(visit: &Visit<'_>, md5: &str) -> Answer {
+    let (shared, asked) = (visit.shared, &visit.asked);
     let Ok(md5) = md5.parse::<Md5>() else { return no_digest(md5) };
     if shared.store.peek(&md5).is_some() {
         return Answer::Now(events(Body::Memory(Event::Ready.to_text().into())));

@@ -276,7 +276,7 @@ impl Flying {
         self.shared.requesters.name(&digests.md5, places);
         self.shared.unremember(key);
         let record = Record { len: reader.len(), ..head.record.clone() };
-        let known = representation::Known::Both(digests);
+        let known = representation::Proof::Both(digests);
         self.departure.land(self.content(&record, known, reader, places.clone(), CacheStatus::Stored));
         match verified.commit().await {
             Ok(_) if self.question.object.is_none() => _ = self.shared.book.write(key, digests.md5, record),

@@ -128,7 +128,7 @@ impl Flying {
             let asked = self.unless_closing(asking).await;
             self.shared.report(&self.question.upstream, &asked);
             let wait = match &asked {
-                Err(AskError::Unreachable(_)) => options.retry_backoff,
+                Err(AskError::Unreachable(_) | AskError::Failing(_)) => options.retry_backoff,
                 Err(AskError::Busy { retry_after, .. }) if *retry_after <= PATIENCE_MAX => {
                     Duration::from_secs(*retry_after)
                 }
@@ -241,7 +241,7 @@ impl Flying {
     fn adopt(&self, md5: Md5, head: &Head, reader: Reader) {
         let record = Record { len: reader.len(), ..head.record.clone() };
         if self.question.object.is_some() {
-            let digests = reader.digests().map_or(representation::Known::Md5(md5), representation::Known::Both);
+            let digests = reader.digests().map_or(representation::Proof::Md5(md5), representation::Proof::Both);
             let content = self.content(&record, digests, reader, self.shared.requesters.of(&md5), CacheStatus::Hit);
             return self.departure.conclude(content);
         }
@@ -252,7 +252,7 @@ impl Flying {
     /// Another flight is fetching the same content.
     async fn follow(&self, md5: Md5, head: &Head, reader: Reader) {
         let places = self.shared.requesters.of(&md5);
-        let known = representation::Known::Md5(md5);
+        let known = representation::Proof::Md5(md5);
         self.departure.land(self.content(&head.record, known, reader.clone(), places, CacheStatus::Collapsed));
         let sealed = tokio::select! {
             () = self.shared.closing.cancelled() => return,
@@ -287,7 +287,7 @@ impl Flying {
     pub(crate) fn content(
         &self,
         record: &Record,
-        known: representation::Known,
+        known: representation::Proof,
         reader: Reader,
         places: Arc<Places>,
         leader_status: CacheStatus,
@@ -307,7 +307,7 @@ impl Flying {
         }))
     }
 
-    pub(crate) fn describe(&self, record: &Record, known: representation::Known) -> Representation {
+    pub(crate) fn describe(&self, record: &Record, known: representation::Proof) -> Representation {
         let settings = self.shared.settings();
         let (path, via) = (self.question.full.path(), &settings.options.via);
         match self.question.object {
@@ -349,10 +349,10 @@ impl Flying {
     }
 }
 
-pub(crate) fn known_of(head: &Head) -> representation::Known {
+pub(crate) fn known_of(head: &Head) -> representation::Proof {
     match (head.claims.md5, head.claims.sha256) {
-        (Some(md5), Some(sha256)) => representation::Known::Both(protocol::digest::Digests { md5, sha256 }),
-        (Some(md5), None) => representation::Known::Md5(md5),
-        (None, _) => representation::Known::Nothing,
+        (Some(md5), Some(sha256)) => representation::Proof::Both(protocol::digest::Digests { md5, sha256 }),
+        (Some(md5), None) => representation::Proof::Md5(md5),
+        (None, _) => representation::Proof::Nothing,
     }
 }

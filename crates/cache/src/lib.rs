@@ -32,5 +32,6 @@ mod resolve;
 mod retry;
 mod settings;
 mod upstream;
+mod visit;
 
 pub use cache::Cache;

@@ -20,11 +20,12 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     answer,
-    asked::{Asked, Owned},
+    asked::Owned,
     cache::Shared,
     landing::{Content, Failure, Landing},
     status::add,
     upstream::{AskError, Body, Kind, Question, Told},
+    visit::Visit,
 };
 
 /// Pieces between the upstream and a client: as much as is lost when the client leaves.
@@ -70,7 +71,7 @@ pub(crate) async fn pass(shared: Arc<Shared>, question: Arc<Question>, owned: Ar
     };
     shared.spawn(task);
     match receive.await {
-        Ok(Ok(landing)) => respond(&shared, &question, &owned.asked(), landing),
+        Ok(Ok(landing)) => respond(&Visit::new(&shared, owned.asked()), &question, landing),
         Ok(Err(error)) => error.to_failure(&question).to_response(),
         Err(_) => Failure::interrupted().to_response(),
     }
@@ -105,27 +106,27 @@ async fn pass_file(shared: &Arc<Shared>, question: &Arc<Question>) -> Result<Lan
     }
 }
 
-fn respond(shared: &Arc<Shared>, question: &Question, asked: &Asked<'_>, landing: Landing) -> Response {
-    add(&shared.counters.passed, 1);
+fn respond(visit: &Visit<'_>, question: &Question, landing: Landing) -> Response {
+    add(&visit.shared.counters.passed, 1);
     match landing {
         Landing::Pass(opened) => match opened.lock().take() {
-            Some(opened) => hand_on(shared, question, asked, opened),
+            Some(opened) => hand_on(visit, question, opened),
             None => Failure::interrupted().to_response(),
         },
-        Landing::Content(content) => from_file(&content, asked),
+        Landing::Content(content) => from_file(visit, &content),
         Landing::Failed(failure) => failure.to_response(),
         _ => Failure::interrupted().to_response(),
     }
 }
 
 /// A file of a share takes no requester place: it is no object.
-pub(crate) fn from_file(content: &Content, asked: &Asked<'_>) -> Response {
-    let now = std::time::SystemTime::now();
-    answer::unlimited(&content.representation, content.source.clone(), asked, now, CacheStatus::Passed)
+pub(crate) fn from_file(visit: &Visit<'_>, content: &Content) -> Response {
+    let (representation, source) = (&content.representation, content.source.clone());
+    answer::unlimited(representation, source, &visit.asked, visit.now, CacheStatus::Passed)
 }
 
 /// The upstream's answer as ours.
-pub(crate) fn hand_on(shared: &Arc<Shared>, question: &Question, asked: &Asked<'_>, opened: Opened) -> Response {
+pub(crate) fn hand_on(visit: &Visit<'_>, question: &Question, opened: Opened) -> Response {
     let mut response = Response::new(opened.status);
     let dropped = nominated(&opened.fields);
     for (name, value) in &opened.fields {
@@ -140,13 +141,13 @@ pub(crate) fn hand_on(shared: &Arc<Shared>, question: &Question, asked: &Asked<'
         }
         response.fields.push(name.as_str(), value.as_bytes());
     }
-    response.fields.push("Via", format!("1.1 {}", shared.settings().options.via));
+    response.fields.push("Via", format!("1.1 {}", visit.via()));
     response.cache_status = Some(CacheStatus::Passed);
     let has_no_body = matches!(opened.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    response.body = match (has_no_body, asked.is_head) {
+    response.body = match (has_no_body, visit.asked.is_head) {
         (true, _) => Downstream::Empty,
         (false, true) => Downstream::Stream { stream: Box::pin(NoPieces), len: opened.len },
-        (false, false) => Downstream::Stream { stream: pump(shared, opened.body), len: opened.len },
+        (false, false) => Downstream::Stream { stream: pump(visit.shared, opened.body), len: opened.len },
     };
     response
 }

@@ -34,13 +34,13 @@ pub(crate) struct Representation {
 
 /// How much is known of what the bytes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Known {
+pub(crate) enum Proof {
     Nothing,
     Md5(Md5),
     Both(Digests),
 }
 
-impl Known {
+impl Proof {
     pub(crate) fn md5(self) -> Option<Md5> {
         match self {
             Self::Nothing => None,
@@ -60,9 +60,9 @@ impl Known {
 
 impl Representation {
     /// Of a name. `path` (encoded) tells the type where the upstream does not; `via` is this machine's name.
-    pub(crate) fn of_name(record: &Record, known: Known, path: &str, via: &str) -> Self {
+    pub(crate) fn of_name(record: &Record, proof: Proof, path: &str, via: &str) -> Self {
         let provisional = record.provisional.map(ETag::provisional);
-        let md5_tag = known.md5().as_ref().map(ETag::of);
+        let md5_tag = proof.md5().as_ref().map(ETag::of);
         let (etag, etag_before) = match (record.strong_etag().cloned(), md5_tag) {
             (Some(own), _) => (Some(own), None),
             (None, Some(md5_tag)) => (Some(md5_tag), provisional),
@@ -94,14 +94,14 @@ impl Representation {
             untyped_end: 0,
             born: meta.map(|meta| meta.arrived.saturating_sub(meta.age)),
         };
-        made.write_block(known, meta, via, None);
+        made.write_block(proof, meta, via, None);
         made
     }
 
     /// Of an object that is asked for by its digest: it never changes.
-    pub(crate) fn of_object(known: Known, len: Option<u64>, path: Option<&str>, via: &str) -> Self {
+    pub(crate) fn of_object(proof: Proof, len: Option<u64>, path: Option<&str>, via: &str) -> Self {
         let mut made = Self {
-            etag: known.md5().as_ref().map(ETag::of),
+            etag: proof.md5().as_ref().map(ETag::of),
             etag_before: None,
             last_modified: None,
             len,
@@ -111,11 +111,11 @@ impl Representation {
             untyped_end: 0,
             born: None,
         };
-        made.write_block(known, None, via, Some("public, max-age=31536000, immutable"));
+        made.write_block(proof, None, via, Some("public, max-age=31536000, immutable"));
         made
     }
 
-    fn write_block(&mut self, known: Known, meta: Option<&HttpMeta>, via: &str, cache_control: Option<&str>) {
+    fn write_block(&mut self, proof: Proof, meta: Option<&HttpMeta>, via: &str, cache_control: Option<&str>) {
         let mut block = Lines(String::with_capacity(256).into_bytes());
         if let Some(etag) = &self.etag {
             block.line("ETag", etag.as_str());
@@ -138,7 +138,7 @@ impl Representation {
         block.line("Via", format!("1.1 {via}"));
         self.not_modified_end = block.0.len();
         block.line("Accept-Ranges", "bytes");
-        if let Some(repr_digest) = known.repr_digest() {
+        if let Some(repr_digest) = proof.repr_digest() {
             block.line("Repr-Digest", repr_digest);
         }
         of_meta(false).for_each(|(name, value)| block.line(name.as_str(), value));

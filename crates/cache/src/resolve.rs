@@ -1,8 +1,7 @@
 //! One request in one screen: what is asked, what is known of it, and what follows from that.
 
-use std::{sync::Arc, time::SystemTime};
+use std::sync::Arc;
 
-use http::StatusCode;
 use protocol::{
     cache_status::CacheStatus,
     problem::{Kind, Problem},
@@ -17,7 +16,6 @@ use serve::{
 use store::Reader;
 
 use crate::{
-    answer::{self, Requester},
     asked::{Asked, forwarded},
     boarding::{self, Boarded},
     book::Known,
@@ -29,9 +27,8 @@ use crate::{
     pass,
     record::Origin,
     representation::{self, Representation},
-    settings::Settings,
-    status::add,
     upstream::{AskError, Question, Upstream},
+    visit::Visit,
 };
 
 pub(crate) fn answer(shared: &Arc<Shared>, request: &Request<'_>, client: &Client) -> Answer {
@@ -39,27 +36,28 @@ pub(crate) fn answer(shared: &Arc<Shared>, request: &Request<'_>, client: &Clien
         Ok(target) => target,
         Err(bad) => return now(problem(Kind::BadRequest, format!("{bad}; see RFC 3986 for how names are encoded"))),
     };
-    let asked = Asked::read(request, client);
-    let settings = shared.settings();
+    let visit = Visit::new(shared, Asked::read(request, client));
     if target.path().starts_with("/.outpost/") {
-        return endpoints::answer(shared, &settings, target, &asked, request.fields);
+        return endpoints::answer(&visit, target, request.fields);
     }
-    let Some((upstream, below)) = settings.upstream_of(&target) else {
-        return now(mounts(&settings, &target, &asked));
+    let Some((upstream, below)) = visit.settings.upstream_of(&target) else {
+        return now(mounts(&visit, &target));
     };
     if target.path() == upstream.options.mount.trim_end_matches('/') {
-        return now(to_slash(&target, &settings));
+        return now(visit.to_slash(&target));
     }
     let key = upstream.key(&below);
-    match look(shared, &settings, upstream, &key, &asked, request.fields) {
-        Look::Serve(known, reader, status) => now(serve(shared, &settings, &known, reader, &target, &asked, status)),
-        Look::Pages(pages) => now(pages.respond(&asked, &settings.options.via, CacheStatus::Hit)),
-        look => {
-            let sent = forwarded(request.fields);
-            let (upstream, key) = (upstream.clone(), key.into());
-            let question = Question { upstream, full: target, target: below, key, sent, object: None };
-            not_here(shared, &settings, Arc::new(question), &asked, look)
-        }
+    let question = |sent| {
+        let (upstream, key) = (upstream.clone(), key.as_slice().into());
+        Arc::new(Question { upstream, full: target.clone(), target: below.clone(), key, sent, object: None })
+    };
+    match look(&visit, upstream, &key, request.fields) {
+        Look::Serve(known, reader, status) => now(serve(&visit, &known, reader, &target, status)),
+        Look::Pages(pages) => now(visit.pages(&pages, CacheStatus::Hit)),
+        Look::Ask => ask(&visit, question(forwarded(request.fields))),
+        Look::Pass => pass(&visit, question(forwarded(request.fields))),
+        Look::Down => down(&visit, question(forwarded(request.fields))),
+        Look::Wrong => now(fill::wrong(&question(forwarded(request.fields))).to_response()),
     }
 }
 
@@ -79,14 +77,8 @@ enum Look {
     Wrong,
 }
 
-fn look(
-    shared: &Shared,
-    settings: &Settings,
-    upstream: &Upstream,
-    key: &[u8],
-    asked: &Asked<'_>,
-    fields: Fields<'_>,
-) -> Look {
+fn look(visit: &Visit<'_>, upstream: &Upstream, key: &[u8], fields: Fields<'_>) -> Look {
+    let shared = visit.shared;
     let is_down = upstream.health.is_open();
     let Some(known) = shared.book.known(key) else {
         return match (shared.kept_pages(key), shared.recall(key)) {
@@ -97,133 +89,94 @@ fn look(
             (None, _) => Look::Ask,
         };
     };
-    let now = SystemTime::now();
-    let suits = suits(shared, upstream, &known, asked, fields, now);
-    if suits == Suits::OtherVariant {
-        return if is_down { Look::Down } else { Look::Ask };
-    }
-    let checked = shared.book.checked(&known, now);
+    let suits = suits(visit, upstream, &known, fields);
+    let checked = shared.book.checked(&known, visit.now);
     let verdict = freshness::decide(Facts {
         is_fresh: suits == Suits::Fresh,
         is_unreachable: is_down || shared.book.is_held(&known),
-        may_stand_in: freshness::may_stand_in(&known.record, checked, now, settings.options.stale_if_error),
+        may_stand_in: suits != Suits::OtherVariant
+            && freshness::may_stand_in(&known.record, checked, visit.now, visit.settings.options.stale_if_error),
     });
     let status = match verdict {
-        Verdict::Fresh => CacheStatus::Hit,
-        Verdict::Stale => CacheStatus::Stale,
-        Verdict::Recheck => return Look::Ask,
-        Verdict::Gone => return if is_down { Look::Down } else { Look::Ask },
+        Verdict::Fresh => Some(CacheStatus::Hit),
+        Verdict::Stale => Some(CacheStatus::Stale),
+        Verdict::Recheck | Verdict::Gone => None,
     };
-    match shared.sealed(&known.md5) {
-        Some(reader) => Look::Serve(known, reader, status),
+    match status.and_then(|status| Some((status, shared.sealed(&known.md5)?))) {
+        Some((status, reader)) => Look::Serve(known, reader, status),
         None if is_down => Look::Down,
         None => Look::Ask,
     }
 }
 
-fn suits(
-    shared: &Shared,
-    upstream: &Upstream,
-    known: &Known,
-    asked: &Asked<'_>,
-    fields: Fields<'_>,
-    now: SystemTime,
-) -> Suits {
+fn suits(visit: &Visit<'_>, upstream: &Upstream, known: &Known, fields: Fields<'_>) -> Suits {
     let by = |is_fresh: bool| if is_fresh { Suits::Fresh } else { Suits::Stale };
     match &known.record.origin {
-        Origin::Http(meta) if asked.is_controlled || !meta.selecting.is_empty() => {
-            freshness::suits(&known.record, meta, &forwarded(fields), now)
+        Origin::Http(meta) if visit.asked.is_controlled || !meta.selecting.is_empty() => {
+            freshness::suits(&known.record, meta, &forwarded(fields), visit.now)
         }
-        Origin::Http(meta) => by(freshness::is_fresh(meta, now)),
-        Origin::Directory(_) | Origin::Outpost { .. } => by(shared.book.is_recent(known, upstream.options.recheck)),
+        Origin::Http(meta) => by(freshness::is_fresh(meta, visit.now)),
+        Origin::Directory(_) | Origin::Outpost { .. } => {
+            by(visit.shared.book.is_recent(known, upstream.options.recheck))
+        }
     }
 }
 
-/// What is not to be had at once: join the flight that is on, or begin one, or say why not.
-fn not_here(
-    shared: &Arc<Shared>,
-    settings: &Arc<Settings>,
-    question: Arc<Question>,
-    asked: &Asked<'_>,
-    look: Look,
-) -> Answer {
+/// A hit: no wait, nothing to look up but the places.
+fn serve(visit: &Visit<'_>, known: &Known, reader: Reader, target: &Target, status: CacheStatus) -> Response {
+    let described = described(known, &reader, target.path(), visit.via());
+    visit.content(described, Source::Object(reader), &|| visit.shared.requesters.of(&known.md5), status)
+}
+
+/// The upstream must be asked: joins the flight that is on, or begins one.
+fn ask(visit: &Visit<'_>, question: Arc<Question>) -> Answer {
     if freshness::wants_only_cached(&question.sent) {
         let detail = "the request wants only what is here (Cache-Control: only-if-cached), and a fresh copy is not";
         return now(problem(Kind::UpstreamTimeout, detail.into()));
     }
-    let boarded = match look {
-        Look::Pass => return Answer::later(pass::pass(shared.clone(), question, Arc::new(asked.into_owned()))),
-        Look::Wrong => return now(fill::wrong(&question).to_response()),
-        // A fill that is on goes on, and can be followed.
-        Look::Down => match shared.flights.find(&question.key) {
-            Some(flight) => Boarded::follow(flight, &question, !asked.may_need_no_body()),
-            None => return now(down(&question).to_response()),
-        },
-        _ => boarding::join(shared, &question, !asked.may_need_no_body()),
-    };
+    let boarded = boarding::join(visit.shared, &question, !visit.asked.may_need_no_body());
+    board(visit, question, boarded)
+}
+
+/// The upstream cannot be asked. A fill that is on goes on, and can be followed.
+fn down(visit: &Visit<'_>, question: Arc<Question>) -> Answer {
+    match visit.shared.flights.find(&question.key) {
+        Some(flight) => {
+            let boarded = Boarded::follow(flight, &question, !visit.asked.may_need_no_body());
+            board(visit, question, boarded)
+        }
+        None => now(unreachable(&question).to_response()),
+    }
+}
+
+fn board(visit: &Visit<'_>, question: Arc<Question>, boarded: Boarded) -> Answer {
     if let Some((landing, leads)) = boarded.landed()
-        && let Ok(response) = boarding::from_landing(shared, settings, &question, asked, landing, leads)
+        && let Ok(response) = boarding::from_landing(visit, &question, landing, leads)
     {
         return now(response);
     }
-    Answer::later(boarding::wait(shared.clone(), question, asked.into_owned(), boarded))
+    Answer::later(boarding::wait(visit.shared.clone(), question, visit.asked.into_owned(), boarded))
 }
 
-/// A hit: no wait, nothing to look up but the places.
-fn serve(
-    shared: &Shared,
-    settings: &Settings,
-    known: &Known,
-    reader: Reader,
-    target: &Target,
-    asked: &Asked<'_>,
-    status: CacheStatus,
-) -> Response {
-    count(shared, status);
-    let described = described(known, &reader, target.path(), &settings.options.via);
-    let requester = Requester {
-        places: &|| shared.requesters.of(&known.md5),
-        options: &settings.options,
-        counters: &shared.counters,
-    };
-    answer::with_bytes(described, Source::Object(reader), asked, SystemTime::now(), status, &requester)
+fn pass(visit: &Visit<'_>, question: Arc<Question>) -> Answer {
+    Answer::later(pass::pass(visit.shared.clone(), question, Arc::new(visit.asked.into_owned())))
 }
 
 /// The representation of a sealed content under its name.
 pub(crate) fn described<'a>(known: &'a Known, reader: &Reader, path: &str, via: &str) -> &'a Arc<Representation> {
-    let digests = reader.digests().map_or(representation::Known::Md5(known.md5), representation::Known::Both);
-    known.representation(|record| Representation::of_name(record, digests, path, via))
+    let proof = reader.digests().map_or(representation::Proof::Md5(known.md5), representation::Proof::Both);
+    known.representation(|record| Representation::of_name(record, proof, path, via))
 }
 
-pub(crate) fn count(shared: &Shared, status: CacheStatus) {
-    let counters = &shared.counters;
-    let counter = match status {
-        CacheStatus::Hit => &counters.hits,
-        CacheStatus::Stored => &counters.misses,
-        CacheStatus::Collapsed => &counters.collapsed,
-        CacheStatus::Revalidated => &counters.revalidated,
-        CacheStatus::Stale => &counters.stale,
-        CacheStatus::Passed | CacheStatus::Bypass => &counters.passed,
-    };
-    add(counter, 1);
-}
-
-fn mounts(settings: &Settings, target: &Target, asked: &Asked<'_>) -> Response {
-    let mounts = settings.upstreams.iter().map(|upstream| upstream.options.mount.as_str());
+fn mounts(visit: &Visit<'_>, target: &Target) -> Response {
+    let mounts = visit.settings.upstreams.iter().map(|upstream| upstream.options.mount.as_str());
     match index::of_mounts(target, mounts) {
-        Some(listing) => index::Pages::of(&listing).respond(asked, &settings.options.via, CacheStatus::Hit),
+        Some(listing) => visit.pages(&index::Pages::of(&listing), CacheStatus::Hit),
         None => problem(Kind::NotFound, format!("no upstream is mounted where {} would be", target.path())),
     }
 }
 
-pub(crate) fn to_slash(target: &Target, settings: &Settings) -> Response {
-    let mut response = Response::new(StatusCode::MOVED_PERMANENTLY);
-    response.fields.push("Location", target.directory_location());
-    response.fields.push("Via", format!("1.1 {}", settings.options.via));
-    response
-}
-
-fn down(question: &Question) -> Failure {
+fn unreachable(question: &Question) -> Failure {
     let error = question.upstream.health.last_error().unwrap_or_else(|| "it does not answer".into());
     AskError::Unreachable(error).to_failure(question)
 }

@@ -125,7 +125,7 @@ impl Directory {
             match root.share.list(&path) {
                 Ok(entries) => Ok(Some(entries)),
                 Err(error) if is_absent(&error) => Ok(None),
-                Err(error) => Err(inner.trouble("list", &error)),
+                Err(error) => Err(inner.trouble("list a part of", &error)),
             }
         });
         let Some(entries) = listed.await? else { return Ok(Told::No(absent(target))) };
@@ -206,12 +206,12 @@ enum Looked {
 impl Inner {
     /// The share, opened anew if something else is mounted there now.
     fn root(&self) -> Result<Root, AskError> {
-        let now = std::fs::metadata(&self.path).map_err(|error| self.trouble("reach", &error))?;
+        let now = std::fs::metadata(&self.path).map_err(|error| self.gone(&error))?;
         let root = self.root.lock().clone();
         if (root.device, root.inode) == (now.dev(), now.ino()) {
             return Ok(root);
         }
-        let opened = Root::open(&self.path).map_err(|error| self.trouble("open", &error))?;
+        let opened = Root::open(&self.path).map_err(|error| self.gone(&error))?;
         *self.root.lock() = opened.clone();
         Ok(opened)
     }
@@ -230,7 +230,7 @@ impl Inner {
             }
             Err(error) if is_absent(&error) => Ok(Looked::Nothing),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(Looked::Forbidden),
-            Err(error) => Err(self.trouble("read", &error)),
+            Err(error) => Err(self.trouble("read a file of", &error)),
         }
     }
 
@@ -239,8 +239,22 @@ impl Inner {
         root.device != known.device && std::fs::read_dir(&self.path).is_ok_and(|mut entries| entries.next().is_none())
     }
 
+    /// A share whose server is gone, or one name that cannot be read.
     fn trouble(&self, action: &str, error: &io::Error) -> AskError {
-        AskError::Unreachable(format!("cannot {action} the directory {}: {error}", self.path.display()))
+        use io::ErrorKind::{
+            HostUnreachable, NetworkDown, NetworkUnreachable, NotConnected, StaleNetworkFileHandle, TimedOut,
+        };
+        let text = format!("cannot {action} the directory {}: {error}", self.path.display());
+        match error.kind() {
+            HostUnreachable | NetworkDown | NetworkUnreachable | NotConnected | StaleNetworkFileHandle | TimedOut => {
+                AskError::Unreachable(text)
+            }
+            _ => AskError::Failing(text),
+        }
+    }
+
+    fn gone(&self, error: &io::Error) -> AskError {
+        AskError::Unreachable(format!("cannot reach the directory {}: {error}", self.path.display()))
     }
 }
 

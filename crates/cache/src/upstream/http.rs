@@ -345,7 +345,8 @@ fn explain(base: &Base, error: &hyper_util::client::legacy::Error) -> AskError {
         }
         _ if timed_out => AskError::TimedOut(format!("{} does not answer: {text}", base.authority)),
         _ if error.is_connect() => AskError::Unreachable(format!("cannot connect to {}: {text}", base.authority)),
-        _ => AskError::Unreachable(format!("the connection to {} broke: {text}", base.authority)),
+        // Whatever else failed cost no timeout, and may be the fault of one name.
+        _ => AskError::Failing(format!("the connection to {} broke: {text}", base.authority)),
     }
 }
 

@@ -111,7 +111,7 @@ pub(crate) enum AskError {
     Unreachable(String),
     #[error("{0}")]
     TimedOut(String),
-    /// It answers, but with a 5xx where bytes were to come.
+    /// It is there, but failed at this: a 5xx where bytes were to come, a connection that broke, a file that cannot be read.
     #[error("{0}")]
     Failing(String),
     /// Not HTTP, or not what was asked for.

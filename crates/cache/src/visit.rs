@@ -1,0 +1,81 @@
+//! One request while it is being answered: what every step of that needs.
+
+use std::{sync::Arc, time::SystemTime};
+
+use http::StatusCode;
+use protocol::{cache_status::CacheStatus, target::Target};
+use serve::{response::Response, source::Source};
+
+use crate::{
+    answer::{self, Requester},
+    asked::Asked,
+    cache::Shared,
+    index::Pages,
+    representation::Representation,
+    requesters::Places,
+    settings::Settings,
+    status::add,
+};
+
+/// Made for each request; borrows it.
+pub(crate) struct Visit<'a> {
+    pub(crate) shared: &'a Arc<Shared>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) asked: Asked<'a>,
+    pub(crate) now: SystemTime,
+}
+
+impl<'a> Visit<'a> {
+    pub(crate) fn new(shared: &'a Arc<Shared>, asked: Asked<'a>) -> Self {
+        Self { shared, settings: shared.settings(), asked, now: SystemTime::now() }
+    }
+
+    /// This machine's name.
+    pub(crate) fn via(&self) -> &str {
+        &self.settings.options.via
+    }
+
+    /// A content that is an object, if the client finds a place at it.
+    pub(crate) fn content(
+        &self,
+        representation: &Representation,
+        source: Source,
+        places: &dyn Fn() -> Arc<Places>,
+        status: CacheStatus,
+    ) -> Response {
+        self.count(status);
+        let requester = Requester { places, options: &self.settings.options, counters: &self.shared.counters };
+        answer::with_bytes(representation, source, &self.asked, self.now, status, &requester)
+    }
+
+    /// What a content is, if that is all that is needed.
+    pub(crate) fn description(&self, representation: &Representation) -> Option<Response> {
+        answer::without_bytes(representation, &self.asked, self.now, CacheStatus::Passed)
+    }
+
+    /// A directory's index.
+    pub(crate) fn pages(&self, pages: &Pages, status: CacheStatus) -> Response {
+        pages.respond(&self.asked, self.via(), status)
+    }
+
+    /// To the name of a directory with its slash.
+    pub(crate) fn to_slash(&self, target: &Target) -> Response {
+        let mut response = Response::new(StatusCode::MOVED_PERMANENTLY);
+        response.fields.push("Location", target.directory_location());
+        response.fields.push("Via", format!("1.1 {}", self.via()));
+        response
+    }
+
+    fn count(&self, status: CacheStatus) {
+        let counters = &self.shared.counters;
+        let counter = match status {
+            CacheStatus::Hit => &counters.hits,
+            CacheStatus::Stored => &counters.misses,
+            CacheStatus::Collapsed => &counters.collapsed,
+            CacheStatus::Revalidated => &counters.revalidated,
+            CacheStatus::Stale => &counters.stale,
+            CacheStatus::Passed | CacheStatus::Bypass => &counters.passed,
+        };
+        add(counter, 1);
+    }
+}
