@@ -1,5 +1,5 @@
-//! What the index weighs and how long a start takes, measured: with 100,000 objects in every test run, with a million when asked
-//! (`cargo test --release -p outpost-store a_million -- --ignored --nocapture`).
+//! What the index weighs and how a start goes with a million objects. The figures are printed, not asserted, for they depend on the machine:
+//! `cargo test --release -p outpost-store a_million -- --nocapture`.
 
 use std::time::Instant;
 
@@ -68,12 +68,6 @@ async fn measure(count: u64) {
 }
 
 #[tokio::test]
-async fn a_hundred_thousand_objects_are_there_again_after_a_start() {
-    measure(100_000).await;
-}
-
-#[tokio::test]
-#[ignore = "takes a release build and half a minute; prints what the documentation says"]
 async fn a_million_objects_are_there_again_after_a_start() {
     measure(1_000_000).await;
 }
