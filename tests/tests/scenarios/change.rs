@@ -225,3 +225,23 @@ fn a_share_that_is_not_mounted_today_takes_nothing_away() {
     assert_eq!(stale.field("Cache-Status"), Some("outpost; fwd=stale"));
     fs::remove_file(link).expect("removing the link");
 }
+
+#[test]
+fn a_share_that_is_away_takes_nothing_away() {
+    let content = Content::random(6, MIB);
+    let share = Share::new();
+    share.write("file", &content);
+    let proxy = proxy().upstream_with("/", &share.url(), "recheck = \"0s\"").start();
+    proxy.get("/file").expect(&content);
+    proxy.wait_until_idle();
+    let aside = share.path().with_extension("away");
+    fs::rename(share.path(), &aside).expect("taking the directory away");
+    let stale = proxy.get("/file").expect(&content);
+    assert_eq!(stale.field("Cache-Status"), Some("outpost; fwd=stale"));
+    fs::rename(&aside, share.path()).expect("putting it back");
+    let changed = Content::random(9, MIB);
+    share.write("file", &changed);
+    wait::until_true("the new file is served", || {
+        proxy.get("/file").expect_none_but(&[&content, &changed]).is(&changed)
+    });
+}
