@@ -102,6 +102,19 @@ fn a_head_that_is_too_large_is_a_431() {
 }
 
 #[test]
+fn one_connection_too_many_is_told_so() {
+    let share = Share::new();
+    share.write("file", &Content::from("contents"));
+    let proxy = proxy().upstream("/", &share.url()).serve("connections_max = 8").start();
+    let held: Vec<_> = (0..8).map(|_| Connection::open(proxy.files())).collect();
+    wait::until_true("all eight are counted", || proxy.number("/connections") == 8);
+    let refused = proxy.get("/file").expect_status(503);
+    assert_eq!(refused.problem(), "overloaded");
+    drop(held);
+    wait::until_true("there is a place again", || proxy.get("/file").status == 200);
+}
+
+#[test]
 fn a_client_that_trickles_its_request_is_told_408() {
     let share = Share::new();
     share.write("file", &Content::from("contents"));

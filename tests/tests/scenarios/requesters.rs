@@ -196,3 +196,43 @@ fn progress_is_told_until_the_file_is_ready() {
     assert_eq!(first["max_requesters"], 2);
     assert!(first["fetched"].as_u64().is_some_and(|fetched| fetched <= held.content.len()), "{first}");
 }
+
+#[test]
+fn progress_tells_a_failure_too() {
+    let content = Content::random(5, 4 * MIB);
+    let gate = Gate::new();
+    let upstream = ScriptedUpstream::start();
+    let reply = Reply::right().hold(2 * MIB, &gate).cut(2 * MIB);
+    upstream.publish("/file", Page::tagged(&content).repr_digest().next(reply).then(Reply::status(500)));
+    let proxy = proxy().upstream_with("/", &upstream.url(), "retries_max = 1").start();
+    let mut transfer = proxy.open("/file");
+    transfer.take(MIB);
+    let events = proxy.open(format!("/.outpost/v1/progress/{}", content.md5_hex()));
+    gate.open();
+    let text = String::from_utf8(events.rest().body).expect("events are text");
+    let last = text.lines().filter_map(|line| line.strip_prefix("event: ")).next_back();
+    assert!(matches!(last, Some("failed" | "pause")), "{text}");
+}
+
+#[test]
+fn at_the_limit_of_fills_new_files_wait_and_hits_do_not() {
+    let (held, other, hit) = (Content::random(6, 4 * MIB), Content::random(7, MIB), Content::random(8, MIB));
+    let gate = Gate::new();
+    let upstream = ScriptedUpstream::start();
+    upstream.publish("/hit", Page::tagged(&hit));
+    upstream.publish("/other", Page::tagged(&other));
+    upstream.publish("/held", Page::tagged(&held).next(Reply::right().hold(2 * MIB, &gate)));
+    let proxy = proxy().upstream("/", &upstream.url()).cache("fills_max = 1").start();
+    proxy.get("/hit").expect(&hit);
+    proxy.wait_until_idle();
+    let mut transfer = proxy.open("/held");
+    transfer.take(MIB);
+    let refused = proxy.get("/other").expect_status(503);
+    assert_eq!(refused.problem(), "overloaded");
+    assert!(refused.field("Retry-After").is_some(), "{refused:?}");
+    proxy.get("/hit").expect(&hit);
+    gate.open();
+    assert_eq!(transfer.compare(&held, MIB).ending, Ending::Whole);
+    proxy.wait_until_idle();
+    proxy.get("/other").expect(&other);
+}
