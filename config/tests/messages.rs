@@ -10,7 +10,7 @@ const UPSTREAM: &str = "[[upstream]]\nname = \"a\"\nurl = \"/srv/a\"\n";
 
 fn sources(text: &str) -> Sources {
     let file = ConfigFile { path: "proxy.toml".into(), text: text.into() };
-    Sources { file: Some(file), working_directory: "/work".into(), ..Sources::default() }
+    Sources { file: Some(file), working_directory: "/srv".into(), ..Sources::default() }
 }
 
 fn refused(text: &str) -> Refused {
@@ -128,7 +128,7 @@ fn an_unknown_variable_of_ours_is_refused_with_the_nearest() {
             ("OUTPOST__CACHE__MAXSIZE".into(), "1GB".into()),
             ("OUTPOST__UPSTREAM".into(), "/srv".into()),
         ],
-        working_directory: "/work".into(),
+        working_directory: "/srv".into(),
         ..Sources::default()
     };
     let message = config::load(&sources).unwrap_err().to_string();
@@ -143,7 +143,7 @@ fn the_upstream_flag_stands_for_all_upstreams() {
     let upstreams = loaded.settings.upstreams();
     assert_eq!(upstreams.len(), 1);
     assert_eq!((upstreams[0].name.as_str(), upstreams[0].mount.as_str()), ("default", "/"));
-    assert_eq!(upstreams[0].location, cache::options::Location::Directory("/work/share".into()));
+    assert_eq!(upstreams[0].location, cache::options::Location::Directory("/srv/share".into()));
 }
 
 #[test]
