@@ -74,7 +74,7 @@ impl<'a> Asked<'a> {
         let conditions = &mut self.conditions;
         match name.len() {
             5 if is("range") => _ = conditions.range.get_or_insert(value),
-            6 if is("accept") => self.wants_json |= prefers_json(value),
+            6 if is("accept") => self.wants_json |= protocol::listing::prefers_json(value),
             6 if is("pragma") => self.is_controlled = true,
             8 if is("if-range") => _ = conditions.if_range.get_or_insert(value),
             8 if is("if-match") => _ = conditions.if_match.get_or_insert(value),
@@ -158,13 +158,6 @@ pub(crate) fn forwarded(fields: Fields<'_>) -> HeaderMap {
     forwarded
 }
 
-/// JSON is named, and HTML is not named before it: browsers name HTML first, programs name JSON alone.
-fn prefers_json(accept: &[u8]) -> bool {
-    let Ok(accept) = std::str::from_utf8(accept) else { return false };
-    let mut types = accept.split(',').map(|range| range.split(';').next().unwrap_or_default().trim());
-    types.find(|name| ["application/json", "text/html"].contains(name)) == Some("application/json")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -223,7 +216,9 @@ mod tests {
             ("*/*", false),
             ("", false),
         ] {
-            assert_eq!(prefers_json(accept.as_bytes()), expected, "{accept}");
+            let fields = [header("Host", "h"), header("Accept", accept)];
+            let request = Request { method: Method::Get, target: b"/", http11: true, fields: Fields::new(&fields) };
+            assert_eq!(Asked::read(&request, &client()).wants_json, expected, "{accept}");
         }
     }
 }

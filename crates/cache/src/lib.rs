@@ -15,7 +15,6 @@ mod boarding;
 mod book;
 mod bounded;
 mod cache;
-mod content_type;
 mod endpoints;
 mod fill;
 mod flights;

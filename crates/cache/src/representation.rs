@@ -6,15 +6,13 @@ use std::{fmt::Write, time::SystemTime};
 use bytes::Bytes;
 use http::header;
 use protocol::{
+    content_type,
     digest::{Digests, Md5},
     etag::ETag,
     timestamp,
 };
 
-use crate::{
-    content_type,
-    record::{HttpMeta, Origin, Record, seconds},
-};
+use crate::record::{HttpMeta, Origin, Record, seconds};
 
 /// One content under one name, ready to be described.
 #[derive(Clone, Debug)]
