@@ -148,6 +148,17 @@ pub static SETTINGS: &[Setting<Settings>] = &[
         },
     ),
     Proxy::restart(
+        "cache.hot_bytes_max",
+        "Bytes of memory for small files (at most 16 KiB each) that are asked for often.",
+        "`0` keeps none: every hit then reads its file, from the page cache as a rule. Of all files at most `open_files_max` are kept.",
+        Kind::Size {
+            min: 0,
+            max: 1 << 40,
+            put: |s, v| s.store.hot_bytes_max = v,
+            get: |s| s.store.hot_bytes_max,
+        },
+    ),
+    Proxy::restart(
         "cache.disk_engine",
         "How the disk is written, synced and read ahead: io_uring (`uring`), a pool of `threads`, or `auto`: io_uring where the kernel allows it.",
         "`uring` refuses to start where io_uring is forbidden, as it is in most containers.",

@@ -17,7 +17,7 @@ use serve::{
     request::Request,
     source::{SharedFile, Source},
 };
-use store::{Lookup, Reader, Store};
+use store::{Reader, Store};
 use tokio::{runtime::Handle, sync::oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -206,12 +206,7 @@ impl Shared {
 
     /// The object if it is here, whole. Counts as a use.
     pub(crate) fn sealed(&self, md5: &Md5) -> Option<Reader> {
-        // Looking first keeps the lookup from giving out a vacancy, which would fail who follows it meanwhile.
-        self.store.peek(md5)?;
-        match self.store.lookup(md5) {
-            Lookup::Hit(reader) => Some(reader),
-            Lookup::Filling(_) | Lookup::Miss(_) => None,
-        }
+        self.store.hit(md5)
     }
 
     /// Takes an outcome to the upstream's breaker; begins to probe when it opens.

@@ -7,7 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -104,7 +104,7 @@ impl Server {
         let options = Arc::new(options);
         let counters = Arc::new(Counters::default());
         let cut = Arc::new(AtomicUsize::new(0));
-        let count = worker_count(&options);
+        let (count, started) = (worker_count(&options), Instant::now());
         let (state, watched) = watch::channel(State::Running);
         let (left, workers) = watch::channel(count);
         let mut desks = Vec::with_capacity(count);
@@ -120,6 +120,7 @@ impl Server {
                 posts: received,
                 state: watched.clone(),
                 load,
+                started,
                 cut: cut.clone(),
             };
             let left = left.clone();

@@ -55,6 +55,8 @@ pub(crate) struct Seat<H> {
     pub(crate) state: watch::Receiver<State>,
     /// Connections of this worker, for the acceptor to compare.
     pub(crate) load: Arc<AtomicUsize>,
+    /// When the server was started: all workers count from there.
+    pub(crate) started: Instant,
     /// Transfers that were cut at the end, of all workers.
     pub(crate) cut: Arc<AtomicUsize>,
 }
@@ -132,7 +134,7 @@ impl Worker {
             pool: crate::buffers::Pool::default(),
             clock: RefCell::new(Clock::new(&seat.options.server_name)),
             log: seat.log.clone().map(|log| RefCell::new(Batch::new(log))),
-            started: Instant::now(),
+            started: seat.started,
             now: Cell::new(Duration::ZERO),
             state: Cell::new(State::Running),
             watches: RefCell::default(),

@@ -10,6 +10,7 @@ use crate::{
     active::Active,
     body::Body,
     fill::{FillError, closed},
+    hot::HotBody,
     journal::Durable,
     layout::leaf_of,
     reader::{Reader, Sealed},
@@ -76,7 +77,7 @@ impl Active {
         let len = self.pipe.written();
         let usage = store.evictor.lock().admit(now, hash);
         let object = Object::new(digests, len, usage);
-        let sealed = Arc::new(Sealed { digests, len, body: self.pipe.body.clone() });
+        let sealed = Sealed::new(digests, len, self.pipe.body.clone(), HotBody::new(&store.hot));
         if let Some(reservation) = self.pipe.reservation.lock().take() {
             reservation.settle(Account::Objects, on_disk(len));
         }
@@ -203,7 +204,7 @@ impl Shared {
             None => self.open_file(object)?,
         };
         let digests = Digests { md5, sha256: object.sha256 };
-        let sealed = Arc::new(Sealed { digests, len: object.size(), body });
+        let sealed = Sealed::new(digests, object.size(), body, HotBody::new(&self.hot));
         let mut locked = self.objects.shard(hash, self.clock.now());
         locked.shard.rows.find(hash, |row| row.md5 == md5)?;
         if let Some(other) = locked.shard.extra.open.find(&md5) {

@@ -17,6 +17,7 @@ pub mod disk;
 pub mod evict;
 pub mod fill;
 mod growing;
+mod hot;
 #[cfg(test)]
 mod index_size;
 mod io;

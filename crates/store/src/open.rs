@@ -16,6 +16,7 @@ use crate::{
     dirs::Dirs,
     disk::{Disk, Held},
     evict::{Clock, Evictor},
+    hot::HotBytes,
     io::Io,
     journal::Journal,
     lane::Lanes,
@@ -63,6 +64,7 @@ pub(crate) fn open(options: Options, disk: Arc<dyn Disk>) -> Result<(Shared, Rec
     let (lanes, io) = Lanes::start().and_then(|lanes| Ok((lanes, Io::start()?))).map_err(threads)?;
     let shared = Shared {
         kept_open: Mutex::new(KeptOpen::new(options.open_files_max)),
+        hot: HotBytes::new(options.hot_bytes_max),
         options,
         layout,
         disk,

@@ -32,6 +32,8 @@ pub struct Options {
     pub quarantine_max: u64,
     /// How many objects' files are kept open, ready to be sent.
     pub open_files_max: usize,
+    /// Bytes of small bodies that are asked for often and kept in memory (0: none).
+    pub hot_bytes_max: u64,
     /// How many names the table holds; beyond, those of contents that are not here go first.
     pub names_max: usize,
 }
@@ -49,6 +51,7 @@ impl Options {
             part_age_max: Duration::from_secs(7 * 86_400),
             quarantine_max: 1 << 30,
             open_files_max: 4096,
+            hot_bytes_max: 64 << 20,
             names_max: 4_000_000,
         }
     }

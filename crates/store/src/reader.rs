@@ -1,16 +1,36 @@
 //! Reading an object: sealed or still growing, the same way. A sealed object is one whose watermark stands at its end.
 
-use std::{fs::File, sync::Arc};
+use std::{
+    fs::File,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
+use bytes::Bytes;
 use protocol::digest::{Digests, Md5};
 
-use crate::{body::Body, growing::Growing};
+use crate::{body::Body, growing::Growing, hot::HotBody};
+
+/// What was in memory a moment ago is taken to be there still, for so long: what is asked for more often is the last that the kernel drops.
+const SEEN_MAX: Duration = Duration::from_secs(1);
 
 /// A sealed object with its file open. One is kept per hot object, so that a hit is the clone of an `Arc`.
 pub(crate) struct Sealed {
     pub(crate) digests: Digests,
     pub(crate) len: u64,
     pub(crate) body: Arc<Body>,
+    pub(crate) hot: HotBody,
+    /// When the whole file was last seen in the page cache: milliseconds of the senders' clock, plus one.
+    seen: AtomicU64,
+}
+
+impl Sealed {
+    pub(crate) fn new(digests: Digests, len: u64, body: Arc<Body>, hot: HotBody) -> Arc<Self> {
+        Arc::new(Self { digests, len, body, hot, seen: AtomicU64::new(0) })
+    }
 }
 
 /// A place to read an object from. Clones share the file; as long as one lives, the bytes stay readable, evicted or not.
@@ -126,6 +146,33 @@ impl Reader {
             Kind::Growing(growing) => {
                 growing.body().expect("readable() was asked before, so the fill has begun").file()
             }
+        }
+    }
+
+    /// All bytes of a small object that is asked for often. Once they are there they stay as long as this reader.
+    pub fn in_memory(&self) -> Option<&Bytes> {
+        match &self.0 {
+            Kind::Sealed(sealed) => sealed.hot.get(sealed.body.file(), sealed.len),
+            Kind::Growing(_) => None,
+        }
+    }
+
+    /// Whether somebody saw the whole object in the page cache a moment before `now`, so that nobody needs to look again. All who send
+    /// count the time from the same start.
+    pub fn was_in_page_cache(&self, now: Duration) -> bool {
+        match &self.0 {
+            Kind::Sealed(sealed) => match sealed.seen.load(Relaxed).checked_sub(1) {
+                Some(seen) => now.saturating_sub(Duration::from_millis(seen)) < SEEN_MAX,
+                None => false,
+            },
+            Kind::Growing(_) => false,
+        }
+    }
+
+    /// The whole object was seen in the page cache.
+    pub fn seen_in_page_cache(&self, now: Duration) {
+        if let Kind::Sealed(sealed) = &self.0 {
+            sealed.seen.store(now.as_millis() as u64 + 1, Relaxed);
         }
     }
 

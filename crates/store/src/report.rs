@@ -15,6 +15,8 @@ pub struct Report {
     pub reserved: u64,
     /// Of that, unlinked but still open.
     pub unlinked: u64,
+    /// Small hot bodies in memory.
+    pub hot_bytes: u64,
     /// `max_size` in bytes.
     pub max_size: u64,
     /// `min_free` in bytes.

@@ -22,6 +22,7 @@ use crate::{
     evict::{Clock, Evictor, Now},
     fill::{Fill, FillError, FillSpec, Resumable, Vacancy},
     growing::Growing,
+    hot::HotBytes,
     io::Io,
     journal::Journal,
     lane::Lanes,
@@ -73,6 +74,7 @@ pub(crate) struct Shared {
     pub(crate) shrinking: AtomicBool,
     pub(crate) counters: Counters,
     pub(crate) kept_open: Mutex<KeptOpen>,
+    pub(crate) hot: Arc<HotBytes>,
     /// Fills that have not ended, by the number of their part.
     pub(crate) active: Mutex<HashMap<u64, Weak<Active>>>,
     /// A slot became free, an unlink is done, a fill has ended.
@@ -98,10 +100,15 @@ pub enum Lookup {
 
 /// What the shard says, before its lock is given back.
 enum Found {
-    Open(Reader),
-    Row(Object, Option<Arc<crate::body::Body>>),
+    Sealed(Sealed),
     Filling(Reader),
     Vacant(Arc<Growing>),
+}
+
+/// A sealed object: ready to be read, or to be opened first.
+enum Sealed {
+    Open(Reader),
+    Row(Object, Option<Arc<crate::body::Body>>),
 }
 
 impl Store {
@@ -127,13 +134,13 @@ impl Store {
     pub fn lookup(&self, md5: &Md5) -> Lookup {
         loop {
             match self.shared.look(md5) {
-                Found::Open(reader) => return Lookup::Hit(reader),
+                Found::Sealed(Sealed::Open(reader)) => return Lookup::Hit(reader),
                 Found::Filling(reader) => return Lookup::Filling(reader),
                 Found::Vacant(growing) if self.shared.rescue(md5, &growing) => {
                     return Lookup::Filling(Reader::following(growing));
                 }
                 Found::Vacant(growing) => return Lookup::Miss(Vacancy::new(&self.shared, *md5, growing)),
-                Found::Row(object, body) => {
+                Found::Sealed(Sealed::Row(object, body)) => {
                     if let Some(reader) = self.shared.open_object(&object, body) {
                         return Lookup::Hit(reader);
                     }
@@ -144,6 +151,16 @@ impl Store {
                     }
                 }
             }
+        }
+    }
+
+    /// The object if it is here, whole; gives out no vacancy. Never waits. Counts as a use.
+    pub fn hit(&self, md5: &Md5) -> Option<Reader> {
+        let now = self.shared.clock.now();
+        let sealed = self.shared.look_for_sealed(&mut self.shared.objects.shard(md5_hash(md5), now).shard, md5, now)?;
+        match sealed {
+            Sealed::Open(reader) => Some(reader),
+            Sealed::Row(object, body) => self.shared.open_object(&object, body),
         }
     }
 
@@ -193,6 +210,7 @@ impl Store {
             unlinked: sums.unlinked,
             max_size: sums.max_size,
             min_free: sums.min_free,
+            hot_bytes: shared.hot.used(),
             disk_available: shared.space.disk_space().available,
             fills: shared.running().len() as u64,
             parts: shared.parts.len() as u64,
@@ -243,16 +261,8 @@ impl Shared {
         let (now, hash) = (self.clock.now(), md5_hash(md5));
         let mut locked = self.objects.shard(hash, now);
         let shard = &mut *locked.shard;
-        shard.extra.lookups += 1;
-        if shard.extra.lookups >= LOOKUPS_TOLD {
-            self.clock.advance(std::mem::take(&mut shard.extra.lookups), self.objects.len() as u64);
-        }
-        if let Some(place) = shard.rows.find(hash, |row| row.md5 == *md5) {
-            touch(shard, place, now);
-            return match shard.extra.open.find(md5) {
-                Some(sealed) => Found::Open(Reader::of(sealed)),
-                None => Found::Row(*shard.rows.at(place), shard.extra.open.body(md5)),
-            };
+        if let Some(sealed) = self.look_for_sealed(shard, md5, now) {
+            return Found::Sealed(sealed);
         }
         if let Some(slot) = shard.extra.filling.get(md5) {
             return Found::Filling(Reader::following(slot.growing.clone()));
@@ -260,6 +270,20 @@ impl Shared {
         let growing = Growing::new(self.disk.clone());
         shard.extra.filling.insert(*md5, Slot { growing: growing.clone(), verified: false });
         Found::Vacant(growing)
+    }
+
+    /// One use of a sealed object.
+    fn look_for_sealed(&self, shard: &mut Shard<Object, Slots>, md5: &Md5, now: Now) -> Option<Sealed> {
+        shard.extra.lookups += 1;
+        if shard.extra.lookups >= LOOKUPS_TOLD {
+            self.clock.advance(std::mem::take(&mut shard.extra.lookups), self.objects.len() as u64);
+        }
+        let place = shard.rows.find(md5_hash(md5), |row| row.md5 == *md5)?;
+        touch(shard, place, now);
+        Some(match shard.extra.open.find(md5) {
+            Some(sealed) => Sealed::Open(Reader::of(sealed)),
+            None => Sealed::Row(*shard.rows.at(place), shard.extra.open.body(md5)),
+        })
     }
 
     /// Sealed objects in the order of their digests.

@@ -149,6 +149,7 @@ static METRICS: &[Metric] = &[
     metric("outpost_disk_free_bytes", "Free on the cache's disk", Read::Gauge(|s| s.store.disk_available)),
     metric("outpost_disk_min_free_bytes", "The limit cache.min_free", Read::Gauge(|s| s.store.min_free)),
     metric("outpost_cache_parts", "Interrupted fetches that can be continued", Read::Gauge(|s| s.store.parts)),
+    metric("outpost_cache_hot_bytes", "Small, often asked-for bodies in memory", Read::Gauge(|s| s.store.hot_bytes)),
     metric("outpost_cache_quarantined", "Rejected parts kept for inspection", Read::Gauge(|s| s.store.quarantined)),
     metric("outpost_cache_commits_total", "Objects that came in", Read::Counter(|s| s.store.commits)),
     metric(

@@ -74,6 +74,7 @@ fn cache(settings: &Settings, now: &Snapshot) -> Value {
         "disk_available_bytes": store.disk_available,
         "fills": store.fills,
         "parts": store.parts,
+        "hot_bytes": store.hot_bytes,
         "quarantined": store.quarantined,
         "evictions": store.evictions,
         "evicted_bytes": store.evicted_bytes,

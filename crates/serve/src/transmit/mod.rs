@@ -63,6 +63,12 @@ pub(crate) fn copy(
             output.extend_from_slice(bytes);
             true
         }
+        (Way::Copy, Body::File { source: Source::Object(reader), part }) => {
+            let bytes = reader.in_memory().zip(whole_span(part, reader.len()));
+            let bytes = bytes.and_then(|(bytes, span)| bytes.get(span.start as usize..span.end as usize));
+            output.extend_from_slice(bytes.unwrap_or_default());
+            bytes.is_some()
+        }
         (Way::Read, Body::File { source: Source::Object(reader), part }) => {
             whole_span(part, reader.len()).is_some_and(|span| object::read_behind(output, reader, span))
         }

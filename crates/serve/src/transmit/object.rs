@@ -98,13 +98,16 @@ async fn send_run(
     until: u64,
 ) -> Result<(), Broken> {
     let file: &Arc<File> = reader.file();
+    let now = link.worker().now();
     let fresh = !reader.is_sealed() && reader.watermark().saturating_sub(position) <= FRESH_BYTES;
+    let look = !fresh && !reader.was_in_page_cache(now);
     let mut position = position;
     while position < until {
-        let end = if fresh { until } else { ahead.clear(link, file, reader.engine(), position, until).await? };
-        link.send_output(true).await?;
-        link.rest();
-        link.send_file(file, position, end).await?;
+        let end = if look { ahead.clear(link, file, reader.engine(), position, until).await? } else { until };
+        if look && position == 0 && Some(end) == reader.len() {
+            reader.seen_in_page_cache(now);
+        }
+        link.send_output_then_file(file, position, end).await?;
         position = end;
     }
     Ok(())

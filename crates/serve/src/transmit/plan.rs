@@ -3,7 +3,7 @@
 //! | body | way |
 //! | --- | --- |
 //! | none, HEAD, 204, 304 | the head alone, gathered with its neighbours in the pipeline |
-//! | memory, at most [`COPY_MAX`] | copied behind the head, likewise |
+//! | memory (a small hot object's too), at most [`COPY_MAX`] | copied behind the head, likewise |
 //! | memory, larger | one gathered send of head and body |
 //! | sealed object, at most [`READ_MAX`], in memory | read behind the head, then as above: one send |
 //! | the same, not in memory | read by the disk engine, then one send |
@@ -91,6 +91,7 @@ pub(crate) fn load(response: &Response) -> Load {
             };
             match (source, len) {
                 (Source::Shared(_), len) => Load::Shared(len.unwrap_or_default()),
+                (Source::Object(reader), Some(len)) if reader.in_memory().is_some() => Load::Memory(len),
                 (Source::Object(reader), Some(len)) if reader.is_sealed() => Load::Sealed(len),
                 (Source::Object(_), len) => Load::Growing(len),
             }

@@ -33,9 +33,7 @@ pub(super) async fn send_span(link: &mut Link, shared: &SharedFile, span: Span) 
     let mut ahead = Ahead::new();
     while position < copied {
         let end = ahead.clear(link, &shared.file, &shared.engine, position, copied).await?;
-        link.send_output(true).await?;
-        link.rest();
-        link.send_file(&shared.file, position, end).await?;
+        link.send_output_then_file(&shared.file, position, end).await?;
         position = end;
     }
     while position < tail {
