@@ -1,9 +1,6 @@
 //! `cold`: many clients at once on one file, each measured on its own.
 
-use std::{
-    net::TcpStream,
-    time::{Duration, Instant},
-};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -11,10 +8,9 @@ use protocol::digest::{Md5, Md5Hasher};
 use serde_json::{Value, json};
 
 use crate::{
-    exchange::{Exchange, Progress, Scratch, connect},
+    crowd::{Crowd, Summary},
+    exchange::Check,
     histogram::Histogram,
-    poll::{Interest, Poll},
-    response::Head,
     server_cpu::{ServerPids, between},
     target::{self, Targets},
 };
@@ -44,43 +40,24 @@ pub(crate) struct Options {
     json: bool,
 }
 
-/// One client and when what came to it, counted from the common start.
-struct Client {
-    socket: TcpStream,
-    exchange: Exchange,
-    waits_for: Interest,
-    /// The first byte of the head.
-    answered: Option<Duration>,
-    /// The first byte of the body.
-    first: Option<Duration>,
-    /// The last byte, or why it did not come.
-    ended: Option<Result<(Head, Duration), String>>,
-}
-
-/// All clients of a run.
-struct Run {
-    poll: Poll,
-    clients: Vec<Client>,
-    request: Vec<u8>,
-    scratch: Scratch,
-    /// Fed by the first client only.
-    hasher: Option<Md5Hasher>,
-    began: Instant,
-    open: usize,
-}
-
 /// Runs it, prints what was measured, and fails if any client did not get the whole file.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let targets = Targets::new(std::slice::from_ref(&options.url), &[])?;
     if let Some(cpu) = options.cpu {
         os::process::pin_thread(cpu).with_context(|| format!("cannot pin to processor {cpu}"))?;
     }
-    let mut run = Run::connect(&targets, options)?;
+    let mut crowd = Crowd::connect(targets, options.clients)?;
+    if options.md5.is_some() {
+        crowd.check(0, Check::Md5(Md5Hasher::default()));
+    }
     let before = options.server.sample()?;
-    run.fetch(options.stall)?;
+    crowd.fetch(options.stall)?;
     let cpu = between(before, options.server.sample()?);
-    let digest = run.hasher.take().map(Md5Hasher::finish);
-    let mut report = run.report();
+    let digest = crowd.take_checks().into_iter().find_map(|(_, check)| match check {
+        Check::Md5(hasher) => Some(hasher.finish()),
+        Check::Content(_) => None,
+    });
+    let mut report = report(&crowd.summary());
     if let Some(cpu) = cpu {
         report["server_cpu_seconds"] = cpu.total().as_secs_f64().into();
     }
@@ -92,155 +69,30 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     } else {
         print!("{}", table(&report));
     }
-    run.check()?;
-    digest.map_or(Ok(()), |found| run.check_digest(found, options.md5.as_ref().and_then(Option::as_deref)))
+    crowd.require_all()?;
+    digest.map_or(Ok(()), |found| check_digest(found, options.md5.as_ref().and_then(Option::as_deref), crowd.claimed()))
 }
 
-impl Run {
-    /// Everybody is connected before anybody asks.
-    fn connect(targets: &Targets, options: &Options) -> anyhow::Result<Self> {
-        let address = targets.address().with_context(|| format!("cannot find {}", targets.authority))?;
-        let poll = Poll::new()?;
-        let mut clients = Vec::with_capacity(options.clients as usize);
-        for number in 0..options.clients as usize {
-            let socket = connect(&address).with_context(|| format!("cannot connect to {address}"))?;
-            poll.add(&socket, number, Interest::Read)?;
-            clients.push(Client::new(socket));
-        }
-        let mut request = Vec::new();
-        targets.write_request(0, &mut request);
-        let hasher = options.md5.as_ref().map(|_| Md5Hasher::default());
-        let open = clients.len();
-        Ok(Self { poll, clients, request, scratch: Scratch::new(), hasher, began: Instant::now(), open })
-    }
-
-    /// Asks for all and receives until all have ended.
-    fn fetch(&mut self, stall: Duration) -> anyhow::Result<()> {
-        self.began = Instant::now();
-        for number in 0..self.clients.len() {
-            self.drive(number)?;
-        }
-        let mut ready = Vec::new();
-        let mut last_byte = Instant::now();
-        while self.open > 0 {
-            self.poll.wait(Some(stall), &mut ready)?;
-            if !ready.is_empty() {
-                last_byte = Instant::now();
-            } else if last_byte.elapsed() >= stall {
-                bail!("{} of {} clients got no byte for {stall:?}", self.open, self.clients.len());
-            }
-            for number in &ready {
-                self.drive(*number)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn drive(&mut self, number: usize) -> anyhow::Result<()> {
-        let client = &mut self.clients[number];
-        if client.ended.is_some() {
-            return Ok(());
-        }
-        let hasher = if number == 0 { self.hasher.as_mut() } else { None };
-        let progress = client.exchange.drive(&client.socket, &self.request, &mut self.scratch, hasher);
-        let now = self.began.elapsed();
-        client.note(now);
-        let wanted = match progress {
-            Ok(Progress::Read) => Interest::Read,
-            Ok(Progress::Write) => Interest::Write,
-            Ok(Progress::Done(head)) => return self.end(number, Ok((head, now))),
-            Err(failure) => return self.end(number, Err(failure.to_string())),
-        };
-        if client.waits_for != wanted {
-            client.waits_for = wanted;
-            self.poll.change(&client.socket, number, wanted)?;
-        }
-        Ok(())
-    }
-
-    /// Its connection is kept open, for closing it may be what the server waits for to give a place to another.
-    fn end(&mut self, number: usize, how: Result<(Head, Duration), String>) -> anyhow::Result<()> {
-        let client = &mut self.clients[number];
-        client.ended = Some(how);
-        self.open -= 1;
-        self.poll.remove(&client.socket)?;
-        Ok(())
-    }
-
-    fn report(&self) -> Value {
-        let (mut answered, mut first, mut done) = (Histogram::new(), Histogram::new(), Histogram::new());
-        let mut statuses = std::collections::BTreeMap::<String, u64>::new();
-        let mut bytes = 0;
-        for client in &self.clients {
-            client.answered.iter().for_each(|at| answered.record(*at));
-            client.first.iter().for_each(|at| first.record(*at));
-            match &client.ended {
-                Some(Ok((head, at))) => {
-                    done.record(*at);
-                    bytes += head.length;
-                    *statuses.entry(head.status.to_string()).or_default() += 1;
-                }
-                Some(Err(failure)) => *statuses.entry(failure.clone()).or_default() += 1,
-                None => {}
-            }
-        }
-        json!({
-            "clients": self.clients.len(),
-            "bytes": bytes,
-            "ends": statuses,
-            "answer_seconds": spread(&answered),
-            "first_byte_seconds": spread(&first),
-            "complete_seconds": spread(&done),
-        })
-    }
-
-    /// Everybody must have got a 200 or 206 of the same length.
-    fn check(&self) -> anyhow::Result<()> {
-        let complete = self.clients.iter().filter_map(|client| match &client.ended {
-            Some(Ok((head, _))) if matches!(head.status, 200 | 206) => Some(head.length),
-            _ => None,
-        });
-        let lengths: Vec<_> = complete.collect();
-        if lengths.len() != self.clients.len() {
-            bail!("{} of {} clients did not get the file", self.clients.len() - lengths.len(), self.clients.len());
-        }
-        if lengths.windows(2).any(|pair| pair[0] != pair[1]) {
-            bail!("the clients got files of different lengths");
-        }
-        Ok(())
-    }
-
-    /// What the first client got must be what was wanted, or what the server claims.
-    fn check_digest(&self, found: Md5, wanted: Option<&str>) -> anyhow::Result<()> {
-        let claimed = match &self.clients[0].ended {
-            Some(Ok((head, _))) => head.md5,
-            _ => None,
-        };
-        match (wanted, claimed) {
-            (Some(wanted), _) if wanted.eq_ignore_ascii_case(&found.to_string()) => Ok(()),
-            (Some(wanted), _) => bail!("the content has the MD5 {found}, not {wanted}"),
-            (None, Some(claimed)) if claimed == found => Ok(()),
-            (None, Some(claimed)) => bail!("the content has the MD5 {found}, but the server claims {claimed}"),
-            (None, None) => bail!("the answer claims no MD5 to verify {found} with; give it with --md5 HEX"),
-        }
+/// What the first client got must be what was wanted, or what the server claims.
+fn check_digest(found: Md5, wanted: Option<&str>, claimed: Option<Md5>) -> anyhow::Result<()> {
+    match (wanted, claimed) {
+        (Some(wanted), _) if wanted.eq_ignore_ascii_case(&found.to_string()) => Ok(()),
+        (Some(wanted), _) => bail!("the content has the MD5 {found}, not {wanted}"),
+        (None, Some(claimed)) if claimed == found => Ok(()),
+        (None, Some(claimed)) => bail!("the content has the MD5 {found}, but the server claims {claimed}"),
+        (None, None) => bail!("the answer claims no MD5 to verify {found} with; give it with --md5 HEX"),
     }
 }
 
-impl Client {
-    fn new(socket: TcpStream) -> Self {
-        let exchange = Exchange::new();
-        Self { socket, exchange, waits_for: Interest::Read, answered: None, first: None, ended: None }
-    }
-
-    /// Takes note of what came for the first time.
-    fn note(&mut self, now: Duration) {
-        if self.exchange.answered() {
-            self.answered.get_or_insert(now);
-        }
-        if self.exchange.body().is_some_and(|(_, received)| received > 0) {
-            self.first.get_or_insert(now);
-        }
-    }
+fn report(summary: &Summary) -> Value {
+    json!({
+        "clients": summary.clients,
+        "bytes": summary.bytes,
+        "ends": summary.ends,
+        "answer_seconds": spread(&summary.answered),
+        "first_byte_seconds": spread(&summary.first),
+        "complete_seconds": spread(&summary.done),
+    })
 }
 
 fn spread(histogram: &Histogram) -> Value {

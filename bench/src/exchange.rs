@@ -4,7 +4,7 @@
 //! |---|---|
 //! | sending | the request is in the socket |
 //! | head | the head is complete |
-//! | body | the last byte has come, and was thrown away in the kernel or hashed |
+//! | body | the last byte has come, and was thrown away in the kernel or checked |
 
 use std::{
     io::{self, Read},
@@ -17,7 +17,10 @@ use os::{receive::discard, send::send};
 use protocol::digest::Md5Hasher;
 use thiserror::Error;
 
-use crate::response::{BadHead, HEAD_MAX, Head, parse};
+use crate::{
+    origin::content::Comparison,
+    response::{BadHead, HEAD_MAX, Head, parse},
+};
 
 /// Taken off a socket in one call at most.
 const DISCARD_MAX: u64 = 16 << 20;
@@ -33,8 +36,25 @@ pub(crate) struct Scratch(Vec<u8>);
 
 impl Scratch {
     pub(crate) fn new() -> Self {
-        // Large enough to hash from; heads use only the start of it.
+        // Large enough to check from; heads use only the start of it.
         Self(vec![0; 256 << 10])
+    }
+}
+
+/// What the bytes of a body go through, where they are not thrown away.
+pub(crate) enum Check {
+    /// Their MD5 is made.
+    Md5(Md5Hasher),
+    /// Each is compared with what it is to be.
+    Content(Comparison),
+}
+
+impl Check {
+    fn update(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Md5(hasher) => hasher.update(bytes),
+            Self::Content(comparison) => comparison.update(bytes),
+        }
     }
 }
 
@@ -93,6 +113,11 @@ impl Exchange {
         Self { phase: Phase::Sending { sent: 0 }, partial: Vec::new() }
     }
 
+    /// Whether the request is still needed.
+    pub(crate) fn is_unsent(&self) -> bool {
+        matches!(self.phase, Phase::Sending { .. })
+    }
+
     /// Whether any byte of the answer has come.
     pub(crate) fn answered(&self) -> bool {
         matches!(self.phase, Phase::Body { .. }) || !self.partial.is_empty()
@@ -106,26 +131,26 @@ impl Exchange {
         }
     }
 
-    /// Does what can be done now. Body bytes go through `hasher` if there is one, else they never leave the kernel.
+    /// Does what can be done now. Body bytes go through `check` if there is one, else they never leave the kernel.
     pub(crate) fn drive(
         &mut self,
         socket: &TcpStream,
         request: &[u8],
         scratch: &mut Scratch,
-        mut hasher: Option<&mut Md5Hasher>,
+        mut check: Option<&mut Check>,
     ) -> Result<Progress, Failure> {
         let mut received = 0;
         loop {
             let step = match self.phase {
                 Phase::Sending { sent } => self.send(socket, request, sent),
-                Phase::Head => self.head(socket, scratch, hasher.as_deref_mut()),
+                Phase::Head => self.head(socket, scratch, check.as_deref_mut()),
                 Phase::Body { head, left: 0 } => return Ok(Progress::Done(head)),
                 // The set is level-triggered: it will say again that there is more.
                 Phase::Body { .. } if received == RECEIVES_MAX => return Ok(Progress::Read),
                 Phase::Body { head, left } => {
                     received += 1;
-                    let taken = match hasher.as_deref_mut() {
-                        Some(hasher) => hash(socket, scratch, left, hasher),
+                    let taken = match check.as_deref_mut() {
+                        Some(check) => look_at(socket, scratch, left, check),
                         None => discard(socket.as_fd(), left.min(DISCARD_MAX) as usize),
                     };
                     self.took(head, left, taken)
@@ -159,7 +184,7 @@ impl Exchange {
         &mut self,
         mut socket: &TcpStream,
         scratch: &mut Scratch,
-        hasher: Option<&mut Md5Hasher>,
+        check: Option<&mut Check>,
     ) -> Result<(), Failure> {
         let count = match socket.read(&mut scratch.0[..HEAD_MAX]) {
             Ok(0) if self.partial.is_empty() => return Err(Failure::ClosedUnanswered),
@@ -180,8 +205,8 @@ impl Exchange {
             Some(head) => {
                 let body = &bytes[head.size..];
                 let left = head.length.checked_sub(body.len() as u64).ok_or(Failure::Long)?;
-                if let Some(hasher) = hasher {
-                    hasher.update(body);
+                if let Some(check) = check {
+                    check.update(body);
                 }
                 self.phase = Phase::Body { head, left };
             }
@@ -210,10 +235,10 @@ pub(crate) fn connect(address: &SocketAddr) -> io::Result<TcpStream> {
     Ok(socket)
 }
 
-fn hash(mut socket: &TcpStream, scratch: &mut Scratch, left: u64, hasher: &mut Md5Hasher) -> io::Result<usize> {
+fn look_at(mut socket: &TcpStream, scratch: &mut Scratch, left: u64, check: &mut Check) -> io::Result<usize> {
     let space = scratch.0.len().min(usize::try_from(left).unwrap_or(usize::MAX));
     let count = socket.read(&mut scratch.0[..space])?;
-    hasher.update(&scratch.0[..count]);
+    check.update(&scratch.0[..count]);
     Ok(count)
 }
 
@@ -239,7 +264,7 @@ mod tests {
     }
 
     /// Feeds an answer byte by byte (or whole) and drives the exchange in between.
-    fn exchange(answer: &[u8], step: usize, hasher: Option<&mut Md5Hasher>) -> Result<Head, Failure> {
+    fn exchange(answer: &[u8], step: usize, check: Option<&mut Check>) -> Result<Head, Failure> {
         let (near, mut far) = pair();
         near.set_nonblocking(false).unwrap();
         let mut answer = answer.chunks(step).map(<[u8]>::to_vec).collect::<Vec<_>>().into_iter();
@@ -252,10 +277,10 @@ mod tests {
             let _ = answer.try_for_each(|part| far.write_all(&part));
         });
         let (mut exchange, mut scratch) = (Exchange::new(), Scratch::new());
-        let mut hasher = hasher;
+        let mut check = check;
         let outcome = loop {
             // Discarding never blocks, so this waits by looking at the next byte.
-            match exchange.drive(&near, b"request", &mut scratch, hasher.as_deref_mut()) {
+            match exchange.drive(&near, b"request", &mut scratch, check.as_deref_mut()) {
                 Ok(Progress::Done(head)) => break Ok(head),
                 Ok(_) => drop(near.peek(&mut [0]).unwrap()),
                 Err(failure) => break Err(failure),
@@ -272,8 +297,9 @@ mod tests {
     fn an_answer_is_understood_however_it_is_cut() {
         for step in [1, 7, 39, 1000] {
             assert_eq!(exchange(ANSWER, step, None).unwrap().length, 10);
-            let mut hasher = Md5Hasher::default();
-            exchange(ANSWER, step, Some(&mut hasher)).unwrap();
+            let mut check = Check::Md5(Md5Hasher::default());
+            exchange(ANSWER, step, Some(&mut check)).unwrap();
+            let Check::Md5(hasher) = check else { unreachable!("it was made one") };
             assert_eq!(hasher.finish(), Md5::of(b"0123456789"), "{step}");
         }
     }

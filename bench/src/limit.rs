@@ -81,6 +81,16 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
+impl Way {
+    /// As on the command line.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Send => "send",
+            Self::Sendfile => "sendfile",
+        }
+    }
+}
+
 impl Answer {
     pub(crate) fn new(way: Way, size: u64) -> anyhow::Result<Self> {
         let head =

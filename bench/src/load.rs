@@ -17,10 +17,8 @@ use std::{
 use anyhow::{Context as _, bail};
 use clap::Args;
 
-use self::{
-    report::Report,
-    worker::{Plan, Tally, Worker},
-};
+pub(crate) use self::report::{GB, Report};
+use self::worker::{Plan, Tally, Worker};
 use crate::{
     server_cpu::{ServerPids, between},
     target::{self, Targets},
@@ -63,13 +61,34 @@ pub(crate) struct Options {
     json: bool,
 }
 
+/// A load to be run.
+pub(crate) struct Job {
+    pub(crate) targets: Targets,
+    /// Connections, each with one request at a time.
+    pub(crate) clients: u32,
+    pub(crate) threads: u16,
+    /// Processors to pin the threads to, in turn; none: where they are.
+    pub(crate) cpus: Vec<usize>,
+    /// Time before it counts.
+    pub(crate) warmup: Duration,
+    pub(crate) until: Until,
+    pub(crate) server: ServerPids,
+}
+
+/// When a load ends.
+pub(crate) enum Until {
+    /// After this time.
+    Time(Duration),
+    /// After so many requests.
+    Requests(u64),
+    #[allow(dead_code, reason = "the rows of cold files want it")]
+    /// When the sender is gone, or after this time.
+    Told(mpsc::Receiver<()>, Duration),
+}
+
 /// Runs it and prints what was measured.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let mut urls = options.urls.clone();
-    if let Some(list) = &options.list {
-        urls.extend(target::read_list(list).with_context(|| format!("cannot read {}", list.display()))?);
-    }
-    let report = measure(options, Targets::new(&urls, &options.headers)?)?;
+    let report = measure(options.job()?)?;
     if options.json {
         println!("{:#}", report.json());
     } else {
@@ -81,25 +100,43 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
+impl Options {
+    fn job(&self) -> anyhow::Result<Job> {
+        let mut urls = self.urls.clone();
+        if let Some(list) = &self.list {
+            urls.extend(target::read_list(list).with_context(|| format!("cannot read {}", list.display()))?);
+        }
+        Ok(Job {
+            targets: Targets::new(&urls, &self.headers)?,
+            clients: self.clients,
+            threads: self.threads,
+            cpus: self.cpu.clone(),
+            warmup: self.warmup,
+            until: self.requests.map_or(Until::Time(self.duration), Until::Requests),
+            server: self.server.clone(),
+        })
+    }
+}
+
 /// Connects everybody, starts them together, and samples the server around what counts.
-fn measure(options: &Options, targets: Targets) -> anyhow::Result<Report> {
-    let address = targets.address().with_context(|| format!("cannot find {}", targets.authority))?;
-    let threads = u32::from(options.threads).min(options.clients);
+pub(crate) fn measure(job: Job) -> anyhow::Result<Report> {
+    let address = job.targets.address().with_context(|| format!("cannot find {}", job.targets.authority))?;
+    let threads = u32::from(job.threads).min(job.clients);
     let plan = Arc::new(Plan {
-        targets,
+        targets: job.targets,
         address,
-        counting: AtomicBool::new(options.warmup.is_zero()),
+        counting: AtomicBool::new(job.warmup.is_zero()),
         stop: AtomicBool::new(false),
-        left: AtomicU64::new(options.requests.unwrap_or(u64::MAX)),
+        left: AtomicU64::new(if let Until::Requests(number) = job.until { number } else { u64::MAX }),
         start: Barrier::new(threads as usize + 1),
     });
     // Nothing is ever sent: that all senders are gone says that all workers have ended.
     let (running, ended) = mpsc::channel::<()>();
     let mut workers = Vec::new();
     for number in 0..threads {
-        let clients = (0..options.clients).filter(|client| client % threads == number).collect();
+        let clients = (0..job.clients).filter(|client| client % threads == number).collect();
         let worker = Worker::connect(plan.clone(), clients).with_context(|| format!("cannot connect to {address}"))?;
-        let cpu = (!options.cpu.is_empty()).then(|| options.cpu[number as usize % options.cpu.len()]);
+        let cpu = (!job.cpus.is_empty()).then(|| job.cpus[number as usize % job.cpus.len()]);
         workers.push(thread::Builder::new().name(format!("load-{number}")).spawn({
             let running = running.clone();
             move || {
@@ -110,31 +147,35 @@ fn measure(options: &Options, targets: Targets) -> anyhow::Result<Report> {
     }
     drop(running);
     plan.start.wait();
-    let _ = ended.recv_timeout(options.warmup);
-    let (server_before, own_before) = (options.server.sample()?, os::process::own_cpu_time());
+    let _ = ended.recv_timeout(job.warmup);
+    let (server_before, own_before) = (job.server.sample()?, os::process::own_cpu_time());
     let began = Instant::now();
     plan.counting.store(true, Relaxed);
-    // By requests the workers end by themselves; by time the samples must not wait for the slowest of them.
-    if options.requests.is_none() {
-        let _ = ended.recv_timeout(options.duration);
-        plan.stop.store(true, Relaxed);
-    } else {
-        let _ = ended.recv();
-    }
+    wait(&job.until, &ended);
+    plan.stop.store(true, Relaxed);
     let elapsed = began.elapsed();
-    let (server_after, own_after) = (options.server.sample()?, os::process::own_cpu_time());
+    let (server_after, own_after) = (job.server.sample()?, os::process::own_cpu_time());
     let mut tally = Tally::new();
     for worker in workers {
         tally.merge(&worker.join().map_err(|_| anyhow::anyhow!("a load thread panicked"))??);
     }
     Ok(Report {
-        clients: options.clients,
+        clients: job.clients,
         threads,
         elapsed,
         tally,
         server: between(server_before, server_after),
         own: own_after.since(own_before),
     })
+}
+
+/// By requests the workers end by themselves; by time the samples must not wait for the slowest of them.
+fn wait(until: &Until, ended: &mpsc::Receiver<()>) {
+    match until {
+        Until::Time(duration) => _ = ended.recv_timeout(*duration),
+        Until::Requests(_) => _ = ended.recv(),
+        Until::Told(told, longest) => _ = told.recv_timeout(*longest),
+    }
 }
 
 #[cfg(test)]
@@ -162,7 +203,7 @@ mod tests {
 
     fn load(url: &str, more: &[&str]) -> Report {
         let options = Cli::parse_from(["load", "--url", url].iter().chain(more)).options;
-        measure(&options, Targets::new(&options.urls, &options.headers).unwrap()).unwrap()
+        measure(options.job().unwrap()).unwrap()
     }
 
     #[test]

@@ -5,7 +5,7 @@ use clap::Args;
 use os::process::{CpuTime, cpu_time_of};
 
 /// Which processes are the server.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub(crate) struct ServerPids {
     /// Process id of the server, to report its processor time per unit of work; repeat it for servers of several processes.
     #[arg(long = "server-pid", value_name = "PID")]
@@ -13,6 +13,11 @@ pub(crate) struct ServerPids {
 }
 
 impl ServerPids {
+    /// These.
+    pub(crate) fn of(pids: Vec<u32>) -> Self {
+        Self { pids }
+    }
+
     /// Their processor time so far, or `None` if none was named.
     pub(crate) fn sample(&self) -> anyhow::Result<Option<CpuTime>> {
         if self.pids.is_empty() {

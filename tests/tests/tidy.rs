@@ -20,7 +20,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("proxy", &["protocol", "os", "store", "serve", "cache", "config"]),
     ("origin", &["protocol", "os", "store", "serve", "cache", "config"]),
     ("bench", &["protocol", "os", "store", "serve", "cache", "config", "outpost-proxy", "outpost-origin"]),
-    ("tests", &["outpost-proxy", "outpost-origin"]),
+    ("tests", &["outpost-proxy", "outpost-origin", "outpost-bench"]),
 ];
 
 /// A source file with its tests cut off.

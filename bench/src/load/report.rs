@@ -8,19 +8,19 @@ use serde_json::{Value, json};
 use super::worker::Tally;
 
 /// Bytes of a GB.
-const GB: f64 = 1e9;
+pub(crate) const GB: f64 = 1e9;
 
 /// Everything measured in one run.
 #[derive(Debug)]
-pub(super) struct Report {
-    pub(super) clients: u32,
-    pub(super) threads: u32,
-    pub(super) elapsed: Duration,
-    pub(super) tally: Tally,
+pub(crate) struct Report {
+    pub(crate) clients: u32,
+    pub(crate) threads: u32,
+    pub(crate) elapsed: Duration,
+    pub(crate) tally: Tally,
     /// The server's processor time, if it was asked for.
-    pub(super) server: Option<CpuTime>,
+    pub(crate) server: Option<CpuTime>,
     /// This client's processor time.
-    pub(super) own: CpuTime,
+    pub(crate) own: CpuTime,
 }
 
 /// The shown parts of the latency distribution.

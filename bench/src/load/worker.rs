@@ -40,17 +40,17 @@ pub(super) struct Plan {
 
 /// What was seen while it counted.
 #[derive(Debug)]
-pub(super) struct Tally {
+pub(crate) struct Tally {
     /// From the first byte of the request to the last of the answer.
-    pub(super) latency: Histogram,
+    pub(crate) latency: Histogram,
     /// Bytes of bodies, those of answers cut off by the end of the measurement included: a run may be shorter than one body.
-    pub(super) bytes: u64,
+    pub(crate) bytes: u64,
     /// Answers by status.
-    pub(super) statuses: BTreeMap<u16, u64>,
+    pub(crate) statuses: BTreeMap<u16, u64>,
     /// Failures by what they say.
-    pub(super) failures: BTreeMap<String, u64>,
+    pub(crate) failures: BTreeMap<String, u64>,
     /// Connections made again because the server had closed them.
-    pub(super) reconnects: u64,
+    pub(crate) reconnects: u64,
 }
 
 /// A connection and what it is doing.

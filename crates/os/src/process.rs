@@ -1,6 +1,6 @@
 //! What this process uses, and what another one has used.
 
-use std::{fs, io, mem::MaybeUninit, time::Duration};
+use std::{fs, io, mem::MaybeUninit, os::unix::process::CommandExt, process::Command, time::Duration};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -82,13 +82,18 @@ pub fn raise_open_files() -> u64 {
 
 /// Ties the calling thread to one processor.
 pub fn pin_thread(cpu: usize) -> io::Result<()> {
-    if cpu >= libc::CPU_SETSIZE as usize {
+    pin_thread_to(&[cpu])
+}
+
+/// Ties the calling thread to some processors; the threads and programs that it starts later inherit that.
+pub fn pin_thread_to(cpus: &[usize]) -> io::Result<()> {
+    if let Some(cpu) = cpus.iter().find(|cpu| **cpu >= libc::CPU_SETSIZE as usize) {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("there is no processor {cpu}")));
     }
-    // SAFETY: all zeros is the empty set, and `cpu` was just checked to be within it.
+    // SAFETY: all zeros is the empty set, and every number was just checked to be within it.
     let set = unsafe {
         let mut set = std::mem::zeroed::<libc::cpu_set_t>();
-        libc::CPU_SET(cpu, &mut set);
+        cpus.iter().for_each(|cpu| libc::CPU_SET(*cpu, &mut set));
         set
     };
     // SAFETY: the set is valid for the size given; 0 is the calling thread. rustix has this call only behind a feature
@@ -97,6 +102,28 @@ pub fn pin_thread(cpu: usize) -> io::Result<()> {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
+}
+
+/// The processors that the calling thread may run on.
+pub fn allowed_cpus() -> io::Result<Vec<usize>> {
+    // SAFETY: all zeros is the empty set, and the call writes at most the size given. rustix: as above.
+    let (answer, set) = unsafe {
+        let mut set = std::mem::zeroed::<libc::cpu_set_t>();
+        (libc::sched_getaffinity(0, size_of_val(&set), &mut set), set)
+    };
+    if answer != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the numbers are within the set.
+    Ok((0..libc::CPU_SETSIZE as usize).filter(|cpu| unsafe { libc::CPU_ISSET(*cpu, &set) }).collect())
+}
+
+/// Has the kernel send SIGTERM to the program of `command` when the *thread* that starts it ends, however it ends. For programs that
+/// must not outlive this one.
+pub fn end_with_thread(command: &mut Command) -> &mut Command {
+    let ask = || Ok(rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?);
+    // SAFETY: between fork and exec only one system call is made, which neither allocates nor locks.
+    unsafe { command.pre_exec(ask) }
 }
 
 /// The second number of `statm`.
@@ -182,8 +209,27 @@ mod tests {
         std::thread::spawn(|| {
             assert!(pin_thread(usize::MAX).is_err());
             assert!(pin_thread(1000).is_err());
+            assert!(pin_thread_to(&[]).is_err());
         })
         .join()
         .unwrap();
+    }
+
+    #[test]
+    fn a_pinned_thread_may_run_only_there() {
+        std::thread::spawn(|| {
+            let first = allowed_cpus().unwrap()[0];
+            pin_thread_to(&[first]).unwrap();
+            assert_eq!(allowed_cpus().unwrap(), [first]);
+        })
+        .join()
+        .unwrap();
+    }
+
+    #[test]
+    fn a_program_ends_with_the_thread_that_started_it() {
+        let mut child =
+            std::thread::spawn(|| end_with_thread(Command::new("sleep").arg("600")).spawn().unwrap()).join().unwrap();
+        assert!(!child.wait().unwrap().success());
     }
 }

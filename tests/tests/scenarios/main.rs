@@ -6,6 +6,7 @@ mod admin;
 mod change;
 mod coalescing;
 mod collision;
+mod comparison;
 mod conduct;
 mod following;
 mod freshness;

@@ -1,0 +1,181 @@
+//! What is compared: the rows by name, who takes part in each, what is measured, and what Outpost is to reach.
+
+use super::contestant::Contestant::{self, Limit, Nginx, NginxNoPush, Outpost, Varnish};
+
+/// One kind of work.
+#[derive(Debug)]
+pub(crate) struct Row {
+    /// As on the command line.
+    pub(crate) name: &'static str,
+    /// Rows that are chosen together.
+    pub(crate) group: &'static str,
+    /// For people.
+    pub(crate) title: &'static str,
+    pub(crate) work: Work,
+    /// In the order of a round.
+    pub(crate) contestants: &'static [Contestant],
+    pub(crate) figures: &'static [Figure],
+    /// Whether the servers are started anew for it: what earlier rows left in their memory would count.
+    pub(crate) is_fresh: bool,
+    /// Rounds at most, where a round takes long and varies little.
+    pub(crate) runs_max: u32,
+}
+
+/// What is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// A closed loop of keep-alive clients on one object in the cache.
+    Hits { size: u64, clients: u32 },
+}
+
+/// One number of a row.
+#[derive(Debug)]
+pub(crate) struct Figure {
+    pub(crate) key: &'static str,
+    pub(crate) title: &'static str,
+    /// Shown behind the decimals that it is worth.
+    pub(crate) digits: usize,
+    pub(crate) aims: &'static [Aim],
+}
+
+/// What Outpost is to reach.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Aim {
+    /// At most so many times the other's.
+    AtMost(Against, f64),
+    /// At least so many times the other's.
+    AtLeast(Against, f64),
+}
+
+/// What an aim is counted in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Against {
+    /// nginx, in the better of its settings.
+    Nginx,
+    #[allow(dead_code, reason = "the rows of cold files want it")]
+    Varnish,
+    Limit,
+    /// The figure's own unit.
+    Nothing,
+}
+
+use Against::{Limit as TheLimit, Nginx as TheNginx, Nothing};
+use Aim::AtMost;
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+/// Longest that a hit may take at p99 where nothing but a held-back segment makes it wait (ms). Such a wait is 40 ms on Linux.
+const STALL: f64 = 20.0;
+
+const ALL: &[Contestant] = &[Outpost, Nginx, Varnish, Limit];
+const ALL_AND_NO_PUSH: &[Contestant] = &[Outpost, Nginx, NginxNoPush, Varnish, Limit];
+
+/// Figures of hits that are counted in requests.
+const fn per_request(aims: &'static [Aim]) -> [Figure; 4] {
+    [
+        Figure { key: "cpu", title: "server CPU, ms per 1,000", digits: 2, aims },
+        Figure { key: "rate", title: "requests a second", digits: 0, aims: &[] },
+        Figure { key: "p50", title: "latency p50, ms", digits: 3, aims: &[] },
+        Figure { key: "p99", title: "latency p99, ms", digits: 3, aims: &[AtMost(Nothing, STALL)] },
+    ]
+}
+
+/// Figures of hits that are counted in bytes.
+const PER_BYTE: &[Figure] = &[
+    Figure {
+        key: "cpu",
+        title: "server CPU, s per GB",
+        digits: 3,
+        aims: &[AtMost(TheNginx, 1.0), AtMost(TheLimit, 1.1)],
+    },
+    Figure { key: "rate", title: "GB a second", digits: 2, aims: &[] },
+];
+
+const FIGURES_1K: &[Figure] = &per_request(&[AtMost(TheNginx, 0.5), AtMost(TheLimit, 1.25)]);
+const FIGURES_16K: &[Figure] = &per_request(&[AtMost(TheNginx, 0.6)]);
+const FIGURES_100K: &[Figure] = &per_request(&[AtMost(TheNginx, 0.75)]);
+
+const fn hits(
+    name: &'static str,
+    title: &'static str,
+    (size, clients): (u64, u32),
+    contestants: &'static [Contestant],
+    figures: &'static [Figure],
+) -> Row {
+    let group = if size <= MIB { "small" } else { "large" };
+    let work = Work::Hits { size, clients };
+    Row { name, group, title, work, contestants, figures, is_fresh: false, runs_max: u32::MAX }
+}
+
+/// All of them, in the order of the table.
+pub(crate) const ROWS: &[Row] = &[
+    hits("1k-64", "hits of 1 KiB, 64 clients", (KIB, 64), ALL, FIGURES_1K),
+    hits("16k-64", "hits of 16 KiB, 64 clients", (16 * KIB, 64), ALL, FIGURES_16K),
+    hits("100k-64", "hits of 100 KiB, 64 clients", (100 * KIB, 64), ALL_AND_NO_PUSH, FIGURES_100K),
+    hits("100k-1", "hits of 100 KiB, 1 client", (100 * KIB, 1), ALL_AND_NO_PUSH, FIGURES_100K),
+    hits("100m-1", "hits of 100 MiB, 1 client", (100 * MIB, 1), ALL, PER_BYTE),
+    hits("100m-16", "hits of 100 MiB, 16 clients", (100 * MIB, 16), ALL, PER_BYTE),
+    hits("100m-256", "hits of 100 MiB, 256 clients", (100 * MIB, 256), ALL, PER_BYTE),
+    hits("1g-1", "hits of 1 GiB, 1 client", (GIB, 1), ALL, PER_BYTE),
+    hits("1g-16", "hits of 1 GiB, 16 clients", (GIB, 16), ALL, PER_BYTE),
+    hits("1g-256", "hits of 1 GiB, 256 clients", (GIB, 256), ALL, PER_BYTE),
+];
+
+/// The rows of these names and groups (`all` is every one), in the order of the table.
+pub(crate) fn choose(names: &[String]) -> Result<Vec<&'static Row>, String> {
+    let is = |row: &Row, name: &str| name == "all" || row.name == name || row.group == name;
+    for name in names {
+        if !ROWS.iter().any(|row| is(row, name)) {
+            return Err(format!("there is no row or group {name:?}; {}", help()));
+        }
+    }
+    Ok(ROWS.iter().filter(|row| names.iter().any(|name| is(row, name))).collect())
+}
+
+/// What can be chosen.
+pub(crate) fn help() -> String {
+    let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
+    for row in ROWS {
+        match groups.last_mut() {
+            Some((group, names)) if *group == row.group => names.push(row.name),
+            _ => groups.push((row.group, vec![row.name])),
+        }
+    }
+    let shown = groups.iter().map(|(group, names)| match names[..] {
+        [name] if name == *group => name.to_owned(),
+        _ => format!("{group} ({})", names.join(", ")),
+    });
+    format!("rows: all, {}", shown.collect::<Vec<_>>().join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(chosen: &[&str]) -> Result<Vec<&'static str>, String> {
+        let chosen: Vec<_> = chosen.iter().map(|&name| name.to_owned()).collect();
+        Ok(choose(&chosen)?.iter().map(|row| row.name).collect())
+    }
+
+    #[test]
+    fn rows_are_chosen_by_name_and_group_and_come_in_order() {
+        assert_eq!(names(&["all"]).unwrap().len(), ROWS.len());
+        assert_eq!(names(&["100k-1", "1k-64", "1k-64"]).unwrap(), ["1k-64", "100k-1"]);
+        assert!(names(&["large"]).unwrap().contains(&"1g-256"));
+        let error = names(&["1k-64", "other"]).unwrap_err();
+        assert!(error.contains("\"other\"") && error.contains("small (1k-64, "), "{error}");
+    }
+
+    #[test]
+    fn every_row_has_its_own_name_and_every_figure_its_key() {
+        for (at, row) in ROWS.iter().enumerate() {
+            assert!(ROWS[..at].iter().all(|other| other.name != row.name), "{}", row.name);
+            for (at, figure) in row.figures.iter().enumerate() {
+                assert!(row.figures[..at].iter().all(|other| other.key != figure.key), "{}", row.name);
+            }
+            assert_eq!(row.contestants[0], Outpost, "{}", row.name);
+        }
+    }
+}

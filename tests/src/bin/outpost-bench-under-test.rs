@@ -1,0 +1,6 @@
+//! The measuring program, for the scenarios to start.
+#![forbid(unsafe_code)]
+
+fn main() -> std::process::ExitCode {
+    outpost_bench::main()
+}
