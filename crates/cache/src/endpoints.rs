@@ -115,16 +115,16 @@ fn candidates(shared: &Shared, settings: &Settings, md5: &Md5, path: Option<&Tar
     };
     let Some((upstream, below)) = settings.upstream_of(path) else { return Candidates::None };
     if is_outpost(upstream) {
-        return Candidates::Outposts(vec![(upstream.clone(), below)]);
+        return Candidates::Outposts(vec![(upstream.clone(), below.into_owned())]);
     }
     let key = upstream.key(&below);
     if shared.book.known(&key).is_none_or(|known| known.md5 != *md5) {
         return Candidates::None;
     }
-    Candidates::Name(question(upstream, path.clone(), below, key, HeaderMap::new()))
+    Candidates::Name(question(upstream, path.clone(), below.into_owned(), &key, HeaderMap::new()))
 }
 
-fn question(upstream: &Arc<Upstream>, full: Target, target: Target, key: Vec<u8>, sent: HeaderMap) -> Question {
+fn question(upstream: &Arc<Upstream>, full: Target, target: Target, key: &[u8], sent: HeaderMap) -> Question {
     Question { upstream: upstream.clone(), full, target, key: key.into(), sent, object: None }
 }
 
@@ -178,7 +178,8 @@ fn info(visit: &Visit<'_>, name: &str, fields: Fields<'_>) -> Answer {
         return Answer::Now(problem(Kind::NotFound, format!("there is no file {}", path.path())));
     };
     let key = upstream.key(&below);
-    let question = Arc::new(question(upstream, path, below, key, forwarded(fields)));
+    let below = below.into_owned();
+    let question = Arc::new(question(upstream, path, below, &key, forwarded(fields)));
     let shared = visit.shared.clone();
     Answer::later(async move {
         let task = {

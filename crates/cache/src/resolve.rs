@@ -49,7 +49,8 @@ pub(crate) fn answer(shared: &Arc<Shared>, request: &Request<'_>, client: &Clien
     let key = upstream.key(&below);
     let question = |sent| {
         let (upstream, key) = (upstream.clone(), key.as_slice().into());
-        Arc::new(Question { upstream, full: target.clone(), target: below.clone(), key, sent, object: None })
+        let (full, target) = (target.clone(), below.clone().into_owned());
+        Arc::new(Question { upstream, full, target, key, sent, object: None })
     };
     match look(&visit, upstream, &key, request.fields) {
         Look::Serve(known, reader, status) => now(serve(&visit, &known, reader, &target, status)),

@@ -1,6 +1,6 @@
 //! Options in force: the upstreams by their mounts. Replaced as a whole when the configuration is read again.
 
-use std::{io, sync::Arc};
+use std::{borrow::Cow, io, sync::Arc};
 
 use protocol::target::Target;
 
@@ -33,7 +33,7 @@ impl Settings {
     }
 
     /// The upstream of a name, and the name below its mount.
-    pub(crate) fn upstream_of(&self, target: &Target) -> Option<(&Arc<Upstream>, Target)> {
+    pub(crate) fn upstream_of<'t>(&self, target: &'t Target) -> Option<(&Arc<Upstream>, Cow<'t, Target>)> {
         self.upstreams.iter().find_map(|upstream| Some((upstream, target.below(&upstream.options.mount)?)))
     }
 }

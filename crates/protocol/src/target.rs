@@ -117,11 +117,12 @@ impl Target {
 
     /// Below a mount prefix such as `/` or `/prod` (in canonical spelling): the rest as a target of its own, or `None` if this is not below it.
     /// `/production` is not below `/prod`; `/prod` itself is, and its rest is `/`.
-    pub fn below(&self, mount: &str) -> Option<Target> {
+    pub fn below(&self, mount: &str) -> Option<Cow<'_, Target>> {
         let rest = self.0.strip_prefix(mount.trim_end_matches('/'))?;
         match rest.as_bytes().first() {
-            Some(b'/') => Some(Self(rest.into())),
-            None | Some(b'?') => Some(Self(format!("/{rest}").into())),
+            Some(b'/') if rest.len() == self.0.len() => Some(Cow::Borrowed(self)),
+            Some(b'/') => Some(Cow::Owned(Self(rest.into()))),
+            None | Some(b'?') => Some(Cow::Owned(Self(format!("/{rest}").into()))),
             Some(_) => None,
         }
     }
@@ -394,8 +395,8 @@ mod tests {
             ("/other", "/prod", None),
             ("/", "/prod", None),
         ] {
-            let rest = Target::parse(text.as_bytes()).expect("valid").below(mount);
-            assert_eq!(rest.as_ref().map(Target::as_str), expected, "{text} below {mount}");
+            let target = Target::parse(text.as_bytes()).expect("valid");
+            assert_eq!(target.below(mount).as_ref().map(|rest| rest.as_str()), expected, "{text} below {mount}");
         }
     }
 

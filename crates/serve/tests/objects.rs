@@ -118,6 +118,24 @@ fn a_small_object_that_is_not_in_memory_is_read_first() {
 }
 
 #[test]
+fn a_small_object_that_is_asked_for_again_is_sent_from_memory() {
+    let bench = Bench::new();
+    let content = pattern(10_000);
+    bench.sealed(&content);
+    let mut peer = Peer::connect(&bench.server);
+    for _ in 0..2 {
+        assert!(peer.get("/").body == content);
+    }
+    // The file is made unreadable behind the store's back: only what is in memory can still be sent.
+    let file = bench.reader.lock().as_ref().map(|reader| reader.file().clone()).unwrap();
+    let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&*file));
+    std::fs::OpenOptions::new().write(true).truncate(true).open(path).unwrap();
+    assert!(peer.get("/").body == content);
+    assert!(peer.get("/500-700").body == content[500..700]);
+    assert_eq!(bench.store.report().hot_bytes, 10_000);
+}
+
+#[test]
 fn a_follower_gets_bytes_as_they_arrive_and_the_tail_when_it_is_right() {
     let bench = Bench::new();
     let content = pattern(3 << 20);

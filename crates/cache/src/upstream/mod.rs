@@ -17,6 +17,7 @@ use protocol::{
     problem::Kind as ProblemKind,
     target::Target,
 };
+use smallvec::SmallVec;
 
 use self::{directory::Directory, http::Http, outpost::Outpost};
 use crate::{
@@ -28,6 +29,9 @@ use crate::{
     record::{HttpMeta, Origin, Record},
     status::{Counters, UpstreamStatus},
 };
+
+/// The key of a name; on the stack for names of common lengths, so that a hit does not allocate for it.
+pub(crate) type Key = SmallVec<[u8; 192]>;
 
 /// One configured upstream.
 pub(crate) struct Upstream {
@@ -197,8 +201,12 @@ impl Upstream {
     }
 
     /// The key under which a name is kept. A directory knows no queries: its files have one name each.
-    pub(crate) fn key(&self, target: &Target) -> Vec<u8> {
-        let key = |name: &str| [&*self.scope, name.as_bytes()].concat();
+    pub(crate) fn key(&self, target: &Target) -> Key {
+        let key = |name: &str| {
+            let mut key = Key::from_slice(&self.scope);
+            key.extend_from_slice(name.as_bytes());
+            key
+        };
         match (self.is_directory(), target.path()) {
             (false, _) => key(target.as_str()),
             (true, path) if !path.contains("//") => key(path),
