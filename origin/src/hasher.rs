@@ -14,7 +14,7 @@ use os::{
     engine::Engine,
     share::{Found, Identity, Share},
 };
-use protocol::digest::{Digests, Md5Hasher, Sha256Hasher};
+use protocol::digest::{Digests, DigestsHasher};
 use tokio::runtime::Handle;
 use tracing::{debug, warn};
 
@@ -116,7 +116,7 @@ impl Hasher {
     }
 
     fn read(&self, file: Arc<File>, identity: &Identity, buffer: &mut [u8]) -> Result<Digests, HashError> {
-        let (mut md5, mut sha256) = (Md5Hasher::default(), Sha256Hasher::default());
+        let mut hasher = DigestsHasher::default();
         let (mut position, mut ahead) = (0, 0);
         while position < identity.size {
             if position >= ahead {
@@ -133,13 +133,12 @@ impl Hasher {
             if count == 0 {
                 return Err(HashError::Changed);
             }
-            md5.update(&buffer[..count]);
-            sha256.update(&buffer[..count]);
+            hasher.update(&buffer[..count]);
             position += count as u64;
             self.counters.hashed_bytes.fetch_add(count as u64, Ordering::Relaxed);
         }
         unchanged(&file, identity)?;
-        Ok(Digests { md5: md5.finish(), sha256: sha256.finish() })
+        Ok(hasher.finish())
     }
 
     /// Asks for the next window but one; nobody waits for it, and a failure shows when it is read.

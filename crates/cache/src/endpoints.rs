@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use protocol::{
     cache_status::CacheStatus,
-    digest::{Digests, Md5, Sha256Hasher},
+    digest::{Digests, DigestsHasher, Md5},
     info::{INFO, Info, OBJECTS, PROGRESS},
     problem::Kind,
     progress::{Event, Progress},
@@ -258,15 +258,14 @@ async fn hash(reader: &Reader) -> Option<Digests> {
     let file = reader.file().clone();
     let hashing = tokio::task::spawn_blocking(move || {
         use std::os::unix::fs::FileExt;
-        let (mut md5, mut sha256) = (protocol::digest::Md5Hasher::default(), Sha256Hasher::default());
+        let mut hasher = DigestsHasher::default();
         let (mut buffer, mut position) = (vec![0; READ_BYTES], 0);
         loop {
             let count = file.read_at(&mut buffer, position).ok()?;
             if count == 0 {
-                return Some(Digests { md5: md5.finish(), sha256: sha256.finish() });
+                return Some(hasher.finish());
             }
-            md5.update(&buffer[..count]);
-            sha256.update(&buffer[..count]);
+            hasher.update(&buffer[..count]);
             position += count as u64;
         }
     });

@@ -93,11 +93,11 @@ impl Active {
         if store.is_closed() {
             return Err(closed());
         }
-        let (id, body, reservation, begin) = match store.earlier_part(&spec).await? {
+        let (id, body, reservation, hasher) = match store.earlier_part(&spec).await? {
             Some(taken) => taken,
             None => store.fresh_part(spec.len).await?,
         };
-        let pipe = Pipe::new(store, body.clone(), growing.clone(), spec.len, reservation, begin);
+        let pipe = Pipe::new(store, body.clone(), growing.clone(), spec.len, reservation, hasher);
         let checkpoint = Checkpoint { position: pipe.pushed(), at: Instant::now(), running: false };
         let active = Arc::new(Self {
             store: store.clone(),
@@ -301,7 +301,7 @@ impl Active {
 
     /// The name under which a rejected part is kept: what it was claimed to be, else what was hashed of it.
     fn suspect(&self) -> Md5 {
-        self.spec.claims.md5.unwrap_or_else(|| self.pipe.md5.digest())
+        self.spec.claims.md5.unwrap_or_else(|| self.pipe.hashing.md5())
     }
 
     /// Verified, but not to be kept.

@@ -2,12 +2,13 @@
 
 use std::{io, sync::Arc};
 
+use protocol::digest::DigestsHasher;
+
 use crate::{
     active::SLACK,
     body::Body,
     fill::{FillError, FillSpec, closed},
     parts::Found,
-    pipe::Hashers,
     record::on_disk,
     space::{Account, Reservation},
     store::Shared,
@@ -16,8 +17,8 @@ use crate::{
 /// From this length on blocks are allocated beforehand, so that what is reserved is really there.
 const ALLOCATE_MIN: u64 = 1 << 20;
 
-/// What a fill begins with: the part's number, its open file, its room, and where it stands.
-pub(crate) type Begun = (u64, Arc<Body>, Reservation, (u64, Hashers));
+/// What a fill begins with: the part's number, its open file, its room, and the hashing of what it holds.
+pub(crate) type Begun = (u64, Arc<Body>, Reservation, DigestsHasher);
 
 impl Shared {
     /// A new, empty part with room for `len` bytes.
@@ -31,7 +32,7 @@ impl Shared {
                 (body, reservation)
             });
             match made.await {
-                Some((Ok(body), reservation)) => return Ok((id, body, reservation, (0, Hashers::default()))),
+                Some((Ok(body), reservation)) => return Ok((id, body, reservation, DigestsHasher::default())),
                 // Others fill the disk too. Once more with what eviction can give.
                 Some((Err(error), kept)) if error.kind() == io::ErrorKind::StorageFull && attempt == 0 => {
                     reservation = kept;
@@ -80,7 +81,7 @@ impl Shared {
             return Ok(None);
         }
         let (id, occupied) = (found.id, found.bytes);
-        let Some((body, begin)) = self.reopen_part(&found).await else {
+        let Some((body, hasher)) = self.reopen_part(&found).await else {
             self.drop_part(found).await;
             return Ok(None);
         };
@@ -94,6 +95,6 @@ impl Shared {
             }
         };
         reservation.absorb(Account::Parts, occupied);
-        Ok(Some((id, body, reservation, begin)))
+        Ok(Some((id, body, reservation, hasher)))
     }
 }

@@ -1,6 +1,7 @@
-//! Lanes: the few threads that hash what arrives. A fill has two hashes, and each is an actor with a queue of its own: it runs on
-//! one lane at a time, so bytes stay in order, and a large stream's MD5 has one core to itself while its SHA-256 runs on another.
-//! There is no thread per fill.
+//! Lanes: the few threads that hash what arrives. The hashing of a fill is an actor with a queue: it runs on one lane at a time, so bytes
+//! stay in order, and different fills are hashed on different cores. There is no thread per fill.
+//!
+//! Both digests are made in one pass, for that costs hardly more than the MD5 alone: see [`DigestsHasher`].
 
 use std::{
     collections::VecDeque,
@@ -15,10 +16,11 @@ use std::{
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender};
 use parking_lot::Mutex;
-use protocol::digest::{Md5, Md5Hasher, Sha256, Sha256Hasher};
+use protocol::digest::{DigestsHasher, Md5};
 use tokio::sync::Notify;
 
-/// Bytes that an actor hashes before it lets another one have the lane.
+/// Bytes that an actor hashes before it lets another one have the lane, and before it tells of its progress: who waits for room waits
+/// for a good part of it, and is not woken for every piece.
 const TURN: usize = 1 << 20;
 
 /// The pool of lanes. Dropping it ends them after their turn.
@@ -35,7 +37,7 @@ pub(crate) trait Work: Send + Sync {
 impl Lanes {
     /// Starts one lane per core.
     pub(crate) fn start() -> io::Result<Arc<Self>> {
-        // An actor stands in this queue at most once, so it is bounded by twice the number of fills.
+        // An actor stands in this queue at most once, so it is bounded by the number of fills.
         let (ready, queue) = crossbeam_channel::unbounded();
         let lanes = Arc::new(Self { ready });
         for at in 0..thread::available_parallelism().map_or(2, usize::from) {
@@ -62,40 +64,10 @@ fn run(queue: &Receiver<Arc<dyn Work>>, lanes: &Weak<Lanes>) {
     }
 }
 
-/// One of the two hashes.
-pub(crate) trait Hasher: Clone + Default + Send + 'static {
-    /// What it yields.
-    type Output: Copy + Send + Sync;
-    /// Adds bytes.
-    fn add(&mut self, bytes: &[u8]);
-    /// The digest of all bytes so far.
-    fn end(self) -> Self::Output;
-}
-
-impl Hasher for Md5Hasher {
-    type Output = Md5;
-    fn add(&mut self, bytes: &[u8]) {
-        self.update(bytes);
-    }
-    fn end(self) -> Md5 {
-        self.finish()
-    }
-}
-
-impl Hasher for Sha256Hasher {
-    type Output = Sha256;
-    fn add(&mut self, bytes: &[u8]) {
-        self.update(bytes);
-    }
-    fn end(self) -> Sha256 {
-        self.finish()
-    }
-}
-
-/// The hash of one stream. Its state can be asked for at positions that were marked beforehand.
-pub(crate) struct Actor<H: Hasher> {
+/// The hashing of one stream. Its MD5 can be asked for at positions that were marked beforehand.
+pub(crate) struct Actor {
     queue: Mutex<Queue>,
-    state: Mutex<State<H>>,
+    state: Mutex<State>,
     done: AtomicU64,
     /// Told of progress.
     moved: Arc<Notify>,
@@ -111,15 +83,16 @@ enum Item {
     Mark,
 }
 
-struct State<H: Hasher> {
-    hasher: H,
-    /// Position and digest at the last mark.
-    marked: Option<(u64, H::Output)>,
+struct State {
+    hasher: DigestsHasher,
+    /// Position and MD5 at the last mark.
+    marked: Option<(u64, Md5)>,
 }
 
-impl<H: Hasher> Actor<H> {
-    /// Continues with a state from before, at `position`.
-    pub(crate) fn new(hasher: H, position: u64, moved: Arc<Notify>) -> Arc<Self> {
+impl Actor {
+    /// Continues with a state from before.
+    pub(crate) fn new(hasher: DigestsHasher, moved: Arc<Notify>) -> Arc<Self> {
+        let position = hasher.position();
         Arc::new(Self {
             queue: Mutex::new(Queue { items: VecDeque::new(), scheduled: false }),
             state: Mutex::new(State { hasher, marked: None }),
@@ -135,7 +108,7 @@ impl<H: Hasher> Actor<H> {
 
     /// Hashes at once, in the caller: cheaper than waking a lane when the bytes are few. Not to be mixed with [`Actor::feed`].
     pub(crate) fn hash_here(&self, bytes: &[u8]) {
-        self.state.lock().hasher.add(bytes);
+        self.state.lock().hasher.update(bytes);
         self.done.fetch_add(bytes.len() as u64, Ordering::Release);
     }
 
@@ -144,7 +117,7 @@ impl<H: Hasher> Actor<H> {
         self.enqueue(Item::Bytes(bytes), lanes);
     }
 
-    /// Remembers the digest at the end of what was fed until now.
+    /// Remembers the MD5 at the end of what was fed until now.
     pub(crate) fn mark(self: &Arc<Self>, lanes: &Lanes) {
         self.enqueue(Item::Mark, lanes);
     }
@@ -160,49 +133,63 @@ impl<H: Hasher> Actor<H> {
     }
 
     /// The last mark that was reached.
-    pub(crate) fn marked(&self) -> Option<(u64, H::Output)> {
+    pub(crate) fn marked(&self) -> Option<(u64, Md5)> {
         self.state.lock().marked
     }
 
     /// The state after what was hashed until now.
-    pub(crate) fn hasher(&self) -> H {
+    pub(crate) fn hasher(&self) -> DigestsHasher {
         self.state.lock().hasher.clone()
     }
 
-    /// The digest of what was hashed until now.
-    pub(crate) fn digest(&self) -> H::Output {
-        self.hasher().end()
+    /// The MD5 of what was hashed until now.
+    pub(crate) fn md5(&self) -> Md5 {
+        self.state.lock().hasher.md5()
     }
 }
 
-impl<H: Hasher> Work for Actor<H> {
+impl Work for Actor {
     fn turn(&self) -> bool {
         let mut hashed = 0;
-        while hashed < TURN {
+        let more = loop {
+            if hashed >= TURN {
+                break true;
+            }
             let mut queue = self.queue.lock();
             let Some(item) = queue.items.pop_front() else {
                 queue.scheduled = false;
-                return false;
+                break false;
             };
             drop(queue);
-            let mut state = self.state.lock();
-            match item {
-                Item::Bytes(bytes) => {
-                    state.hasher.add(&bytes);
-                    hashed += bytes.len();
-                    self.done.fetch_add(bytes.len() as u64, Ordering::Release);
-                }
-                Item::Mark => state.marked = Some((self.done(), state.hasher.clone().end())),
+            hashed += self.work_off(item);
+        };
+        self.moved.notify_waiters();
+        more
+    }
+}
+
+impl Actor {
+    /// Answers how many bytes it hashed.
+    fn work_off(&self, item: Item) -> usize {
+        let mut state = self.state.lock();
+        match item {
+            Item::Bytes(bytes) => {
+                state.hasher.update(&bytes);
+                self.done.fetch_add(bytes.len() as u64, Ordering::Release);
+                bytes.len()
             }
-            drop(state);
-            self.moved.notify_waiters();
+            Item::Mark => {
+                state.marked = Some((self.done(), state.hasher.md5()));
+                0
+            }
         }
-        true
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use protocol::digest::Digests;
+
     use super::*;
     use crate::wait::until;
 
@@ -212,7 +199,7 @@ mod tests {
         let streams: Vec<_> = (0..20u8)
             .map(|seed| {
                 let moved = Arc::new(Notify::new());
-                let actor = Actor::<Md5Hasher>::new(Md5Hasher::default(), 0, moved.clone());
+                let actor = Actor::new(DigestsHasher::default(), moved.clone());
                 let bytes = Bytes::from((0..200_000u32).map(|at| (at as u8).wrapping_mul(seed)).collect::<Vec<_>>());
                 for (at, piece) in bytes.chunks(7_001).enumerate() {
                     actor.feed(bytes.slice_ref(piece), &lanes);
@@ -225,12 +212,8 @@ mod tests {
             .collect();
         for (actor, bytes, moved) in streams {
             until(&moved, || (actor.done() == bytes.len() as u64).then_some(())).await;
-            let mut all = Md5Hasher::default();
-            all.update(&bytes);
-            assert_eq!(actor.digest(), all.finish());
-            let mut prefix = Md5Hasher::default();
-            prefix.update(&bytes[..70_010]);
-            assert_eq!(actor.marked(), Some((70_010, prefix.finish())));
+            assert_eq!(actor.hasher().finish(), Digests::of(&bytes));
+            assert_eq!(actor.marked(), Some((70_010, Md5::of(&bytes[..70_010]))));
         }
     }
 }

@@ -21,7 +21,7 @@ use std::{
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use protocol::digest::Md5;
+use protocol::digest::{DigestsHasher, Md5};
 use tokio::sync::Notify;
 
 use crate::{
@@ -30,7 +30,6 @@ use crate::{
     fill::{FillError, FillSpec, Resumable},
     layout::{Layout, PartName, part_name},
     part_state::PartState,
-    pipe::Hashers,
     record::on_disk,
     space::{Account, Space},
     store::Shared,
@@ -65,7 +64,7 @@ pub(crate) struct Found {
     /// Bytes in the account of the parts.
     pub(crate) bytes: u64,
     /// Still open from the fill that was suspended, with its hashes: nothing needs to be read again.
-    warm: Option<Box<(Arc<Body>, Hashers)>>,
+    warm: Option<Box<(Arc<Body>, DigestsHasher)>>,
 }
 
 impl Found {
@@ -279,14 +278,14 @@ impl Shared {
     async fn keep(self: &Arc<Self>, active: &Arc<Active>) -> Result<Found, FillError> {
         active.pipe.until_settled().await?;
         let position = active.pipe.written();
-        let hashers = active.pipe.hashers();
-        let prefix = active.pipe.md5.digest();
+        let hasher = active.pipe.hasher();
+        let prefix = hasher.md5();
         let state = self.describe(active, position, prefix).await?;
         let bytes = on_disk(position) + STATE_BYTES;
         if let Some(reservation) = active.pipe.reservation.lock().take() {
             reservation.settle(Account::Parts, bytes);
         }
-        let warm = (self.parts.len() <= WARM_MAX).then(|| Box::new((active.pipe.body.clone(), hashers)));
+        let warm = (self.parts.len() <= WARM_MAX).then(|| Box::new((active.pipe.body.clone(), hasher)));
         Ok(Found { id: active.id, state, bytes, warm })
     }
 
@@ -340,22 +339,22 @@ impl Shared {
     }
 
     /// Opens a part where it was left: its file and hashes. `None` if its bytes are not those that were recorded.
-    pub(crate) async fn reopen_part(self: &Arc<Self>, found: &Found) -> Option<(Arc<Body>, (u64, Hashers))> {
+    pub(crate) async fn reopen_part(self: &Arc<Self>, found: &Found) -> Option<(Arc<Body>, DigestsHasher)> {
         let position = found.position();
         if let Some(warm) = &found.warm {
-            let (body, hashers) = &**warm;
-            return Some((body.clone(), (position, hashers.clone())));
+            let (body, hasher) = &**warm;
+            return Some((body.clone(), hasher.clone()));
         }
         let (store, id) = (self.clone(), found.id);
         let file = self.io.blocking(move || store.disk.open(&store.layout.part(id), true)).await?.ok()?;
         let body = Body::new(file, self.space.clone());
-        let hashers = self.hash(&body, position, false).await?;
-        if hashers.md5.clone().finish() != found.state.prefix {
+        let hasher = self.hash(&body, position, false).await?;
+        if hasher.md5() != found.state.prefix {
             return None;
         }
         // What is behind was never known to be durable. Nobody can have read it: the part is from before the start.
         let (store, file) = (self.clone(), body.file().clone());
         self.io.blocking(move || store.disk.truncate(&file, position)).await?.ok()?;
-        Some((body, (position, hashers)))
+        Some((body, hasher))
     }
 }

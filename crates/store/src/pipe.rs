@@ -1,9 +1,8 @@
-//! The pipeline of one fill: what is pushed goes to the file and to both hashes at the same time.
+//! The pipeline of one fill: what is pushed goes to the file and to the hashing at the same time.
 //!
 //! ```text
 //! push --+-> queue of writes -> one write at a time, adjacent pieces in one -> watermark -> followers
-//!        +-> MD5 actor       -> a lane
-//!        +-> SHA-256 actor   -> a lane
+//!        +-> actor of both hashes -> a lane
 //! ```
 //! The watermark follows the writes alone; the hashes only have to be done before the tail is released.
 
@@ -18,7 +17,7 @@ use std::{
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use protocol::digest::{Digests, Md5, Md5Hasher, Sha256Hasher};
+use protocol::digest::{Digests, DigestsHasher, Md5};
 use tokio::sync::Notify;
 
 use crate::{
@@ -28,29 +27,15 @@ use crate::{
 /// Most bytes and pieces in one write: large enough that a write costs little, small enough that followers are woken often.
 const WRITE_MAX: usize = 2 << 20;
 const PIECES_MAX: usize = 256;
-/// Fills of at most so many bytes are hashed where they are pushed: less than waking two lanes costs.
+/// Fills of at most so many bytes are hashed where they are pushed: less than waking a lane costs.
 const HASH_HERE_MAX: u64 = 16 << 10;
-
-/// Both hash states at a position.
-#[derive(Clone, Default)]
-pub(crate) struct Hashers {
-    pub(crate) md5: Md5Hasher,
-    pub(crate) sha256: Sha256Hasher,
-}
-
-impl Hashers {
-    pub(crate) fn digests(self) -> Digests {
-        Digests { md5: self.md5.finish(), sha256: self.sha256.finish() }
-    }
-}
 
 /// The pipeline.
 pub(crate) struct Pipe {
     store: Arc<Shared>,
     pub(crate) body: Arc<Body>,
     pub(crate) growing: Arc<Growing>,
-    pub(crate) md5: Arc<Actor<Md5Hasher>>,
-    pub(crate) sha256: Arc<Actor<Sha256Hasher>>,
+    pub(crate) hashing: Arc<Actor>,
     pub(crate) reservation: Mutex<Option<Reservation>>,
     len: Option<u64>,
     pushed: AtomicU64,
@@ -79,16 +64,15 @@ impl Pipe {
         growing: Arc<Growing>,
         len: Option<u64>,
         reservation: Reservation,
-        begin: (u64, Hashers),
+        begun: DigestsHasher,
     ) -> Arc<Self> {
-        let (position, hashers) = begin;
+        let position = begun.position();
         let moved = Arc::new(Notify::new());
         Arc::new(Self {
             store: store.clone(),
             body,
             growing,
-            md5: Actor::new(hashers.md5, position, moved.clone()),
-            sha256: Actor::new(hashers.sha256, position, moved.clone()),
+            hashing: Actor::new(begun, moved.clone()),
             reservation: Mutex::new(Some(reservation)),
             len,
             pushed: AtomicU64::new(position),
@@ -134,7 +118,7 @@ impl Pipe {
     }
 
     fn settled(&self) -> u64 {
-        self.written().min(self.md5.done()).min(self.sha256.done())
+        self.written().min(self.hashing.done())
     }
 
     async fn until(&self, reached: impl Fn() -> bool) -> Result<(), FillError> {
@@ -161,11 +145,9 @@ impl Pipe {
     pub(crate) fn push(self: &Arc<Self>, bytes: Bytes) {
         self.pushed.fetch_add(bytes.len() as u64, Ordering::AcqRel);
         if self.len.is_some_and(|len| len <= HASH_HERE_MAX) {
-            self.md5.hash_here(&bytes);
-            self.sha256.hash_here(&bytes);
+            self.hashing.hash_here(&bytes);
         } else {
-            self.md5.feed(bytes.clone(), &self.store.lanes);
-            self.sha256.feed(bytes.clone(), &self.store.lanes);
+            self.hashing.feed(bytes.clone(), &self.store.lanes);
         }
         let mut writes = self.writes.lock();
         writes.pieces.push_back(bytes);
@@ -240,23 +222,23 @@ impl Pipe {
     /// Digests of everything taken. All of it must be hashed.
     pub(crate) fn digests(&self) -> Digests {
         debug_assert_eq!(self.settled(), self.pushed());
-        Digests { md5: self.md5.digest(), sha256: self.sha256.digest() }
+        self.hasher().finish()
     }
 
-    /// Both hash states after everything taken. All of it must be hashed.
-    pub(crate) fn hashers(&self) -> Hashers {
-        Hashers { md5: self.md5.hasher(), sha256: self.sha256.hasher() }
+    /// The state of the hashing after everything taken. All of it must be hashed.
+    pub(crate) fn hasher(&self) -> DigestsHasher {
+        self.hashing.hasher()
     }
 
     /// Asks for the MD5 of what was taken until now, to be waited for with [`Pipe::until_marked`].
     pub(crate) fn mark(&self) {
-        self.md5.mark(&self.store.lanes);
+        self.hashing.mark(&self.store.lanes);
     }
 
     /// The MD5 of the bytes before a mark at `position`, once they are written too.
     pub(crate) async fn until_marked(&self, position: u64) -> Result<Md5, FillError> {
         until(&self.moved, || match self.check() {
-            Ok(()) => match self.md5.marked() {
+            Ok(()) => match self.hashing.marked() {
                 Some((marked, prefix)) if marked == position && self.written() >= position => Some(Ok(prefix)),
                 _ => None,
             },

@@ -4,13 +4,13 @@
 use std::{os::fd::AsFd, sync::Arc, time::Instant};
 
 use bytes::Bytes;
+use protocol::digest::DigestsHasher;
 use rustix::fs::Advice;
 use tokio::sync::Notify;
 
 use crate::{
     body::Body,
     lane::Actor,
-    pipe::Hashers,
     record::{Object, md5_hash, on_disk},
     report::ScrubReport,
     space::Account,
@@ -34,10 +34,9 @@ enum Outcome {
 impl Shared {
     /// Reads and hashes the first `len` bytes of a file; `None` if they cannot be read. `gently` means: no faster than half of the time, and
     /// without leaving pages in memory that were not there.
-    pub(crate) async fn hash(self: &Arc<Self>, body: &Body, len: u64, gently: bool) -> Option<Hashers> {
+    pub(crate) async fn hash(self: &Arc<Self>, body: &Body, len: u64, gently: bool) -> Option<DigestsHasher> {
         let moved = Arc::new(Notify::new());
-        let md5 = Actor::new(Default::default(), 0, moved.clone());
-        let sha256 = Actor::new(Default::default(), 0, moved.clone());
+        let hashing = Actor::new(DigestsHasher::default(), moved.clone());
         let (mut read, file) = (0, body.file());
         while read < len {
             let begun = Instant::now();
@@ -52,16 +51,15 @@ impl Shared {
                 let _ = rustix::fs::fadvise(file, read, std::num::NonZeroU64::new(want as u64), Advice::DontNeed);
             }
             read += want as u64;
-            md5.feed(bytes.clone(), &self.lanes);
-            sha256.feed(bytes, &self.lanes);
+            hashing.feed(bytes, &self.lanes);
             let allowed = if gently { 0 } else { IN_FLIGHT };
-            until(&moved, || (read - md5.done().min(sha256.done()) <= allowed).then_some(())).await;
+            until(&moved, || (read - hashing.done() <= allowed).then_some(())).await;
             if gently && len > READ as u64 {
                 tokio::time::sleep(begun.elapsed()).await;
             }
         }
-        until(&moved, || (md5.done() == read && sha256.done() == read).then_some(())).await;
-        Some(Hashers { md5: md5.hasher(), sha256: sha256.hasher() })
+        until(&moved, || (hashing.done() == read).then_some(())).await;
+        Some(hashing.hasher())
     }
 
     /// Reads every object and compares it with its name.
@@ -103,11 +101,7 @@ impl Shared {
             Ok(file) => {
                 let body = Body::new(file, self.space.clone());
                 let len = body.file().metadata().map_or(0, |found| found.len());
-                if len == object.size() {
-                    self.hash(&body, len, true).await.map(|hashers| hashers.digests())
-                } else {
-                    None
-                }
+                if len == object.size() { self.hash(&body, len, true).await.map(DigestsHasher::finish) } else { None }
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let store = self.clone();

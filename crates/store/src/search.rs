@@ -11,7 +11,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use protocol::digest::{Digests, Md5};
+use protocol::digest::{Digests, DigestsHasher, Md5};
 
 use crate::{
     body::Body,
@@ -164,7 +164,7 @@ impl Shared {
             return None;
         };
         let body = Body::new(file, self.space.clone());
-        let found = self.hash(&body, stray.len, gently).await.map(|hashers| hashers.digests());
+        let found = self.hash(&body, stray.len, gently).await.map(DigestsHasher::finish);
         match found {
             Some(digests) if digests.md5 == stray.md5 => self.take_in(digests, stray.len).then_some((body, digests)),
             _ => {

@@ -3,7 +3,7 @@
 use std::{os::unix::fs::FileExt, path::Path};
 
 use bytes::Bytes;
-use protocol::digest::{Claims, Digests, Md5, Md5Hasher, Sha256Hasher};
+use protocol::digest::{Claims, Digests, Md5};
 use store::{Fill, FillSpec, Limit, Lookup, Options, Reader, Report, Store, Vacancy};
 use tempfile::TempDir;
 
@@ -32,10 +32,7 @@ pub(crate) fn bytes(seed: u64, len: usize) -> Bytes {
 }
 
 pub(crate) fn digests(bytes: &[u8]) -> Digests {
-    let (mut md5, mut sha256) = (Md5Hasher::default(), Sha256Hasher::default());
-    md5.update(bytes);
-    sha256.update(bytes);
-    Digests { md5: md5.finish(), sha256: sha256.finish() }
+    Digests::of(bytes)
 }
 
 pub(crate) fn spec(len: usize) -> FillSpec {
