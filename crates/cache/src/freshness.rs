@@ -23,20 +23,21 @@ pub(crate) enum Verdict {
     Gone,
 }
 
-/// What the decision depends on.
+/// What the decision depends on where a copy is not fresh any more.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Facts {
-    /// Looked at recently enough, or fresh by RFC 9111.
-    pub(crate) is_fresh: bool,
     /// Asking would be in vain: the breaker is open, or it failed a moment ago.
     pub(crate) is_unreachable: bool,
     /// See [`may_stand_in`].
     pub(crate) may_stand_in: bool,
 }
 
-pub(crate) fn decide(facts: Facts) -> Verdict {
-    match facts {
-        Facts { is_fresh: true, .. } => Verdict::Fresh,
+/// `is_fresh`: looked at recently enough, or fresh by RFC 9111. The rest is found out only if it matters: most hits are fresh.
+pub(crate) fn decide(is_fresh: bool, facts: impl FnOnce() -> Facts) -> Verdict {
+    if is_fresh {
+        return Verdict::Fresh;
+    }
+    match facts() {
         Facts { is_unreachable: false, .. } => Verdict::Recheck,
         Facts { may_stand_in: true, .. } => Verdict::Stale,
         _ => Verdict::Gone,
@@ -274,7 +275,7 @@ mod tests {
             (false, true, true, Verdict::Stale),
             (false, true, false, Verdict::Gone),
         ] {
-            assert_eq!(decide(Facts { is_fresh, is_unreachable, may_stand_in }), expected);
+            assert_eq!(decide(is_fresh, || Facts { is_unreachable, may_stand_in }), expected);
         }
     }
 

@@ -91,12 +91,13 @@ fn look(visit: &Visit<'_>, upstream: &Upstream, key: &[u8], fields: Fields<'_>) 
         };
     };
     let suits = suits(visit, upstream, &known, fields);
-    let checked = shared.book.checked(&known, visit.now);
-    let verdict = freshness::decide(Facts {
-        is_fresh: suits == Suits::Fresh,
-        is_unreachable: is_down || shared.book.is_held(&known),
-        may_stand_in: suits != Suits::OtherVariant
-            && freshness::may_stand_in(&known.record, checked, visit.now, visit.settings.options.stale_if_error),
+    let verdict = freshness::decide(suits == Suits::Fresh, || {
+        let (checked, at_most) = (shared.book.checked(&known, visit.now), visit.settings.options.stale_if_error);
+        let may_stand_in = freshness::may_stand_in(&known.record, checked, visit.now, at_most);
+        Facts {
+            is_unreachable: is_down || shared.book.is_held(&known),
+            may_stand_in: may_stand_in && suits != Suits::OtherVariant,
+        }
     });
     let status = match verdict {
         Verdict::Fresh => Some(CacheStatus::Hit),

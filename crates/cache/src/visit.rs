@@ -27,7 +27,7 @@ pub(crate) struct Visit<'a> {
 
 impl<'a> Visit<'a> {
     pub(crate) fn new(shared: &'a Arc<Shared>, asked: Asked<'a>) -> Self {
-        Self { shared, settings: shared.settings(), asked, now: SystemTime::now() }
+        Self { shared, settings: shared.settings(), asked, now: os::clock::coarse_now() }
     }
 
     /// This machine's name.

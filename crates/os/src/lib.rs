@@ -3,6 +3,7 @@
 //! It knows files, sockets and memory; it has never heard of objects, HTTP or caches.
 #![allow(unsafe_code)]
 
+pub mod clock;
 pub mod disk_space;
 pub mod engine;
 pub mod lock;

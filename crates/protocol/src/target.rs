@@ -63,7 +63,10 @@ impl Target {
 
     /// Path without the query, still encoded.
     pub fn path(&self) -> &str {
-        self.0.split('?').next().unwrap_or_default()
+        match self.0.bytes().position(|byte| byte == b'?') {
+            Some(at) => &self.0[..at],
+            None => &self.0,
+        }
     }
 
     /// What follows `?`, if there is one.

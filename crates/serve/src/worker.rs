@@ -240,7 +240,7 @@ impl Worker {
         let mut clock = self.clock.borrow_mut();
         let head = Head {
             status: response.status,
-            stamp: clock.turn_to(SystemTime::now()).stamp(),
+            stamp: clock.turn_to(os::clock::coarse_now()).stamp(),
             fields: &response.fields,
             framing,
             persistence,
