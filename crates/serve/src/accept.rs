@@ -42,6 +42,13 @@ pub(crate) struct Desk {
     pub(crate) load: Arc<AtomicUsize>,
 }
 
+/// A bound socket.
+pub(crate) struct Listener {
+    pub(crate) socket: TcpListener,
+    /// Whether TLS is spoken on it.
+    pub(crate) secure: bool,
+}
+
 /// Everything the acceptor's thread is started with.
 pub(crate) struct Acceptor {
     pub(crate) options: Arc<Options>,
@@ -63,7 +70,7 @@ enum Failure {
 
 impl Acceptor {
     /// The thread's life: until the server drains and the workers have ended.
-    pub(crate) fn run(self, runtime: &LocalRuntime, listeners: Vec<TcpListener>) {
+    pub(crate) fn run(self, runtime: &LocalRuntime, listeners: Vec<Listener>) {
         runtime.block_on(async move {
             let Self { options, counters, desks, state, mut workers } = self;
             let place = Rc::new(Place { limit: options.connections_max, counters, desks, refusals: Rc::new(()) });
@@ -91,8 +98,9 @@ struct Place {
     refusals: Rc<()>,
 }
 
-async fn accept(listener: TcpListener, place: Rc<Place>, mut state: watch::Receiver<State>) {
-    let listener = match tokio::net::TcpListener::from_std(listener) {
+async fn accept(listener: Listener, place: Rc<Place>, mut state: watch::Receiver<State>) {
+    let secure = listener.secure;
+    let listener = match tokio::net::TcpListener::from_std(listener.socket) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "a listener cannot be watched; nothing is accepted on it"),
     };
@@ -105,7 +113,7 @@ async fn accept(listener: TcpListener, place: Rc<Place>, mut state: watch::Recei
         match accepted {
             Ok((socket, address)) => {
                 waiting = false;
-                place.put(socket, address);
+                place.put(socket, address, secure);
             }
             Err(error) if failure(&error) == Failure::Again => {}
             Err(error) => {
@@ -133,10 +141,10 @@ fn failure(error: &io::Error) -> Failure {
 }
 
 impl Place {
-    fn put(&self, socket: std::net::TcpStream, address: SocketAddr) {
+    fn put(&self, socket: std::net::TcpStream, address: SocketAddr, secure: bool) {
         let number = self.counters.accepted.fetch_add(1, Ordering::Relaxed);
         if self.counters.connections.load(Ordering::Relaxed) >= self.limit as u64 {
-            return self.refuse(socket);
+            return self.refuse(socket, secure);
         }
         // One person is one address, whichever family the listener speaks.
         let address = SocketAddr::new(address.ip().to_canonical(), address.port());
@@ -144,17 +152,17 @@ impl Place {
         let desk = &self.desks[least_busy(&loads, number as usize)];
         desk.load.fetch_add(1, Ordering::Relaxed);
         self.counters.connections.fetch_add(1, Ordering::Relaxed);
-        let post = Post { socket, client: Client { address, connection: number } };
+        let post = Post { socket, client: Client { address, connection: number }, secure };
         if desk.posts.try_send(post).is_err() {
             desk.load.fetch_sub(1, Ordering::Relaxed);
             self.counters.connections.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
-    /// 503 and close, and a moment to read it in.
-    fn refuse(&self, socket: std::net::TcpStream) {
+    /// 503 and close, and a moment to read it in. Where TLS is spoken just a close: a handshake would cost more than what is refused.
+    fn refuse(&self, socket: std::net::TcpStream, secure: bool) {
         self.counters.refused.fetch_add(1, Ordering::Relaxed);
-        if Rc::strong_count(&self.refusals) > REFUSALS_MAX {
+        if secure || Rc::strong_count(&self.refusals) > REFUSALS_MAX {
             return;
         }
         let counted = self.refusals.clone();

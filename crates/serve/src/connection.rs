@@ -2,6 +2,9 @@
 //!
 //! | state | on | next |
 //! | --- | --- | --- |
+//! | shaking hands, where TLS is spoken | keys agreed on | idle |
+//! | | not TLS | refused: error in plain, lingering close |
+//! | | `tls.handshake_timeout`, drain, no agreement | closed |
 //! | idle | bytes | reading |
 //! | | `idle_timeout`, drain, EOF | closed in silence |
 //! | reading a head | a whole one | answering |
@@ -33,9 +36,9 @@ use crate::{
         refusal::Refusal,
         write::Persistence,
     },
-    link::{Broken, Gone, Link},
+    link::{Broken, Gone, Link, NoSession},
     response::Response,
-    transmit::{self, Copied, Outcome},
+    transmit::{self, Copied, Outcome, plan::Transport},
     watch::Phase,
     worker::Worker,
 };
@@ -64,6 +67,8 @@ enum Next {
 enum Farewell {
     /// Whatever the client thinks of it: it has gone, or is to see that something is missing.
     Drop,
+    /// In order, and at once: nobody waits for anything.
+    Idle,
     /// In order; a client that goes on sending is listened to for a while.
     Close,
     /// In order, and it is known that bytes come that nobody reads.
@@ -75,11 +80,30 @@ enum Farewell {
 /// Serves a client until either side has had enough.
 pub(crate) async fn run<H: Handler>(mut link: Link, handler: Arc<H>) {
     link.belong_to_this_task().await;
-    match serve(&mut link, &*handler).await {
+    let begun = match link.transport() {
+        Transport::Plain => Ok(()),
+        Transport::Tls => Box::pin(begin(&mut link)).await,
+    };
+    let farewell = match begun {
+        Ok(()) => serve(&mut link, &*handler).await,
+        Err(farewell) => farewell,
+    };
+    match farewell {
         Farewell::Drop => {}
+        Farewell::Idle => link.try_say_end(),
         Farewell::Reset => link.reset(),
-        Farewell::Close if !link.has_unread() => {}
+        // Over TLS the client says its end too, and a close under that would be a reset.
+        Farewell::Close if link.transport() == Transport::Plain && !link.has_unread() => {}
         Farewell::Close | Farewell::Linger => Box::pin(link.linger()).await,
+    }
+}
+
+/// Agrees on keys. A client that speaks plain HTTP instead is told so.
+async fn begin(link: &mut Link) -> Result<(), Farewell> {
+    match link.shake_hands().await {
+        Ok(()) => Ok(()),
+        Err(NoSession::Gone) => Err(Farewell::Drop),
+        Err(NoSession::Plain) => refuse_and_flush(link, Refusal::PlainOnTls).await,
     }
 }
 
@@ -186,7 +210,10 @@ async fn receive(link: &mut Link) -> Result<(), Farewell> {
     loop {
         match link.receive().await {
             Ok(_) => {}
-            Err(Gone::Overdue) if link.phase() == Phase::Head => return time_out(link).await,
+            Err(Gone::Overdue) if link.phase() == Phase::Head => {
+                return Box::pin(refuse_and_flush(link, Refusal::Timeout)).await;
+            }
+            Err(Gone::Overdue | Gone::Cut) if link.phase() == Phase::Idle => return Err(Farewell::Idle),
             Err(_) => return Err(Farewell::Drop),
         }
         let max = link.worker().limits.head_bytes_max;
@@ -200,10 +227,9 @@ async fn receive(link: &mut Link) -> Result<(), Farewell> {
     }
 }
 
-async fn time_out(link: &mut Link) -> Result<(), Farewell> {
-    if let (Some(buffers), worker, _) = link.parts() {
-        refuse(buffers, worker, Refusal::Timeout);
-    }
+async fn refuse_and_flush(link: &mut Link, refusal: Refusal) -> Result<(), Farewell> {
+    let worker = link.worker().clone();
+    refuse(link.buffers(), &worker, refusal);
     match flush(link).await {
         Ok(()) => Err(Farewell::Linger),
         Err(_) => Err(Farewell::Drop),

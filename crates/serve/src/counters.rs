@@ -13,7 +13,7 @@ pub struct Counters {
     pub requests: AtomicU64,
     /// Answers by class: 1xx (always 0), 2xx, 3xx, 4xx, 5xx.
     pub by_class: [AtomicU64; 5],
-    /// Bytes sent, heads included.
+    /// Bytes sent, heads included; over TLS those inside the records.
     pub bytes_sent: AtomicU64,
     /// Bodies being sent now.
     pub transfers: AtomicU64,
@@ -23,6 +23,12 @@ pub struct Counters {
     pub malformed: AtomicU64,
     /// Connections refused at the limit.
     pub refused: AtomicU64,
+    /// TLS handshakes that agreed on keys anew.
+    pub handshakes_full: AtomicU64,
+    /// TLS handshakes that took up an earlier session.
+    pub handshakes_resumed: AtomicU64,
+    /// TLS handshakes that came to nothing.
+    pub handshakes_failed: AtomicU64,
     /// Times a body's pages were not in memory and were read first.
     pub cold_reads: AtomicU64,
 }

@@ -1,5 +1,6 @@
 //! One client's socket with what is needed to wait on it: received bytes, bytes to be sent, the time limits. It moves bytes and notices
-//! who has gone; it knows neither requests nor answers.
+//! who has gone; it knows neither requests nor answers. Bytes go over the socket as they are, or through a TLS session: [`secure`] has
+//! what differs then.
 //!
 //! Every wait here ends when the client leaves, when a limit is met, or when the server is stopped: see [`Gone`].
 
@@ -23,9 +24,15 @@ use tokio::{
 use crate::{
     buffers::Buffers,
     handler::Client,
+    tls::session::Session,
+    transmit::plan::{self, Carry, Transport},
     watch::{Phase, Watch},
     worker::Worker,
 };
+
+mod secure;
+
+pub(crate) use secure::NoSession;
 
 /// Bytes per `sendfile`, and of one body before other connections of the thread have their turn. Budgets of 64 KiB cost 1.35 to 1.9
 /// times the processor time per gigabyte.
@@ -65,6 +72,8 @@ impl From<Gone> for Broken {
 /// The connection's end on this side. Dropping it closes the socket and gives everything back.
 pub(crate) struct Link {
     socket: TcpStream,
+    /// Records instead of plain bytes.
+    session: Option<Box<Session>>,
     watch: Rc<Watch>,
     worker: Rc<Worker>,
     /// Only while there is something in them.
@@ -77,9 +86,9 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) fn new(socket: TcpStream, worker: Rc<Worker>, client: Client) -> Self {
+    pub(crate) fn new(socket: TcpStream, session: Option<Box<Session>>, worker: Rc<Worker>, client: Client) -> Self {
         let watch = worker.watch(client.connection);
-        Self { socket, watch, worker, buffers: None, client, sent: 0, progress: false }
+        Self { socket, session, watch, worker, buffers: None, client, sent: 0, progress: false }
     }
 
     /// Makes the task that runs this the one that limits wake.
@@ -97,6 +106,11 @@ impl Link {
 
     pub(crate) fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// What its bytes go through.
+    pub(crate) fn transport(&self) -> Transport {
+        if self.session.is_some() { Transport::Tls } else { Transport::Plain }
     }
 
     pub(crate) fn phase(&self) -> Phase {
@@ -160,25 +174,38 @@ impl Link {
         .await
     }
 
-    async fn idle(&self) -> Result<(), Gone> {
-        poll_fn(|cx| match self.socket.poll_read_ready(cx) {
-            // An error shows in the read that follows.
-            Poll::Ready(_) => Poll::Ready(Ok(())),
+    async fn idle(&mut self) -> Result<(), Gone> {
+        poll_fn(|cx| match self.poll_readable(cx) {
+            Poll::Ready(()) => Poll::Ready(Ok(())),
             Poll::Pending if self.worker.is_draining() => Poll::Ready(Err(Gone::Cut)),
             Poll::Pending => self.interrupted().map_or(Poll::Pending, |gone| Poll::Ready(Err(gone))),
         })
         .await
     }
 
+    /// Whether a read would bring something. An error shows in the read that follows.
+    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.session.as_mut().is_some_and(|session| session.has_readable()) {
+            return Poll::Ready(());
+        }
+        self.socket.poll_read_ready(cx).map(drop)
+    }
+
     /// One read. A short one clears the readiness, so that no second one is spent on hearing that there is nothing more.
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Gone>> {
         let max = self.worker.options.head_bytes_max;
         let input = &mut self.buffers.get_or_insert_with(|| self.worker.pool.lend()).input;
-        let mut room = ReadBuf::new(input.room(max));
-        match Pin::new(&mut self.socket).poll_read(cx, &mut room) {
+        let room = input.room(max);
+        let read = match &mut self.session {
+            Some(session) => session.poll_read(&mut self.socket, cx, room),
+            None => {
+                let mut room = ReadBuf::new(room);
+                Pin::new(&mut self.socket).poll_read(cx, &mut room).map_ok(|()| room.filled().len())
+            }
+        };
+        match read {
             Poll::Pending => Poll::Pending,
-            Poll::Ready(Ok(())) if !room.filled().is_empty() => {
-                let len = room.filled().len();
+            Poll::Ready(Ok(len)) if len > 0 => {
                 input.received(len);
                 Poll::Ready(Ok(len))
             }
@@ -216,7 +243,7 @@ impl Link {
 
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Gone> {
         loop {
-            if self.socket.poll_read_ready(cx).is_pending() {
+            if self.poll_readable(cx).is_pending() {
                 return Poll::Pending;
             }
             let max = self.worker.options.head_bytes_max;
@@ -238,6 +265,10 @@ impl Link {
             self.enter(Phase::Sending);
             self.progress = false;
         }
+        self.wait_writable().await
+    }
+
+    async fn wait_writable(&self) -> Result<(), Gone> {
         poll_fn(|cx| match self.socket.poll_write_ready(cx) {
             Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
             Poll::Ready(Err(_)) => Poll::Ready(Err(Gone::Left)),
@@ -271,6 +302,9 @@ impl Link {
 
     /// Sends all of `bytes`; with `more` the kernel may hold the last ones back, for a body follows at once.
     pub(crate) async fn send(&mut self, mut bytes: &[u8], more: bool) -> Result<(), Gone> {
+        if self.session.is_some() {
+            return self.seal_and_send(&[], bytes).await;
+        }
         while !bytes.is_empty() {
             match self.attempt(|socket| os::send::send(socket.as_fd(), bytes, more)).await? {
                 Ok(0) | Err(_) => return Err(Gone::Left),
@@ -298,6 +332,9 @@ impl Link {
     }
 
     async fn send_both(&mut self, first: &[u8], second: &[u8], more: bool) -> Result<(), Gone> {
+        if self.session.is_some() {
+            return self.seal_and_send(first, second).await;
+        }
         let mut sent = 0;
         while !second.is_empty() && sent < first.len() {
             let pieces = [IoSlice::new(&first[sent..]), IoSlice::new(second)];
@@ -313,6 +350,9 @@ impl Link {
 
     /// Sends what is in the output buffer, then `position..until` of a file that is in memory.
     pub(crate) async fn send_output_then_file(&mut self, file: &File, position: u64, until: u64) -> Result<(), Broken> {
+        if plan::carry(self.transport()) == Carry::Seal {
+            return self.send_sealed(file, position, until).await;
+        }
         let is_behind_head = self.buffers.as_ref().is_some_and(|held| !held.output.is_empty());
         self.send_output(true).await?;
         self.rest();
@@ -359,6 +399,9 @@ impl Link {
 
     /// Ends the sending side, and takes in what the client still sends until it has understood: the answer would be lost in a reset.
     pub(crate) async fn linger(mut self) {
+        if self.say_end().await.is_err() {
+            return;
+        }
         self.enter(Phase::Lingering);
         if self.socket.shutdown().await.is_err() {
             return;

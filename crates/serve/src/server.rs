@@ -17,10 +17,11 @@ use tokio::{
 };
 
 use crate::{
-    accept::{Acceptor, Desk},
+    accept::{Acceptor, Desk, Listener},
     access_log::AccessLog,
     counters::Counters,
     handler::Handler,
+    tls::{self, Identity, Tls},
     worker::{Seat, runtime},
 };
 
@@ -29,6 +30,8 @@ use crate::{
 pub struct Options {
     /// Where to listen; port 0 for any.
     pub listen: Vec<SocketAddr>,
+    /// Where to listen for TLS, and as whom.
+    pub tls: tls::Options,
     /// Reactor threads; 0: one per core.
     pub workers: usize,
     /// Connections at once; one more is answered 503 `overloaded` and closed.
@@ -53,6 +56,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             listen: vec![SocketAddr::from(([0, 0, 0, 0], 8080))],
+            tls: tls::Options::default(),
             workers: 0,
             connections_max: 20_000,
             head_bytes_max: 16 << 10,
@@ -86,6 +90,8 @@ pub(crate) enum State {
 /// A running listener with its reactor threads. Dropping it is [`Server::stop`].
 pub struct Server {
     addresses: Vec<SocketAddr>,
+    tls_addresses: Vec<SocketAddr>,
+    tls: Option<Tls>,
     counters: Arc<Counters>,
     state: watch::Sender<State>,
     workers: watch::Receiver<usize>,
@@ -95,12 +101,14 @@ pub struct Server {
 impl Server {
     /// Binds and starts to serve. An address in use is an error that names it.
     pub fn start<H: Handler>(options: Options, handler: Arc<H>, log: Option<AccessLog>) -> io::Result<Self> {
-        let listeners = options
-            .listen
-            .iter()
-            .map(|address| listen(*address, is_doubled(*address, &options.listen)))
-            .collect::<io::Result<Vec<_>>>()?;
-        let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
+        let tls = if options.tls.is_on() { Some(open_tls(&options.tls)?) } else { None };
+        let all = [options.listen.as_slice(), &options.tls.listen].concat();
+        let bind = |address: &SocketAddr| listen(*address, is_doubled(*address, &all));
+        let plain = options.listen.iter().map(bind).collect::<io::Result<Vec<_>>>()?;
+        let secure = options.tls.listen.iter().map(bind).collect::<io::Result<Vec<_>>>()?;
+        let addresses = addresses_of(&plain)?;
+        let tls_addresses = addresses_of(&secure)?;
+        let listeners = listeners(plain, false).chain(listeners(secure, true)).collect();
         let options = Arc::new(options);
         let counters = Arc::new(Counters::default());
         let cut = Arc::new(AtomicUsize::new(0));
@@ -117,6 +125,7 @@ impl Server {
                 handler: handler.clone(),
                 counters: counters.clone(),
                 log: log.clone(),
+                tls: tls.clone(),
                 posts: received,
                 state: watched.clone(),
                 load,
@@ -134,12 +143,24 @@ impl Server {
         let acceptor =
             Acceptor { options, counters: counters.clone(), desks, state: state.clone(), workers: workers.clone() };
         spawn("accept".into(), move |runtime| acceptor.run(&runtime, listeners))?;
-        Ok(Self { addresses, counters, state, workers, cut })
+        Ok(Self { addresses, tls_addresses, tls, counters, state, workers, cut })
     }
 
     /// Where it listens, with the ports that were chosen.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Where it listens for TLS, likewise.
+    pub fn tls_addresses(&self) -> &[SocketAddr] {
+        &self.tls_addresses
+    }
+
+    /// From now on new TLS connections see this certificate; those that are there stay. Nothing where TLS is not spoken.
+    pub fn replace_identity(&self, identity: Identity) {
+        if let Some(tls) = &self.tls {
+            tls.replace(identity);
+        }
     }
 
     /// Live counters.
@@ -200,6 +221,19 @@ fn is_doubled(address: SocketAddr, all: &[SocketAddr]) -> bool {
     address.is_ipv6()
         && address.port() != 0
         && all.iter().any(|other| other.is_ipv4() && other.port() == address.port())
+}
+
+fn open_tls(options: &tls::Options) -> io::Result<Tls> {
+    let identity = options.identity().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    Tls::new(identity).map_err(io::Error::other)
+}
+
+fn addresses_of(listeners: &[TcpListener]) -> io::Result<Vec<SocketAddr>> {
+    listeners.iter().map(TcpListener::local_addr).collect()
+}
+
+fn listeners(sockets: Vec<TcpListener>, secure: bool) -> impl Iterator<Item = Listener> {
+    sockets.into_iter().map(move |socket| Listener { socket, secure })
 }
 
 /// What is set here is inherited by every connection, which saves system calls for each.

@@ -3,7 +3,8 @@
 //!
 //! | phase | begins | limit | when overdue |
 //! | --- | --- | --- | --- |
-//! | idle | accepted, or an answer is finished | `idle_timeout` | closed in silence |
+//! | handshake | accepted, where TLS is spoken | `tls.handshake_timeout` | closed |
+//! | idle | accepted, the handshake is done, or an answer is finished | `idle_timeout` | closed in silence |
 //! | head | first byte of a request | `header_timeout` | 408 and close |
 //! | waiting | the handler, the source or the disk is waited for | none: they have their own | - |
 //! | sending | the socket takes no more; again at each byte taken | `send_timeout` | cut |
@@ -23,6 +24,7 @@ pub(crate) const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
 /// Where a connection stands. See the table at the top.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
+    Handshake,
     Idle,
     Head,
     Waiting,
@@ -38,6 +40,7 @@ impl Phase {
 
     fn limit(self, options: &Options) -> Option<Duration> {
         match self {
+            Self::Handshake => Some(options.tls.handshake_timeout),
             Self::Idle => Some(options.idle_timeout),
             Self::Head => Some(options.header_timeout),
             Self::Waiting => None,
@@ -49,7 +52,10 @@ impl Phase {
 
 /// How often to sweep: often enough that a limit is met within an eighth, seldom enough to cost nothing.
 pub(crate) fn sweep_interval(options: &Options) -> Duration {
-    let shortest = options.idle_timeout.min(options.header_timeout).min(options.send_timeout);
+    let mut shortest = options.idle_timeout.min(options.header_timeout).min(options.send_timeout);
+    if options.tls.is_on() {
+        shortest = shortest.min(options.tls.handshake_timeout);
+    }
     (shortest / 8).clamp(Duration::from_millis(5), Duration::from_millis(500))
 }
 
@@ -129,6 +135,7 @@ mod tests {
         };
         let since = Duration::from_secs(1000);
         for (phase, seconds) in [
+            (Phase::Handshake, Some(10)),
             (Phase::Idle, Some(80)),
             (Phase::Head, Some(16)),
             (Phase::Waiting, None),

@@ -16,7 +16,7 @@ use std::{
 use tokio::{
     net::TcpStream,
     runtime::{Builder, LocalOptions, LocalRuntime},
-    sync::{Notify, mpsc, watch},
+    sync::{Notify, Semaphore, mpsc, watch},
     time::MissedTickBehavior,
 };
 
@@ -33,6 +33,7 @@ use crate::{
     link::Link,
     response::Response,
     server::{Options, State},
+    tls::{Tls, session::Session},
     watch::{Watch, sweep_interval},
 };
 
@@ -43,6 +44,8 @@ const BLOCKING_THREADS_MAX: usize = 32;
 pub(crate) struct Post {
     pub(crate) socket: std::net::TcpStream,
     pub(crate) client: Client,
+    /// Whether it came to a TLS listener.
+    pub(crate) secure: bool,
 }
 
 /// Everything a worker thread is started with.
@@ -51,6 +54,8 @@ pub(crate) struct Seat<H> {
     pub(crate) handler: Arc<H>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) log: Option<AccessLog>,
+    /// Where TLS is spoken.
+    pub(crate) tls: Option<Tls>,
     pub(crate) posts: mpsc::Receiver<Post>,
     pub(crate) state: watch::Receiver<State>,
     /// Connections of this worker, for the acceptor to compare.
@@ -67,6 +72,11 @@ pub(crate) struct Worker {
     pub(crate) limits: Limits,
     pub(crate) counters: Arc<Counters>,
     pub(crate) pool: crate::buffers::Pool,
+    /// Bytes of files on their way into records; empty where there is no TLS.
+    pub(crate) scratch: RefCell<Vec<u8>>,
+    /// One handshake computes, then everybody else has a turn.
+    pub(crate) handshake_turn: Semaphore,
+    tls: Option<Tls>,
     clock: RefCell<Clock>,
     log: Option<RefCell<Batch>>,
     started: Instant,
@@ -132,6 +142,9 @@ impl Worker {
             limits: Limits { head_bytes_max: seat.options.head_bytes_max, fields_max: seat.options.fields_max },
             counters: seat.counters.clone(),
             pool: crate::buffers::Pool::default(),
+            scratch: RefCell::default(),
+            handshake_turn: Semaphore::new(1),
+            tls: seat.tls.clone(),
             clock: RefCell::new(Clock::new(&seat.options.server_name)),
             log: seat.log.clone().map(|log| RefCell::new(Batch::new(log))),
             started: seat.started,
@@ -150,9 +163,10 @@ impl Worker {
 
     fn admit<H: Handler>(self: &Rc<Self>, post: Post, handler: Arc<H>) {
         // From here the link gives back what the acceptor has counted.
-        match TcpStream::from_std(post.socket) {
-            Ok(socket) => {
-                let link = Link::new(socket, self.clone(), post.client);
+        let made = self.session(post.secure).and_then(|session| Ok((TcpStream::from_std(post.socket)?, session)));
+        match made {
+            Ok((socket, session)) => {
+                let link = Link::new(socket, session, self.clone(), post.client);
                 tokio::task::spawn_local(connection::run(link, handler));
             }
             Err(error) => {
@@ -160,6 +174,12 @@ impl Worker {
                 self.left(post.client.connection);
             }
         }
+    }
+
+    /// What a connection's bytes go through, if not plainly over its socket.
+    fn session(&self, secure: bool) -> io::Result<Option<Box<Session>>> {
+        let Some(tls) = self.tls.as_ref().filter(|_| secure) else { return Ok(None) };
+        tls.session().map(|session| Some(Box::new(session))).map_err(io::Error::other)
     }
 
     fn has_connections(&self) -> bool {

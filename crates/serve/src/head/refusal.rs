@@ -56,6 +56,9 @@ pub enum Refusal {
     /// A method that nobody knows.
     #[error("this method is not known; only GET and HEAD are answered here")]
     MethodUnknown,
+    /// HTTP where TLS is spoken.
+    #[error("this port speaks TLS: ask for https:// instead of http://")]
+    PlainOnTls,
     /// Not 1.0 or 1.1.
     #[error("only HTTP/1.1 and HTTP/1.0 are spoken here")]
     Version,

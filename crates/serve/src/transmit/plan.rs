@@ -11,6 +11,9 @@
 //! | growing object of unknown length | likewise in chunks, or until the close for HTTP/1.0 |
 //! | file of a share | `sendfile`, the end copied, the tail after a last look at the file |
 //! | stream | each piece as it comes, in chunks where the length is not known |
+//!
+//! Where it says `sendfile`, [`carry`] has the last word: over TLS nothing can leave before it is sealed, so bytes of files are read, sealed and
+//! sent in pieces, the head in the first record with them.
 
 use http::StatusCode;
 
@@ -61,6 +64,32 @@ pub(crate) enum Way {
     Withhold,
     Stream,
     StreamChunks,
+}
+
+/// What a connection's bytes go through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transport {
+    /// The socket as it is.
+    Plain,
+    /// Records that this process makes.
+    Tls,
+}
+
+/// How bytes of a file that are in memory get from there to the socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Carry {
+    /// The kernel sends its own pages.
+    SendFile,
+    /// Read into the worker's buffer, sealed, and sent in pieces of many full records.
+    Seal,
+}
+
+/// The carry of a transport.
+pub(crate) fn carry(transport: Transport) -> Carry {
+    match transport {
+        Transport::Plain => Carry::SendFile,
+        Transport::Tls => Carry::Seal,
+    }
 }
 
 /// How the body's end is told.

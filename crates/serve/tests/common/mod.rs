@@ -1,4 +1,4 @@
-//! A handler made of a closure, and a client that sees every byte.
+//! A handler made of a closure, and a client that sees every byte. Compiled below `over_tls`, the client speaks TLS.
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::{
@@ -7,6 +7,9 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+
+#[path = "tls.rs"]
+pub(crate) mod tls;
 
 use http::StatusCode;
 use serve::{
@@ -34,7 +37,18 @@ where
 
 /// Options for tests: any port of the loopback, one worker.
 pub(crate) fn options() -> Options {
-    Options { listen: vec![([127, 0, 0, 1], 0).into()], workers: 1, server_name: "test".into(), ..Options::default() }
+    Options {
+        listen: vec![([127, 0, 0, 1], 0).into()],
+        tls: if over_tls() { tls::options() } else { Default::default() },
+        workers: 1,
+        server_name: "test".into(),
+        ..Options::default()
+    }
+}
+
+/// Whether this copy of the module is that of `over_tls.rs`.
+fn over_tls() -> bool {
+    module_path!().starts_with("over_tls")
 }
 
 /// A server whose every answer is made by `answer`.
@@ -79,6 +93,7 @@ pub(crate) fn pattern(len: usize) -> Vec<u8> {
 /// A connection to a server.
 pub(crate) struct Peer {
     pub(crate) socket: TcpStream,
+    session: Option<Box<tls::Client>>,
     received: Vec<u8>,
 }
 
@@ -102,22 +117,32 @@ impl Received {
 
 impl Peer {
     pub(crate) fn connect(server: &Server) -> Self {
-        let socket = TcpStream::connect(server.addresses()[0]).unwrap();
-        socket.set_read_timeout(Some(DEADLINE)).unwrap();
-        Self { socket, received: Vec::new() }
+        Self::over(TcpStream::connect(Self::address(server)).unwrap())
     }
 
     /// With a small receive buffer, so that the server soon has to wait for this client.
     pub(crate) fn connect_narrow(server: &Server) -> Self {
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
         socket.set_recv_buffer_size(4096).unwrap();
-        socket.connect(&server.addresses()[0].into()).unwrap();
+        socket.connect(&Self::address(server).into()).unwrap();
+        Self::over(socket.into())
+    }
+
+    fn address(server: &Server) -> std::net::SocketAddr {
+        if over_tls() { server.tls_addresses()[0] } else { server.addresses()[0] }
+    }
+
+    fn over(socket: TcpStream) -> Self {
         socket.set_read_timeout(Some(DEADLINE)).unwrap();
-        Self { socket: socket.into(), received: Vec::new() }
+        let session = over_tls().then(|| Box::new(tls::Client::new(&tls::trusting())));
+        Self { socket, session, received: Vec::new() }
     }
 
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
-        self.socket.write_all(bytes.as_ref()).unwrap();
+        match &mut self.session {
+            None => self.socket.write_all(bytes.as_ref()).unwrap(),
+            Some(session) => session.send(&mut self.socket, bytes.as_ref()).unwrap(),
+        }
         self
     }
 
@@ -125,11 +150,23 @@ impl Peer {
         self.send(format!("GET {target} HTTP/1.1\r\nHost: test\r\n\r\n")).answer()
     }
 
+    /// Reads once; `false` at the end, said or not.
     fn fill(&mut self) -> bool {
+        match self.try_fill() {
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => false,
+            filled => filled.unwrap(),
+        }
+    }
+
+    /// Reads once; `false` at the end. Over TLS an end that is not said is an error.
+    fn try_fill(&mut self) -> std::io::Result<bool> {
         let mut piece = [0; 64 << 10];
-        let len = self.socket.read(&mut piece).unwrap();
+        let len = match &mut self.session {
+            None => self.socket.read(&mut piece)?,
+            Some(session) => session.receive(&mut self.socket, &mut piece)?,
+        };
         self.received.extend_from_slice(&piece[..len]);
-        len > 0
+        Ok(len > 0)
     }
 
     /// Reads until `wanted` bytes are here, and takes them.
@@ -172,18 +209,16 @@ impl Peer {
         assert!(rest.is_empty(), "{:?}", String::from_utf8_lossy(&rest));
     }
 
-    /// Reads to the end; `Err` if it was a reset.
+    /// Reads to the end; `Err` if it was a reset, or over TLS a cut.
     pub(crate) fn rest_or_reset(mut self) -> std::io::Result<Vec<u8>> {
-        let mut piece = [0; 64 << 10];
-        loop {
-            match self.socket.read(&mut piece)? {
-                0 => return Ok(self.received),
-                len => self.received.extend_from_slice(&piece[..len]),
-            }
-        }
+        while self.try_fill()? {}
+        Ok(self.received)
     }
 
     pub(crate) fn close_sending(&mut self) -> &mut Self {
+        if let Some(session) = &mut self.session {
+            session.end(&mut self.socket).unwrap();
+        }
         self.socket.shutdown(Shutdown::Write).unwrap();
         self
     }

@@ -1,0 +1,121 @@
+//! Who this server is: a certificate with its chain and the private key, read from PEM files. What is wrong with them is said with the
+//! file's name and what to do.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use rustls::{
+    pki_types::{
+        CertificateDer, PrivateKeyDer,
+        pem::{self, PemObject},
+    },
+    sign::CertifiedKey,
+};
+
+/// A certificate with its chain, and the key that belongs to it.
+#[derive(Clone, Debug)]
+pub struct Identity(pub(crate) Arc<CertifiedKey>);
+
+/// Why there is no identity.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// Nobody said where it is.
+    #[error("TLS needs a certificate and its key: give the paths of two PEM files, tls.certificate and tls.key")]
+    Missing,
+    /// A file that cannot be read.
+    #[error("cannot read the {what} {}: {source}; give a PEM file that this user may read", file.display())]
+    Read {
+        /// `certificate` or `key`.
+        what: &'static str,
+        /// Which.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file that is not PEM, or has something else in it.
+    #[error("{} holds no {what}: {reason}; expected is PEM text with -----BEGIN {begin}-----", file.display())]
+    Content {
+        /// `certificate` or `private key`.
+        what: &'static str,
+        /// Which.
+        file: PathBuf,
+        /// Why.
+        reason: String,
+        /// The label that is looked for.
+        begin: &'static str,
+    },
+    /// A certificate or key that is not understood.
+    #[error("the key {} cannot be used: {reason}; RSA (2048 bits or more), ECDSA (P-256, P-384, P-521) and Ed25519 keys without a passphrase can", file.display())]
+    Key {
+        /// Which.
+        file: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// Two files that do not belong together.
+    #[error(
+        "the key {} does not belong to the first certificate of {}: give the key that the certificate was made with, \
+         and put the server's own certificate first, those between it and its root behind it",
+        key.display(), certificate.display()
+    )]
+    Mismatch {
+        /// The chain.
+        certificate: PathBuf,
+        /// The key.
+        key: PathBuf,
+    },
+    /// A first certificate that is not understood.
+    #[error("the first certificate of {} cannot be used: {reason}", file.display())]
+    Certificate {
+        /// Which.
+        file: PathBuf,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Identity {
+    /// Reads both files.
+    pub fn read(certificate: &Path, key: &Path) -> Result<Self, IdentityError> {
+        let chain = read_chain(certificate)?;
+        let private = read_key(key)?;
+        let made = CertifiedKey::from_der(chain, private, &super::provider()).map_err(|error| match error {
+            rustls::Error::InconsistentKeys(_) => {
+                IdentityError::Mismatch { certificate: certificate.to_owned(), key: key.to_owned() }
+            }
+            rustls::Error::InvalidCertificate(error) => {
+                IdentityError::Certificate { file: certificate.to_owned(), reason: format!("{error:?}") }
+            }
+            rustls::Error::General(reason) => IdentityError::Key { file: key.to_owned(), reason },
+            other => IdentityError::Key { file: key.to_owned(), reason: other.to_string() },
+        })?;
+        Ok(Self(Arc::new(made)))
+    }
+}
+
+fn read_chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
+    let text = read("certificate", file)?;
+    let refuse = |error: pem::Error| content("certificate", file, error, "CERTIFICATE");
+    let chain = CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>().map_err(refuse)?;
+    if chain.is_empty() { Err(refuse(pem::Error::NoItemsFound)) } else { Ok(chain) }
+}
+
+fn read_key(file: &Path) -> Result<PrivateKeyDer<'static>, IdentityError> {
+    let text = read("key", file)?;
+    PrivateKeyDer::from_pem_slice(&text).map_err(|error| content("private key", file, error, "PRIVATE KEY"))
+}
+
+fn read(what: &'static str, file: &Path) -> Result<Vec<u8>, IdentityError> {
+    std::fs::read(file).map_err(|source| IdentityError::Read { what, file: file.to_owned(), source })
+}
+
+fn content(what: &'static str, file: &Path, error: pem::Error, begin: &'static str) -> IdentityError {
+    let reason = match error {
+        pem::Error::NoItemsFound => "there is none in it".into(),
+        other => other.to_string(),
+    };
+    IdentityError::Content { what, file: file.to_owned(), reason, begin }
+}
