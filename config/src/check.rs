@@ -23,7 +23,8 @@ pub(crate) struct Complaint {
 
 /// All contradictions.
 pub(crate) fn complaints(settings: &Settings) -> Vec<Complaint> {
-    [mode(settings), sizes(settings), addresses(settings), upstreams(settings), directories(settings)].concat()
+    [mode(settings), sizes(settings), addresses(settings), tls(settings), upstreams(settings), directories(settings)]
+        .concat()
 }
 
 fn complaint(message: impl Into<String>, keys: &[&str], help: impl Into<String>) -> Complaint {
@@ -71,20 +72,23 @@ fn sizes(settings: &Settings) -> Vec<Complaint> {
 }
 
 fn addresses(settings: &Settings) -> Vec<Complaint> {
-    let listen = &settings.serve.listen;
+    let plain = settings.serve.listen.iter().map(|address| ("listen", *address));
+    let listen: Vec<_> =
+        plain.chain(settings.serve.tls.listen.iter().map(|address| ("tls.listen", *address))).collect();
     let mut found = Vec::new();
-    for (place, address) in listen.iter().enumerate() {
+    for (place, (key, address)) in listen.iter().enumerate() {
         if overlap(*address, settings.admin) {
             found.push(complaint(
                 format!("files ({address}) and the admin interface ({}) cannot share an address", settings.admin),
-                &["listen", "admin"],
+                &[key, "admin"],
                 "give one of them another port",
             ));
         }
-        if let Some(other) = listen[..place].iter().find(|other| overlap(*address, **other)) {
+        if let Some((other_key, other)) = listen[..place].iter().find(|(_, other)| overlap(*address, *other)) {
+            let keys = if key == other_key { vec![*key] } else { vec![*other_key, *key] };
             found.push(complaint(
                 format!("{other} and {address} cannot both be listened on"),
-                &["listen"],
+                &keys,
                 "an address of 0.0.0.0 or [::] takes its port on every address of this machine: leave one out",
             ));
         }
@@ -101,6 +105,20 @@ fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     one.port() == other.port()
         && one.port() != 0
         && (one.ip() == other.ip() || any_of(one, other) || any_of(other, one))
+}
+
+/// Whether the files are good is for the program to see.
+fn tls(settings: &Settings) -> Vec<Complaint> {
+    let tls = &settings.serve.tls;
+    let missing = |key: &str, is: bool| (!is).then(|| key.to_owned());
+    let keys = [missing("tls.certificate", tls.certificate.is_some()), missing("tls.key", tls.key.is_some())];
+    let keys: Vec<String> = keys.into_iter().flatten().collect();
+    if !tls.is_on() || keys.is_empty() {
+        return Vec::new();
+    }
+    let message = format!("TLS is to be spoken (tls.listen), but {} is not given", keys.join(" and "));
+    let help = "give the paths of two PEM files, the certificate and its key, or leave tls.listen out";
+    vec![Complaint { message, keys: [vec!["tls.listen".into()], keys].concat(), help: help.into() }]
 }
 
 fn upstreams(settings: &Settings) -> Vec<Complaint> {
@@ -198,6 +216,24 @@ mod tests {
             (|s| s.store.min_free = Limit::Percent(30.0), "more than the whole disk"),
             (|s| s.admin = "127.0.0.1:8080".parse().unwrap(), "cannot share an address"),
             (|s| s.serve.listen.push("127.0.0.1:8080".parse().unwrap()), "cannot both be listened on"),
+            (
+                |s| s.serve.tls.listen = vec!["127.0.0.1:8443".parse().unwrap()],
+                "tls.certificate and tls.key is not given",
+            ),
+            (
+                |s| {
+                    s.serve.tls.listen = vec!["127.0.0.1:8443".parse().unwrap()];
+                    s.serve.tls.certificate = Some("/c.pem".into());
+                },
+                "tls.key is not given",
+            ),
+            (
+                |s| {
+                    s.serve.tls.listen = vec!["127.0.0.1:8080".parse().unwrap()];
+                    (s.serve.tls.certificate, s.serve.tls.key) = (Some("/c.pem".into()), Some("/k.pem".into()));
+                },
+                "cannot both be listened on",
+            ),
             (|s| s.store.dir = "/srv/a/cache".into(), "lie one in the other"),
             (|s| s.store.dir = "/srv".into(), "lie one in the other"),
             (|s| s.cache.upstreams[0].retry_backoff = Duration::from_secs(60), "retry_backoff is longer"),

@@ -54,11 +54,13 @@ pub(crate) enum Kind<T> {
     Word { words: &'static [&'static str], put: fn(&mut T, usize), get: fn(&T) -> usize },
     /// An IP address and port.
     Address { put: fn(&mut T, SocketAddr), get: fn(&T) -> SocketAddr },
-    /// Several of them.
-    Addresses { put: fn(&mut T, Vec<SocketAddr>), get: fn(&T) -> Vec<SocketAddr> },
+    /// Several of them; none only where that means something.
+    Addresses { may_be_none: bool, put: fn(&mut T, Vec<SocketAddr>), get: fn(&T) -> Vec<SocketAddr> },
     /// A directory.
     Path { put: fn(&mut T, PathBuf), get: fn(&T) -> PathBuf },
-    /// A file, `-`, or nothing.
+    /// A file that is read, or nothing.
+    File { put: fn(&mut T, Option<PathBuf>), get: fn(&T) -> Option<PathBuf> },
+    /// A file that is written, `-`, or nothing.
     Output { put: fn(&mut T, Option<PathBuf>), get: fn(&T) -> Option<PathBuf> },
     /// Text that passes a check.
     Text { range: &'static str, check: fn(&str) -> Result<(), String>, put: fn(&mut T, String), get: fn(&T) -> String },
@@ -114,8 +116,9 @@ impl<T> Setting<T> {
             Kind::Count { min, max, put, .. } => put(settings, count(raw, *min, *max)?),
             Kind::Word { words, put, .. } => put(settings, word(raw, words)?),
             Kind::Address { put, .. } => put(settings, address(&text(raw, "an address such as \"127.0.0.1:8081\"")?)?),
-            Kind::Addresses { put, .. } => put(settings, addresses(raw)?),
+            Kind::Addresses { may_be_none, put, .. } => put(settings, addresses(raw, *may_be_none)?),
             Kind::Path { put, .. } => put(settings, path(raw, base)?),
+            Kind::File { put, .. } => put(settings, file(raw, base)?),
             Kind::Output { put, .. } => put(settings, output(raw, base)?),
             Kind::Text { check, put, .. } => {
                 let text = text(raw, "a text")?;
@@ -141,7 +144,9 @@ impl<T> Setting<T> {
                 format!("[{}]", list.join(", "))
             }
             Kind::Path { get, .. } => quoted(&get(settings).to_string_lossy()),
-            Kind::Output { get, .. } => quoted(&get(settings).unwrap_or_default().to_string_lossy()),
+            Kind::File { get, .. } | Kind::Output { get, .. } => {
+                quoted(&get(settings).unwrap_or_default().to_string_lossy())
+            }
             Kind::Text { get, .. } => quoted(&get(settings)),
             Kind::Location { get, .. } => quoted(&get(settings).to_string()),
         }
@@ -160,8 +165,10 @@ impl<T> Setting<T> {
                 ("word", words.iter().map(|word| format!("`\"{word}\"`")).collect::<Vec<_>>().join(", "))
             }
             Kind::Address { .. } => ("address", "`IP:PORT`".into()),
+            Kind::Addresses { may_be_none: true, .. } => ("list of addresses", "`IP:PORT`, or none".into()),
             Kind::Addresses { .. } => ("list of addresses", "`IP:PORT`, at least one".into()),
             Kind::Path { .. } => ("directory", "relative to the working directory".into()),
+            Kind::File { .. } => ("file", "a path, `\"\"` for none".into()),
             Kind::Output { .. } => ("file", "a path, `\"-\"` for standard output, `\"\"` for none".into()),
             Kind::Text { range, .. } => ("text", (*range).into()),
             Kind::Location { .. } => {
@@ -180,6 +187,7 @@ impl<T> Setting<T> {
             Kind::Word { .. } => "WORD",
             Kind::Address { .. } | Kind::Addresses { .. } => "IP:PORT",
             Kind::Path { .. } => "DIR",
+            Kind::File { .. } => "PATH",
             Kind::Output { .. } => "PATH|-",
             Kind::Text { .. } => "TEXT",
             Kind::Location { .. } => "DIR_OR_URL",
@@ -239,11 +247,11 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
-fn addresses(raw: &Raw) -> Result<Vec<SocketAddr>, String> {
+fn addresses(raw: &Raw, may_be_none: bool) -> Result<Vec<SocketAddr>, String> {
     let texts = raw.texts().ok_or_else(|| {
         format!("{} stands where a list of addresses such as [\"0.0.0.0:8080\"] is expected", raw.describe())
     })?;
-    if texts.is_empty() {
+    if texts.is_empty() && !may_be_none {
         return Err("the list is empty: at least one address is needed".into());
     }
     texts.iter().map(|text| address(text)).collect()
@@ -254,6 +262,11 @@ fn path(raw: &Raw, base: &Path) -> Result<PathBuf, String> {
         "" => Err("the path is empty".into()),
         path => Ok(absolute(Path::new(path), base)),
     }
+}
+
+fn file(raw: &Raw, base: &Path) -> Result<Option<PathBuf>, String> {
+    let text = text(raw, "a file")?;
+    Ok((!text.is_empty()).then(|| absolute(Path::new(&text), base)))
 }
 
 fn output(raw: &Raw, base: &Path) -> Result<Option<PathBuf>, String> {

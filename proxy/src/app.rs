@@ -119,6 +119,7 @@ impl Parts {
     pub(crate) fn describe(&self, settings: &Settings, admin: SocketAddr) -> Facts {
         Facts {
             listen: self.server.addresses().to_vec(),
+            tls_listen: self.server.tls_addresses().to_vec(),
             admin,
             report: self.store.report(),
             engine: self.store.engine().describe(),

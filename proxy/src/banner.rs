@@ -11,6 +11,8 @@ use config::{
 pub(crate) struct Facts {
     /// With the ports that were chosen.
     pub(crate) listen: Vec<SocketAddr>,
+    /// Likewise, over TLS.
+    pub(crate) tls_listen: Vec<SocketAddr>,
     /// Likewise.
     pub(crate) admin: SocketAddr,
     /// Of the store.
@@ -24,8 +26,10 @@ pub(crate) struct Facts {
 /// The lines.
 pub(crate) fn text(settings: &Settings, facts: &Facts) -> String {
     let mut lines = vec![format!("Outpost {}", env!("CARGO_PKG_VERSION"))];
-    for (place, address) in facts.listen.iter().enumerate() {
-        lines.push(row(if place == 0 { "serves" } else { "" }, &clickable(*address)));
+    let plain = facts.listen.iter().map(|address| clickable("http", *address));
+    let secure = facts.tls_listen.iter().map(|address| clickable("https", *address));
+    for (place, text) in plain.chain(secure).enumerate() {
+        lines.push(row(if place == 0 { "serves" } else { "" }, &text));
     }
     let width = settings.upstreams().iter().map(|upstream| upstream.mount.len()).max().unwrap_or(1);
     for (place, upstream) in settings.upstreams().iter().enumerate() {
@@ -38,7 +42,7 @@ pub(crate) fn text(settings: &Settings, facts: &Facts) -> String {
         "engine",
         &format!("{} for the disk, {}", facts.engine, counted(facts.threads as u64, "serving thread")),
     ));
-    lines.push(row("admin", &format!("{}v1/status  /metrics  /readyz", url(facts.admin))));
+    lines.push(row("admin", &format!("{}v1/status  /metrics  /readyz", url("http", facts.admin))));
     if let Some(path) = &settings.access_log {
         lines.push(row(
             "log",
@@ -53,21 +57,21 @@ fn row(label: &str, text: &str) -> String {
 }
 
 /// An address with what else it stands for.
-fn clickable(address: SocketAddr) -> String {
+fn clickable(scheme: &str, address: SocketAddr) -> String {
     let also = match (address.ip().is_unspecified(), address.is_ipv6()) {
         (true, true) => " (and every address of this machine)",
         (true, false) => " (and every IPv4 address of this machine)",
         (false, _) => "",
     };
-    url(address) + also
+    url(scheme, address) + also
 }
 
 /// What a terminal can open: an address on all networks is reached on this machine under the loopback address.
-fn url(mut address: SocketAddr) -> String {
+fn url(scheme: &str, mut address: SocketAddr) -> String {
     if address.ip().is_unspecified() {
         address.set_ip(if address.is_ipv6() { Ipv6Addr::LOCALHOST.into() } else { Ipv4Addr::LOCALHOST.into() });
     }
-    format!("http://{address}/")
+    format!("{scheme}://{address}/")
 }
 
 fn cache(settings: &Settings, facts: &Facts) -> String {
@@ -112,6 +116,7 @@ mod tests {
         ];
         let facts = Facts {
             listen: vec!["0.0.0.0:8080".parse().unwrap(), "192.0.2.1:80".parse().unwrap()],
+            tls_listen: vec!["0.0.0.0:8443".parse().unwrap()],
             admin: "[::]:8081".parse().unwrap(),
             report: store::Report {
                 used: 12_300_000_000,
@@ -128,6 +133,7 @@ mod tests {
             "Outpost {}
   serves   http://127.0.0.1:8080/ (and every IPv4 address of this machine)
            http://192.0.2.1:80/
+           https://127.0.0.1:8443/ (and every IPv4 address of this machine)
   from     /      /srv/share (prod)
            /test  /srv/test (test)
   cache    /var/cache/outpost: 12.3 GB in 1 object; at most 400 GB, keeps 25.0 GB of the disk free (300 GB are now)

@@ -56,6 +56,7 @@ fn run(arguments: &Arc<Arguments>) -> Result<(), Failure> {
     }
     preflight::upstreams(&loaded.settings)?;
     preflight::limits(&loaded.settings)?;
+    preflight::identity(&loaded.settings)?;
     if arguments.check_config {
         print("the configuration is good\n");
         return Ok(());
@@ -64,7 +65,8 @@ fn run(arguments: &Arc<Arguments>) -> Result<(), Failure> {
     log::start(&arguments.log, &console)?;
     let open_files_max = os::process::raise_open_files();
     preflight::warnings(&loaded.settings);
-    preflight::listen(&loaded.settings.serve.listen)?;
+    preflight::listen("listen", &loaded.settings.serve.listen)?;
+    preflight::listen("tls-listen", &loaded.settings.serve.tls.listen)?;
     let admin = preflight::bind("admin", loaded.settings.admin)?;
 
     // Fetches have threads of their own, so that what they do never delays a hit, nor the admin interface.

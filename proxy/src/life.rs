@@ -151,6 +151,7 @@ fn reload(app: &App, arguments: &Arguments) {
 
 fn take(app: &App, parts: &Parts, new: &Loaded) -> Result<(), String> {
     preflight::upstreams(&new.settings).map_err(|refused| refused.to_string())?;
+    let identity = preflight::identity(&new.settings).map_err(|refused| refused.to_string())?;
     let old = app.config.lock().settings.store.clone();
     let store = &new.settings.store;
     parts.store.set_limits(store.max_size, store.min_free).map_err(|error| error.to_string())?;
@@ -158,7 +159,11 @@ fn take(app: &App, parts: &Parts, new: &Loaded) -> Result<(), String> {
         // The limits were in force a moment ago: they cannot be refused now.
         drop(parts.store.set_limits(old.max_size, old.min_free));
         error.to_string()
-    })
+    })?;
+    if let Some(identity) = identity {
+        parts.server.replace_identity(identity);
+    }
+    Ok(())
 }
 
 fn reopen(app: &App) {

@@ -8,6 +8,7 @@ use std::{
 use anyhow::Context;
 use cache::options::Location;
 use config::{Fault, Loaded, Origin, Refused, Settings, value::human_size};
+use serve::tls::Identity;
 use store::Limit;
 
 /// Descriptors besides those of clients and objects: journals, parts, upstream connections, libraries.
@@ -36,8 +37,17 @@ pub(crate) fn upstreams(settings: &Settings) -> Result<(), Refused> {
 
 /// Addresses are free. The listener itself may share a port among its threads, and would then also share it with a forgotten
 /// instance of the same user; binding each once without sharing finds that out.
-pub(crate) fn listen(addresses: &[SocketAddr]) -> anyhow::Result<()> {
-    addresses.iter().try_for_each(|address| bind("listen", *address).map(drop))
+pub(crate) fn listen(flag: &str, addresses: &[SocketAddr]) -> anyhow::Result<()> {
+    addresses.iter().try_for_each(|address| bind(flag, *address).map(drop))
+}
+
+/// Certificate and key where TLS is to be spoken: that they can be read, are understood, and belong together.
+pub(crate) fn identity(settings: &Settings) -> Result<Option<Identity>, Refused> {
+    let tls = &settings.serve.tls;
+    if !tls.is_on() {
+        return Ok(None);
+    }
+    tls.identity().map(Some).map_err(|error| Fault::new(error.to_string(), Some(error.advice().into())).into())
 }
 
 /// Binds, or says who may have the address and what to do.
@@ -179,7 +189,7 @@ mod tests {
     fn an_address_in_use_is_named_with_its_flag() {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap();
-        let message = format!("{:#}", listen(&[address]).unwrap_err());
+        let message = format!("{:#}", listen("listen", &[address]).unwrap_err());
         assert!(message.contains(&address.to_string()) && message.contains("--listen"), "{message}");
     }
 }

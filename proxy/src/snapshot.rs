@@ -19,6 +19,7 @@ pub(crate) struct Snapshot {
     pub(crate) open_files_max: u64,
     pub(crate) engine: String,
     pub(crate) listen: Vec<String>,
+    pub(crate) tls_listen: Vec<String>,
     pub(crate) store: store::Report,
     pub(crate) serve: ServeFigures,
     pub(crate) cache: CacheFigures,
@@ -45,6 +46,9 @@ pub(crate) struct ServeFigures {
     pub(crate) malformed: u64,
     pub(crate) refused: u64,
     pub(crate) cold_reads: u64,
+    pub(crate) handshakes_full: u64,
+    pub(crate) handshakes_resumed: u64,
+    pub(crate) handshakes_failed: u64,
 }
 
 /// The cache's counters, read. See [`cache::status::Counters`].
@@ -84,6 +88,7 @@ impl Snapshot {
         if let Some(parts) = app.parts() {
             now.engine = parts.store.engine().describe();
             now.listen = parts.server.addresses().iter().map(ToString::to_string).collect();
+            now.tls_listen = parts.server.tls_addresses().iter().map(ToString::to_string).collect();
             now.store = parts.store.report();
             now.serve = ServeFigures::read(parts.server.counters());
             now.cache = CacheFigures::read(parts.cache.counters());
@@ -118,6 +123,9 @@ impl ServeFigures {
             malformed: of(&counters.malformed),
             refused: of(&counters.refused),
             cold_reads: of(&counters.cold_reads),
+            handshakes_full: of(&counters.handshakes_full),
+            handshakes_resumed: of(&counters.handshakes_resumed),
+            handshakes_failed: of(&counters.handshakes_failed),
         }
     }
 }

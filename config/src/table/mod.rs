@@ -29,7 +29,7 @@ pub static SETTINGS: &[Setting<Settings>] = &[
         "listen",
         "Addresses on which files are served.",
         "`0.0.0.0` serves every network this machine is in, `127.0.0.1` this machine alone.",
-        Kind::Addresses { put: |s, v| s.serve.listen = v, get: |s| s.serve.listen.clone() },
+        Kind::Addresses { may_be_none: false, put: |s, v| s.serve.listen = v, get: |s| s.serve.listen.clone() },
     )
     .flag("listen"),
     Proxy::restart(
@@ -295,6 +295,38 @@ pub static SETTINGS: &[Setting<Settings>] = &[
         "This machine's name in the field `Via`.",
         "Give each proxy of a chain a name of its own, so that a loop is recognised and a trace can be read.",
         Kind::Text { range: "1 to 64 letters, digits, `-`, `_`, `.`", check: is_token, put: |s, v| s.cache.via = v, get: |s| s.cache.via.clone() },
+    ),
+    Proxy::restart(
+        "tls.listen",
+        "Addresses on which files are served over TLS (`https://`), besides those of `listen`.",
+        "None switches it off. TLS 1.2 and 1.3, HTTP/1.1; a bare HTTP request there is answered 400.",
+        Kind::Addresses { may_be_none: true, put: |s, v| s.serve.tls.listen = v, get: |s| s.serve.tls.listen.clone() },
+    )
+    .flag("tls-listen"),
+    Proxy::reload(
+        "tls.certificate",
+        "PEM file of the server's certificate, with those between it and its root behind it.",
+        "SIGHUP reads it again: new connections see the new one, those that are there stay.",
+        Kind::File { put: |s, v| s.serve.tls.certificate = v, get: |s| s.serve.tls.certificate.clone() },
+    )
+    .flag("tls-certificate"),
+    Proxy::reload(
+        "tls.key",
+        "PEM file of its private key, without a passphrase.",
+        "ECDSA P-256 costs a tenth of RSA per new session. Only this user should be able to read the file.",
+        Kind::File { put: |s, v| s.serve.tls.key = v, get: |s| s.serve.tls.key.clone() },
+    )
+    .flag("tls-key"),
+    Proxy::restart(
+        "tls.handshake_timeout",
+        "From a connection's begin to the end of its TLS handshake.",
+        "Then it is closed: a client that begins and does not go on holds nothing for longer.",
+        Kind::Duration {
+            min: SECOND,
+            max: HOUR,
+            put: |s, v| s.serve.tls.handshake_timeout = v,
+            get: |s| s.serve.tls.handshake_timeout,
+        },
     ),
     Proxy::restart(
         "access_log.path",

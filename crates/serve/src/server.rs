@@ -224,7 +224,9 @@ fn is_doubled(address: SocketAddr, all: &[SocketAddr]) -> bool {
 }
 
 fn open_tls(options: &tls::Options) -> io::Result<Tls> {
-    let identity = options.identity().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    let identity = options
+        .identity()
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, format!("{error}; {}", error.advice())))?;
     Tls::new(identity).map_err(io::Error::other)
 }
 

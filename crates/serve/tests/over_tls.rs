@@ -1,4 +1,5 @@
 //! Requests, objects and transfers once more, by a client that speaks TLS: nothing but the bytes on the wire may differ.
+#![allow(clippy::duplicate_mod, reason = "each file brings the common helpers along, as it does when it stands alone")]
 
 #[path = "objects.rs"]
 mod objects;

@@ -80,6 +80,17 @@ static METRICS: &[Metric] = &[
         "Connections refused at the limit",
         Read::Counter(|s| s.serve.refused),
     ),
+    metric(
+        "outpost_tls_handshakes_total",
+        "TLS handshakes: with new keys, taking up an earlier session, come to nothing",
+        Read::Counters("kind", |s| {
+            vec![
+                ("full".to_owned(), s.serve.handshakes_full),
+                ("resumed".to_owned(), s.serve.handshakes_resumed),
+                ("failed".to_owned(), s.serve.handshakes_failed),
+            ]
+        }),
+    ),
     metric("outpost_http_malformed_total", "Requests refused as malformed", Read::Counter(|s| s.serve.malformed)),
     metric("outpost_transfers", "Bodies being sent now", Read::Gauge(|s| s.serve.transfers)),
     metric(

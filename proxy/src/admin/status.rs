@@ -39,6 +39,7 @@ fn body(settings: &Settings, now: &Snapshot) -> Value {
         "state": state(now.phase),
         "uptime_seconds": now.uptime.as_secs_f64(),
         "listen": now.listen,
+        "tls_listen": now.tls_listen,
         "process": {
             "cpu_user_seconds": now.usage.user,
             "cpu_system_seconds": now.usage.system,

@@ -23,10 +23,10 @@ pub struct Identity(pub(crate) Arc<CertifiedKey>);
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
     /// Nobody said where it is.
-    #[error("TLS needs a certificate and its key: give the paths of two PEM files, tls.certificate and tls.key")]
+    #[error("TLS needs a certificate and its key")]
     Missing,
     /// A file that cannot be read.
-    #[error("cannot read the {what} {}: {source}; give a PEM file that this user may read", file.display())]
+    #[error("cannot read the {what} {}: {source}", file.display())]
     Read {
         /// `certificate` or `key`.
         what: &'static str,
@@ -36,7 +36,7 @@ pub enum IdentityError {
         source: io::Error,
     },
     /// A file that is not PEM, or has something else in it.
-    #[error("{} holds no {what}: {reason}; expected is PEM text with -----BEGIN {begin}-----", file.display())]
+    #[error("{} holds no usable {what}: {reason} (PEM text with -----BEGIN {begin}----- is expected)", file.display())]
     Content {
         /// `certificate` or `private key`.
         what: &'static str,
@@ -48,7 +48,7 @@ pub enum IdentityError {
         begin: &'static str,
     },
     /// A certificate or key that is not understood.
-    #[error("the key {} cannot be used: {reason}; RSA (2048 bits or more), ECDSA (P-256, P-384, P-521) and Ed25519 keys without a passphrase can", file.display())]
+    #[error("the key {} cannot be used: {reason}", file.display())]
     Key {
         /// Which.
         file: PathBuf,
@@ -56,11 +56,7 @@ pub enum IdentityError {
         reason: String,
     },
     /// Two files that do not belong together.
-    #[error(
-        "the key {} does not belong to the first certificate of {}: give the key that the certificate was made with, \
-         and put the server's own certificate first, those between it and its root behind it",
-        key.display(), certificate.display()
-    )]
+    #[error("the key {} does not belong to the first certificate of {}", key.display(), certificate.display())]
     Mismatch {
         /// The chain.
         certificate: PathBuf,
@@ -75,6 +71,25 @@ pub enum IdentityError {
         /// Why.
         reason: String,
     },
+}
+
+impl IdentityError {
+    /// What to do about it.
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::Missing => "give the paths of two PEM files, tls.certificate and tls.key",
+            Self::Read { .. } => "give the path of a PEM file that this user may read",
+            Self::Content { .. } => "a file in another form can be converted with: openssl x509 or openssl pkey",
+            Self::Key { .. } => {
+                "RSA keys of 2048 bits or more, ECDSA (P-256, P-384, P-521) and Ed25519 can be used, without a passphrase"
+            }
+            Self::Mismatch { .. } => {
+                "give the key that the certificate was made with; the server's own certificate comes first in its file, \
+                 those between it and its root behind it"
+            }
+            Self::Certificate { .. } => "the server's own certificate, of X.509 version 3, comes first in its file",
+        }
+    }
 }
 
 impl Identity {
