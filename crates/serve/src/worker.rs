@@ -10,7 +10,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use tokio::{
@@ -245,7 +245,7 @@ impl Worker {
     /// Adds a line to the access log, if there is one.
     pub(crate) fn log(&self, line: &Line<'_>) {
         if let Some(log) = &self.log {
-            log.borrow_mut().push(self.clock.borrow_mut().turn_to(SystemTime::now()), line);
+            log.borrow_mut().push(self.clock.borrow_mut().turn_to(os::clock::coarse_now()), line);
         }
     }
 
