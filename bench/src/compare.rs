@@ -1,14 +1,18 @@
 //! `compare`: Outpost beside nginx, Varnish and the minimal loop, on one machine, in one run, taking turns.
 //!
 //! In reading order: [`rows`] (what is compared, and the aims), [`contestant`] (who takes part), [`texts`] (their configurations),
-//! [`programs`], [`machine`], [`ports`], [`process`] and [`field`] (what runs where), [`hits`] (how each kind of row is measured),
+//! [`programs`], [`machine`], [`ports`], [`process`] and [`field`] (what runs where), [`hits`], [`tls`], [`cold`], [`disk`], [`idle`] with [`memory`] (how each kind of row is measured),
 //! [`samples`] and [`report`] (what comes out), [`interrupt`].
 
+mod cold;
 mod contestant;
+mod disk;
 mod field;
 mod hits;
+mod idle;
 mod interrupt;
 mod machine;
+mod memory;
 mod ports;
 mod process;
 mod programs;
@@ -16,6 +20,7 @@ mod report;
 mod rows;
 mod samples;
 mod texts;
+mod tls;
 
 use std::{
     collections::BTreeMap,
@@ -28,6 +33,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 
 use self::{
+    cold::Cold,
     contestant::{Contestant, Program},
     field::Field,
     machine::Machine,
@@ -166,6 +172,10 @@ impl Options {
     fn turn(&self, field: &mut Field, work: Work, contestant: Contestant) -> anyhow::Result<Sample> {
         match work {
             Work::Hits { size, clients } => hits::run(field, contestant, (size, clients), self.duration),
+            Work::Tls { size, clients } => tls::run(field, contestant, (size, clients), self.duration),
+            Work::Cold { size, clients, rate } => cold::run(field, contestant, Cold { size, clients, rate }),
+            Work::Disk { readers } => disk::run(field, contestant, readers, self.duration),
+            Work::Idle { clients } => idle::run(field, contestant, clients),
         }
     }
 

@@ -82,7 +82,6 @@ impl Crowd {
     }
 
     /// When they asked.
-    #[allow(dead_code, reason = "the rows of cold files want it")]
     pub(crate) fn began(&self) -> Instant {
         self.began
     }

@@ -81,7 +81,6 @@ pub(crate) enum Until {
     Time(Duration),
     /// After so many requests.
     Requests(u64),
-    #[allow(dead_code, reason = "the rows of cold files want it")]
     /// When the sender is gone, or after this time.
     Told(mpsc::Receiver<()>, Duration),
 }

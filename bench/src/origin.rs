@@ -122,7 +122,6 @@ impl Origin {
     }
 
     /// Another rate from now on.
-    #[allow(dead_code, reason = "the rows of cold files want it")]
     pub(crate) fn set_rate(&self, rate: Option<u64>) {
         *lock(&self.shared.bucket) = Bucket::new(rate);
     }

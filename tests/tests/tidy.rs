@@ -41,8 +41,9 @@ impl Source {
 
     /// The code before the unit tests, which stand at the end of a file.
     fn product_code(&self) -> impl Iterator<Item = (usize, &str)> {
-        let is_test_file =
-            self.path.contains("/tests/") || self.path.ends_with("/tests.rs") || self.path.starts_with("tests/");
+        let is_test_file = ["/tests/", "/benches/"].iter().any(|part| self.path.contains(part))
+            || self.path.ends_with("/tests.rs")
+            || self.path.starts_with("tests/");
         self.code().take_while(move |(_, line)| !is_test_file && *line != "#[cfg(test)]")
     }
 }

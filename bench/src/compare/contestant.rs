@@ -16,6 +16,8 @@ pub(crate) enum Contestant {
     Nginx,
     /// Without it: with it on, the end of a body may wait for the client's delayed acknowledgement.
     NginxNoPush,
+    /// With `aio threads`, for bodies that must be read from the disk.
+    NginxAio,
     Varnish,
     /// What this machine can do at all.
     Limit,
@@ -50,6 +52,7 @@ impl Contestant {
             Self::Outpost => "outpost",
             Self::Nginx => "nginx",
             Self::NginxNoPush => "nginx-tcp_nopush-off",
+            Self::NginxAio => "nginx-aio-threads",
             Self::Varnish => "varnish",
             Self::Limit => "limit",
         }
@@ -59,7 +62,7 @@ impl Contestant {
     pub(crate) fn program(self) -> Option<Program> {
         match self {
             Self::Outpost => Some(Program::Outpost),
-            Self::Nginx | Self::NginxNoPush => Some(Program::Nginx),
+            Self::Nginx | Self::NginxNoPush | Self::NginxAio => Some(Program::Nginx),
             Self::Varnish => Some(Program::Varnish),
             Self::Limit => None,
         }
@@ -70,6 +73,7 @@ impl Contestant {
         match self {
             Self::Nginx => Some("tcp_nopush on"),
             Self::NginxNoPush => Some("tcp_nopush off"),
+            Self::NginxAio => Some("aio threads"),
             Self::Outpost | Self::Varnish | Self::Limit => None,
         }
     }

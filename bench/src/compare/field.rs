@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use rustls::pki_types::CertificateDer;
 
 use super::{
     contestant::{Contestant, Program},
@@ -16,7 +17,8 @@ use super::{
     ports::{free_ports, loopback},
     process::{Process, Running},
     programs::Found,
-    texts::{self, NginxPorts},
+    texts::{self, NginxPorts, Tls},
+    tls,
 };
 use crate::{limit::Way, origin::Origin, server_cpu::ServerPids};
 
@@ -35,19 +37,28 @@ pub(crate) struct Field {
     servers: BTreeMap<Program, Server>,
     limit: Option<(u64, Server)>,
     running: Running,
-    /// Starts of servers so far: each has a directory of its own.
-    starts: u32,
+    /// Numbers given so far: each server has a directory of its own, and each cold file another name.
+    numbers: u32,
+    certificate: CertificateDer<'static>,
 }
 
 /// A running server.
 struct Server {
     process: Process,
+    directory: PathBuf,
     addresses: Vec<(Contestant, SocketAddr)>,
+    tls: Option<SocketAddr>,
 }
 
 /// Where a contestant is reached, and its processes.
 pub(crate) struct Place {
+    /// Of this start of it: what it was asked for earlier it does not have any more.
+    pub(crate) name: String,
+    /// What it keeps on the disk.
+    pub(crate) directory: PathBuf,
     pub(crate) address: SocketAddr,
+    /// For TLS, where it has that.
+    pub(crate) tls: Option<SocketAddr>,
     pub(crate) pids: Vec<u32>,
 }
 
@@ -73,7 +84,22 @@ impl Field {
             .with_context(|| format!("cannot pin to processors {:?}", machine.load))?;
         let origin = Origin::start(loopback(0), None)?;
         let (directory, servers) = (directory.to_path_buf(), BTreeMap::new());
-        Ok(Self { machine, origin, directory, programs, servers, limit: None, running, starts: 0 })
+        let made = rcgen::generate_simple_self_signed([tls::NAME.to_owned()]).context("cannot make a certificate")?;
+        write(&certificate_in(&directory), &made.cert.pem())?;
+        write(&key_in(&directory), &made.signing_key.serialize_pem())?;
+        let certificate = made.cert.der().clone();
+        Ok(Self { machine, origin, directory, programs, servers, limit: None, running, numbers: 0, certificate })
+    }
+
+    /// Of all servers.
+    pub(crate) fn certificate(&self) -> &CertificateDer<'static> {
+        &self.certificate
+    }
+
+    /// Another one each time.
+    pub(crate) fn number(&mut self) -> u32 {
+        self.numbers += 1;
+        self.numbers
     }
 
     /// Whether it can take part.
@@ -93,14 +119,17 @@ impl Field {
             None => self.limit(size)?,
             Some(program) => self.server(program)?,
         };
-        let (_, address) = server.addresses.iter().find(|(of, _)| *of == contestant).context("no such setting")?;
-        Ok(Place { address: *address, pids: server.process.pids() })
+        let (_, address) =
+            server.addresses.iter().find(|(of, _)| *of == contestant).context("it was built without this")?;
+        let name = server.directory.file_name().map_or("limit".into(), |name| name.to_string_lossy().into_owned());
+        let (directory, tls) = (server.directory.clone(), server.tls);
+        Ok(Place { name, directory, address: *address, tls, pids: server.process.pids() })
     }
 
     fn server(&mut self, program: Program) -> anyhow::Result<&Server> {
         if !self.servers.contains_key(&program) {
-            self.starts += 1;
-            let directory = self.directory.join(format!("{}-{}", program.name(), self.starts));
+            let number = self.number();
+            let directory = self.directory.join(format!("{}-{number}", program.name()));
             fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
             let server = match program {
                 Program::Outpost => self.start_outpost(&directory),
@@ -121,30 +150,44 @@ impl Field {
             command.args(["limit", "--listen", &loopback(port).to_string(), "--size", &size.to_string()]);
             command.args(["--way", way.name()]);
             let addresses = vec![(Contestant::Limit, loopback(port))];
-            let server = self.start("limit", command, &self.directory, addresses)?;
+            let server = self.start("limit", command, &self.directory, addresses, None)?;
             self.limit = Some((size, server));
         }
         self.limit.as_ref().map(|(_, server)| server).context("it was started just now")
     }
 
     fn start_outpost(&self, directory: &Path) -> anyhow::Result<Server> {
-        let [port, admin] = free_ports()?;
+        let [port, admin, secure] = free_ports()?;
         let file = directory.join("outpost.toml");
-        write(&file, &texts::outpost(directory, port, admin, self.origin.address()))?;
+        let text = |tls| texts::outpost(directory, (port, admin), tls, self.origin.address());
+        let (certificate, key) = (certificate_in(&self.directory), key_in(&self.directory));
+        write(&file, &text(Some(Tls { port: secure, certificate: &certificate, key: &key })))?;
+        // A version without TLS refuses the file.
+        let checked = self.command(Program::Outpost)?.arg("--config").arg(&file).arg("--check-config").output()?;
+        if !checked.status.success() {
+            write(&file, &text(None))?;
+        }
         let mut command = self.command(Program::Outpost)?;
         command.arg("--config").arg(&file).args(["--max-requesters", "0"]);
-        self.start("Outpost", command, directory, vec![(Contestant::Outpost, loopback(port))])
+        let tls = checked.status.success().then(|| loopback(secure));
+        self.start("Outpost", command, directory, vec![(Contestant::Outpost, loopback(port))], tls)
     }
 
     fn start_nginx(&self, directory: &Path) -> anyhow::Result<Server> {
-        let [plain, no_push] = free_ports()?;
+        let [plain, no_push, aio, secure] = free_ports()?;
+        let details = &self.programs.get(&Program::Nginx).context("it is not there")?.details;
+        let (has_threads, has_tls) = (details.contains("--with-threads"), details.contains("http_ssl_module"));
+        let ports = NginxPorts { plain, no_push, aio: has_threads.then_some(aio) };
+        let (certificate, key) = (certificate_in(&self.directory), key_in(&self.directory));
+        let tls = has_tls.then_some(Tls { port: secure, certificate: &certificate, key: &key });
         let file = directory.join("nginx.conf");
         let user = rustix::process::geteuid().is_root().then_some("root");
-        write(&file, &texts::nginx(directory, NginxPorts { plain, no_push }, self.origin.address(), user))?;
+        write(&file, &texts::nginx(directory, ports, tls, self.origin.address(), user))?;
         let mut command = self.command(Program::Nginx)?;
         command.arg("-p").arg(directory).arg("-c").arg(&file);
-        let addresses = vec![(Contestant::Nginx, loopback(plain)), (Contestant::NginxNoPush, loopback(no_push))];
-        self.start("nginx", command, directory, addresses)
+        let mut addresses = vec![(Contestant::Nginx, loopback(plain)), (Contestant::NginxNoPush, loopback(no_push))];
+        addresses.extend(ports.aio.map(|port| (Contestant::NginxAio, loopback(port))));
+        self.start("nginx", command, directory, addresses, tls.map(|tls| loopback(tls.port)))
     }
 
     fn start_varnish(&self, directory: &Path) -> anyhow::Result<Server> {
@@ -154,7 +197,7 @@ impl Field {
         let mut command = self.command(Program::Varnish)?;
         let memory = memory_available().map_or(VARNISH_MEMORY, |available| VARNISH_MEMORY.min(available / 2));
         command.args(texts::varnish_arguments(directory, &file, port, memory));
-        self.start("Varnish", command, directory, vec![(Contestant::Varnish, loopback(port))])
+        self.start("Varnish", command, directory, vec![(Contestant::Varnish, loopback(port))], None)
     }
 
     fn command(&self, program: Program) -> anyhow::Result<Command> {
@@ -167,12 +210,22 @@ impl Field {
         command: Command,
         directory: &Path,
         addresses: Vec<(Contestant, SocketAddr)>,
+        tls: Option<SocketAddr>,
     ) -> anyhow::Result<Server> {
         let listens = addresses.first().context("a server listens")?.1;
         let log = directory.join(format!("{}.log", name.to_lowercase()));
         let cpus = (self.machine.server, &self.machine.load[..]);
-        Ok(Server { process: Process::start(name, command, log, cpus, listens, &self.running)?, addresses })
+        let process = Process::start(name, command, log, cpus, listens, &self.running)?;
+        Ok(Server { process, directory: directory.to_path_buf(), addresses, tls })
     }
+}
+
+fn certificate_in(directory: &Path) -> PathBuf {
+    directory.join("tls.crt")
+}
+
+fn key_in(directory: &Path) -> PathBuf {
+    directory.join("tls.key")
 }
 
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {

@@ -30,10 +30,9 @@ const LARGE: u64 = 1 << 20;
 /// So that one server's last work is not taken for the next one's.
 const SETTLE: Duration = Duration::from_millis(100);
 
-/// What is asked of a contestant for an object of this size: of each program its own, so that the origin can tell them apart.
-pub(super) fn target(contestant: Contestant, size: u64) -> String {
-    let program = contestant.program().map_or("limit", |program| program.name());
-    format!("/{program}/{size}")
+/// What is asked for an object of this size: of each server its own, so that the origin can tell them apart.
+pub(super) fn target(place: &Place, size: u64) -> String {
+    format!("/{}/hot/{size}", place.name)
 }
 
 /// One run. The first fills the cache, and checks every byte.
@@ -44,7 +43,7 @@ pub(crate) fn run(
     duration: Duration,
 ) -> anyhow::Result<Sample> {
     let place = field.place(contestant, size)?;
-    let target = target(contestant, size);
+    let target = target(&place, size);
     prime(field, contestant, &place, &target)?;
     let asked = field.origin.tally(&target).requests;
     let report = measure(Job {

@@ -16,6 +16,8 @@ const MORE_DIRECTORIES: [&str; 2] = ["/usr/sbin", "/usr/local/sbin"];
 pub(crate) struct Found {
     pub(crate) executable: PathBuf,
     pub(crate) version: String,
+    /// All that it says when it is asked for its version: nginx tells what it was built with.
+    pub(crate) details: String,
 }
 
 /// The program at `given`, or else where it is usually: Outpost beside this program, the others where PATH says. An error says why it
@@ -23,7 +25,7 @@ pub(crate) struct Found {
 pub(crate) fn find(program: Program, given: Option<&Path>) -> Result<Found, String> {
     let (name, ask) = match program {
         Program::Outpost => ("outpost-proxy", "--version"),
-        Program::Nginx => ("nginx", "-v"),
+        Program::Nginx => ("nginx", "-V"),
         Program::Varnish => ("varnishd", "-V"),
     };
     let executable = match (given, program) {
@@ -38,8 +40,8 @@ pub(crate) fn find(program: Program, given: Option<&Path>) -> Result<Found, Stri
     let output = Command::new(&executable).arg(ask).output().map_err(|error| format!("{name} {ask}: {error}"))?;
     // Some print it as an error.
     let text = [output.stdout, output.stderr].concat();
-    let version = first_line(&String::from_utf8_lossy(&text));
-    Ok(Found { executable, version })
+    let details = String::from_utf8_lossy(&text).into_owned();
+    Ok(Found { executable, version: first_line(&details), details })
 }
 
 fn beside(name: &str) -> Option<PathBuf> {

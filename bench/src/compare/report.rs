@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{
     contestant::{Contestant, Program},
     machine::Machine,
-    rows::{Against, Aim, Figure, Row},
+    rows::{Against, Aim, Figure, Row, Work},
     samples::Samples,
 };
 
@@ -28,7 +28,8 @@ pub(crate) struct Report {
 const HEADER: &str = "| work | figure | Outpost | nginx | Varnish | limit | to nginx | to the limit | aim | met |\n\
     | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n";
 
-const LEGEND: &str = "Medians of all runs, taken in turn. *Limit*: the minimal loop of `outpost-bench limit`. \
+const LEGEND: &str = "Medians of all runs, taken in turn. *Limit*: for hits the minimal loop of `outpost-bench limit`, \
+    for cold files one client at the origin itself. \
     Ratios and aims are to the better of nginx's settings; the other one stands in parentheses.\n";
 
 impl Report {
@@ -46,14 +47,14 @@ impl Report {
         let (runs, seconds) = (self.runs, self.seconds);
         let _ = writeln!(
             text,
-            "- {runs} runs in turn, {seconds} s each where a run is bound by time: `{}`\n",
+            "- runs of each, in turn: {runs}; {seconds} s each where a run is bound by time: `{}`\n",
             self.command
         );
         text += HEADER;
         for (row, samples) in &self.rows {
             for (place, figure) in row.figures.iter().enumerate() {
                 let title = if place == 0 { row.title } else { "" };
-                let _ = writeln!(text, "{}", line(title, figure, samples));
+                let _ = writeln!(text, "{}", line(title, figure, samples, matches!(row.work, Work::Hits { .. })));
             }
         }
         let _ = write!(text, "\n{LEGEND}");
@@ -88,10 +89,14 @@ impl Report {
     }
 }
 
-fn line(title: &str, figure: &Figure, samples: &Samples) -> String {
+/// One line of the table. Beyond the aims a ratio to the limit says something only where the limit does the same work.
+fn line(title: &str, figure: &Figure, samples: &Samples, same_work: bool) -> String {
     let number = |value: Option<f64>| value.map_or("-".to_owned(), |value| shown(value, figure.digits));
     let ratio = |against: Against| {
         let aim = figure.aims.iter().copied().find(|aim| aim.against() == against);
+        if aim.is_none() && against == Against::Limit && !same_work {
+            return "-".to_owned();
+        }
         let other = if figure.rises() { Aim::AtLeast(against, 1.0) } else { Aim::AtMost(against, 1.0) };
         let ratio = samples.ratio(figure.key, aim.unwrap_or(other));
         ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.2}"))
@@ -134,7 +139,7 @@ fn settings(figure: &Figure, samples: &Samples, program: Program) -> String {
     };
     match &medians[..] {
         [] => "-".into(),
-        [only] => one(only, false),
+        [only] => one(only, only.0 == Contestant::NginxAio),
         [best, others @ ..] => {
             let others: Vec<_> = others.iter().map(|other| one(other, true)).collect();
             format!("{} ({})", one(best, true), others.join("; "))

@@ -1,6 +1,6 @@
 //! What is compared: the rows by name, who takes part in each, what is measured, and what Outpost is to reach.
 
-use super::contestant::Contestant::{self, Limit, Nginx, NginxNoPush, Outpost, Varnish};
+use super::contestant::Contestant::{self, Limit, Nginx, NginxAio, NginxNoPush, Outpost, Varnish};
 
 /// One kind of work.
 #[derive(Debug)]
@@ -26,6 +26,14 @@ pub(crate) struct Row {
 pub(crate) enum Work {
     /// A closed loop of keep-alive clients on one object in the cache.
     Hits { size: u64, clients: u32 },
+    /// The same over TLS 1.3.
+    Tls { size: u64, clients: u32 },
+    /// Clients that ask at once for a file that is not there, from an origin of this rate in bytes a second.
+    Cold { size: u64, clients: u32, rate: Option<u64> },
+    /// Hits of 1 KiB while so many clients read bodies of 1 GiB from the disk.
+    Disk { readers: u32 },
+    /// Connections that have asked once.
+    Idle { clients: u32 },
 }
 
 /// One number of a row.
@@ -52,15 +60,14 @@ pub(crate) enum Aim {
 pub(crate) enum Against {
     /// nginx, in the better of its settings.
     Nginx,
-    #[allow(dead_code, reason = "the rows of cold files want it")]
     Varnish,
     Limit,
     /// The figure's own unit.
     Nothing,
 }
 
-use Against::{Limit as TheLimit, Nginx as TheNginx, Nothing};
-use Aim::AtMost;
+use Against::{Limit as TheLimit, Nginx as TheNginx, Nothing, Varnish as TheVarnish};
+use Aim::{AtLeast, AtMost};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -97,6 +104,91 @@ const FIGURES_1K: &[Figure] = &per_request(&[AtMost(TheNginx, 0.5), AtMost(TheLi
 const FIGURES_16K: &[Figure] = &per_request(&[AtMost(TheNginx, 0.6)]);
 const FIGURES_100K: &[Figure] = &per_request(&[AtMost(TheNginx, 0.75)]);
 
+/// Hits over TLS.
+const FIGURES_TLS: &[Figure] = &[
+    Figure { key: "cpu", title: "server CPU, ms per 1,000", digits: 2, aims: &[AtMost(TheNginx, 0.75)] },
+    Figure { key: "rate", title: "requests a second", digits: 0, aims: &[] },
+];
+
+/// Figures of a cold file: how long it took the last client, what it took to get there, and whether it was right.
+const fn cold(last: &'static [Aim], complete: &'static [Aim]) -> [Figure; 8] {
+    const ONCE: &[Aim] = &[AtMost(Nothing, 1.0)];
+    [
+        Figure { key: "last", title: "last client done, s", digits: 3, aims: last },
+        Figure {
+            key: "first",
+            title: "first byte after the origin's, median client, ms",
+            digits: 1,
+            aims: &[AtMost(Nothing, 10.0)],
+        },
+        Figure { key: "first-of-last", title: "the same, last client, ms", digits: 1, aims: &[] },
+        Figure { key: "complete", title: "clients with all bytes", digits: 0, aims: complete },
+        Figure { key: "asked", title: "requests to the origin", digits: 0, aims: ONCE },
+        Figure { key: "fetched", title: "bytes from the origin, x the file", digits: 2, aims: ONCE },
+        Figure { key: "cpu", title: "server CPU, s", digits: 2, aims: &[] },
+        Figure { key: "anonymous", title: "anonymous memory, peak, MiB", digits: 1, aims: &[] },
+    ]
+}
+
+const LAST_PACED: &[Aim] = &[AtMost(TheLimit, 1.02)];
+const LAST_FAST: &[Aim] = &[AtMost(TheNginx, 0.9)];
+const COLD_PACED: &[Figure] = &cold(LAST_PACED, &[AtLeast(Nothing, 100.0)]);
+const COLD_FAST: &[Figure] = &cold(LAST_FAST, &[AtLeast(Nothing, 100.0)]);
+const COLD_SINGLE: &[Figure] = &cold(LAST_FAST, &[AtLeast(Nothing, 1.0)]);
+const COLD_CROWD: &[Figure] = &{
+    let mut figures = cold(&[AtMost(TheVarnish, 1.0)], &[AtLeast(Nothing, 1000.0)]);
+    // So many requests take longer than the first byte.
+    figures[1].aims = &[];
+    figures[7].aims = &[AtMost(Nothing, 32.0)];
+    figures
+};
+
+const FIGURES_DISK: &[Figure] = &[
+    Figure { key: "p99", title: "hits, latency p99, ms", digits: 3, aims: &[AtMost(TheNginx, 1.0)] },
+    Figure { key: "p50", title: "hits, latency p50, ms", digits: 3, aims: &[] },
+    Figure { key: "max", title: "hits, longest, ms", digits: 1, aims: &[] },
+    Figure { key: "hits", title: "hits a second", digits: 0, aims: &[] },
+    Figure { key: "rate", title: "readers, GB a second", digits: 2, aims: &[AtLeast(TheNginx, 1.0)] },
+];
+
+/// Before anybody reads from the disk.
+const FIGURES_NO_READER: &[Figure] = &[
+    Figure { key: "p99", title: "hits, latency p99, ms", digits: 3, aims: &[] },
+    Figure { key: "p50", title: "hits, latency p50, ms", digits: 3, aims: &[] },
+    Figure { key: "hits", title: "hits a second", digits: 0, aims: &[] },
+];
+
+const FIGURES_IDLE: &[Figure] =
+    &[Figure { key: "each", title: "anonymous memory each, KiB", digits: 2, aims: &[AtMost(Nothing, 2.0)] }];
+
+/// 100 Mbit/s.
+const THIN: Option<u64> = Some(12_500_000);
+
+const PROXIES: &[Contestant] = &[Outpost, Nginx, Varnish];
+const WITH_TLS: &[Contestant] = &[Outpost, Nginx];
+/// Varnish is not among them: its objects lie in memory.
+const WITH_DISK: &[Contestant] = &[Outpost, NginxAio];
+
+const fn row(
+    (group, name): (&'static str, &'static str),
+    title: &'static str,
+    work: Work,
+    contestants: &'static [Contestant],
+    figures: &'static [Figure],
+) -> Row {
+    Row { name, group, title, work, contestants, figures, is_fresh: false, runs_max: u32::MAX }
+}
+
+/// One that finds the servers as they start.
+const fn fresh(row: Row) -> Row {
+    Row { is_fresh: true, ..row }
+}
+
+/// One that has so many rounds at most.
+const fn rounds(runs_max: u32, row: Row) -> Row {
+    Row { runs_max, ..row }
+}
+
 const fn hits(
     name: &'static str,
     title: &'static str,
@@ -105,9 +197,28 @@ const fn hits(
     figures: &'static [Figure],
 ) -> Row {
     let group = if size <= MIB { "small" } else { "large" };
-    let work = Work::Hits { size, clients };
-    Row { name, group, title, work, contestants, figures, is_fresh: false, runs_max: u32::MAX }
+    row((group, name), title, Work::Hits { size, clients }, contestants, figures)
 }
+
+const fn tls(name: &'static str, title: &'static str, size: u64) -> Row {
+    row(("tls", name), title, Work::Tls { size, clients: 64 }, WITH_TLS, FIGURES_TLS)
+}
+
+const fn cold_file(
+    name: &'static str,
+    title: &'static str,
+    (size, clients, rate): (u64, u32, Option<u64>),
+    figures: &'static [Figure],
+) -> Row {
+    row(("cold", name), title, Work::Cold { size, clients, rate }, ALL, figures)
+}
+
+const fn disk(name: &'static str, title: &'static str, readers: u32, figures: &'static [Figure]) -> Row {
+    row(("p99", name), title, Work::Disk { readers }, WITH_DISK, figures)
+}
+
+const IDLE: Row =
+    row(("idle", "idle"), "10,000 idle keep-alive connections", Work::Idle { clients: 10_000 }, PROXIES, FIGURES_IDLE);
 
 /// All of them, in the order of the table.
 pub(crate) const ROWS: &[Row] = &[
@@ -121,6 +232,18 @@ pub(crate) const ROWS: &[Row] = &[
     hits("1g-1", "hits of 1 GiB, 1 client", (GIB, 1), ALL, PER_BYTE),
     hits("1g-16", "hits of 1 GiB, 16 clients", (GIB, 16), ALL, PER_BYTE),
     hits("1g-256", "hits of 1 GiB, 256 clients", (GIB, 256), ALL, PER_BYTE),
+    tls("tls-16k", "hits of 16 KiB over TLS 1.3, 64 clients", 16 * KIB),
+    tls("tls-100k", "hits of 100 KiB over TLS 1.3, 64 clients", 100 * KIB),
+    // Takes the line's own 22 seconds, everybody's turn.
+    rounds(1, cold_file("cold-paced", "cold 256 MiB at 100 Mbit/s, 100 clients", (256 * MIB, 100, THIN), COLD_PACED)),
+    cold_file("cold-fast", "cold 256 MiB, unlimited, 100 clients", (256 * MIB, 100, None), COLD_FAST),
+    cold_file("cold-single", "cold 256 MiB, unlimited, 1 client", (256 * MIB, 1, None), COLD_SINGLE),
+    fresh(cold_file("cold-crowd", "cold 16 MiB at 100 Mbit/s, 1,000 clients", (16 * MIB, 1000, THIN), COLD_CROWD)),
+    disk("p99-0", "hits of 1 KiB, 4 clients, alone", 0, FIGURES_NO_READER),
+    disk("p99-1", "hits of 1 KiB while 1 client reads 1 GiB from disk", 1, FIGURES_DISK),
+    disk("p99-4", "hits of 1 KiB while 4 clients read 1 GiB each from disk", 4, FIGURES_DISK),
+    // A second round would find what the first has left allocated.
+    rounds(1, fresh(IDLE)),
 ];
 
 /// The rows of these names and groups (`all` is every one), in the order of the table.

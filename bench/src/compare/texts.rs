@@ -11,11 +11,25 @@ pub(crate) struct NginxPorts {
     pub(crate) plain: u16,
     /// Without it.
     pub(crate) no_push: u16,
+    /// With `aio threads`, where it was built with them.
+    pub(crate) aio: Option<u16>,
+}
+
+/// A listener for TLS.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tls<'a> {
+    pub(crate) port: u16,
+    pub(crate) certificate: &'a Path,
+    pub(crate) key: &'a Path,
 }
 
 /// Outpost's own.
-pub(crate) fn outpost(directory: &Path, port: u16, admin: u16, origin: SocketAddr) -> String {
+pub(crate) fn outpost(directory: &Path, (port, admin): (u16, u16), tls: Option<Tls<'_>>, origin: SocketAddr) -> String {
     let cache = directory.join("cache");
+    let tls = tls.map_or(String::new(), |tls| {
+        let (port, certificate, key) = (tls.port, tls.certificate.display(), tls.key.display());
+        format!("[tls]\nlisten = [\"127.0.0.1:{port}\"]\ncertificate = \"{certificate}\"\nkey = \"{key}\"\n\n")
+    });
     format!(
         r#"# Written by outpost-bench compare. Start: outpost-proxy --config FILE --max-requesters 0
 listen = ["127.0.0.1:{port}"]
@@ -31,7 +45,7 @@ min_free = "1GB"
 workers = 1
 idle_timeout = "1h"
 
-[[upstream]]
+{tls}[[upstream]]
 name = "origin"
 mount = "/"
 url = "http://{origin}/"
@@ -41,10 +55,25 @@ url = "http://{origin}/"
 }
 
 /// nginx as a caching proxy. `user` is the one it stays, where it starts as root: else its worker could not read its own cache.
-pub(crate) fn nginx(directory: &Path, ports: NginxPorts, origin: SocketAddr, user: Option<&str>) -> String {
+pub(crate) fn nginx(
+    directory: &Path,
+    ports: NginxPorts,
+    tls: Option<Tls<'_>>,
+    origin: SocketAddr,
+    user: Option<&str>,
+) -> String {
     let here = directory.display();
+    let pass = format!("location / {{ proxy_pass http://{origin}; }}");
+    let aio = ports.aio.map_or(String::new(), |port| {
+        format!("  server {{ listen 127.0.0.1:{port} backlog=4096; aio threads; {pass} }}\n")
+    });
+    let tls = tls.map_or(String::new(), |tls| {
+        let (port, certificate, key) = (tls.port, tls.certificate.display(), tls.key.display());
+        let keys = format!("ssl_certificate {certificate}; ssl_certificate_key {key}; ssl_protocols TLSv1.3;");
+        format!("  server {{ listen 127.0.0.1:{port} ssl backlog=4096; {keys} {pass} }}\n")
+    });
     let user = user.map_or(String::new(), |user| format!("user {user};\n"));
-    let NginxPorts { plain, no_push } = ports;
+    let NginxPorts { plain, no_push, .. } = ports;
     format!(
         r#"# Written by outpost-bench compare. Start: nginx -p DIR -c FILE
 {user}worker_processes 1;
@@ -75,9 +104,9 @@ http {{
   proxy_read_timeout 1h;
   types {{ }}
   default_type application/octet-stream;
-  server {{ listen 127.0.0.1:{plain} backlog=4096; location / {{ proxy_pass http://{origin}; }} }}
-  server {{ listen 127.0.0.1:{no_push} backlog=4096; tcp_nopush off; location / {{ proxy_pass http://{origin}; }} }}
-}}
+  server {{ listen 127.0.0.1:{plain} backlog=4096; {pass} }}
+  server {{ listen 127.0.0.1:{no_push} backlog=4096; tcp_nopush off; {pass} }}
+{aio}{tls}}}
 "#
     )
 }
@@ -120,31 +149,43 @@ mod tests {
 
     const ORIGIN: &str = "127.0.0.1:7000";
 
+    fn tls() -> Option<Tls<'static>> {
+        Some(Tls { port: 9443, certificate: Path::new("/w/tls.crt"), key: Path::new("/w/tls.key") })
+    }
+
     #[test]
     fn outpost_has_one_reactor_and_the_origin() {
-        let text = outpost(Path::new("/w/outpost"), 9000, 9001, ORIGIN.parse().unwrap());
-        for part in
-            ["listen = [\"127.0.0.1:9000\"]", "workers = 1", "dir = \"/w/outpost/cache\"", "http://127.0.0.1:7000/"]
-        {
+        let text = outpost(Path::new("/w/outpost"), (9000, 9001), None, ORIGIN.parse().unwrap());
+        let listen = "listen = [\"127.0.0.1:9000\"]";
+        for part in [listen, "workers = 1", "dir = \"/w/outpost/cache\"", "http://127.0.0.1:7000/"] {
             assert!(text.contains(part), "{part}: {text}");
         }
+        assert!(!text.contains("[tls]"));
+        let text = outpost(Path::new("/w/outpost"), (9000, 9001), tls(), ORIGIN.parse().unwrap());
+        let wanted =
+            "[tls]\nlisten = [\"127.0.0.1:9443\"]\ncertificate = \"/w/tls.crt\"\nkey = \"/w/tls.key\"\n\n[[upstream]]";
+        assert!(text.contains(wanted), "{text}");
     }
 
     #[test]
     fn nginx_has_a_listener_per_setting_over_one_cache() {
-        let ports = NginxPorts { plain: 9000, no_push: 9001 };
-        let text = nginx(Path::new("/w/nginx"), ports, ORIGIN.parse().unwrap(), Some("root"));
+        let ports = NginxPorts { plain: 9000, no_push: 9001, aio: Some(9002) };
+        let text = nginx(Path::new("/w/nginx"), ports, tls(), ORIGIN.parse().unwrap(), Some("root"));
         for part in [
             "user root;\nworker_processes 1;",
             "listen 127.0.0.1:9000 backlog=4096; location",
             "listen 127.0.0.1:9001 backlog=4096; tcp_nopush off;",
+            "listen 127.0.0.1:9002 backlog=4096; aio threads;",
+            "listen 127.0.0.1:9443 ssl backlog=4096; ssl_certificate /w/tls.crt;",
             "proxy_cache_path /w/nginx/cache ",
             "access_log off;",
         ] {
             assert!(text.contains(part), "{part}: {text}");
         }
         assert_eq!(text.matches('{').count(), text.matches('}').count());
-        assert!(!nginx(Path::new("/w"), ports, ORIGIN.parse().unwrap(), None).contains("user "));
+        let ports = NginxPorts { aio: None, ..ports };
+        let text = nginx(Path::new("/w"), ports, None, ORIGIN.parse().unwrap(), None);
+        assert!(!text.contains("user ") && !text.contains("aio") && !text.contains("ssl"), "{text}");
     }
 
     #[test]
