@@ -92,7 +92,7 @@ const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 #[test]
 fn sealed_objects_of_every_size_arrive_whole() {
     let bench = Bench::new();
-    for len in [0, 1, 1000, 16 << 10, (16 << 10) + 1, 100_000, 9 << 20] {
+    for len in [0, 1, 1000, 16 << 10, (16 << 10) + 1, 100_000, 2 << 20, 9 << 20] {
         let content = pattern(len);
         bench.sealed(&content);
         let mut peer = Peer::connect(&bench.server);
