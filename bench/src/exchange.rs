@@ -19,7 +19,7 @@ use thiserror::Error;
 
 use crate::{
     origin::content::Comparison,
-    response::{BadHead, HEAD_MAX, Head, parse},
+    response::{BadHead, Head, parse},
 };
 
 /// Taken off a socket in one call at most.
@@ -27,6 +27,9 @@ const DISCARD_MAX: u64 = 16 << 20;
 
 /// Receives of one turn at most, so that one fast body does not keep the others waiting.
 const RECEIVES_MAX: u32 = 8;
+
+/// Received in one call at most while the head is not complete: a head and a very small body. More would only copy what can be thrown away.
+const HEAD_READ: usize = 2 << 10;
 
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -36,7 +39,7 @@ pub(crate) struct Scratch(Vec<u8>);
 
 impl Scratch {
     pub(crate) fn new() -> Self {
-        // Large enough to check from; heads use only the start of it.
+        // Large enough to check from; heads use only its start.
         Self(vec![0; 256 << 10])
     }
 }
@@ -186,7 +189,7 @@ impl Exchange {
         scratch: &mut Scratch,
         check: Option<&mut Check>,
     ) -> Result<(), Failure> {
-        let count = match socket.read(&mut scratch.0[..HEAD_MAX]) {
+        let count = match socket.read(&mut scratch.0[..HEAD_READ]) {
             Ok(0) if self.partial.is_empty() => return Err(Failure::ClosedUnanswered),
             Ok(0) => return Err(Failure::Short { missing: 0 }),
             Ok(count) => count,

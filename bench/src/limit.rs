@@ -68,11 +68,12 @@ struct Connection {
 
 /// Serves until the time is over.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let listener = TcpListener::bind(options.listen).with_context(|| format!("cannot listen on {}", options.listen))?;
     if let Some(cpu) = options.cpu {
         os::process::pin_thread(cpu).with_context(|| format!("cannot pin to processor {cpu}"))?;
     }
     let answer = Answer::new(options.way, options.size)?;
+    // Who can connect is answered at once: a large file takes a while to make.
+    let listener = TcpListener::bind(options.listen).with_context(|| format!("cannot listen on {}", options.listen))?;
     println!("http://{}/ pid {}", listener.local_addr()?, std::process::id());
     io::stdout().flush()?;
     serve(&listener, &answer, options.duration.map(|duration| Instant::now() + duration))?;
@@ -103,8 +104,8 @@ impl Answer {
                 Ok(Self::Memory(head))
             }
             Way::Sendfile => {
-                let mut file = tempfile::tempfile().context("cannot make a temporary file")?;
-                io::copy(&mut io::repeat(b'x').take(size), &mut file).context("cannot fill the temporary file")?;
+                let file = tempfile::tempfile().context("cannot make a temporary file")?;
+                fill(&file, size).context("cannot fill the temporary file")?;
                 Ok(Self::File { head, file, size })
             }
         }
@@ -130,6 +131,18 @@ impl Answer {
             }
         }
     }
+}
+
+/// Writes `size` bytes in large pieces: the page cache keeps what is written together in larger folios, and these are cheaper to send.
+fn fill(mut file: &File, size: u64) -> io::Result<()> {
+    let piece = vec![b'x'; SENDFILE_MAX.min(size) as usize];
+    let mut left = size;
+    while left > 0 {
+        let len = left.min(SENDFILE_MAX);
+        file.write_all(&piece[..len as usize])?;
+        left -= len;
+    }
+    file.sync_all()
 }
 
 /// The loop, until `deadline`: number 0 is the listener, the others are connections.

@@ -1,6 +1,6 @@
 //! Hits: a closed loop of clients on one object that is in the cache, and what it cost the server.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
@@ -15,6 +15,7 @@ use crate::{
     load::{GB, Job, Report, Until, measure},
     origin::content::{Comparison, Content},
     pause::pause,
+    server_cpu::between,
     target::Targets,
 };
 
@@ -29,6 +30,13 @@ const LARGE: u64 = 1 << 20;
 
 /// So that one server's last work is not taken for the next one's.
 const SETTLE: Duration = Duration::from_millis(100);
+
+/// Longest that a server may go on working after its cache has been filled.
+const REST_MAX: Duration = Duration::from_secs(20);
+
+/// A server that used no more than one tick of the clock in this time rests.
+const REST: Duration = Duration::from_millis(200);
+const TICK: Duration = Duration::from_millis(10);
 
 /// What is asked for an object of this size: of each server its own, so that the origin can tell them apart.
 pub(super) fn target(place: &Place, size: u64) -> String {
@@ -80,7 +88,20 @@ pub(super) fn prime(field: &Field, contestant: Contestant, place: &Place, target
         }
         pause(SETTLE);
     }
-    Ok(())
+    rest(place)
+}
+
+/// Waits until what a server does behind its answers is done: syncing what it fetched costs it processor time, too.
+fn rest(place: &Place) -> anyhow::Result<()> {
+    let began = Instant::now();
+    loop {
+        let before = place.server().sample()?;
+        pause(REST);
+        let used = between(before, place.server().sample()?).map_or(Duration::ZERO, |cpu| cpu.total());
+        if used <= TICK || began.elapsed() > REST_MAX {
+            return Ok(());
+        }
+    }
 }
 
 fn sample(report: &Report, size: u64) -> anyhow::Result<Sample> {
@@ -92,6 +113,9 @@ fn sample(report: &Report, size: u64) -> anyhow::Result<Sample> {
         bail!("it answered {status}");
     }
     let cpu = report.server.map(|cpu| cpu.total()).filter(|cpu| *cpu >= CPU_MIN).map(|cpu| cpu.as_secs_f64());
+    if tally.bytes == 0 {
+        bail!("no byte came");
+    }
     if size >= LARGE {
         let gigabytes = tally.bytes as f64 / GB;
         let mut sample = vec![("rate", gigabytes / seconds)];
