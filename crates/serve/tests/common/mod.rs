@@ -47,7 +47,7 @@ pub(crate) fn options() -> Options {
 }
 
 /// Whether this copy of the module is that of `over_tls.rs`.
-fn over_tls() -> bool {
+pub(crate) fn over_tls() -> bool {
     module_path!().starts_with("over_tls")
 }
 
@@ -117,7 +117,12 @@ impl Received {
 
 impl Peer {
     pub(crate) fn connect(server: &Server) -> Self {
-        Self::over(TcpStream::connect(Self::address(server)).unwrap())
+        Self::over(TcpStream::connect(Self::address(server)).unwrap(), over_tls().then(tls::trusting))
+    }
+
+    /// Over TLS as this client, whatever the others do.
+    pub(crate) fn connect_tls(server: &Server, config: &Arc<rustls::ClientConfig>) -> Self {
+        Self::over(TcpStream::connect(server.tls_addresses()[0]).unwrap(), Some(config.clone()))
     }
 
     /// With a small receive buffer, so that the server soon has to wait for this client.
@@ -125,16 +130,16 @@ impl Peer {
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
         socket.set_recv_buffer_size(4096).unwrap();
         socket.connect(&Self::address(server).into()).unwrap();
-        Self::over(socket.into())
+        Self::over(socket.into(), over_tls().then(tls::trusting))
     }
 
     fn address(server: &Server) -> std::net::SocketAddr {
         if over_tls() { server.tls_addresses()[0] } else { server.addresses()[0] }
     }
 
-    fn over(socket: TcpStream) -> Self {
+    fn over(socket: TcpStream, config: Option<Arc<rustls::ClientConfig>>) -> Self {
         socket.set_read_timeout(Some(DEADLINE)).unwrap();
-        let session = over_tls().then(|| Box::new(tls::Client::new(&tls::trusting())));
+        let session = config.map(|config| Box::new(tls::Client::new(&config)));
         Self { socket, session, received: Vec::new() }
     }
 
@@ -148,6 +153,16 @@ impl Peer {
 
     pub(crate) fn get(&mut self, target: &str) -> Received {
         self.send(format!("GET {target} HTTP/1.1\r\nHost: test\r\n\r\n")).answer()
+    }
+
+    /// Its session, which it must have.
+    pub(crate) fn session(&mut self) -> &mut tls::Client {
+        self.session.as_mut().unwrap()
+    }
+
+    /// Shakes hands, where a session is to come about.
+    pub(crate) fn shake_hands(&mut self) -> std::io::Result<()> {
+        self.session.as_mut().map_or(Ok(()), |session| session.shake_hands(&mut self.socket))
     }
 
     /// Reads once; `false` at the end, said or not.
