@@ -5,7 +5,7 @@
 //! ever, and nothing takes the passing of time for proof that something happened.
 //!
 //! In reading order: [`content`] what is sent, [`script`] how an upstream behaves, [`upstream`] the scripted upstream,
-//! [`share`] a directory as upstream, [`client`] the scripted client, [`crowd`] many of them, [`program`] a program as a child process, [`proxy`] and [`origin`]
+//! [`share`] a directory as upstream, [`client`] the scripted client, [`secure`] one that speaks TLS, [`crowd`] many of them, [`program`] a program as a child process, [`proxy`] and [`origin`]
 //! the two we have, [`wait`] for what other processes do.
 #![forbid(unsafe_code)]
 
@@ -16,6 +16,7 @@ pub mod origin;
 pub mod program;
 pub mod proxy;
 pub mod script;
+pub mod secure;
 pub mod share;
 pub mod upstream;
 pub mod wait;

@@ -28,6 +28,7 @@ pub struct ProxySetup {
     cache: Vec<String>,
     serve: Vec<String>,
     access_log: Vec<String>,
+    tls: Vec<String>,
     upstreams: Vec<String>,
 }
 
@@ -41,6 +42,7 @@ impl ProxySetup {
             cache: vec!["max_size = \"1GiB\"".into(), "min_free = \"0%\"".into()],
             serve: Vec::new(),
             access_log: Vec::new(),
+            tls: Vec::new(),
             upstreams: Vec::new(),
         }
     }
@@ -85,6 +87,12 @@ impl ProxySetup {
         self
     }
 
+    /// With a line of `[tls]`.
+    pub fn tls(mut self, line: &str) -> Self {
+        set_line(&mut self.tls, line);
+        self
+    }
+
     /// The program.
     pub fn executable(&self) -> &Path {
         &self.executable
@@ -105,12 +113,13 @@ impl ProxySetup {
         let path = self.directory.path().join("outpost.toml");
         let tables = self.upstreams.iter().map(|table| format!("[[upstream]]\n{table}\n")).collect::<String>();
         let text = format!(
-            "listen = [\"127.0.0.1:0\"]\nadmin = \"127.0.0.1:0\"\n{}\n[cache]\ndir = \"{}\"\n{}\n[serve]\n{}\n[access_log]\n{}\n{tables}",
+            "listen = [\"127.0.0.1:0\"]\nadmin = \"127.0.0.1:0\"\n{}\n[cache]\ndir = \"{}\"\n{}\n[serve]\n{}\n[access_log]\n{}\n[tls]\n{}\n{tables}",
             self.top.join("\n"),
             self.cache_dir().display(),
             self.cache.join("\n"),
             self.serve.join("\n"),
             self.access_log.join("\n"),
+            self.tls.join("\n"),
         );
         fs::write(&path, text).expect("the configuration file");
         path
@@ -168,6 +177,12 @@ impl Proxy {
     /// Where it serves files.
     pub fn files(&self) -> SocketAddr {
         self.files
+    }
+
+    /// Where it serves files over TLS.
+    pub fn secure_files(&self) -> SocketAddr {
+        let secure = |line: &str| line.contains(" https://").then(|| address_in(line)).flatten();
+        self.program.find_line("the address where it speaks TLS", secure)
     }
 
     /// Where its admin interface is.

@@ -19,6 +19,7 @@ mod requesters;
 mod restart;
 mod sharing;
 mod space;
+mod tls;
 mod upstream_failures;
 
 /// A proxy that is yet to get its upstreams.
