@@ -9,7 +9,7 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
 use protocol::digest::Md5;
@@ -32,7 +32,7 @@ const HOLD: Duration = Duration::from_secs(1);
 pub(crate) struct Book {
     names: Names,
     hot: Bounded<Arc<Known>>,
-    started: Instant,
+    started: Duration,
 }
 
 /// A name whose content is known.
@@ -55,11 +55,11 @@ impl Known {
 
 impl Book {
     pub(crate) fn new(names: Names) -> Self {
-        Self { names, hot: Bounded::new(HOT_NAMES_MAX), started: Instant::now() }
+        Self { names, hot: Bounded::new(HOT_NAMES_MAX), started: os::clock::coarse_monotonic() }
     }
 
     fn millis(&self) -> u64 {
-        self.started.elapsed().as_millis() as u64 + 1
+        os::clock::coarse_monotonic().saturating_sub(self.started).as_millis() as u64 + 1
     }
 
     /// What is known of a name.

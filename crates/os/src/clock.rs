@@ -11,9 +11,21 @@ pub fn coarse_now() -> SystemTime {
     UNIX_EPOCH + Duration::new(seconds, nanoseconds)
 }
 
+/// A clock that only goes forward, likewise as of the kernel's last tick. Only differences mean something.
+pub fn coarse_monotonic() -> Duration {
+    let now = clock_gettime(ClockId::MonotonicCoarse);
+    Duration::new(now.tv_sec.max(0) as u64, now.tv_nsec.max(0) as u32)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn it_never_goes_back() {
+        let before = coarse_monotonic();
+        assert!(coarse_monotonic() >= before);
+    }
 
     #[test]
     fn it_is_at_most_a_little_behind() {

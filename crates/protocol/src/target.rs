@@ -63,10 +63,7 @@ impl Target {
 
     /// Path without the query, still encoded.
     pub fn path(&self) -> &str {
-        match self.0.bytes().position(|byte| byte == b'?') {
-            Some(at) => &self.0[..at],
-            None => &self.0,
-        }
+        path_of(&self.0)
     }
 
     /// What follows `?`, if there is one.
@@ -157,10 +154,17 @@ pub fn canonical(text: &[u8]) -> Result<Cow<'_, str>, BadTarget> {
         Ok(text) if plain && text.starts_with('/') => text.into(),
         _ => respell(path, query)?.into(),
     };
-    if has_dot_segment(spelling.split('?').next().unwrap_or_default()) {
+    if has_dot_segment(path_of(&spelling)) {
         return Err(BadTarget::DotSegment);
     }
     Ok(spelling)
+}
+
+fn path_of(spelling: &str) -> &str {
+    match spelling.bytes().position(|byte| byte == b'?') {
+        Some(at) => &spelling[..at],
+        None => spelling,
+    }
 }
 
 /// RFC 9112 section 3.2: drops the scheme and authority of an absolute-form. The rest may be empty or begin with `?`; else it begins with `/`.
@@ -229,8 +233,9 @@ fn push_escape(text: &mut String, byte: u8) {
 /// Whether a segment is `.` or `..`, also when a server behind us might take an encoded `/` or a `\` for the end of one.
 fn has_dot_segment(path: &str) -> bool {
     let is_dots = |segment: &str| matches!(segment, "." | "..");
-    path.contains("/.") && path.split('/').any(is_dots)
-        || path.contains('%') && path.replace("%2F", "/").replace("%5C", "/").split('/').any(is_dots)
+    let has = |wanted: &[u8; 2]| path.as_bytes().windows(2).any(|pair| pair == wanted);
+    has(b"/.") && path.split('/').any(is_dots)
+        || path.bytes().any(|byte| byte == b'%') && path.replace("%2F", "/").replace("%5C", "/").split('/').any(is_dots)
 }
 
 /// Decodes what is canonical already: every `%` has its digits.
