@@ -160,7 +160,7 @@ pub static SETTINGS: &[Setting<Settings>] = &[
     ),
     Proxy::restart(
         "cache.disk_engine",
-        "How the disk is written, synced and read ahead: io_uring (`uring`), a pool of `threads`, or `auto`: io_uring where the kernel allows it.",
+        "How the disk is written, synced and read ahead: a pool of `threads`, io_uring (`uring`), or `auto`: what measured better, which is threads.",
         "`uring` refuses to start where io_uring is forbidden, as it is in most containers.",
         Kind::Word {
             words: &["auto", "uring", "threads"],

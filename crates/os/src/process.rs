@@ -80,6 +80,26 @@ pub fn raise_open_files() -> u64 {
     in_force.unwrap_or(u64::MAX)
 }
 
+/// Asks that the calling thread run in slices of about `slice` (0.1 to 100 ms). Of the threads of a processor, the one with the shorter
+/// slices runs the sooner when it wakes; the shares stay what they are. Linux 6.12; before, nothing changes.
+pub fn set_slice(slice: Duration) -> io::Result<()> {
+    let size = size_of::<libc::sched_attr>() as libc::c_uint;
+    let mut attributes = MaybeUninit::<libc::sched_attr>::zeroed();
+    // SAFETY: 0 is the calling thread, and the call writes at most the size given. Neither libc nor rustix has a function for it.
+    let read = unsafe { libc::syscall(libc::SYS_sched_getattr, 0, attributes.as_mut_ptr(), size, 0) };
+    if read != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: all zeros is a valid `sched_attr`, and the call succeeded.
+    let mut attributes = unsafe { attributes.assume_init() };
+    attributes.sched_runtime = slice.as_nanos() as u64;
+    // SAFETY: the structure is valid, tells its own size, and is only read.
+    match unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Ties the calling thread to one processor.
 pub fn pin_thread(cpu: usize) -> io::Result<()> {
     pin_thread_to(&[cpu])
@@ -163,6 +183,16 @@ fn setting(name: libc::c_int) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn slices_can_be_set_and_leave_the_rest_alone() {
+        let nice = || rustix::process::getpriority_process(None).expect("our own");
+        let before = nice();
+        for slice in [Duration::from_micros(100), Duration::from_millis(100)] {
+            set_slice(slice).expect("anybody may");
+        }
+        assert_eq!(nice(), before);
+    }
 
     #[test]
     fn names_with_spaces_and_parentheses_do_not_shift_the_fields() {

@@ -23,5 +23,6 @@ pub mod server;
 pub mod source;
 pub mod tls;
 mod transmit;
+mod turns;
 mod watch;
 mod worker;

@@ -26,6 +26,7 @@ use crate::{
     handler::Client,
     tls::session::Session,
     transmit::plan::{self, Carry, Transport},
+    turns::TURN_BYTES,
     watch::{Phase, Watch},
     worker::Worker,
 };
@@ -34,9 +35,11 @@ mod secure;
 
 pub(crate) use secure::NoSession;
 
-/// Bytes per `sendfile`, and of one body before other connections of the thread have their turn. Budgets of 64 KiB cost 1.35 to 1.9
-/// times the processor time per gigabyte.
-pub(crate) const SENDFILE_BYTES: u64 = 2 << 20;
+/// Bytes of one body that are handed over before other connections of the thread have their turn. Budgets of 64 KiB cost 1.35 to 1.9 times
+/// the processor time per gigabyte.
+pub(crate) const SENDFILE_BYTES: u64 = TURN_BYTES;
+/// What is left of a body is sent without waiting for a turn if it is less.
+const LARGE_MIN: u64 = 256 << 10;
 /// Fifteen pages: with a head before them they fill what the kernel hands to the card as one packet (64 KiB), and not one page more. Handing over
 /// more at once costs up to a third more processor time for bodies of 100 KiB.
 const PACKET_BYTES: u64 = 60 << 10;
@@ -283,18 +286,31 @@ impl Link {
         send: impl Fn(&TcpStream) -> io::Result<usize>,
     ) -> Result<Result<usize, io::Error>, Gone> {
         loop {
+            match self.attempt_once(&send)? {
+                Some(sent) => return Ok(sent),
+                None => self.writable().await?,
+            }
+        }
+    }
+
+    /// One attempt to send; `None` when the socket is full.
+    fn attempt_once(
+        &mut self,
+        send: impl Fn(&TcpStream) -> io::Result<usize>,
+    ) -> Result<Option<Result<usize, io::Error>>, Gone> {
+        loop {
             match self.socket.try_io(Interest::WRITABLE, || send(&self.socket)) {
                 Ok(len) => {
                     self.sent += len as u64;
                     self.progress |= len > 0;
                     self.worker.counters.bytes_sent.fetch_add(len as u64, Ordering::Relaxed);
-                    return Ok(Ok(len));
+                    return Ok(Some(Ok(len)));
                 }
                 Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock => self.writable().await?,
+                    io::ErrorKind::WouldBlock => return Ok(None),
                     io::ErrorKind::Interrupted => {}
                     io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => return Err(Gone::Left),
-                    _ => return Ok(Err(error)),
+                    _ => return Ok(Some(Err(error))),
                 },
             }
         }
@@ -363,30 +379,47 @@ impl Link {
         self.send_file(file, first, until).await
     }
 
-    /// Sends `position..until` of a file that is in memory, and lets others have their turn in between.
+    /// Sends `position..until` of a file that is in memory; what is large in turns with the thread's other connections.
     async fn send_file(&mut self, file: &File, mut position: u64, until: u64) -> Result<(), Broken> {
-        let mut turn = SENDFILE_BYTES;
+        let worker = self.worker.clone();
         while position < until {
-            let len = (until - position).min(SENDFILE_BYTES) as usize;
-            match self.attempt(|socket| os::send::sendfile(socket.as_fd(), file.as_fd(), position, len)).await? {
-                Ok(0) => return Err(Broken::Source(io::ErrorKind::UnexpectedEof.into())),
-                Err(error) => return Err(Broken::Source(error)),
-                Ok(len) => {
-                    position += len as u64;
-                    turn = turn.saturating_sub(len as u64);
-                }
+            let turn = if until - position < LARGE_MIN { None } else { Some(worker.turns.take().await) };
+            let end = until.min(position + SENDFILE_BYTES);
+            let sent = self.fill_socket(file, position, end)?;
+            position += sent;
+            if let Some(turn) = turn {
+                turn.give_on(sent).await;
+                self.unless_cut()?;
             }
-            if turn == 0 {
-                turn = SENDFILE_BYTES;
-                self.let_others().await?;
+            if position < end {
+                self.writable().await?;
             }
         }
         Ok(())
     }
 
+    /// Sends `position..end` of a file until the socket is full; answers how many bytes it took.
+    fn fill_socket(&mut self, file: &File, position: u64, end: u64) -> Result<u64, Broken> {
+        let mut at = position;
+        while at < end {
+            let len = (end - at) as usize;
+            match self.attempt_once(|socket| os::send::sendfile(socket.as_fd(), file.as_fd(), at, len))? {
+                Some(Ok(0)) => return Err(Broken::Source(io::ErrorKind::UnexpectedEof.into())),
+                Some(Err(error)) => return Err(Broken::Source(error)),
+                Some(Ok(len)) => at += len as u64,
+                None => break,
+            }
+        }
+        Ok(at - position)
+    }
+
     /// Lets the thread's other connections have their turn. A fast client's transfer would otherwise never look up.
     pub(crate) async fn let_others(&self) -> Result<(), Gone> {
         tokio::task::yield_now().await;
+        self.unless_cut()
+    }
+
+    fn unless_cut(&self) -> Result<(), Gone> {
         if self.worker.is_cutting() { Err(Gone::Cut) } else { Ok(()) }
     }
 

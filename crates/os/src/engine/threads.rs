@@ -1,6 +1,7 @@
-//! The engine without io_uring: a few threads that block in the same operations.
+//! The engine on a few threads that block in the operations.
 
 use std::{
+    fs::File,
     io::{self, IoSlice, IoSliceMut},
     sync::{
         Arc,
@@ -12,6 +13,7 @@ use std::{
 use parking_lot::Mutex;
 use rustix::{
     buffer::spare_capacity,
+    fs::sendfile,
     io::{Errno, ReadWriteFlags, pread, preadv2, pwritev},
 };
 
@@ -47,23 +49,45 @@ impl Pool {
 
 /// The life of one thread. One of them at a time waits in the channel, the others for the lock.
 fn work_off(waiting: &Mutex<Receiver<Operation>>) {
-    let mut scratch = Vec::new();
+    let mut aside = Aside { null: File::options().write(true).open("/dev/null").ok(), scratch: Vec::new() };
     loop {
         let received = waiting.lock().recv();
         let Ok(mut operation) = received else { return };
-        let result = run(&mut operation, &mut scratch);
+        let result = run(&mut operation, &mut aside);
         operation.finish(result);
     }
 }
 
+/// Where bytes go that are only to be brought into memory.
+struct Aside {
+    /// `sendfile` to there goes through the page cache as any other and copies nothing.
+    null: Option<File>,
+    /// For file systems that have no `sendfile`.
+    scratch: Vec<u8>,
+}
+
+impl Aside {
+    fn read(&mut self, file: &File, offset: u64, len: u64) -> Result<usize, Errno> {
+        let len = usize::try_from(len).unwrap_or(usize::MAX);
+        let mut position = offset;
+        match self.null.as_ref().map(|null| sendfile(null, file, Some(&mut position), len)) {
+            Some(Err(Errno::INVAL | Errno::NOSYS)) => self.null = None,
+            Some(answer) => return answer,
+            None => {}
+        }
+        self.scratch.resize(READ_AHEAD_STEP, 0);
+        pread(file, &mut self.scratch[..len.min(READ_AHEAD_STEP)], offset)
+    }
+}
+
 /// Executes until nothing is left.
-fn run(operation: &mut Operation, scratch: &mut Vec<u8>) -> Result<(), Errno> {
+fn run(operation: &mut Operation, aside: &mut Aside) -> Result<(), Errno> {
     if operation.work.is_empty() {
         return Ok(());
     }
     loop {
         operation.prepare();
-        let result = execute(operation, scratch);
+        let result = execute(operation, aside);
         match operation.work.advance(result) {
             Step::Again => {}
             Step::Done => return Ok(()),
@@ -73,7 +97,7 @@ fn run(operation: &mut Operation, scratch: &mut Vec<u8>) -> Result<(), Errno> {
 }
 
 /// One blocking call.
-fn execute(operation: &mut Operation, scratch: &mut Vec<u8>) -> Result<usize, Errno> {
+fn execute(operation: &mut Operation, aside: &mut Aside) -> Result<usize, Errno> {
     let file = &*operation.file;
     match &mut operation.work {
         Work::Write { pieces, offset } => {
@@ -95,10 +119,6 @@ fn execute(operation: &mut Operation, scratch: &mut Vec<u8>) -> Result<usize, Er
             let from = *offset + buffer.len() as u64;
             pread(file, spare_capacity(buffer), from)
         }
-        Work::ReadAhead { offset, end } => {
-            scratch.resize(READ_AHEAD_STEP, 0);
-            let step = usize::try_from(*end - *offset).unwrap_or(usize::MAX).min(READ_AHEAD_STEP);
-            pread(file, &mut scratch[..step], *offset)
-        }
+        Work::ReadAhead { offset, end } => aside.read(file, *offset, *end - *offset),
     }
 }

@@ -3,6 +3,9 @@
 //! The thread sleeps in the ring. An eventfd wakes it for new operations; it is written only when the thread has said that
 //! it is going to sleep, so that a busy engine is fed without a system call.
 //!
+//! A ring that fails while it runs is given up: what is in flight is answered with an error, and all that comes later is handed to a pool of
+//! threads.
+//!
 //! | memory the kernel may touch | owned by | until |
 //! |---|---|---|
 //! | pieces, list of pieces, read buffer, file | a [`Flight`] in the slab | the completion with its index |
@@ -12,7 +15,7 @@ use std::{
     io,
     os::fd::{AsRawFd, OwnedFd},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering::SeqCst},
         mpsc::{self, Receiver, Sender, TryRecvError},
     },
@@ -28,6 +31,7 @@ use rustix::{
 use super::{
     IN_FLIGHT_MAX,
     operation::{Caching, Operation, PIECES_MAX, READ_AHEAD_STEP, RWF_DONTCACHE, Step, Work},
+    threads::Pool,
 };
 
 /// Entries of the submission queue.
@@ -48,6 +52,7 @@ pub(super) struct Ring {
     /// Bounded by the places that operations hold. `None` only while dropping.
     operations: Option<Sender<Operation>>,
     bell: Arc<Bell>,
+    failure: Arc<OnceLock<String>>,
 }
 
 /// How the thread is woken.
@@ -56,27 +61,47 @@ struct Bell {
     eventfd: OwnedFd,
     /// Set by the thread before it looks at the channel for the last time; who clears it rings.
     sleeping: AtomicBool,
+    /// For tests of what follows a ring that fails.
+    #[cfg(test)]
+    broken: AtomicBool,
 }
 
 impl Ring {
     /// Creates the ring, asks it for what we need, and starts the thread.
     pub(super) fn start() -> io::Result<Self> {
-        let bell = Arc::new(Bell { eventfd: eventfd(0, EventfdFlags::CLOEXEC)?, sleeping: AtomicBool::new(false) });
+        let bell = Arc::new(Bell {
+            eventfd: eventfd(0, EventfdFlags::CLOEXEC)?,
+            sleeping: AtomicBool::new(false),
+            #[cfg(test)]
+            broken: AtomicBool::new(false),
+        });
         let (operations, waiting) = mpsc::channel();
         let (started, outcome) = mpsc::sync_channel(1);
-        let driver_bell = bell.clone();
+        let failure = Arc::new(OnceLock::new());
+        let (driver_bell, driver_failure) = (bell.clone(), failure.clone());
         // The ring is made on its thread: the kernel serves a ring best that only one thread ever touches.
         thread::Builder::new().name("disk-ring".to_owned()).spawn(move || match create() {
             Ok(ring) => {
                 let _ = started.send(Ok(()));
-                Driver::new(ring, driver_bell, waiting).run();
+                Driver::new(ring, driver_bell, waiting).run(&driver_failure);
             }
             Err(error) => {
                 let _ = started.send(Err(error));
             }
         })?;
         outcome.recv().map_err(io::Error::other)??;
-        Ok(Self { operations: Some(operations), bell })
+        Ok(Self { operations: Some(operations), bell, failure })
+    }
+
+    /// Why the ring was given up, if it was.
+    pub(super) fn failure(&self) -> Option<&str> {
+        self.failure.get().map(String::as_str)
+    }
+
+    /// Makes the ring fail at the next operation.
+    #[cfg(test)]
+    pub(super) fn fail(&self) {
+        self.bell.broken.store(true, SeqCst);
     }
 
     pub(super) fn submit(&self, operation: Operation) {
@@ -188,12 +213,13 @@ impl Driver {
     }
 
     /// Until the handle is gone and nothing is in flight.
-    fn run(mut self) {
+    fn run(mut self, failure: &OnceLock<String>) {
         while self.open || self.in_flight() > 0 || self.wake_armed {
             self.take_in();
             if let Err(error) = self.enter() {
-                tracing::error!(%error, "the disk engine's ring failed; disk operations are refused from now on");
-                return self.abandon();
+                tracing::error!(%error, "the disk engine's ring failed; threads take its place");
+                let _ = failure.set(error.to_string());
+                return hand_over(self.abandon());
             }
             self.complete();
         }
@@ -262,6 +288,10 @@ impl Driver {
 
     /// Submits, and sleeps until something completes, unless there is more to take in.
     fn enter(&mut self) -> io::Result<()> {
+        #[cfg(test)]
+        if self.bell.broken.load(SeqCst) {
+            return Err(io::Error::other("broken by a test"));
+        }
         match self.ring.submit_and_wait(1) {
             Ok(_) => Ok(()),
             // Interrupted, or the kernel wants its completions taken first.
@@ -304,14 +334,29 @@ impl Driver {
         }
     }
 
-    /// The ring is broken and nobody knows what the kernel still does: everybody is told, and what it may touch is leaked.
-    fn abandon(mut self) {
+    /// The ring is broken and nobody knows what the kernel still does: who waits is told, and what it may touch is leaked. Answers from where
+    /// operations still come.
+    fn abandon(mut self) -> Receiver<Operation> {
         for flight in self.slab.drain(..).flatten() {
             std::mem::forget(flight.list);
-            std::mem::forget(flight.operation.abandon(super::stopped()));
+            std::mem::forget(flight.operation.abandon(broken()));
         }
         std::mem::forget(self.sink);
+        self.waiting
     }
+}
+
+/// From here on the thread only passes on what comes.
+fn hand_over(waiting: Receiver<Operation>) {
+    match Pool::start() {
+        Ok(pool) => waiting.iter().for_each(|operation| pool.submit(operation)),
+        Err(error) => tracing::error!(%error, "there are no threads either; disk operations are refused from now on"),
+    }
+}
+
+/// Nobody knows whether what was in flight was done.
+fn broken() -> io::Error {
+    io::Error::other("the disk engine's ring failed in the middle of it; it goes on with threads, try again")
 }
 
 impl Flight {

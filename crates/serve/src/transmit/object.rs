@@ -11,6 +11,11 @@ use crate::link::{Broken, Link, SENDFILE_BYTES};
 /// Bytes of a growing object so near below its watermark were written a moment ago: nobody needs to look for them.
 const FRESH_BYTES: u64 = 32 << 20;
 
+/// The first step of a transfer that follows a fill: all have some bytes before anybody has many. Every step is twice as long as the one
+/// before, up to the second number.
+const FIRST_STEP: u64 = 128 << 10;
+const STEP_MAX: u64 = 16 << 20;
+
 /// Reads a small sealed span behind what is in `output`, if it is in memory; `false` leaves some of it there.
 pub(super) fn read_behind(output: &mut Vec<u8>, reader: &Reader, span: Span) -> bool {
     let begin = output.len();
@@ -33,11 +38,15 @@ pub(super) async fn read_and_send(link: &mut Link, reader: &Reader, span: Span) 
 /// Sends a span as its bytes become readable.
 pub(super) async fn send_span(link: &mut Link, reader: &Reader, span: Span) -> Result<(), Broken> {
     let mut ahead = Ahead::new();
-    let mut position = span.start;
+    let (mut position, mut step) = (span.start, FIRST_STEP);
     while position < span.end {
-        let until = readable(link, reader, position).await?.min(span.end);
+        let mut until = readable(link, reader, position).await?.min(span.end);
         if until == position {
             return fail_after_head(link, ended_early()).await;
+        }
+        if !reader.is_sealed() {
+            until = until.min(position + step);
+            step = STEP_MAX.min(step * 2);
         }
         send_run(link, reader, &mut ahead, position, until).await?;
         position = until;
