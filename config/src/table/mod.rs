@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cache::options::{NoRoom, RequestersBy};
 use os::engine::Choice;
-use serve::access_log::Format;
+use serve::{access_log::Format, tls::Kernel};
 
 use crate::{
     option::Kind,
@@ -326,6 +326,16 @@ pub static SETTINGS: &[Setting<Settings>] = &[
             max: HOUR,
             put: |s, v| s.serve.tls.handshake_timeout = v,
             get: |s| s.serve.tls.handshake_timeout,
+        },
+    ),
+    Proxy::restart(
+        "tls.kernel",
+        "Whether the kernel makes the records (kTLS) where it has the module: `auto`, or `off`.",
+        "Bodies leave by `sendfile` then, for TLS 1.3 with AES-GCM. Never tried on a kernel that has it: measure and watch before you rely on it.",
+        Kind::Word {
+            words: &["off", "auto"],
+            put: |s, v| s.serve.tls.kernel = [Kernel::Off, Kernel::Auto][v],
+            get: |s| s.serve.tls.kernel as usize,
         },
     ),
     Proxy::restart(

@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod disk_space;
 pub mod engine;
+pub mod ktls;
 pub mod lock;
 pub mod process;
 pub mod receive;

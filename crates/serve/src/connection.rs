@@ -81,7 +81,7 @@ enum Farewell {
 pub(crate) async fn run<H: Handler>(mut link: Link, handler: Arc<H>) {
     link.belong_to_this_task().await;
     let begun = match link.transport() {
-        Transport::Plain => Ok(()),
+        Transport::Plain | Transport::Kernel => Ok(()),
         Transport::Tls => Box::pin(begin(&mut link)).await,
     };
     let farewell = match begun {

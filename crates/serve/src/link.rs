@@ -8,6 +8,7 @@ use std::{
     fs::File,
     future::{Future, poll_fn},
     io::{self, IoSlice},
+    num::NonZeroU32,
     os::fd::AsFd,
     pin::{Pin, pin},
     rc::Rc,
@@ -77,6 +78,8 @@ pub(crate) struct Link {
     socket: TcpStream,
     /// Records instead of plain bytes.
     session: Option<Box<Session>>,
+    /// Records that may still leave, where the kernel makes them.
+    kernel_records: Option<NonZeroU32>,
     watch: Rc<Watch>,
     worker: Rc<Worker>,
     /// Only while there is something in them.
@@ -91,7 +94,7 @@ pub(crate) struct Link {
 impl Link {
     pub(crate) fn new(socket: TcpStream, session: Option<Box<Session>>, worker: Rc<Worker>, client: Client) -> Self {
         let watch = worker.watch(client.connection);
-        Self { socket, session, watch, worker, buffers: None, client, sent: 0, progress: false }
+        Self { socket, session, kernel_records: None, watch, worker, buffers: None, client, sent: 0, progress: false }
     }
 
     /// Makes the task that runs this the one that limits wake.
@@ -113,7 +116,11 @@ impl Link {
 
     /// What its bytes go through.
     pub(crate) fn transport(&self) -> Transport {
-        if self.session.is_some() { Transport::Tls } else { Transport::Plain }
+        match (&self.session, self.kernel_records) {
+            (Some(_), _) => Transport::Tls,
+            (None, Some(_)) => Transport::Kernel,
+            (None, None) => Transport::Plain,
+        }
     }
 
     pub(crate) fn phase(&self) -> Phase {
@@ -301,6 +308,7 @@ impl Link {
         loop {
             match self.socket.try_io(Interest::WRITABLE, || send(&self.socket)) {
                 Ok(len) => {
+                    self.count_kernel_records(len)?;
                     self.sent += len as u64;
                     self.progress |= len > 0;
                     self.worker.counters.bytes_sent.fetch_add(len as u64, Ordering::Relaxed);

@@ -227,7 +227,7 @@ fn open_tls(options: &tls::Options) -> io::Result<Tls> {
     let identity = options
         .identity()
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, format!("{error}; {}", error.advice())))?;
-    Tls::new(identity).map_err(io::Error::other)
+    Tls::new(identity, options.kernel).map_err(io::Error::other)
 }
 
 fn addresses_of(listeners: &[TcpListener]) -> io::Result<Vec<SocketAddr>> {

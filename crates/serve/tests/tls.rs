@@ -16,7 +16,7 @@ use serve::{
     request::Request,
     response::Body,
     server::{Options, Server},
-    tls::{Identity, IdentityError},
+    tls::{Identity, IdentityError, Kernel},
 };
 
 /// Options with TLS beside plain, as who these files say.
@@ -53,6 +53,18 @@ fn plain_and_tls_are_served_side_by_side() {
         let session = &peer.session().0;
         assert_eq!(session.protocol_version(), Some(version.version));
         assert_eq!(session.alpn_protocol(), Some(&b"http/1.1"[..]));
+    }
+}
+
+#[test]
+fn with_or_without_the_kernel_s_help_answers_are_right() {
+    let files = Files::new("localhost");
+    let mut options = with(&files);
+    options.tls.kernel = Kernel::Auto;
+    let server = echo(options);
+    for version in [&TLS12, &TLS13] {
+        let mut peer = Peer::connect_tls(&server, &files.trusting_with(&[version]));
+        assert_eq!((peer.get("/a").body, peer.get("/b").body), (b"/a".to_vec(), b"/b".to_vec()));
     }
 }
 

@@ -7,6 +7,7 @@ use std::{
     fs::File,
     future::poll_fn,
     io::{self, IoSlice},
+    num::NonZeroU32,
     os::{fd::AsFd, unix::fs::FileExt},
     sync::atomic::Ordering,
     task::Poll,
@@ -15,7 +16,10 @@ use std::{
 use tokio::io::Interest;
 
 use super::{Broken, Gone, Link};
-use crate::{tls::session::RECORD_BYTES, watch::Phase};
+use crate::{
+    tls::{kernel, session::RECORD_BYTES},
+    watch::Phase,
+};
 
 /// Sealed and sent at a time, a whole number of records.
 pub(super) const PIECE_BYTES: usize = 8 * RECORD_BYTES;
@@ -39,7 +43,7 @@ impl Link {
             return Ok(());
         }
         self.enter(Phase::Handshake);
-        let agreed = self.agree().await;
+        let mut agreed = self.agree().await;
         let Some(session) = &self.session else { return Ok(()) };
         let (counters, plain) = (&self.worker.counters, session.is_spoken_to_in_plain());
         match agreed {
@@ -50,6 +54,9 @@ impl Link {
         if agreed.is_err() && plain {
             self.session = None;
             return Err(NoSession::Plain);
+        }
+        if agreed.is_ok() {
+            agreed = self.hand_to_kernel();
         }
         agreed.map_err(|_| NoSession::Gone)
     }
@@ -85,6 +92,30 @@ impl Link {
             session.try_write(&self.socket);
         }
         Gone::Left
+    }
+
+    /// Where the kernel shall make the records and can, it gets the keys; where it cannot, nothing changes.
+    fn hand_to_kernel(&mut self) -> Result<(), Gone> {
+        let Some(mut session) = self.session.take() else { return Ok(()) };
+        if !session.fits_kernel() || os::ktls::attach(self.socket.as_fd()).is_err() {
+            session.stay();
+            self.session = Some(session);
+            return Ok(());
+        }
+        self.kernel_records = Some(kernel::RECORDS_MAX);
+        session.hand_over(self.socket.as_fd()).map_err(|error| {
+            let client = self.client.address;
+            tracing::warn!(%error, %client, "the kernel did not take the keys of a session; tls.kernel = \"off\" does without it");
+            Gone::Left
+        })
+    }
+
+    /// After one send of `len` bytes: an end before keys are worn out.
+    pub(super) fn count_kernel_records(&mut self, len: usize) -> Result<(), Gone> {
+        let Some(left) = &mut self.kernel_records else { return Ok(()) };
+        let after = left.get().saturating_sub(1 + (len / RECORD_BYTES) as u32);
+        *left = NonZeroU32::new(after).ok_or(Gone::Left)?;
+        Ok(())
     }
 
     async fn wait_readable(&mut self) -> Result<(), Gone> {
@@ -186,8 +217,12 @@ impl Link {
         self.let_others().await
     }
 
-    /// Says that nothing follows, so that the close is seen to be no cut. Nothing without a session.
+    /// Says that nothing follows, so that the close is seen to be no cut. Nothing where there is no TLS.
     pub(super) async fn say_end(&mut self) -> Result<(), Gone> {
+        if self.kernel_records.is_some() {
+            self.wait_writable().await?;
+            return os::ktls::say_end(self.socket.as_fd()).map_err(|_| Gone::Left);
+        }
         let Some(session) = &mut self.session else { return Ok(()) };
         session.say_end();
         self.flush_session(Phase::Sending).await
@@ -195,6 +230,10 @@ impl Link {
 
     /// Likewise, if the socket takes it at once.
     pub(crate) fn try_say_end(&mut self) {
+        if self.kernel_records.is_some() {
+            // A client to whom it cannot be said has gone, or has its hands full.
+            let _ = os::ktls::say_end(self.socket.as_fd());
+        }
         if let Some(session) = &mut self.session {
             session.say_end();
             session.try_write(&self.socket);

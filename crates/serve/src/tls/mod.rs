@@ -15,6 +15,7 @@ use rustls::{
 };
 
 pub mod identity;
+pub(crate) mod kernel;
 pub(crate) mod session;
 
 pub use identity::{Identity, IdentityError};
@@ -33,11 +34,29 @@ pub struct Options {
     pub key: Option<PathBuf>,
     /// From the connection to the end of the handshake; then it is closed.
     pub handshake_timeout: Duration,
+    /// Who makes the records.
+    pub kernel: Kernel,
+}
+
+/// Whether the kernel makes records (kTLS), so that bodies leave by `sendfile`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kernel {
+    /// Never.
+    #[default]
+    Off,
+    /// Where it can: it has the module, and TLS 1.3 with AES-GCM was agreed on. Never tried on a kernel that has it.
+    Auto,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { listen: Vec::new(), certificate: None, key: None, handshake_timeout: Duration::from_secs(10) }
+        Self {
+            listen: Vec::new(),
+            certificate: None,
+            key: None,
+            handshake_timeout: Duration::from_secs(10),
+            kernel: Kernel::Off,
+        }
     }
 }
 
@@ -61,10 +80,14 @@ impl Options {
 pub(crate) struct Tls {
     config: Arc<ServerConfig>,
     current: Arc<Current>,
+    /// Whether sessions are handed to the kernel.
+    kernel: bool,
 }
 
 impl Tls {
-    pub(crate) fn new(identity: Identity) -> Result<Self, rustls::Error> {
+    /// Asks the kernel once where it is to make records.
+    pub(crate) fn new(identity: Identity, kernel: Kernel) -> Result<Self, rustls::Error> {
+        let kernel = kernel == Kernel::Auto && os::ktls::is_there();
         let current = Arc::new(Current(RwLock::new(identity.0)));
         let mut config = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()?
@@ -72,7 +95,8 @@ impl Tls {
             .with_cert_resolver(current.clone());
         config.alpn_protocols = PROTOCOLS.iter().map(|name| name.to_vec()).collect();
         config.ticketer = aws_lc_rs::Ticketer::new()?;
-        Ok(Self { config: Arc::new(config), current })
+        config.enable_secret_extraction = kernel;
+        Ok(Self { config: Arc::new(config), current, kernel })
     }
 
     /// New connections see this identity; those that are there stay as they are, and tickets stay good.
@@ -81,7 +105,7 @@ impl Tls {
     }
 
     pub(crate) fn session(&self) -> Result<session::Session, rustls::Error> {
-        session::Session::new(self.config.clone())
+        session::Session::new(self.config.clone(), self.kernel)
     }
 }
 

@@ -18,6 +18,8 @@ use tokio::{
     net::TcpStream,
 };
 
+use super::kernel::{self, Cork};
+
 /// Plaintext in a full record (RFC 8446 section 5.1).
 pub(crate) const RECORD_BYTES: usize = 16 << 10;
 /// No cipher of ours adds more to a record: header, explicit nonce, tag.
@@ -29,6 +31,8 @@ pub(crate) struct Session {
     batch: Batch,
     /// The first byte that came: what speaks if the handshake fails.
     first: Option<u8>,
+    /// Of a session that the kernel shall have.
+    cork: Option<Cork>,
 }
 
 /// What was sealed in one call, and how much of it the kernel took.
@@ -56,11 +60,12 @@ impl Batch {
 }
 
 impl Session {
-    pub(super) fn new(config: Arc<ServerConfig>) -> Result<Self, rustls::Error> {
+    /// With `for_kernel` it may be handed over behind the handshake.
+    pub(super) fn new(config: Arc<ServerConfig>, for_kernel: bool) -> Result<Self, rustls::Error> {
         let mut connection = ServerConnection::new(config)?;
         // What is sealed at once is bounded by the caller.
         connection.set_buffer_limit(None);
-        Ok(Self { connection, batch: Batch::default(), first: None })
+        Ok(Self { connection, batch: Batch::default(), first: None, cork: for_kernel.then(Cork::default) })
     }
 
     pub(crate) fn is_handshaking(&self) -> bool {
@@ -79,7 +84,7 @@ impl Session {
 
     /// One read from the socket and what follows from it. An error ends the connection: an alert about it may be waiting to be sent.
     pub(crate) fn poll_advance(&mut self, socket: &mut TcpStream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut source = Source { socket, cx, first: &mut self.first };
+        let mut source = Source { socket, cx, first: &mut self.first, cork: self.cork.as_mut() };
         match self.connection.read_tls(&mut source) {
             Ok(0) => Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
             Ok(_) => match self.connection.process_new_packets() {
@@ -89,6 +94,22 @@ impl Session {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
             Err(error) => Poll::Ready(Err(error)),
         }
+    }
+
+    /// Whether the kernel can go on from here: it knows the cipher, and nothing is under way.
+    pub(crate) fn fits_kernel(&mut self) -> bool {
+        let between = self.cork.as_ref().is_some_and(Cork::is_between);
+        between && kernel::fits(&self.connection) && !self.connection.wants_write() && !self.has_readable()
+    }
+
+    /// From here on what has no end in the handshake is read as it comes.
+    pub(crate) fn stay(&mut self) {
+        self.cork = None;
+    }
+
+    /// Gives the keys to a socket that is attached.
+    pub(crate) fn hand_over(self, socket: BorrowedFd<'_>) -> io::Result<()> {
+        kernel::hand_over(self.connection, socket)
     }
 
     /// Bytes of requests into `room`, which has some. 0 is the end of what the client sends, whether it said so (close_notify) or just
@@ -162,18 +183,23 @@ struct Source<'a, 'b> {
     socket: &'a mut TcpStream,
     cx: &'a mut Context<'b>,
     first: &'a mut Option<u8>,
+    cork: Option<&'a mut Cork>,
 }
 
 impl Read for Source<'_, '_> {
     /// A short read clears the readiness, so that no second one is spent on hearing that there is nothing more.
     fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
-        let mut room = ReadBuf::new(room);
+        let most = self.cork.as_ref().map_or(room.len(), |cork| cork.most().min(room.len()));
+        let mut room = ReadBuf::new(&mut room[..most]);
         match Pin::new(&mut *self.socket).poll_read(self.cx, &mut room) {
             Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
             Poll::Ready(Err(error)) => Err(error),
             Poll::Ready(Ok(())) => {
                 if self.first.is_none() {
                     *self.first = room.filled().first().copied();
+                }
+                if let Some(cork) = &mut self.cork {
+                    cork.took(room.filled());
                 }
                 Ok(room.filled().len())
             }
