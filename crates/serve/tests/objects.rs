@@ -104,6 +104,29 @@ fn sealed_objects_of_every_size_arrive_whole() {
 }
 
 #[test]
+fn a_follower_of_many_small_steps_gets_every_byte_once() {
+    // More steps than a step that doubles can count.
+    const STEPS: usize = 100;
+    let bench = Bench::new();
+    let content = pattern(STEPS * 1000 + TAIL);
+    let mut fill = bench.begin(Some(content.len()), Claims::default());
+    let mut peer = Peer::connect(&bench.server);
+    peer.send(GET);
+    let mut got = Vec::new();
+    for piece in content[..STEPS * 1000].chunks(1000) {
+        bench.push(&mut fill, piece);
+        if got.is_empty() {
+            peer.head();
+        }
+        got.extend(peer.take(1000));
+    }
+    bench.push(&mut fill, &content[STEPS * 1000..]);
+    bench.seal(fill);
+    got.extend(peer.take(TAIL));
+    assert!(got == content);
+}
+
+#[test]
 fn a_small_object_that_is_not_in_memory_is_read_first() {
     let bench = Bench::new();
     for len in [1000, 100_000] {
