@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
-use super::{contestant::Contestant, field::Field, memory::Watch, samples::Sample};
+use super::{contestant::Contestant, field::Field, hits, memory::Watch, samples::Sample};
 use crate::{
     crowd::{Crowd, Summary},
     exchange::Check,
@@ -12,7 +12,6 @@ use crate::{
         Tally,
         content::{Comparison, Content},
     },
-    pause::pause,
     target::Targets,
 };
 
@@ -22,9 +21,6 @@ const STALL: Duration = Duration::from_secs(60);
 /// So many of the clients compare every byte that they get; of the others the length is checked. More would cost the load's processor
 /// so much that it would be what is measured.
 const CHECKED_MAX: usize = 4;
-
-/// So that what one server leaves to be done in the background is not taken for the next one's.
-const SETTLE: Duration = Duration::from_millis(300);
 
 /// One cold file.
 #[derive(Clone, Copy)]
@@ -45,7 +41,6 @@ pub(crate) fn run(field: &mut Field, contestant: Contestant, cold: Cold) -> anyh
         _ => through(field, contestant, cold, &target),
     };
     field.origin.set_rate(None);
-    pause(SETTLE);
     sample
 }
 
@@ -93,6 +88,8 @@ fn through(field: &mut Field, contestant: Contestant, cold: Cold, target: &str) 
         sample.push(("last", summary.done.max().as_secs_f64()));
     }
     sample.extend(upstream(field.origin.tally(target), crowd.began(), &summary, content.size()));
+    // What it does behind its answers is not to be taken for the next one's work.
+    hits::rest(&place)?;
     Ok(sample)
 }
 

@@ -92,7 +92,7 @@ pub(super) fn prime(field: &Field, contestant: Contestant, place: &Place, target
 }
 
 /// Waits until what a server does behind its answers is done: syncing what it fetched costs it processor time, too.
-fn rest(place: &Place) -> anyhow::Result<()> {
+pub(super) fn rest(place: &Place) -> anyhow::Result<()> {
     let began = Instant::now();
     loop {
         let before = place.server().sample()?;
