@@ -48,6 +48,9 @@ pub(crate) struct Options {
     /// Time before it counts.
     #[arg(long, default_value = "0s", value_parser = target::duration)]
     warmup: Duration,
+    /// Time from an answer to the client's next request: for a load that a faster server does not make larger.
+    #[arg(long, default_value = "0s", value_parser = target::duration)]
+    think: Duration,
     /// Threads of this client.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: u16,
@@ -71,6 +74,8 @@ pub(crate) struct Job {
     pub(crate) cpus: Vec<usize>,
     /// Time before it counts.
     pub(crate) warmup: Duration,
+    /// Time from an answer to the client's next request.
+    pub(crate) think: Duration,
     pub(crate) until: Until,
     pub(crate) server: ServerPids,
 }
@@ -111,6 +116,7 @@ impl Options {
             threads: self.threads,
             cpus: self.cpu.clone(),
             warmup: self.warmup,
+            think: self.think,
             until: self.requests.map_or(Until::Time(self.duration), Until::Requests),
             server: self.server.clone(),
         })
@@ -126,6 +132,7 @@ pub(crate) fn measure(job: Job) -> anyhow::Result<Report> {
         address,
         counting: AtomicBool::new(job.warmup.is_zero()),
         stop: AtomicBool::new(false),
+        think: job.think,
         left: AtomicU64::new(if let Until::Requests(number) = job.until { number } else { u64::MAX }),
         start: Barrier::new(threads as usize + 1),
     });
@@ -214,6 +221,13 @@ mod tests {
             assert_eq!(report.tally.bytes, 333 * size);
             assert!(report.tally.failures.is_empty(), "{:?}", report.tally.failures);
         }
+    }
+
+    #[test]
+    fn clients_that_think_ask_as_often_as_they_are_told_to() {
+        let more = ["--requests", "60", "--clients", "3", "--think", "1ms"];
+        let report = load(&server(Way::Send, 100), &more);
+        assert_eq!((report.tally.latency.count(), report.tally.bytes), (60, 6000));
     }
 
     #[test]

@@ -25,6 +25,10 @@ const SMALL: u64 = 1 << 10;
 /// Clients that ask for them.
 const CLIENTS: u32 = 4;
 
+/// From one answer to the next request of each: everybody gets the same hits to serve, else a fast server would have the less left for the
+/// readers.
+const THINK: Duration = Duration::from_micros(500);
+
 /// Each reader reads one object of this size, its own.
 const LARGE: u64 = 1 << 30;
 
@@ -58,6 +62,7 @@ pub(crate) fn run(
         threads: 1,
         cpus: Vec::new(),
         warmup: Duration::ZERO,
+        think: THINK,
         until: if readers == 0 { Until::Time(duration) } else { Until::Told(read, LONGEST) },
         server: place.server(),
     };

@@ -60,6 +60,7 @@ pub(crate) fn run(
         threads: 1,
         cpus: Vec::new(),
         warmup: duration / 4,
+        think: Duration::ZERO,
         until: Until::Time(duration),
         server: place.server(),
     })?;

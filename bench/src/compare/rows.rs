@@ -239,7 +239,7 @@ pub(crate) const ROWS: &[Row] = &[
     cold_file("cold-fast", "cold 256 MiB, unlimited, 100 clients", (256 * MIB, 100, None), COLD_FAST),
     cold_file("cold-single", "cold 256 MiB, unlimited, 1 client", (256 * MIB, 1, None), COLD_SINGLE),
     fresh(cold_file("cold-crowd", "cold 16 MiB at 100 Mbit/s, 1,000 clients", (16 * MIB, 1000, THIN), COLD_CROWD)),
-    disk("p99-0", "hits of 1 KiB, 4 clients, alone", 0, FIGURES_NO_READER),
+    disk("p99-0", "hits of 1 KiB, 4 clients at 2,000 a second each at most, alone", 0, FIGURES_NO_READER),
     disk("p99-1", "hits of 1 KiB while 1 client reads 1 GiB from disk", 1, FIGURES_DISK),
     disk("p99-4", "hits of 1 KiB while 4 clients read 1 GiB each from disk", 4, FIGURES_DISK),
     // A second round would find what the first has left allocated.

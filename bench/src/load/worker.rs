@@ -1,7 +1,8 @@
 //! One thread of the load: its share of the clients, and what they saw.
 
 use std::{
-    collections::BTreeMap,
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap},
     io,
     net::{SocketAddr, TcpStream},
     sync::{
@@ -34,6 +35,8 @@ pub(super) struct Plan {
     pub(super) stop: AtomicBool,
     /// Requests that may still be begun while it counts.
     pub(super) left: AtomicU64,
+    /// Time from an answer to the client's next request.
+    pub(super) think: Duration,
     /// Passed when everybody is connected.
     pub(super) start: Barrier,
 }
@@ -68,6 +71,8 @@ struct Client {
     /// Answers on this connection: before the first, a close is a failure.
     answers: u64,
     waits_for: Interest,
+    /// Whether it has its answer and has not asked again.
+    thinks: bool,
     failures: u32,
 }
 
@@ -77,6 +82,8 @@ pub(super) struct Worker {
     poll: Poll,
     scratch: Scratch,
     clients: Vec<Option<Client>>,
+    /// Clients that think, by when they ask again.
+    thinking: BinaryHeap<Reverse<(Instant, usize)>>,
     busy: usize,
     tally: Tally,
 }
@@ -123,7 +130,8 @@ impl Worker {
             clients.push(Some(Client::new(socket, number as usize * spread)));
         }
         let busy = clients.len();
-        Ok(Self { plan, poll, scratch: Scratch::new(), clients, busy, tally: Tally::new() })
+        let (scratch, thinking, tally) = (Scratch::new(), BinaryHeap::new(), Tally::new());
+        Ok(Self { plan, poll, scratch, clients, thinking, busy, tally })
     }
 
     /// Until told to stop, or all requests are done.
@@ -138,10 +146,13 @@ impl Worker {
         }
         let mut ready = Vec::new();
         while self.busy > 0 && !self.plan.stop.load(Relaxed) {
-            self.poll.wait(Some(LOOK_UP), &mut ready)?;
+            let now = Instant::now();
+            let due = self.thinking.peek().map_or(LOOK_UP, |Reverse((at, _))| at.saturating_duration_since(now));
+            self.poll.wait(Some(due.min(LOOK_UP)), &mut ready)?;
             for slot in &ready {
                 self.drive(*slot)?;
             }
+            self.ask_again()?;
         }
         Ok(self.tally)
     }
@@ -157,9 +168,23 @@ impl Worker {
         self.plan.targets.write_request(client.number, &mut client.request);
         client.number += 1;
         client.exchange = Exchange::new();
+        client.thinks = false;
         client.tallied = 0;
         client.began = Instant::now();
         true
+    }
+
+    /// Those who have thought long enough.
+    fn ask_again(&mut self) -> io::Result<()> {
+        while let Some(Reverse((at, slot))) = self.thinking.peek().copied()
+            && at <= Instant::now()
+        {
+            self.thinking.pop();
+            if self.begin(slot) {
+                self.drive(slot)?;
+            }
+        }
+        Ok(())
     }
 
     /// Moves a client on, over as many requests as it can without waiting.
@@ -170,7 +195,7 @@ impl Worker {
 
     /// Whether there is more to do without waiting.
     fn step(&mut self, slot: usize) -> io::Result<bool> {
-        let Some(client) = &mut self.clients[slot] else { return Ok(false) };
+        let Some(client) = self.clients[slot].as_mut().filter(|client| !client.thinks) else { return Ok(false) };
         let progress = client.exchange.drive(&client.socket, &client.request, &mut self.scratch, None);
         if let Some((_, received)) = client.exchange.body() {
             // Bytes count by when they come, requests by when they begin.
@@ -186,8 +211,14 @@ impl Worker {
                 if client.counts {
                     self.tally.answer(&head, client.began.elapsed());
                 }
+                client.thinks = !self.plan.think.is_zero();
+                let thinks = client.thinks;
                 if !head.reusable {
                     self.reconnect(slot)?;
+                }
+                if thinks {
+                    self.thinking.push(Reverse((Instant::now() + self.plan.think, slot)));
+                    return Ok(false);
                 }
                 return Ok(self.begin(slot));
             }
@@ -249,6 +280,7 @@ impl Client {
             tallied: 0,
             answers: 0,
             waits_for: Interest::Read,
+            thinks: false,
             failures: 0,
         }
     }
