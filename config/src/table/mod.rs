@@ -313,7 +313,7 @@ pub static SETTINGS: &[Setting<Settings>] = &[
     Proxy::reload(
         "tls.key",
         "PEM file of its private key, without a passphrase.",
-        "ECDSA P-256 costs a tenth of RSA per new session. Only this user should be able to read the file.",
+        "A key for ECDSA P-256 costs less per new session than one for RSA. Only this user should be able to read the file.",
         Kind::File { put: |s, v| s.serve.tls.key = v, get: |s| s.serve.tls.key.clone() },
     )
     .flag("tls-key"),
