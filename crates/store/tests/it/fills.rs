@@ -22,8 +22,10 @@ async fn a_miss_is_filled_and_then_hit() {
         assert_eq!(reader.digests(), Some(digests(&content)));
         assert_eq!(read(&reader), content, "{len} bytes");
     }
+    // A fill ends behind its commit, when its description is gone.
+    until(&store, |report| report.fills == 0).await;
     let report = store.report();
-    assert_eq!((report.objects, report.commits, report.fills, report.reserved), (8, 8, 0, 0));
+    assert_eq!((report.objects, report.commits, report.reserved), (8, 8, 0));
     store.close().await;
 }
 
