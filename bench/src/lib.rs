@@ -1,8 +1,8 @@
 //! `outpost-bench`: load, measurements, and the machine's own limit to compare them with.
 //!
 //! Threads and epoll, no runtime: what the client costs is taken from the server on a small machine. In reading order:
-//! [`target`] (what is asked for), [`response`] and [`exchange`] (one request and its answer), [`crowd`] (many at once), [`poll`],
-//! [`histogram`], [`server_cpu`], and the commands [`load`], [`cold`], [`limit`], [`origin`] and [`compare`].
+//! `target` (what is asked for), `response` and `exchange` (one request and its answer), `crowd` (many at once), `poll`,
+//! `histogram`, `server_cpu`, and the commands `load`, `cold`, `limit`, `origin` and `compare`.
 #![forbid(unsafe_code)]
 
 mod cold;
