@@ -5,7 +5,7 @@
 //! | none, HEAD, 204, 304 | the head alone, gathered with its neighbours in the pipeline |
 //! | memory (a small hot object's too), at most [`COPY_MAX`] | copied behind the head, likewise |
 //! | memory, larger | one gathered send of head and body |
-//! | sealed object, at most [`READ_MAX`], in memory | read behind the head, then as above: one send |
+//! | sealed object, at most [`READ_MAX`], in the page cache | read behind the head, then as above: one send |
 //! | the same, not in memory | read by the disk engine, then one send |
 //! | object, sealed or growing | head with `MSG_MORE`, then `sendfile` of what is readable and in memory |
 //! | growing object of unknown length | likewise in chunks, or until the close for HTTP/1.0 |

@@ -30,6 +30,33 @@ async fn a_miss_is_filled_and_then_hit() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hit_gives_out_no_vacancy() {
+    let (_dir, store) = open();
+    let content = bytes(1, 1000);
+    let md5 = digests(&content).md5;
+    assert!(store.hit(&md5).is_none());
+    let held = vacancy(&store, &md5);
+    assert!(store.hit(&md5).is_none(), "what is being filled is no hit");
+    drop(held);
+    put(&store, &content).await;
+    assert_eq!(store.hit(&md5).map(|reader| read(&reader)), Some(content.to_vec()));
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_seen_in_the_page_cache_is_believed_for_a_second() {
+    let (_dir, store) = open();
+    let md5 = put(&store, &bytes(1, 100_000)).await;
+    let millis = std::time::Duration::from_millis;
+    let reader = hit(&store, &md5);
+    assert!(!reader.was_in_page_cache(millis(0)), "nobody has looked");
+    reader.seen_in_page_cache(millis(5000));
+    let other = hit(&store, &md5);
+    assert!(other.was_in_page_cache(millis(5999)) && !other.was_in_page_cache(millis(6000)));
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_follow_one_fill() {
     let (_dir, store) = open();
     let content = bytes(1, 3 << 20);
