@@ -21,13 +21,12 @@ use parking_lot::Mutex;
 use protocol::digest::{Digests, Md5};
 
 use crate::{
-    fill::{FillError, FillSpec, closed},
-    growing::Growing,
+    fill_error::FillError,
+    fill_spec::FillSpec,
+    growing::{Growing, ReadError},
     pipe::Pipe,
-    reader::ReadError,
-    record::on_disk,
-    space::{Account, Reservation},
-    store::Shared,
+    shared::Shared,
+    space::{Account, Reservation, Short, on_disk},
 };
 
 /// Room kept for the directories that an object may need, and the file that describes its part.
@@ -91,7 +90,7 @@ impl Active {
         spec: FillSpec,
     ) -> Result<Arc<Self>, FillError> {
         if store.is_closed() {
-            return Err(closed());
+            return Err(FillError::closed());
         }
         let (id, body, reservation, hasher) = match store.earlier_part(&spec).await? {
             Some(taken) => taken,
@@ -136,7 +135,7 @@ impl Active {
     /// Waits until `more` bytes may be pushed.
     pub(crate) async fn prepare(self: &Arc<Self>, more: u64) -> Result<(), FillError> {
         if !self.is_running() {
-            return Err(closed());
+            return Err(FillError::closed());
         }
         let after = self.pipe.pushed() + more;
         match self.spec.len {
@@ -165,7 +164,7 @@ impl Active {
         self.store.with_room(missing, needed, || self.try_grow(missing)).await
     }
 
-    fn try_grow(&self, bytes: u64) -> Result<(), crate::space::Short> {
+    fn try_grow(&self, bytes: u64) -> Result<(), Short> {
         match &mut *self.pipe.reservation.lock() {
             Some(reservation) => reservation.grow(bytes),
             None => Ok(()),
@@ -193,7 +192,7 @@ impl Active {
             return Err(FillError::Changed);
         }
         if !self.leave(Stage::Running, Stage::Verified) {
-            return Err(closed());
+            return Err(FillError::closed());
         }
         self.store.claim(&digests.md5, &self.pipe.growing);
         if let Some(slot) = self.slot.filter(|slot| *slot != digests.md5) {

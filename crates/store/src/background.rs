@@ -7,9 +7,11 @@ use std::{
 };
 
 use crate::{
-    record::{Record, md5_hash},
+    active::End,
+    record::Record,
     recover::{Recovered, Search},
-    store::Shared,
+    row::md5_hash,
+    shared::Shared,
     table::SHARDS,
     wait::until,
 };
@@ -64,21 +66,6 @@ async fn keep(store: Weak<Shared>) {
 }
 
 impl Shared {
-    /// Reaches limits that are exceeded, in steps, in the background.
-    pub(crate) fn shrink(self: &Arc<Self>) {
-        let exceeded = self.space.excess() > self.space.sums().unlinked;
-        if !exceeded || self.shrinking.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        let store = Arc::downgrade(self);
-        self.io.detach(move || {
-            while store.upgrade().is_some_and(|store| store.shrink_step()) {}
-            if let Some(store) = store.upgrade() {
-                store.shrinking.store(false, Ordering::Release);
-            }
-        });
-    }
-
     /// Writes changed use counts to the journal, at most so many.
     fn note_uses(&self, most: usize) {
         let now = self.clock.now();
@@ -108,13 +95,14 @@ impl Shared {
         }
     }
 
-    /// Waits until the tables are wholly in memory (or the store is closing, for then they never will be).
-    pub(crate) async fn until_loaded(&self) {
-        until(&self.moved, || (self.is_loaded() || self.is_closed()).then_some(())).await;
-    }
-
-    pub(crate) fn is_loaded(&self) -> bool {
-        self.objects.is_loaded() && self.names.is_loaded()
+    /// Ends all running fills; `false` if the store was closed before.
+    pub(crate) fn shut(&self) -> bool {
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return false;
+        }
+        self.running().iter().for_each(|active| active.end(End::Suspend, "the store is closing"));
+        self.moved.notify_waiters();
+        true
     }
 
     /// The orderly end.

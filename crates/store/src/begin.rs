@@ -7,11 +7,11 @@ use protocol::digest::DigestsHasher;
 use crate::{
     active::SLACK,
     body::Body,
-    fill::{FillError, FillSpec, closed},
+    fill_error::FillError,
+    fill_spec::FillSpec,
     parts::Found,
-    record::on_disk,
-    space::{Account, Reservation},
-    store::Shared,
+    shared::Shared,
+    space::{Account, Reservation, on_disk},
 };
 
 /// From this length on blocks are allocated beforehand, so that what is reserved is really there.
@@ -40,7 +40,7 @@ impl Shared {
                 }
                 Some((Err(error), _)) if error.kind() == io::ErrorKind::StorageFull => break,
                 Some((Err(source), _)) => return Err(self.disk_trouble("create the part", source)),
-                None => return Err(closed()),
+                None => return Err(FillError::closed()),
             }
         }
         Err(FillError::NoRoom { needed })
@@ -60,6 +60,15 @@ impl Shared {
             }
         }
         Ok(Body::new(file, self.space.clone()))
+    }
+
+    /// Removes a part file. Blocks.
+    pub(crate) fn unlink_part(&self, id: u64) {
+        if let Err(error) = self.disk.unlink(&self.layout.part(id))
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            let _ = self.disk_trouble("remove a part", error);
+        }
     }
 
     /// The part of an earlier fill of the same source, taken up if that is wanted and possible. Otherwise it is removed.

@@ -5,10 +5,10 @@ use std::{io, sync::Arc};
 
 use crate::{
     layout::{IndexName, index_name},
-    record::{Row, on_disk},
+    record::Row,
+    shared::Shared,
     snapshot::Writer,
-    space::Account,
-    store::Shared,
+    space::{Account, on_disk},
     table::SHARDS,
 };
 

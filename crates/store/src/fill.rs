@@ -4,13 +4,15 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use protocol::digest::{Claims, Digests, Md5};
+use protocol::digest::{Digests, Md5};
 
 use crate::{
     active::{Active, End},
-    growing::Growing,
-    reader::{ReadError, Reader},
-    store::Shared,
+    fill_error::FillError,
+    fill_spec::FillSpec,
+    growing::{Growing, ReadError},
+    reader::Reader,
+    shared::Shared,
 };
 
 /// The right, held by one, to fill the object of a digest. Dropping it gives the digest free and tells who follows.
@@ -19,26 +21,6 @@ pub struct Vacancy {
     md5: Md5,
     growing: Arc<Growing>,
     spent: bool,
-}
-
-/// What is about to be filled.
-#[derive(Clone, Debug, Default)]
-pub struct FillSpec {
-    /// Complete length, if known. Room for it is reserved before the first byte.
-    pub len: Option<u64>,
-    /// What the bytes are claimed to be; checked before the tail is released.
-    pub claims: Claims,
-    /// Of what this is a fill, as the caller understands it: name and validators. A part with an equal source can be continued.
-    pub source: Bytes,
-    /// Continue at the part's end, as [`crate::Store::resumable`] told. `false` begins at 0 and discards an old part.
-    pub resume: bool,
-}
-
-/// A part from before that can be continued.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Resumable {
-    /// The first byte that is missing. What is before it is durable and hashed anew.
-    pub position: u64,
 }
 
 /// A fill in progress; one writer. Dropping it is [`Fill::suspend`] with the reason "abandoned".
@@ -50,64 +32,6 @@ pub struct Fill {
 pub struct Verified {
     active: Arc<Active>,
     digests: Digests,
-}
-
-/// Why a fill cannot begin or go on.
-#[derive(Debug, thiserror::Error)]
-pub enum FillError {
-    /// Larger than the cache may ever be: pass it through.
-    #[error("{needed} bytes do not fit into the cache, which may hold {capacity}")]
-    TooLarge {
-        /// Bytes asked for.
-        needed: u64,
-        /// Bytes that an empty cache would take.
-        capacity: u64,
-    },
-    /// No room now, although everything evictable was evicted.
-    #[error("no room for {needed} bytes: everything in the cache is in use, or the disk is full")]
-    NoRoom {
-        /// Bytes asked for.
-        needed: u64,
-    },
-    /// More or fewer bytes than announced.
-    #[error("the length is wrong: {expected} bytes were announced, {found} came")]
-    Length {
-        /// Announced.
-        expected: u64,
-        /// Came.
-        found: u64,
-    },
-    /// Not the digest that was claimed.
-    #[error("the digest is wrong: {claimed} was announced, {found} came")]
-    Digest {
-        /// As claimed.
-        claimed: String,
-        /// As computed.
-        found: String,
-    },
-    /// `check` said no: the source is not what it was when the fill began.
-    #[error("the source changed while it was read")]
-    Changed,
-    /// The disk failed.
-    #[error("cannot {action}: {source}")]
-    Io {
-        /// `write the part`, `sync`, ...
-        action: &'static str,
-        /// Why.
-        source: std::io::Error,
-    },
-}
-
-impl FillError {
-    /// Whether the bytes were wrong (as against: no room, disk trouble).
-    pub fn is_mismatch(&self) -> bool {
-        matches!(self, Self::Length { .. } | Self::Digest { .. } | Self::Changed)
-    }
-
-    /// Whether the cache has no room for it.
-    pub fn is_room(&self) -> bool {
-        matches!(self, Self::TooLarge { .. } | Self::NoRoom { .. })
-    }
 }
 
 impl Vacancy {
@@ -173,7 +97,7 @@ impl Fill {
             let store = store.clone();
             async move { Active::begin(&store, slot, growing, spec).await.map(|active| Self { active }) }
         };
-        store.io.spawn(task).await.unwrap_or_else(|_| Err(closed()))
+        store.io.spawn(task).await.unwrap_or_else(|_| Err(FillError::closed()))
     }
 
     /// The next byte wanted; above 0 when a part is continued.
@@ -242,10 +166,10 @@ impl Verified {
         let active = self.active.clone();
         // Before anything is awaited: a drop of this future takes nothing back from here on.
         if !active.begin_commit() {
-            return Err(closed());
+            return Err(FillError::closed());
         }
         let store = active.store.clone();
-        store.io.spawn(active.commit(self.digests)).await.unwrap_or_else(|_| Err(closed()))
+        store.io.spawn(active.commit(self.digests)).await.unwrap_or_else(|_| Err(FillError::closed()))
     }
 }
 
@@ -253,9 +177,4 @@ impl Drop for Verified {
     fn drop(&mut self) {
         self.active.drop_verified(self.digests.md5);
     }
-}
-
-/// The store is closing.
-pub(crate) fn closed() -> FillError {
-    FillError::Io { action: "continue the fill", source: std::io::Error::other("the store is closed") }
 }

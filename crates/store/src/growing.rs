@@ -15,7 +15,7 @@ use std::sync::{
 use protocol::digest::Digests;
 use tokio::sync::Notify;
 
-use crate::{body::Body, disk::Disk, reader::ReadError, wait::until};
+use crate::{body::Body, disk::Disk, wait::until};
 
 /// A length that is not known yet.
 const UNKNOWN: u64 = u64::MAX;
@@ -28,6 +28,20 @@ pub(crate) struct Growing {
     end: OnceLock<Result<Digests, ReadError>>,
     moved: Notify,
     disk: Arc<dyn Disk>,
+}
+
+/// Why a growing object will not grow any more. The bytes below the watermark stay readable.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// The fill was given up before it had begun or at some byte.
+    #[error("the fetch was given up: {reason}")]
+    Abandoned {
+        /// In a sentence.
+        reason: Arc<str>,
+    },
+    /// What arrived is not what it should be.
+    #[error("what arrived has the wrong digest or length")]
+    Rejected,
 }
 
 impl Growing {

@@ -6,9 +6,10 @@ use std::time::Instant;
 use protocol::digest::{Digests, Md5, Md5Hasher, Sha256};
 
 use crate::{
-    Limit, Lookup, Options, Store,
     evict::Usage,
-    record::{Object, md5_hash},
+    options::{Limit, Options},
+    row::{Object, md5_hash},
+    store::{Lookup, Store},
 };
 
 fn options(dir: &std::path::Path) -> Options {

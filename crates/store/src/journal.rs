@@ -26,9 +26,8 @@ use crate::{
     disk::Disk,
     evict::Now,
     layout::Layout,
-    record::{Record, on_disk},
-    recover::Recovered,
-    space::{Account, Space},
+    record::Record,
+    space::{Account, Space, on_disk},
 };
 
 /// How a journal file begins; the last byte is the format's version.
@@ -46,6 +45,15 @@ const SYNC_AFTER: Duration = Duration::from_secs(3);
 
 /// Told whether its records are durable.
 pub(crate) type Durable = oneshot::Receiver<io::Result<()>>;
+
+/// What a start found of the journal.
+pub(crate) struct Before {
+    /// The number of the file to begin.
+    pub(crate) next: u64,
+    /// Bytes in the files that are there, and how many these are.
+    pub(crate) bytes: u64,
+    pub(crate) files: usize,
+}
 
 /// Handle to the journal's thread.
 pub(crate) struct Journal {
@@ -89,7 +97,7 @@ impl Journal {
     pub(crate) fn start(
         space: &Arc<Space>,
         layout: &Layout,
-        before: &Recovered,
+        before: &Before,
         held: impl Send + 'static,
     ) -> io::Result<Self> {
         let shared = Arc::new(Inner {
@@ -98,12 +106,12 @@ impl Journal {
             disk: space.disk().clone(),
             space: space.clone(),
             layout: layout.clone(),
-            len: AtomicU64::new(before.journal_bytes),
-            files: AtomicUsize::new(before.journal_files),
+            len: AtomicU64::new(before.bytes),
+            files: AtomicUsize::new(before.files),
             wants_snapshot: AtomicBool::new(false),
             errors: AtomicU64::new(0),
         });
-        let open = shared.begin(before.next_journal)?;
+        let open = shared.begin(before.next)?;
         let inner = shared.clone();
         let (over, ended) = oneshot::channel();
         thread::Builder::new().name("store-journal".into()).spawn(move || {
@@ -169,9 +177,7 @@ impl Journal {
         self.shared.queue.lock().ended = true;
         self.shared.filled.notify_one();
     }
-}
 
-impl Journal {
     /// Waits until the thread has ended.
     pub(crate) async fn ended(&self) {
         let ended = self.ended.lock().take();

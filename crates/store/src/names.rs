@@ -6,8 +6,9 @@ use std::sync::Arc;
 use protocol::digest::Md5;
 
 use crate::{
-    record::{NameRow, Record, Row, md5_hash},
-    store::Shared,
+    record::{Record, Row},
+    row::{NameRow, md5_hash},
+    shared::Shared,
     table::{SHARDS, shard_of},
 };
 

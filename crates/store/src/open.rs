@@ -26,10 +26,10 @@ use crate::{
     parts::Parts,
     quarantine::Quarantine,
     recover::{self, Recovered, Search},
-    search::Strays,
+    shared::Shared,
     sip::SipKey,
     space::{Account, Space},
-    store::Shared,
+    strays::Strays,
     table::Table,
 };
 
@@ -59,7 +59,8 @@ pub(crate) fn open(options: Options, disk: Arc<dyn Disk>) -> Result<(Shared, Rec
     let quarantine =
         Quarantine::open(&space, &layout, options.quarantine_max).map_err(failed("read", &layout.quarantine()))?;
     let parts = Parts::open(&space, &layout, quarantine.last_id()).map_err(failed("read", &layout.parts()))?;
-    let journal = Journal::start(&space, &layout, &recovered, held).map_err(failed("write to", &layout.index()))?;
+    let journal =
+        Journal::start(&space, &layout, &recovered.journal, held).map_err(failed("write to", &layout.index()))?;
     let threads = failed("start the threads for", &options.dir);
     let (lanes, io) = Lanes::start().and_then(|lanes| Ok((lanes, Io::start()?))).map_err(threads)?;
     let shared = Shared {

@@ -8,7 +8,7 @@ use std::{
 
 use protocol::digest::Md5;
 
-use crate::{body::Body, reader::Sealed};
+use crate::{body::Body, sealed::Sealed};
 
 /// Open files of one shard, under the shard's lock.
 #[derive(Default)]

@@ -27,12 +27,12 @@ use tokio::sync::Notify;
 use crate::{
     active::Active,
     body::Body,
-    fill::{FillError, FillSpec, Resumable},
+    fill_error::FillError,
+    fill_spec::{FillSpec, Resumable},
     layout::{Layout, PartName, part_name},
     part_state::PartState,
-    record::on_disk,
-    space::{Account, Space},
-    store::Shared,
+    shared::Shared,
+    space::{Account, Space, on_disk},
     wait::until,
 };
 

@@ -21,7 +21,7 @@ use protocol::digest::{Digests, DigestsHasher, Md5};
 use tokio::sync::Notify;
 
 use crate::{
-    body::Body, fill::FillError, growing::Growing, lane::Actor, space::Reservation, store::Shared, wait::until,
+    body::Body, fill_error::FillError, growing::Growing, lane::Actor, shared::Shared, space::Reservation, wait::until,
 };
 
 /// Most bytes and pieces in one write: large enough that a write costs little, small enough that followers are woken often.

@@ -8,8 +8,7 @@ use protocol::digest::Md5;
 
 use crate::{
     layout::{Layout, quarantine_name},
-    record::on_disk,
-    space::{Account, Space},
+    space::{Account, Space, on_disk},
 };
 
 /// What is in quarantine.

@@ -1,37 +1,14 @@
 //! Reading an object: sealed or still growing, the same way. A sealed object is one whose watermark stands at its end.
 
-use std::{
-    fs::File,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{fs::File, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use protocol::digest::{Digests, Md5};
 
-use crate::{body::Body, growing::Growing, hot::HotBody};
-
-/// What was in memory a moment ago is taken to be there still, for so long: what is asked for more often is the last that the kernel drops.
-const SEEN_MAX: Duration = Duration::from_secs(1);
-
-/// A sealed object with its file open. One is kept per hot object, so that a hit is the clone of an `Arc`.
-pub(crate) struct Sealed {
-    pub(crate) digests: Digests,
-    pub(crate) len: u64,
-    pub(crate) body: Arc<Body>,
-    pub(crate) hot: HotBody,
-    /// When the whole file was last seen in the page cache: milliseconds of the senders' clock, plus one.
-    seen: AtomicU64,
-}
-
-impl Sealed {
-    pub(crate) fn new(digests: Digests, len: u64, body: Arc<Body>, hot: HotBody) -> Arc<Self> {
-        Arc::new(Self { digests, len, body, hot, seen: AtomicU64::new(0) })
-    }
-}
+use crate::{
+    growing::{Growing, ReadError},
+    sealed::Sealed,
+};
 
 /// A place to read an object from. Clones share the file; as long as one lives, the bytes stay readable, evicted or not.
 #[derive(Clone)]
@@ -41,20 +18,6 @@ pub struct Reader(Kind);
 enum Kind {
     Sealed(Arc<Sealed>),
     Growing(Arc<Growing>),
-}
-
-/// Why a growing object will not grow any more. The bytes below the watermark stay readable.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ReadError {
-    /// The fill was given up before it had begun or at some byte.
-    #[error("the fetch was given up: {reason}")]
-    Abandoned {
-        /// In a sentence.
-        reason: Arc<str>,
-    },
-    /// What arrived is not what it should be.
-    #[error("what arrived has the wrong digest or length")]
-    Rejected,
 }
 
 impl Reader {
@@ -161,10 +124,7 @@ impl Reader {
     /// count the time from the same start.
     pub fn was_in_page_cache(&self, now: Duration) -> bool {
         match &self.0 {
-            Kind::Sealed(sealed) => match sealed.seen.load(Relaxed).checked_sub(1) {
-                Some(seen) => now.saturating_sub(Duration::from_millis(seen)) < SEEN_MAX,
-                None => false,
-            },
+            Kind::Sealed(sealed) => sealed.was_in_page_cache(now),
             Kind::Growing(_) => false,
         }
     }
@@ -172,7 +132,7 @@ impl Reader {
     /// The whole object was seen in the page cache.
     pub fn seen_in_page_cache(&self, now: Duration) {
         if let Kind::Sealed(sealed) = &self.0 {
-            sealed.seen.store(now.as_millis() as u64 + 1, Relaxed);
+            sealed.seen_in_page_cache(now);
         }
     }
 

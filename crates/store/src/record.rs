@@ -1,31 +1,13 @@
-//! What the journal and the snapshot consist of: objects, names and what happened to them, as bytes.
+//! What the snapshot and the journal consist of: rows, and what happened to them, as bytes.
 
 use protocol::digest::{Digests, Md5, Sha256};
 
 use crate::{
     evict::{Now, Usage},
+    row::{NameRow, Object, SIZE_MAX, md5_hash},
     sip::SipKey,
-    table::RowChange,
+    space::on_disk,
 };
-
-/// Longest meta data of a name; its key may have as many bytes as fit into 16 bits.
-const META_MAX: usize = 64 << 10;
-
-/// In the uppermost bit of an object's size: uses changed since they were last written.
-const DIRTY: u64 = 1 << 63;
-
-/// A sealed object as the index keeps it: 64 bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Object {
-    pub(crate) md5: Md5,
-    pub(crate) sha256: Sha256,
-    size_and_dirt: u64,
-    pub(crate) usage: Usage,
-}
-
-/// A name as the table keeps it, one allocation: length of the key (2), digest (16), key, meta.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct NameRow(Box<[u8]>);
 
 /// A row of a table.
 pub(crate) trait Row: Sized + Send + 'static {
@@ -43,6 +25,13 @@ pub(crate) trait Row: Sized + Send + 'static {
     fn change(record: Record) -> Option<RowChange<Self>>;
 }
 
+/// What a record does to a row.
+pub(crate) enum RowChange<R> {
+    Put(R),
+    Remove(Box<dyn Fn(&R) -> bool>),
+    Alter(Box<dyn Fn(&R) -> bool>, Box<dyn FnOnce(&mut R)>),
+}
+
 /// One change, as it stands in the journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Record {
@@ -55,38 +44,6 @@ pub(crate) enum Record {
     Closed {
         complete: bool,
     },
-}
-
-/// Bytes that a file of this length occupies, in blocks of 4 KiB.
-pub(crate) fn on_disk(len: u64) -> u64 {
-    len.saturating_add(4095) & !4095
-}
-
-/// Upper bits first, so that the order of hashes is the order of digests.
-pub(crate) fn md5_hash(md5: &Md5) -> u64 {
-    let [first, ..] = md5.0.as_chunks::<8>().0 else { return 0 };
-    u64::from_be_bytes(*first)
-}
-
-impl Object {
-    pub(crate) fn new(digests: Digests, size: u64, usage: Usage) -> Self {
-        Self { md5: digests.md5, sha256: digests.sha256, size_and_dirt: size, usage }
-    }
-
-    pub(crate) fn size(&self) -> u64 {
-        self.size_and_dirt & !DIRTY
-    }
-
-    /// Marks the uses as changed; `true` if they were not marked before.
-    pub(crate) fn soil(&mut self) -> bool {
-        let was = self.size_and_dirt & DIRTY != 0;
-        self.size_and_dirt |= DIRTY;
-        !was
-    }
-
-    pub(crate) fn clean(&mut self) {
-        self.size_and_dirt &= !DIRTY;
-    }
 }
 
 impl Row for Object {
@@ -114,7 +71,7 @@ impl Row for Object {
         let sha256 = Sha256(*input.split_off(..32)?.as_array()?);
         let size = u64::from_le_bytes(*input.split_off(..8)?.as_array()?);
         let uses = *input.split_off_first()?;
-        (size & DIRTY == 0).then(|| Self::new(Digests { md5, sha256 }, size, Usage::restored(now, uses)))
+        (size <= SIZE_MAX).then(|| Self::new(Digests { md5, sha256 }, size, Usage::restored(now, uses)))
     }
 
     fn change(record: Record) -> Option<RowChange<Self>> {
@@ -127,43 +84,6 @@ impl Row for Object {
             )),
             _ => None,
         }
-    }
-}
-
-impl NameRow {
-    /// `None` if key or meta are longer than may be.
-    pub(crate) fn new(key: &[u8], md5: &Md5, meta: &[u8]) -> Option<Self> {
-        if meta.len() > META_MAX {
-            return None;
-        }
-        let key_len = u16::try_from(key.len()).ok()?;
-        let mut row = Vec::with_capacity(18 + key.len() + meta.len());
-        row.extend_from_slice(&key_len.to_le_bytes());
-        row.extend_from_slice(&md5.0);
-        row.extend_from_slice(key);
-        row.extend_from_slice(meta);
-        Some(Self(row.into()))
-    }
-
-    fn key_len(&self) -> usize {
-        usize::from(u16::from_le_bytes([self.0[0], self.0[1]]))
-    }
-
-    pub(crate) fn key(&self) -> &[u8] {
-        &self.0[18..18 + self.key_len()]
-    }
-
-    pub(crate) fn md5(&self) -> Md5 {
-        Md5(*self.0[2..18].as_array().expect("sixteen bytes were cut"))
-    }
-
-    pub(crate) fn meta(&self) -> &[u8] {
-        &self.0[18 + self.key_len()..]
-    }
-
-    fn parse(bytes: &[u8]) -> Option<Self> {
-        let key_len = usize::from(u16::from_le_bytes(*bytes.get(..2)?.as_array()?));
-        (bytes.len() >= 18 + key_len).then(|| Self(bytes.into()))
     }
 }
 
@@ -181,8 +101,8 @@ impl Row for NameRow {
     }
 
     fn encode(&self, _: Now, out: &mut Vec<u8>) {
-        out.extend_from_slice(&(self.0.len() as u32).to_le_bytes());
-        out.extend_from_slice(&self.0);
+        out.extend_from_slice(&(self.bytes().len() as u32).to_le_bytes());
+        out.extend_from_slice(self.bytes());
     }
 
     fn decode(input: &mut &[u8], _: Now) -> Option<Self> {
@@ -200,6 +120,17 @@ impl Row for NameRow {
 }
 
 impl Record {
+    /// The hash of the row that it speaks of; `None` if it speaks of none.
+    pub(crate) fn hash(&self, sip: &SipKey) -> Option<u64> {
+        match self {
+            Self::ObjectPut(object) => Some(object.hash(sip)),
+            Self::ObjectRemoved(md5) | Self::Uses(md5, _) => Some(md5_hash(md5)),
+            Self::NamePut(name) => Some(name.hash(sip)),
+            Self::NameRemoved(key) => Some(sip.hash(key)),
+            Self::Closed { .. } => None,
+        }
+    }
+
     /// Appends kind and content.
     pub(crate) fn encode(&self, now: Now, out: &mut Vec<u8>) {
         match self {
@@ -213,7 +144,7 @@ impl Record {
             }
             Self::NamePut(name) => {
                 out.push(3);
-                out.extend_from_slice(&name.0);
+                out.extend_from_slice(name.bytes());
             }
             Self::NameRemoved(key) => {
                 out.push(4);
@@ -249,12 +180,6 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn an_object_is_64_bytes() {
-        assert_eq!(size_of::<Object>(), 64);
-        assert_eq!(size_of::<NameRow>(), 16);
-    }
-
     fn records() -> impl Strategy<Value = Record> {
         let md5 = any::<[u8; 16]>().prop_map(Md5);
         let object = (md5.clone(), any::<[u8; 32]>(), 0..1u64 << 50, any::<u8>()).prop_map(|(md5, sha, size, uses)| {
@@ -286,13 +211,5 @@ mod tests {
         fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = Record::decode(&bytes, Now::default());
         }
-    }
-
-    #[test]
-    fn a_name_knows_its_pieces() {
-        let row = NameRow::new(b"key", &Md5([7; 16]), b"meta").expect("short enough");
-        assert_eq!((row.key(), row.md5(), row.meta()), (&b"key"[..], Md5([7; 16]), &b"meta"[..]));
-        assert!(NameRow::new(&[0; 1 << 16], &Md5([7; 16]), b"").is_none());
-        assert!(NameRow::new(b"", &Md5([7; 16]), &[0; META_MAX + 1]).is_none());
     }
 }

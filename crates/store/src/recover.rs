@@ -14,22 +14,19 @@ use std::{io, sync::Arc};
 use crate::{
     dirs::Dirs,
     evict::Now,
-    journal::replay,
+    journal::{Before, replay},
     layout::{IndexName, Layout, index_name, leaf_of},
-    record::{NameRow, Object, Record, on_disk},
+    record::Record,
+    row::{NameRow, Object},
     slots::Slots,
     snapshot::{Section, Snapshot},
-    space::{Account, Space},
-    table::{Table, record_hash},
+    space::{Account, Space, on_disk},
+    table::Table,
 };
 
 /// What was found.
 pub(crate) struct Recovered {
-    /// The number of the journal file to begin.
-    pub(crate) next_journal: u64,
-    /// Bytes in those before, and how many they are.
-    pub(crate) journal_bytes: u64,
-    pub(crate) journal_files: usize,
+    pub(crate) journal: Before,
     /// How long the snapshot is.
     pub(crate) snapshot_bytes: u64,
     pub(crate) snapshot: Option<Arc<Snapshot>>,
@@ -133,9 +130,9 @@ pub(crate) fn load(
             since.names.into_iter().for_each(|(hash, record)| names.replay(hash, record));
         }
     }
-    let journal_files = files.journals.len();
-    let (journal_bytes, torn) = (since.bytes, !since.whole || !known);
-    Ok(Recovered { next_journal, journal_bytes, journal_files, snapshot_bytes, snapshot, search, torn })
+    let journal = Before { next: next_journal, bytes: since.bytes, files: files.journals.len() };
+    let torn = !since.whole || !known;
+    Ok(Recovered { journal, snapshot_bytes, snapshot, search, torn })
 }
 
 /// What the journals say.
@@ -176,7 +173,7 @@ impl Since {
             if let Record::ObjectPut(object) = &record {
                 dirs.there(leaf_of(&object.md5));
             }
-            let Some(hash) = record_hash(&record, objects.sip()) else { continue };
+            let Some(hash) = record.hash(objects.sip()) else { continue };
             match record {
                 Record::NamePut(_) | Record::NameRemoved(_) => self.names.push((hash, record)),
                 _ => self.objects.push((hash, record)),

@@ -1,16 +1,19 @@
 //! Making room: what goes when something has to come in. First what is in quarantine, then parts, then the objects that are worth
 //! least. Objects that somebody reads are passed over: unlinking them gives nothing free now.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use protocol::digest::Md5;
 
 use crate::{
     evict::{Candidate, Pick},
-    fill::FillError,
-    record::md5_hash,
+    fill_error::FillError,
+    row::md5_hash,
+    shared::Shared,
     space::{Reservation, Short},
-    store::Shared,
     table::SHARDS,
 };
 
@@ -141,9 +144,24 @@ impl Shared {
         })
     }
 
+    /// Reaches limits that are exceeded, in steps, in the background.
+    pub(crate) fn shrink(self: &Arc<Self>) {
+        let exceeded = self.space.excess() > self.space.sums().unlinked;
+        if !exceeded || self.shrinking.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let store = Arc::downgrade(self);
+        self.io.detach(move || {
+            while store.upgrade().is_some_and(|store| store.shrink_step()) {}
+            if let Some(store) = store.upgrade() {
+                store.shrinking.store(false, Ordering::Release);
+            }
+        });
+    }
+
     /// One step towards limits that are exceeded (they were lowered, or others filled the disk); `true` if there is more to do.
     /// Blocks.
-    pub(crate) fn shrink_step(&self) -> bool {
+    fn shrink_step(&self) -> bool {
         let _one_at_a_time = self.evicting.lock();
         let census = self.census();
         for _ in 0..STEP_OBJECTS {

@@ -11,10 +11,11 @@ use tokio::sync::Notify;
 use crate::{
     body::Body,
     lane::Actor,
-    record::{Object, md5_hash, on_disk},
+    record::Record,
     report::ScrubReport,
-    space::Account,
-    store::Shared,
+    row::{Object, md5_hash},
+    shared::Shared,
+    space::{Account, on_disk},
     wait::until,
 };
 
@@ -129,7 +130,7 @@ impl Shared {
         locked.take(place);
         let open = locked.shard.extra.open.take(&md5);
         locked.shard.extra.leaving.insert(md5);
-        self.journal.append(&crate::record::Record::ObjectRemoved(md5), now);
+        self.journal.append(&Record::ObjectRemoved(md5), now);
         drop(locked);
         drop(open);
         debug_assert!(self.space.balance(Account::Objects) >= on_disk(object.size()));

@@ -2,70 +2,24 @@
 //! of the index all of them. The files are the truth: one that is what its name says is adopted, after it was read and
 //! hashed; one that is not goes to quarantine; one whose name is not ours is left alone.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::sync::{Arc, atomic::Ordering};
 
-use parking_lot::Mutex;
 use protocol::digest::{Digests, DigestsHasher, Md5};
 
 use crate::{
     body::Body,
     evict::Usage,
-    growing::Growing,
+    growing::{Growing, ReadError},
     layout::{leaf_of, object_name},
-    reader::ReadError,
-    record::{Object, Record, md5_hash, on_disk},
+    record::Record,
     recover::Search,
-    space::Account,
-    store::Shared,
-    wait::until,
+    row::{Object, md5_hash},
+    shared::Shared,
+    space::{Account, on_disk},
+    strays::Stray,
 };
 
-/// A file that the index does not know.
-#[derive(Clone, Copy)]
-pub(crate) struct Stray {
-    md5: Md5,
-    len: u64,
-}
-
-/// Strays that were found and not looked at yet.
-#[derive(Default)]
-pub(crate) struct Strays {
-    left: Mutex<HashMap<Md5, u64>>,
-    /// Whether there are any: spares every miss the lock.
-    some: AtomicBool,
-}
-
-impl Strays {
-    fn set(&self, strays: &[Stray]) {
-        *self.left.lock() = strays.iter().map(|stray| (stray.md5, stray.len)).collect();
-        self.some.store(!strays.is_empty(), Ordering::Release);
-    }
-
-    /// Takes one, to look at it.
-    fn take(&self, md5: &Md5) -> Option<Stray> {
-        if !self.some.load(Ordering::Acquire) {
-            return None;
-        }
-        let mut left = self.left.lock();
-        let len = left.remove(md5)?;
-        self.some.store(!left.is_empty(), Ordering::Release);
-        Some(Stray { md5: *md5, len })
-    }
-}
-
 impl Shared {
-    /// Waits until it is known how many bytes there are. Only after the loss of the index there is anything to wait for.
-    pub(crate) async fn until_counted(&self) {
-        let reached = || self.counted.load(Ordering::Acquire) || self.is_closed();
-        until(&self.moved, || reached().then_some(())).await;
-    }
-
     /// Finds and adopts what the index does not know.
     pub(crate) async fn search(self: &Arc<Self>, search: Search) {
         if search == Search::No {
@@ -144,16 +98,6 @@ impl Shared {
         }
     }
 
-    /// Whether the index has it, or it is on its way in or out.
-    pub(crate) fn knows(&self, md5: &Md5) -> bool {
-        let hash = md5_hash(md5);
-        let locked = self.objects.shard(hash, self.clock.now());
-        let extra = &locked.shard.extra;
-        extra.filling.get(md5).is_some_and(|slot| slot.verified)
-            || extra.leaving.contains(md5)
-            || locked.shard.rows.find(hash, |row| row.md5 == *md5).is_some()
-    }
-
     /// Reads a stray and takes it into the index if it is what its name says.
     async fn adopt(self: &Arc<Self>, stray: Stray, gently: bool) -> Option<(Arc<Body>, Digests)> {
         let path = self.layout.object(&stray.md5);
@@ -210,26 +154,5 @@ impl Shared {
         drop(locked);
         self.expel(&md5, stray.len);
         self.left(&md5);
-    }
-
-    /// The name of an object is free again.
-    pub(crate) fn left(&self, md5: &Md5) {
-        self.dirs.leave(leaf_of(md5));
-        self.objects.shard(md5_hash(md5), self.clock.now()).shard.extra.leaving.remove(md5);
-        self.moved.notify_waiters();
-    }
-
-    /// A file that is not what its name says goes to quarantine. Its bytes are in the account of the objects, its row is gone. Blocks.
-    pub(crate) fn expel(&self, md5: &Md5, len: u64) {
-        tracing::warn!(%md5, "a file is not what its name says; it goes to quarantine");
-        self.counters.rejections.add(1);
-        let path = self.layout.object(md5);
-        match self.quarantine.take_in(self.parts.next_id(), &path, md5, len) {
-            Some(bytes) => self.space.shift(Account::Objects, Account::Quarantine, bytes),
-            None => {
-                let _ = self.disk.unlink(&path);
-                self.space.sub(Account::Objects, on_disk(len));
-            }
-        }
     }
 }

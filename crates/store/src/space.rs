@@ -30,6 +30,11 @@ pub(crate) enum Account {
 
 const ACCOUNTS: usize = 7;
 
+/// Bytes that a file of this length occupies, in blocks of 4 KiB.
+pub(crate) fn on_disk(len: u64) -> u64 {
+    len.saturating_add(4095) & !4095
+}
+
 /// The sums and limits. Pure: it is told what the disk says.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ledger {

@@ -1,44 +1,29 @@
-//! The store: one map whose slot is either filling or sealed. The table of its states stands in `slots.rs`, that of a fill in
-//! `active.rs`.
+//! The handle to a store, and the one look that decides between hit, follow and miss. The table of a slot's states stands in
+//! `slots.rs`, that of a fill in `active.rs`.
 
-use std::{
-    collections::HashMap,
-    io,
-    sync::{
-        Arc, Weak,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::sync::Arc;
 
-use parking_lot::Mutex;
 use protocol::digest::Md5;
-use tokio::sync::Notify;
 
 use crate::{
-    active::{Active, End},
-    counters::Counters,
-    dirs::Dirs,
-    disk::Disk,
-    evict::{Clock, Evictor, Now},
-    fill::{Fill, FillError, FillSpec, Resumable, Vacancy},
+    background,
+    body::Body,
+    disk::{Disk, RealDisk},
+    evict::Now,
+    fill::{Fill, Vacancy},
+    fill_error::FillError,
+    fill_spec::{FillSpec, Resumable},
     growing::Growing,
-    hot::HotBytes,
-    io::Io,
-    journal::Journal,
-    lane::Lanes,
-    layout::Layout,
     names::Names,
-    open_files::KeptOpen,
-    options::{OpenError, Options},
-    parts::Parts,
-    quarantine::Quarantine,
+    open,
+    options::{Limit, OpenError, Options},
+    page::info,
     reader::Reader,
-    record::{NameRow, Object, md5_hash},
     report::{ObjectInfo, Page, Report, ScrubReport},
-    search::Strays,
+    row::{Object, md5_hash},
+    shared::Shared,
     slots::{Slot, Slots},
-    space::Space,
-    table::{SHARDS, Shard, Table},
+    table::Shard,
 };
 
 /// Lookups of one shard after which the clock is told.
@@ -49,43 +34,6 @@ const LOOKUPS_TOLD: u64 = 16;
 pub struct Store {
     pub(crate) shared: Arc<Shared>,
     names: Names,
-}
-
-/// What all handles, fills and tasks share.
-///
-/// Locks, outermost first: `evicting`, `kept_open`, `evictor`, a shard of `names`, a shard of `objects`, then `parts`,
-/// `journal` and `space` inside, each alone.
-pub(crate) struct Shared {
-    pub(crate) options: Options,
-    pub(crate) layout: Layout,
-    pub(crate) disk: Arc<dyn Disk>,
-    pub(crate) space: Arc<Space>,
-    pub(crate) objects: Table<Object, Slots>,
-    pub(crate) names: Table<NameRow, ()>,
-    pub(crate) journal: Journal,
-    pub(crate) dirs: Dirs,
-    pub(crate) parts: Parts,
-    pub(crate) quarantine: Quarantine,
-    pub(crate) lanes: Arc<Lanes>,
-    pub(crate) io: Io,
-    pub(crate) clock: Clock,
-    pub(crate) evictor: Mutex<Evictor<Md5>>,
-    pub(crate) evicting: Mutex<()>,
-    pub(crate) shrinking: AtomicBool,
-    pub(crate) counters: Counters,
-    pub(crate) kept_open: Mutex<KeptOpen>,
-    pub(crate) hot: Arc<HotBytes>,
-    /// Fills that have not ended, by the number of their part.
-    pub(crate) active: Mutex<HashMap<u64, Weak<Active>>>,
-    /// A slot became free, an unlink is done, a fill has ended.
-    pub(crate) moved: Notify,
-    pub(crate) closed: AtomicBool,
-    pub(crate) snapshot_bytes: Mutex<u64>,
-    pub(crate) compacting: tokio::sync::Mutex<()>,
-    /// Whether it is known how many bytes there are, and whether every file is known to the index.
-    pub(crate) counted: AtomicBool,
-    pub(crate) searched: AtomicBool,
-    pub(crate) strays: Strays,
 }
 
 /// The answer to a lookup carries its evidence: only the holder of a vacancy can fill.
@@ -108,13 +56,13 @@ enum Found {
 /// A sealed object: ready to be read, or to be opened first.
 enum Sealed {
     Open(Reader),
-    Row(Object, Option<Arc<crate::body::Body>>),
+    Row(Object, Option<Arc<Body>>),
 }
 
 impl Store {
     /// Opens or makes the directory, takes its lock, recovers. Blocks; quick whatever the number of objects, the rest loads in the background.
     pub fn open(options: Options) -> Result<Self, OpenError> {
-        let disk = crate::disk::RealDisk::start(options.engine).map_err(|source| OpenError::Io {
+        let disk = RealDisk::start(options.engine).map_err(|source| OpenError::Io {
             action: "start the disk engine for",
             path: options.dir.clone(),
             source,
@@ -124,9 +72,9 @@ impl Store {
 
     /// The same on a disk of the caller's.
     pub fn open_on(options: Options, disk: Arc<dyn Disk>) -> Result<Self, OpenError> {
-        let (shared, recovered) = crate::open::open(options, disk)?;
+        let (shared, recovered) = open::open(options, disk)?;
         let shared = Arc::new(shared);
-        crate::background::start(&shared, recovered);
+        background::start(&shared, recovered);
         Ok(Self { names: Names::new(shared.clone()), shared })
     }
 
@@ -238,7 +186,7 @@ impl Store {
     }
 
     /// Changes the limits; reached in steps.
-    pub fn set_limits(&self, max_size: crate::Limit, min_free: crate::Limit) -> Result<(), OpenError> {
+    pub fn set_limits(&self, max_size: Limit, min_free: Limit) -> Result<(), OpenError> {
         self.shared.space.set_limits(max_size, min_free).map_err(|reason| OpenError::Limits { reason })?;
         self.shared.shrink();
         Ok(())
@@ -285,94 +233,6 @@ impl Shared {
             None => Sealed::Row(*shard.rows.at(place), shard.extra.open.body(md5)),
         })
     }
-
-    /// Sealed objects in the order of their digests.
-    pub(crate) fn page(&self, cursor: Option<Md5>, limit: usize) -> Page {
-        let (now, first) = (self.clock.now(), cursor.unwrap_or(Md5([0; 16])));
-        let mut page = Page::default();
-        for at in usize::from(first.0[0])..SHARDS {
-            while self.objects.load_some(at, now) {}
-            let mut found: Vec<_> = {
-                let shard = self.objects.shard_at(at);
-                shard.rows.iter().filter(|row| row.md5 >= first).map(|row| info(row, now)).collect()
-            };
-            found.sort_unstable_by_key(|object| object.md5);
-            for object in found {
-                if page.objects.len() == limit {
-                    page.next = Some(object.md5);
-                    return page;
-                }
-                page.objects.push(object);
-            }
-        }
-        page
-    }
-
-    pub(crate) fn register(&self, active: &Arc<Active>) {
-        self.active.lock().insert(active.id, Arc::downgrade(active));
-    }
-
-    pub(crate) fn unregister(&self, id: u64) {
-        self.active.lock().remove(&id);
-        self.moved.notify_waiters();
-    }
-
-    /// Fills that have not ended.
-    pub(crate) fn running(&self) -> Vec<Arc<Active>> {
-        self.active.lock().values().filter_map(Weak::upgrade).collect()
-    }
-
-    /// Whether no fill is on its way to anywhere.
-    pub(crate) fn is_quiet(&self) -> bool {
-        self.active.lock().is_empty()
-    }
-
-    pub(crate) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
-    }
-
-    /// Ends all running fills; `false` if the store was closed before.
-    pub(crate) fn shut(&self) -> bool {
-        if self.closed.swap(true, Ordering::AcqRel) {
-            return false;
-        }
-        self.running().iter().for_each(|active| active.end(End::Suspend, "the store is closing"));
-        self.moved.notify_waiters();
-        true
-    }
-
-    /// Counts an error of the disk and says what it kept from being done.
-    pub(crate) fn disk_trouble(&self, action: &'static str, source: io::Error) -> FillError {
-        self.counters.disk_errors.add(1);
-        tracing::warn!(error = %source, "cannot {action}");
-        FillError::Io { action, source }
-    }
-
-    /// Removes a part file. Blocks.
-    pub(crate) fn unlink_part(&self, id: u64) {
-        if let Err(error) = self.disk.unlink(&self.layout.part(id))
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            let _ = self.disk_trouble("remove a part", error);
-        }
-    }
-
-    /// A file is kept open from now on; others may have to be let go.
-    pub(crate) fn note_open(&self, md5: Md5) {
-        let gone = self.kept_open.lock().note(md5, |md5, look| self.with_open_files(md5, look));
-        drop(gone);
-    }
-
-    /// Closes all files that are only kept open for speed.
-    pub(crate) fn close_kept(&self) {
-        let gone = self.kept_open.lock().clear(|md5, look| self.with_open_files(md5, look));
-        drop(gone);
-    }
-
-    fn with_open_files(&self, md5: &Md5, look: &mut dyn FnMut(&mut crate::open_files::OpenFiles)) {
-        let mut locked = self.objects.shard(md5_hash(md5), self.clock.now());
-        look(&mut locked.shard.extra.open);
-    }
 }
 
 /// An object was asked for.
@@ -384,14 +244,5 @@ fn touch(shard: &mut Shard<Object, Slots>, place: u32, now: Now) {
     if object.usage.uses(now).ilog2() != before.checked_ilog2().unwrap_or(u32::MAX) && object.soil() {
         let md5 = object.md5;
         shard.extra.touched.push(md5);
-    }
-}
-
-fn info(object: &Object, now: Now) -> ObjectInfo {
-    ObjectInfo {
-        md5: object.md5,
-        sha256: Some(object.sha256),
-        size: object.size(),
-        uses: u32::from(object.usage.uses(now)),
     }
 }

@@ -16,7 +16,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::{
     evict::Now,
-    record::{Record, Row},
+    record::{Record, Row, RowChange},
     rows::Rows,
     sip::SipKey,
 };
@@ -138,7 +138,7 @@ impl<R: Row + Clone, X: Default> Table<R, X> {
         }
         for (hash, record) in since {
             let mut shard = self.shards[shard_of(hash)].lock();
-            let (row, bytes) = announced::<R>(&record);
+            let (row, bytes) = announced(&record);
             if let Some(absent) = &mut shard.absent {
                 let bucket = absent.bucket_of(hash);
                 if absent.unread[bucket % per_shard] {
@@ -232,10 +232,10 @@ impl<R: Row + Clone, X> Shard<R, X> {
             change.add(self.put(row));
         }
         for record in since {
-            let (row, bytes) = announced::<R>(&record);
+            let (row, bytes) = announced(&record);
             change.rows -= row as i64;
             change.weight -= bytes as i64;
-            let hash = record_hash(&record, &self.sip).unwrap_or_default();
+            let hash = record.hash(&self.sip).unwrap_or_default();
             change.add(self.apply(hash, record));
         }
         change
@@ -291,30 +291,12 @@ impl Change {
     }
 }
 
-/// What a journal record does to a row of this kind.
-pub(crate) enum RowChange<R> {
-    Put(R),
-    Remove(Box<dyn Fn(&R) -> bool>),
-    Alter(Box<dyn Fn(&R) -> bool>, Box<dyn FnOnce(&mut R)>),
-}
-
 /// Rows and bytes that a record may add.
-fn announced<R: Row>(record: &Record) -> (u64, u64) {
+fn announced(record: &Record) -> (u64, u64) {
     match record {
         Record::ObjectPut(object) => (1, object.weight()),
         Record::NamePut(_) => (1, 0),
         _ => (0, 0),
-    }
-}
-
-/// The hash of the row that a record speaks of; `None` if it speaks of none.
-pub(crate) fn record_hash(record: &Record, sip: &SipKey) -> Option<u64> {
-    match record {
-        Record::ObjectPut(object) => Some(object.hash(sip)),
-        Record::ObjectRemoved(md5) | Record::Uses(md5, _) => Some(crate::record::md5_hash(md5)),
-        Record::NamePut(name) => Some(name.hash(sip)),
-        Record::NameRemoved(key) => Some(sip.hash(key)),
-        Record::Closed { .. } => None,
     }
 }
 

@@ -1,0 +1,123 @@
+//! What all handles, fills and tasks of a store share. What is done with it stands above, each in its own file; what it consists
+//! of stands below, and knows nothing of it.
+
+use std::{
+    collections::HashMap,
+    io,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use parking_lot::Mutex;
+use protocol::digest::Md5;
+use tokio::sync::Notify;
+
+use crate::{
+    active::Active,
+    counters::Counters,
+    dirs::Dirs,
+    disk::Disk,
+    evict::{Clock, Evictor},
+    fill_error::FillError,
+    hot::HotBytes,
+    io::Io,
+    journal::Journal,
+    lane::Lanes,
+    layout::Layout,
+    open_files::KeptOpen,
+    options::Options,
+    parts::Parts,
+    quarantine::Quarantine,
+    row::{NameRow, Object},
+    slots::Slots,
+    space::Space,
+    strays::Strays,
+    table::Table,
+    wait::until,
+};
+
+/// What all handles, fills and tasks share.
+///
+/// Locks, outermost first: `evicting`, `kept_open`, `evictor`, a shard of `names`, a shard of `objects`, then `parts`,
+/// `journal` and `space` inside, each alone.
+pub(crate) struct Shared {
+    pub(crate) options: Options,
+    pub(crate) layout: Layout,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) space: Arc<Space>,
+    pub(crate) objects: Table<Object, Slots>,
+    pub(crate) names: Table<NameRow, ()>,
+    pub(crate) journal: Journal,
+    pub(crate) dirs: Dirs,
+    pub(crate) parts: Parts,
+    pub(crate) quarantine: Quarantine,
+    pub(crate) lanes: Arc<Lanes>,
+    pub(crate) io: Io,
+    pub(crate) clock: Clock,
+    pub(crate) evictor: Mutex<Evictor<Md5>>,
+    pub(crate) evicting: Mutex<()>,
+    pub(crate) shrinking: AtomicBool,
+    pub(crate) counters: Counters,
+    pub(crate) kept_open: Mutex<KeptOpen>,
+    pub(crate) hot: Arc<HotBytes>,
+    /// Fills that have not ended, by the number of their part.
+    pub(crate) active: Mutex<HashMap<u64, Weak<Active>>>,
+    /// A slot became free, an unlink is done, a fill has ended.
+    pub(crate) moved: Notify,
+    pub(crate) closed: AtomicBool,
+    pub(crate) snapshot_bytes: Mutex<u64>,
+    pub(crate) compacting: tokio::sync::Mutex<()>,
+    /// Whether it is known how many bytes there are, and whether every file is known to the index.
+    pub(crate) counted: AtomicBool,
+    pub(crate) searched: AtomicBool,
+    pub(crate) strays: Strays,
+}
+
+impl Shared {
+    pub(crate) fn register(&self, active: &Arc<Active>) {
+        self.active.lock().insert(active.id, Arc::downgrade(active));
+    }
+
+    pub(crate) fn unregister(&self, id: u64) {
+        self.active.lock().remove(&id);
+        self.moved.notify_waiters();
+    }
+
+    /// Fills that have not ended.
+    pub(crate) fn running(&self) -> Vec<Arc<Active>> {
+        self.active.lock().values().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Whether no fill is on its way to anywhere.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.active.lock().is_empty()
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Counts an error of the disk and says what it kept from being done.
+    pub(crate) fn disk_trouble(&self, action: &'static str, source: io::Error) -> FillError {
+        self.counters.disk_errors.add(1);
+        tracing::warn!(error = %source, "cannot {action}");
+        FillError::Io { action, source }
+    }
+
+    /// Waits until it is known how many bytes there are. Only after the loss of the index there is anything to wait for.
+    pub(crate) async fn until_counted(&self) {
+        let reached = || self.counted.load(Ordering::Acquire) || self.is_closed();
+        until(&self.moved, || reached().then_some(())).await;
+    }
+
+    /// Waits until the tables are wholly in memory (or the store is closing, for then they never will be).
+    pub(crate) async fn until_loaded(&self) {
+        until(&self.moved, || (self.is_loaded() || self.is_closed()).then_some(())).await;
+    }
+
+    pub(crate) fn is_loaded(&self) -> bool {
+        self.objects.is_loaded() && self.names.is_loaded()
+    }
+}
