@@ -1,9 +1,10 @@
 //! Read-through: a name becomes content. Decides hit, follow, fill, queue or pass, and where the bytes come from. It sends nothing
 //! downstream itself and writes nothing to disk: that is `serve` and `store`. Outbound connections open only in `upstream`.
 //!
-//! In reading order: `resolve` is the request in one screen; `freshness`, `answer`, `requesters`, `retry` and `health` decide, as pure
-//! functions; `flights`, `boarding`, `fly` and `fill` fetch once for all who ask; `pass` and `endpoints` are the rest of what is answered; `record` and
-//! `book` are what is known of names; `upstream` is where bytes come from; [`options`] and [`status`] are what goes in and out.
+//! In reading order: `resolve` is the request in one screen, and `follow`, `pass` and `endpoints` are the ways that it can take; `asked` is what was asked,
+//! `visit` what every step of answering needs, [`Cache`] the whole as its program sees it. `answer` is what is said to clients, `requesters` who may have
+//! bytes at once. `fetch` gets them once for all who ask; `upstream` is where they come from; `names` is what is known of names. `shared` is what the parts
+//! share, `settings` the options in force; [`options`] and [`status`] are what goes in and out.
 #![forbid(unsafe_code)]
 
 pub mod options;
@@ -11,25 +12,18 @@ pub mod status;
 
 mod answer;
 mod asked;
-mod boarding;
-mod book;
 mod bounded;
 mod cache;
 mod endpoints;
-mod fill;
-mod flights;
-mod fly;
-mod freshness;
-mod health;
-mod index;
-mod landing;
+mod failure;
+mod fetch;
+mod follow;
+mod names;
 mod pass;
-mod record;
-mod representation;
 mod requesters;
 mod resolve;
-mod retry;
 mod settings;
+mod shared;
 mod upstream;
 mod visit;
 

@@ -4,40 +4,33 @@
 //! The asking and the bytes run on the runtime of the fetches; the connection's reactor only takes pieces from a short queue. When the
 //! client leaves, the queue closes, and with it the upstream's connection.
 
-use std::{
-    io,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::{io, sync::Arc};
 
-use bytes::Bytes;
-use futures_core::Stream;
 use http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use protocol::cache_status::CacheStatus;
-use serve::response::{Body as Downstream, Response};
-use tokio::sync::{mpsc, oneshot};
+use serve::response::{Body as Downstream, BodyStream, Response};
+use tokio::sync::mpsc;
 
 use crate::{
-    answer,
+    answer::{
+        content::unlimited,
+        pieces::{NoPieces, Queue},
+    },
     asked::Owned,
-    cache::Shared,
-    landing::{Content, Failure, Landing},
+    fetch::landing::Content,
+    shared::Shared,
     status::add,
-    upstream::{AskError, Body, Kind, Question, Told},
+    upstream::{
+        Question,
+        body::Body,
+        error::AskError,
+        told::{Opened, Told},
+    },
     visit::Visit,
 };
 
 /// Pieces between the upstream and a client: as much as is lost when the client leaves.
 const PIECES_MAX: usize = 4;
-
-/// An upstream's answer, open, with its body still to come.
-pub(crate) struct Opened {
-    pub(crate) status: StatusCode,
-    pub(crate) fields: HeaderMap,
-    pub(crate) len: Option<u64>,
-    pub(crate) body: Body,
-}
 
 /// Fields that end at each hop (RFC 9110 section 7.6.1) or that the downstream side writes itself.
 const NOT_HANDED_ON: [HeaderName; 14] = [
@@ -60,69 +53,45 @@ const NOT_HANDED_ON: [HeaderName; 14] = [
 
 /// Asks for one client alone.
 pub(crate) async fn pass(shared: Arc<Shared>, question: Arc<Question>, owned: Arc<Owned>) -> Response {
-    let (send, receive) = oneshot::channel();
-    let task = {
+    let asking = {
         let (shared, question, owned) = (shared.clone(), question.clone(), owned.clone());
-        async move {
-            let landing = ask(&shared, &question, &owned).await;
-            // The client may have left: then the answer is dropped.
-            let _ = send.send(landing);
-        }
+        async move { ask(&shared, &question, &owned).await }
     };
-    shared.spawn(task);
-    match receive.await {
-        Ok(Ok(landing)) => respond(&Visit::new(&shared, owned.asked()), &question, landing),
-        Ok(Err(error)) => error.to_failure(&question).to_response(),
-        Err(_) => Failure::interrupted().to_response(),
-    }
+    let told = match shared.on_fetches(asking).await {
+        Ok(told) => told,
+        Err(failure) => return failure.to_response(),
+    };
+    let answered = told.and_then(|told| respond(&Visit::new(&shared, owned.asked()), &question, told));
+    answered.unwrap_or_else(|error| question.failure(&error).to_response())
 }
 
-async fn ask(shared: &Arc<Shared>, question: &Arc<Question>, owned: &Owned) -> Result<Landing, AskError> {
-    let http = match &question.upstream.kind {
-        Kind::Directory(_) => return pass_file(shared, question).await,
-        Kind::Http(http) => http,
-        Kind::Outpost(outpost) => outpost.http(),
-    };
+async fn ask(shared: &Arc<Shared>, question: &Arc<Question>, owned: &Owned) -> Result<Told, AskError> {
     let mut fields = question.sent.clone();
     fields.extend(owned.condition_fields());
     let method = if owned.asked().is_head { Method::HEAD } else { Method::GET };
-    let path = match (question.object, &question.upstream.kind) {
-        (Some(md5), Kind::Outpost(outpost)) => outpost.path_of_object(&md5, &question.target),
-        _ => http.path_of(question.target.as_str()),
-    };
-    let answer = http.send(method, &path, fields).await;
-    shared.report(&question.upstream, &answer);
-    Ok(Landing::pass(Some(http.open(answer?))))
-}
-
-/// A file of a directory goes through by `sendfile` from where it is.
-async fn pass_file(shared: &Arc<Shared>, question: &Arc<Question>) -> Result<Landing, AskError> {
-    let told = question.upstream.ask(question, None, true).await;
+    let told = question.upstream.forward(question, method, fields).await;
     shared.report(&question.upstream, &told);
-    match told? {
-        Told::File(head, _) => Ok(shared.land_shared_file(question, &head)),
-        Told::No(failure) => Ok(Landing::Failed(failure)),
-        _ => Err(AskError::Changed("it is no file any more".into())),
-    }
+    told
 }
 
-fn respond(visit: &Visit<'_>, question: &Question, landing: Landing) -> Response {
+fn respond(visit: &Visit<'_>, question: &Question, told: Told) -> Result<Response, AskError> {
     add(&visit.shared.counters.passed, 1);
-    match landing {
-        Landing::Pass(opened) => match opened.lock().take() {
-            Some(opened) => hand_on(visit, question, opened),
-            None => Failure::interrupted().to_response(),
-        },
-        Landing::Content(content) => from_file(visit, &content),
-        Landing::Failed(failure) => failure.to_response(),
-        _ => Failure::interrupted().to_response(),
+    let is_no_file = || AskError::Changed("it is no file any more".into());
+    match told {
+        Told::Answer(opened) => Ok(hand_on(visit, question, *opened)),
+        Told::File(head, _) => {
+            let content = Content::of_shared_file(visit.shared, question, &head).ok_or_else(is_no_file)?;
+            Ok(from_file(visit, &content))
+        }
+        Told::No(failure) => Ok(failure.to_response()),
+        Told::Unchanged(_) | Told::Listing(_) | Told::NeedsSlash => Err(is_no_file()),
     }
 }
 
 /// A file of a share takes no requester place: it is no object.
 pub(crate) fn from_file(visit: &Visit<'_>, content: &Content) -> Response {
     let (representation, source) = (&content.representation, content.source.clone());
-    answer::unlimited(representation, source, &visit.asked, visit.now, CacheStatus::Passed)
+    unlimited(representation, source, &visit.asked, visit.now, CacheStatus::Passed)
 }
 
 /// The upstream's answer as ours.
@@ -134,7 +103,7 @@ pub(crate) fn hand_on(visit: &Visit<'_>, question: &Question, opened: Opened) ->
             continue;
         }
         if *name == header::LOCATION
-            && let Some(location) = relocated(question, value.to_str().unwrap_or_default())
+            && let Some(location) = question.upstream.relocate(value.to_str().unwrap_or_default())
         {
             response.fields.push(name.as_str(), location);
             continue;
@@ -161,16 +130,8 @@ fn nominated(fields: &HeaderMap) -> Vec<HeaderName> {
     names.filter(|name| !ESSENTIAL.contains(name)).collect()
 }
 
-fn relocated(question: &Question, location: &str) -> Option<String> {
-    match &question.upstream.kind {
-        Kind::Directory(_) => None,
-        Kind::Http(http) => http.relocate(location, &question.upstream.options.mount),
-        Kind::Outpost(outpost) => outpost.http().relocate(location, &question.upstream.options.mount),
-    }
-}
-
 /// Reads the body on the runtime of the fetches and hands it over in pieces.
-fn pump(shared: &Arc<Shared>, mut body: Body) -> serve::response::BodyStream {
+fn pump(shared: &Arc<Shared>, mut body: Body) -> BodyStream {
     let (send, receive) = mpsc::channel(PIECES_MAX);
     shared.spawn(async move {
         loop {
@@ -187,28 +148,6 @@ fn pump(shared: &Arc<Shared>, mut body: Body) -> serve::response::BodyStream {
         }
     });
     Box::pin(Queue(receive))
-}
-
-/// The near end of a queue of pieces.
-pub(crate) struct Queue(pub(crate) mpsc::Receiver<io::Result<Bytes>>);
-
-impl Stream for Queue {
-    type Item = io::Result<Bytes>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.poll_recv(context)
-    }
-}
-
-/// A body of which only the length is told.
-pub(crate) struct NoPieces;
-
-impl Stream for NoPieces {
-    type Item = io::Result<Bytes>;
-
-    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        Poll::Ready(None)
-    }
 }
 
 #[cfg(test)]

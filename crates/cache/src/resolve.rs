@@ -1,12 +1,8 @@
 //! One request in one screen: what is asked, what is known of it, and what follows from that.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
-use protocol::{
-    cache_status::CacheStatus,
-    problem::{Kind, Problem},
-    target::Target,
-};
+use protocol::{cache_status::CacheStatus, problem::Kind, target::Target};
 use serve::{
     handler::{Answer, Client},
     request::{Fields, Request},
@@ -16,25 +12,31 @@ use serve::{
 use store::Reader;
 
 use crate::{
+    answer::pages::{self, Pages},
     asked::{Asked, forwarded},
-    boarding::{self, Boarded},
-    book::Known,
-    cache::{Remembered, Shared},
-    endpoints, fill,
-    freshness::{self, Facts, Suits, Verdict},
-    index,
-    landing::Failure,
+    endpoints,
+    failure::Failure,
+    fetch::{
+        fill,
+        join::{Boarded, join},
+    },
+    follow,
+    names::{
+        book::Known,
+        freshness::{self, Facts, Suits, Verdict},
+        memo::{Memo, WRONG_MAX},
+        record::Origin,
+    },
     pass,
-    record::Origin,
-    representation::{self, Representation},
-    upstream::{AskError, Question, Upstream},
+    shared::Shared,
+    upstream::{Question, Upstream, error::AskError},
     visit::Visit,
 };
 
 pub(crate) fn answer(shared: &Arc<Shared>, request: &Request<'_>, client: &Client) -> Answer {
     let target = match Target::parse(request.target) {
         Ok(target) => target,
-        Err(bad) => return now(problem(Kind::BadRequest, format!("{bad}; see RFC 3986 for how names are encoded"))),
+        Err(bad) => return now(refusal(Kind::BadRequest, format!("{bad}; see RFC 3986 for how names are encoded"))),
     };
     let visit = Visit::new(shared, Asked::read(request, client));
     if target.path().starts_with("/.outpost/") {
@@ -47,11 +49,8 @@ pub(crate) fn answer(shared: &Arc<Shared>, request: &Request<'_>, client: &Clien
         return now(visit.to_slash(&target));
     }
     let key = upstream.key(&below);
-    let question = |sent| {
-        let (upstream, key) = (upstream.clone(), key.as_slice().into());
-        let (full, target) = (target.clone(), below.clone().into_owned());
-        Arc::new(Question { upstream, full, target, key, sent, object: None })
-    };
+    let question =
+        |sent| Arc::new(Question::of_name(upstream.clone(), target.clone(), below.clone().into_owned(), &key, sent));
     match look(&visit, upstream, &key, request.fields) {
         Look::Serve(known, reader, status) => now(serve(&visit, &known, reader, &target, status)),
         Look::Pages(pages) => now(visit.pages(&pages, CacheStatus::Hit)),
@@ -67,7 +66,7 @@ enum Look {
     /// The content, with the word for how it came.
     Serve(Arc<Known>, Reader, CacheStatus),
     /// A directory's pages.
-    Pages(Arc<index::Pages>),
+    Pages(Arc<Pages>),
     /// The upstream must be asked.
     Ask,
     /// It is known not to be for the cache.
@@ -82,10 +81,11 @@ fn look(visit: &Visit<'_>, upstream: &Upstream, key: &[u8], fields: Fields<'_>) 
     let shared = visit.shared;
     let is_down = upstream.health.is_open();
     let Some(known) = shared.book.known(key) else {
-        return match (shared.kept_pages(key), shared.recall(key)) {
+        let now = Instant::now();
+        return match (shared.pages.of(key, now), shared.memos.of(key, now)) {
             (Some(pages), _) => Look::Pages(pages),
-            (None, Some(Remembered::Passes)) => Look::Pass,
-            (None, Some(Remembered::Wrong(times))) if times >= fill::WRONG_MAX => Look::Wrong,
+            (None, Some(Memo::Passes)) => Look::Pass,
+            (None, Some(Memo::Wrong(times))) if times >= WRONG_MAX => Look::Wrong,
             (None, _) if is_down => Look::Down,
             (None, _) => Look::Ask,
         };
@@ -104,7 +104,7 @@ fn look(visit: &Visit<'_>, upstream: &Upstream, key: &[u8], fields: Fields<'_>) 
         Verdict::Stale => Some(CacheStatus::Stale),
         Verdict::Recheck | Verdict::Gone => None,
     };
-    match status.and_then(|status| Some((status, shared.sealed(&known.md5)?))) {
+    match status.and_then(|status| Some((status, shared.store.hit(&known.md5)?))) {
         Some((status, reader)) => Look::Serve(known, reader, status),
         None if is_down => Look::Down,
         None => Look::Ask,
@@ -112,21 +112,17 @@ fn look(visit: &Visit<'_>, upstream: &Upstream, key: &[u8], fields: Fields<'_>) 
 }
 
 fn suits(visit: &Visit<'_>, upstream: &Upstream, known: &Known, fields: Fields<'_>) -> Suits {
-    let by = |is_fresh: bool| if is_fresh { Suits::Fresh } else { Suits::Stale };
-    match &known.record.origin {
-        Origin::Http(meta) if visit.asked.is_controlled || !meta.selecting.is_empty() => {
-            freshness::suits(&known.record, meta, &forwarded(fields), visit.now)
-        }
-        Origin::Http(meta) => by(freshness::is_fresh(meta, visit.now)),
-        Origin::Directory(_) | Origin::Outpost { .. } => {
-            by(visit.shared.book.is_recent(known, upstream.options.recheck))
-        }
-    }
+    // Most requests say nothing of caching, and most answers do not vary: then the fields need not be looked at.
+    let is_of_web_server = matches!(known.record.origin, Origin::Http(_));
+    let is_told_apart = is_of_web_server && (visit.asked.is_controlled || known.record.variant().is_some());
+    let sent = is_told_apart.then(|| forwarded(fields));
+    let is_recent = || visit.shared.book.is_recent(known, upstream.options.recheck);
+    freshness::suits(&known.record, sent.as_ref(), visit.now, is_recent)
 }
 
 /// A hit: no wait, nothing to look up but the places.
 fn serve(visit: &Visit<'_>, known: &Known, reader: Reader, target: &Target, status: CacheStatus) -> Response {
-    let described = described(known, &reader, target.path(), visit.via());
+    let described = known.representation(&reader, target.path(), visit.via());
     visit.content(described, Source::Object(reader), &|| visit.shared.requesters.of(&known.md5), status)
 }
 
@@ -134,9 +130,9 @@ fn serve(visit: &Visit<'_>, known: &Known, reader: Reader, target: &Target, stat
 fn ask(visit: &Visit<'_>, question: Arc<Question>) -> Answer {
     if freshness::wants_only_cached(&question.sent) {
         let detail = "the request wants only what is here (Cache-Control: only-if-cached), and a fresh copy is not";
-        return now(problem(Kind::UpstreamTimeout, detail.into()));
+        return now(refusal(Kind::UpstreamTimeout, detail));
     }
-    let boarded = boarding::join(visit.shared, &question, !visit.asked.may_need_no_body());
+    let boarded = join(visit.shared, &question, !visit.asked.may_need_no_body());
     board(visit, question, boarded)
 }
 
@@ -153,40 +149,34 @@ fn down(visit: &Visit<'_>, question: Arc<Question>) -> Answer {
 
 fn board(visit: &Visit<'_>, question: Arc<Question>, boarded: Boarded) -> Answer {
     if let Some((landing, leads)) = boarded.landed()
-        && let Ok(response) = boarding::from_landing(visit, &question, landing, leads)
+        && let Ok(response) = follow::from_landing(visit, &question, landing, leads)
     {
         return now(response);
     }
-    Answer::later(boarding::wait(visit.shared.clone(), question, visit.asked.into_owned(), boarded))
+    Answer::later(follow::wait(visit.shared.clone(), question, visit.asked.into_owned(), boarded))
 }
 
 fn pass(visit: &Visit<'_>, question: Arc<Question>) -> Answer {
     Answer::later(pass::pass(visit.shared.clone(), question, Arc::new(visit.asked.into_owned())))
 }
 
-/// The representation of a sealed content under its name.
-pub(crate) fn described<'a>(known: &'a Known, reader: &Reader, path: &str, via: &str) -> &'a Arc<Representation> {
-    let proof = reader.digests().map_or(representation::Proof::Md5(known.md5), representation::Proof::Both);
-    known.representation(|record| Representation::of_name(record, proof, path, via))
-}
-
 fn mounts(visit: &Visit<'_>, target: &Target) -> Response {
     let mounts = visit.settings.upstreams.iter().map(|upstream| upstream.options.mount.as_str());
-    match index::of_mounts(target, mounts) {
-        Some(listing) => visit.pages(&index::Pages::of(&listing), CacheStatus::Hit),
-        None => problem(Kind::NotFound, format!("no upstream is mounted where {} would be", target.path())),
+    match pages::of_mounts(target, mounts) {
+        Some(listing) => visit.pages(&Pages::of(&listing), CacheStatus::Hit),
+        None => refusal(Kind::NotFound, format!("no upstream is mounted where {} would be", target.path())),
     }
 }
 
 fn unreachable(question: &Question) -> Failure {
     let error = question.upstream.health.last_error().unwrap_or_else(|| "it does not answer".into());
-    AskError::Unreachable(error).to_failure(question)
+    question.failure(&AskError::Unreachable(error))
+}
+
+fn refusal(kind: Kind, detail: impl Into<String>) -> Response {
+    Failure::new(kind, detail).to_response()
 }
 
 fn now(response: Response) -> Answer {
     Answer::Now(response)
-}
-
-pub(crate) fn problem(kind: Kind, detail: String) -> Response {
-    Response::problem(&Problem::new(kind, detail), kind)
 }

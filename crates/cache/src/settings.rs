@@ -4,7 +4,11 @@ use std::{borrow::Cow, io, sync::Arc};
 
 use protocol::target::Target;
 
-use crate::{options::Options, status::Counters, upstream::Upstream};
+use crate::{
+    options::{Options, UpstreamOptions},
+    status::Counters,
+    upstream::Upstream,
+};
 
 /// Made once per configuration.
 pub(crate) struct Settings {
@@ -16,7 +20,7 @@ pub(crate) struct Settings {
 impl Settings {
     /// Prepares the upstreams; those that did not change are taken over from `old` with their connections and their health.
     pub(crate) fn new(options: Options, old: Option<&Self>, counters: &Arc<Counters>) -> io::Result<Self> {
-        let known = |wanted: &crate::options::UpstreamOptions| {
+        let known = |wanted: &UpstreamOptions| {
             let same_via = old.is_some_and(|old| old.options.via == options.via);
             let upstreams = old.into_iter().flat_map(|old| &old.upstreams);
             upstreams.filter(|_| same_via).find(|upstream| upstream.options == *wanted).cloned()

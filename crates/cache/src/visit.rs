@@ -7,13 +7,15 @@ use protocol::{cache_status::CacheStatus, target::Target};
 use serve::{response::Response, source::Source};
 
 use crate::{
-    answer::{self, Requester},
+    answer::{
+        content::{self, Requester},
+        pages::Pages,
+    },
     asked::Asked,
-    cache::Shared,
-    index::Pages,
-    representation::Representation,
+    names::representation::Representation,
     requesters::Places,
     settings::Settings,
+    shared::Shared,
     status::add,
 };
 
@@ -45,12 +47,12 @@ impl<'a> Visit<'a> {
     ) -> Response {
         self.count(status);
         let requester = Requester { places, options: &self.settings.options, counters: &self.shared.counters };
-        answer::with_bytes(representation, source, &self.asked, self.now, status, &requester)
+        content::with_bytes(representation, source, &self.asked, self.now, status, &requester)
     }
 
     /// What a content is, if that is all that is needed.
     pub(crate) fn description(&self, representation: &Representation) -> Option<Response> {
-        answer::without_bytes(representation, &self.asked, self.now, CacheStatus::Passed)
+        content::without_bytes(representation, &self.asked, self.now, CacheStatus::Passed)
     }
 
     /// A directory's index.

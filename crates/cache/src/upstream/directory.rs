@@ -4,13 +4,12 @@
 use std::{
     fs::File,
     io,
-    os::unix::fs::{FileExt, MetadataExt},
+    os::unix::fs::MetadataExt,
     path::PathBuf,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
-use bytes::Bytes;
 use os::share::{Found, Identity, Share};
 use parking_lot::Mutex;
 use protocol::{
@@ -19,21 +18,26 @@ use protocol::{
     problem::Kind,
     target::Target,
 };
-use tokio::{sync::Semaphore, task::JoinHandle};
+use tokio::sync::Semaphore;
 
-use super::{AskError, Grip, Head, Question, Told};
+use super::{
+    Question,
+    body::FilePieces,
+    error::AskError,
+    told::{Grip, Head, Told},
+};
 use crate::{
-    book::Known,
-    landing::Failure,
-    record::{Origin, Record, provisional, seconds},
+    failure::Failure,
+    names::{
+        book::Known,
+        record::{Origin, Record, provisional, seconds},
+    },
 };
 
 /// Calls into the file system at once. Those that hang (a mount whose server is gone) keep their place until they return.
 const CALLS_MAX: usize = 64;
 /// Reads of fills at once, likewise.
 const READS_MAX: usize = 64;
-/// One read of a fill.
-const PIECE: usize = 1 << 20;
 
 /// A published directory.
 pub(crate) struct Directory(Arc<Inner>);
@@ -139,15 +143,8 @@ impl Directory {
     }
 
     /// The bytes of an opened file from a position on.
-    pub(crate) fn bytes(&self, file: &Arc<File>, identity: &Identity, position: u64) -> Pieces {
-        Pieces {
-            file: file.clone(),
-            position,
-            end: identity.size,
-            ahead: None,
-            reads: self.0.reads.clone(),
-            timeout: self.0.timeout,
-        }
+    pub(crate) fn bytes(&self, file: &Arc<File>, identity: &Identity, position: u64) -> FilePieces {
+        FilePieces::new(file.clone(), position, identity.size, self.0.reads.clone(), self.0.timeout)
     }
 
     /// To be asked when all bytes were read: whether the path and the open file are still what they were. Blocks when called.
@@ -282,75 +279,4 @@ fn absent(target: &Target) -> Failure {
 fn forbidden(target: &Target) -> Failure {
     let detail = format!("this server may not read {}; its administrator can give it the right to", target.path());
     Failure::new(Kind::NotAllowed, detail)
-}
-
-/// A file's bytes, one piece read ahead.
-pub(crate) struct Pieces {
-    file: Arc<File>,
-    position: u64,
-    end: u64,
-    ahead: Option<JoinHandle<io::Result<Bytes>>>,
-    reads: Arc<Semaphore>,
-    timeout: Duration,
-}
-
-impl Pieces {
-    /// The next piece; `None` at the end of what the file held when it was opened. Dropping the future loses nothing.
-    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, AskError> {
-        if self.position == self.end {
-            return Ok(None);
-        }
-        let (position, end) = (self.position, self.end);
-        let reading = self.ahead.get_or_insert_with(|| read_piece(&self.file, &self.reads, position, end));
-        let piece = match tokio::time::timeout(self.timeout, reading).await {
-            Ok(Ok(Ok(piece))) => piece,
-            Ok(Ok(Err(error))) => {
-                self.ahead = None;
-                return Err(AskError::Unreachable(format!("cannot read the file at byte {position}: {error}")));
-            }
-            Ok(Err(_)) => return Err(AskError::Unreachable("the server is stopping".into())),
-            Err(_) => {
-                let waited = self.timeout.as_secs_f32();
-                return Err(AskError::TimedOut(format!("reading the file at byte {position} took over {waited} s")));
-            }
-        };
-        self.ahead = None;
-        if piece.is_empty() {
-            return Err(AskError::Changed("the file became shorter while it was read".into()));
-        }
-        self.position += piece.len() as u64;
-        if self.position < self.end {
-            self.ahead = Some(read_piece(&self.file, &self.reads, self.position, self.end));
-        }
-        Ok(Some(piece))
-    }
-}
-
-fn read_piece(file: &Arc<File>, reads: &Arc<Semaphore>, position: u64, end: u64) -> JoinHandle<io::Result<Bytes>> {
-    let (file, reads) = (file.clone(), reads.clone());
-    let len = usize::try_from(end - position).unwrap_or(PIECE).min(PIECE);
-    tokio::spawn(async move {
-        // A read that hangs keeps its permit until it returns, also when nobody waits for it any more.
-        let permit = reads.acquire_owned().await;
-        let reading = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            read_wholly(&file, position, len)
-        });
-        reading.await.unwrap_or_else(|_| Err(io::Error::other("the server is stopping")))
-    })
-}
-
-fn read_wholly(file: &File, position: u64, len: usize) -> io::Result<Bytes> {
-    let mut piece = vec![0; len];
-    let mut filled = 0;
-    while filled < len {
-        match file.read_at(&mut piece[filled..], position + filled as u64) {
-            Ok(0) => break,
-            Ok(count) => filled += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    piece.truncate(filled);
-    Ok(piece.into())
 }

@@ -6,8 +6,11 @@ use std::time::SystemTime;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Version, header};
 use protocol::{digest::Claims, etag::ETag, problem::Kind as ProblemKind, range::parse_content_range, timestamp};
 
-use super::{AskError, Grip, Head};
-use crate::record::{Origin, Record, seconds};
+use super::{
+    error::AskError,
+    told::{Grip, Head},
+};
+use crate::names::record::{Origin, Record, seconds};
 
 /// Seconds, where an upstream asks for patience without saying how much.
 const RETRY_AFTER_DEFAULT: u64 = 10;
@@ -157,7 +160,7 @@ pub(crate) fn is_chunked<B>(answer: &Response<B>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::HttpMeta;
+    use crate::names::record::HttpMeta;
 
     const MODIFIED: &str = "Sat, 21 Nov 2026 10:00:00 GMT";
 

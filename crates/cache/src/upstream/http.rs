@@ -5,7 +5,7 @@ use std::{io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper_util::{
     client::legacy::Client,
@@ -14,18 +14,22 @@ use hyper_util::{
 use protocol::{digest::Claims, timestamp};
 
 use super::{
-    AskError, Body, Grip, Head, Question, Told,
+    Question,
+    body::{Body, HttpPieces},
     connector::Connector,
+    error::AskError,
     heads::{
         Validators, announced_len, check_continuation, claims, header_value, if_range, is_chunked, is_strong_date,
     },
+    told::{Grip, Head, Opened, Told},
 };
 use crate::{
-    book::Known,
-    freshness,
+    names::{
+        book::Known,
+        freshness,
+        record::{HttpMeta, Origin, Record, provisional},
+    },
     options::UpstreamOptions,
-    pass::Opened,
-    record::{HttpMeta, Origin, Record, provisional},
     status::{Counters, add},
 };
 
@@ -124,7 +128,7 @@ impl Http {
         add(&self.counters.upstream_requests, 1);
         let limit = self.connect_timeout + self.read_timeout;
         match tokio::time::timeout(limit, self.client.request(request)).await {
-            Ok(answer) => answer.map_err(|error| explain(&self.base, &error)),
+            Ok(answer) => answer.map_err(|error| AskError::of_request(self.base.authority.as_str(), &error)),
             Err(_) => Err(AskError::TimedOut(format!(
                 "{} did not answer within {} s",
                 self.base.authority,
@@ -218,7 +222,7 @@ impl Http {
     }
 
     /// The bytes of a head from a position on, and of no other version.
-    pub(crate) async fn bytes(&self, question: &Question, head: &Head, position: u64) -> Result<Pieces, AskError> {
+    pub(crate) async fn bytes(&self, question: &Question, head: &Head, position: u64) -> Result<HttpPieces, AskError> {
         let path = self.path_of(question.target.as_str());
         let answer = self.ask_for_bytes(&path, question.sent.clone(), head, position).await?;
         self.continuation(answer, head, position)
@@ -247,13 +251,19 @@ impl Http {
         answer: Response<Incoming>,
         head: &Head,
         position: u64,
-    ) -> Result<Pieces, AskError> {
+    ) -> Result<HttpPieces, AskError> {
         let skip = check_continuation(&answer, head, position)?;
         Ok(self.pieces(answer.into_body(), skip))
     }
 
-    pub(crate) fn pieces(&self, body: Incoming, skip: u64) -> Pieces {
-        Pieces { body, skip, timeout: self.read_timeout, counters: self.counters.clone() }
+    pub(crate) fn pieces(&self, body: Incoming, skip: u64) -> HttpPieces {
+        HttpPieces::new(body, skip, self.read_timeout, self.counters.clone())
+    }
+
+    /// A request whose answer is handed through.
+    pub(crate) async fn forward(&self, path: &str, method: Method, fields: HeaderMap) -> Result<Told, AskError> {
+        let answer = self.send(method, path, fields).await?;
+        Ok(Told::Answer(Box::new(self.open(answer))))
     }
 
     /// An answer as it is, to be handed through.
@@ -278,43 +288,6 @@ impl Http {
     }
 }
 
-/// The bytes of an answer.
-pub(crate) struct Pieces {
-    body: Incoming,
-    skip: u64,
-    timeout: Duration,
-    counters: Arc<Counters>,
-}
-
-impl Pieces {
-    /// The next piece; `None` at the end that the framing tells. Dropping the future loses nothing.
-    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, AskError> {
-        loop {
-            let frame = match tokio::time::timeout(self.timeout, self.body.frame()).await {
-                Ok(None) if self.skip > 0 => {
-                    return Err(AskError::Changed("the file became shorter while it was fetched".into()));
-                }
-                Ok(None) => return Ok(None),
-                Ok(Some(Ok(frame))) => frame,
-                Ok(Some(Err(error))) => return Err(explain_body(&error)),
-                Err(_) => {
-                    let waited = self.timeout.as_secs_f32();
-                    return Err(AskError::TimedOut(format!("no byte came for {waited} s")));
-                }
-            };
-            // Trailers are nothing that we hand on.
-            let Ok(mut piece) = frame.into_data() else { continue };
-            add(&self.counters.upstream_bytes, piece.len() as u64);
-            let skipped = self.skip.min(piece.len() as u64);
-            self.skip -= skipped;
-            let piece = piece.split_off(skipped as usize);
-            if !piece.is_empty() {
-                return Ok(Some(piece));
-            }
-        }
-    }
-}
-
 /// For how long an answer is fresh that says nothing of it. A query is taken for a question whose answer may differ every time.
 fn believed(question: &Question) -> Duration {
     match question.target.query() {
@@ -332,42 +305,4 @@ fn conditional(sent: &HeaderMap, record: &Record) -> HeaderMap {
         fields.insert(header::IF_MODIFIED_SINCE, header_value(&timestamp::http_date(modified)));
     }
     fields
-}
-
-fn explain(base: &Base, error: &hyper_util::client::legacy::Error) -> AskError {
-    let text = with_causes(error);
-    let timed_out = causes(error)
-        .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut));
-    let of_hyper = causes(error).find_map(|cause| cause.downcast_ref::<hyper::Error>());
-    match of_hyper {
-        Some(error) if error.is_parse() => {
-            AskError::Invalid(format!("{} sent something that is not HTTP: {text}", base.authority))
-        }
-        _ if timed_out => AskError::TimedOut(format!("{} does not answer: {text}", base.authority)),
-        _ if error.is_connect() => AskError::Unreachable(format!("cannot connect to {}: {text}", base.authority)),
-        // Whatever else failed cost no timeout, and may be the fault of one name.
-        _ => AskError::Failing(format!("the connection to {} broke: {text}", base.authority)),
-    }
-}
-
-fn explain_body(error: &hyper::Error) -> AskError {
-    let text = with_causes(error);
-    let is_framing = causes(error).any(|cause| {
-        let kind = cause.downcast_ref::<io::Error>().map(io::Error::kind);
-        matches!(kind, Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData))
-    });
-    if error.is_parse() || is_framing {
-        return AskError::Invalid(format!("its body is framed wrongly: {text}"));
-    }
-    AskError::Unreachable(format!("the connection broke: {text}"))
-}
-
-fn causes<'a>(
-    error: &'a (dyn std::error::Error + 'static),
-) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
-    std::iter::successors(Some(error), |&error| error.source())
-}
-
-fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
-    causes(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

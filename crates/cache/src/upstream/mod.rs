@@ -1,32 +1,38 @@
 //! Where the bytes come from: the closed set of upstream kinds. Outbound connections open here and nowhere else.
+//!
+//! [`directory`], [`http`] and [`outpost`] are the kinds: each says what stands at a name ([`told`]) and gives its bytes ([`body`]), or says what
+//! went wrong ([`error`]). [`heads`] checks what an HTTP answer's head says, [`connector`] connects, [`health`] is the breaker. A new kind is a
+//! variant of [`Kind`], a file beside these, and an arm in each `match` below.
 
-pub(crate) mod connector;
-pub(crate) mod directory;
-pub(crate) mod heads;
-pub(crate) mod http;
-pub(crate) mod outpost;
+pub(crate) mod body;
+mod connector;
+mod directory;
+pub(crate) mod error;
+mod heads;
+pub(crate) mod health;
+mod http;
+mod outpost;
+pub(crate) mod told;
 
-use std::{fs::File, io, sync::Arc};
+use std::{io, sync::Arc};
 
-use ::http::HeaderMap;
-use bytes::Bytes;
-use os::share::Identity;
-use protocol::{
-    digest::{Claims, Md5},
-    listing::Listing,
-    problem::Kind as ProblemKind,
-    target::Target,
-};
+use ::http::{HeaderMap, Method};
+use protocol::{digest::Md5, info::Info, target::Target};
 use smallvec::SmallVec;
 
-use self::{directory::Directory, http::Http, outpost::Outpost};
+use self::{
+    body::Body,
+    directory::Directory,
+    error::AskError,
+    health::Health,
+    http::Http,
+    outpost::Outpost,
+    told::{Grip, Head, Told},
+};
 use crate::{
-    book::Known,
-    health::{Health, Trouble},
-    landing::Failure,
+    failure::Failure,
+    names::book::Known,
     options::{Location, UpstreamOptions},
-    pass::Opened,
-    record::{HttpMeta, Origin, Record},
     status::{Counters, UpstreamStatus},
 };
 
@@ -36,14 +42,14 @@ pub(crate) type Key = SmallVec<[u8; 192]>;
 /// One configured upstream.
 pub(crate) struct Upstream {
     pub(crate) options: UpstreamOptions,
-    pub(crate) kind: Kind,
+    kind: Kind,
     pub(crate) health: Health,
     /// What the keys of its names begin with.
     scope: Box<[u8]>,
 }
 
 /// The kinds there are.
-pub(crate) enum Kind {
+enum Kind {
     Directory(Directory),
     Http(Http),
     Outpost(Outpost),
@@ -64,110 +70,21 @@ pub(crate) struct Question {
     pub(crate) object: Option<Md5>,
 }
 
-/// What an upstream says of a name.
-pub(crate) enum Told {
-    /// The record still holds; perhaps with new freshness.
-    Unchanged(Record),
-    /// A file, perhaps with its bytes already on the way from the first on.
-    File(Box<Head>, Option<Body>),
-    /// A directory.
-    Listing(Listing),
-    /// A directory whose name lacks its slash.
-    NeedsSlash,
-    /// An answer that is not for the cache.
-    Answer(Box<Opened>),
-    /// Nothing to serve, and why.
-    No(Failure),
-}
-
-/// A file before its bytes.
-pub(crate) struct Head {
-    /// As it will be kept, once the digest is known.
-    pub(crate) record: Record,
-    pub(crate) claims: Claims,
-    /// What a part must come from to be continued with these bytes; empty if nothing can be continued.
-    pub(crate) source: Bytes,
-    pub(crate) grip: Grip,
-    /// The answer's own fields, in case it has to be passed through.
-    pub(crate) fields: Option<HeaderMap>,
-}
-
-/// How to get at the bytes of exactly this content.
-pub(crate) enum Grip {
-    /// The file is open.
-    File { file: Arc<File>, identity: Identity, path: Arc<[u8]> },
-    /// By the name, under its validators.
-    Name,
-    /// By the digest.
-    Object(Md5),
-}
-
-/// Bytes on the way.
-pub(crate) enum Body {
-    File(directory::Pieces),
-    Http(http::Pieces),
-}
-
-/// Why an upstream could not be asked, or what is wrong with its answer.
-#[derive(Clone, Debug, thiserror::Error)]
-pub(crate) enum AskError {
-    #[error("{0}")]
-    Unreachable(String),
-    #[error("{0}")]
-    TimedOut(String),
-    /// It is there, but failed at this: a 5xx where bytes were to come, a connection that broke, a file that cannot be read.
-    #[error("{0}")]
-    Failing(String),
-    /// Not HTTP, or not what was asked for.
-    #[error("{0}")]
-    Invalid(String),
-    /// Other bytes than those that were begun.
-    #[error("{0}")]
-    Changed(String),
-    /// It asks to come back later.
-    #[error("{detail}")]
-    Busy {
-        /// Seconds.
-        retry_after: u64,
-        detail: String,
-        kind: ProblemKind,
-    },
-}
-
-impl AskError {
-    /// As clients see it when there is nothing else to serve.
-    pub(crate) fn to_failure(&self, question: &Question) -> Failure {
-        let name = &question.upstream.options.name;
-        let path = question.full.path();
-        let failure = |kind, advice: &str| {
-            Failure::new(
-                kind,
-                format!("{path} is not here, and the upstream '{name}' cannot be asked: {self}. {advice}"),
-            )
-        };
-        match self {
-            Self::Unreachable(_) | Self::Failing(_) => failure(
-                ProblemKind::UpstreamUnreachable,
-                "Try again later; if it lasts, check the upstream and the line to it",
-            ),
-            Self::TimedOut(_) => failure(
-                ProblemKind::UpstreamTimeout,
-                "Try again later; if it lasts, check the upstream and the line to it",
-            ),
-            Self::Invalid(_) => failure(ProblemKind::UpstreamInvalid, "Check what the upstream sends"),
-            Self::Changed(_) => failure(ProblemKind::UpstreamInvalid, "Ask again: the file is changing upstream"),
-            Self::Busy { retry_after, detail, kind } => {
-                Failure::new(*kind, detail.clone()).with_retry_after(*retry_after)
-            }
-        }
+impl Question {
+    /// Of a name, by the key under which its record is kept.
+    pub(crate) fn of_name(upstream: Arc<Upstream>, full: Target, target: Target, key: &[u8], sent: HeaderMap) -> Self {
+        Self { upstream, full, target, key: key.into(), sent, object: None }
     }
 
-    fn trouble(&self) -> Option<Trouble> {
-        match self {
-            Self::Unreachable(_) => Some(Trouble::Refused),
-            Self::TimedOut(_) => Some(Trouble::TimedOut),
-            Self::Failing(_) | Self::Invalid(_) | Self::Changed(_) | Self::Busy { .. } => None,
-        }
+    /// Of an object by its digest. No name has such a key.
+    pub(crate) fn of_object(upstream: Arc<Upstream>, full: Target, target: Target, md5: Md5) -> Self {
+        let key = [b"\0object\0", upstream.options.name.as_bytes(), b"\0", &md5.0[..]].concat().into();
+        Self { upstream, full, target, key, sent: HeaderMap::new(), object: Some(md5) }
+    }
+
+    /// What clients see of an error when there is nothing else to serve.
+    pub(crate) fn failure(&self, error: &AskError) -> Failure {
+        error.to_failure(self.full.path(), &self.upstream.options.name)
     }
 }
 
@@ -242,6 +159,50 @@ impl Upstream {
         }
     }
 
+    /// Whether it tells digests, and has objects to be asked for by them.
+    pub(crate) fn knows_digests(&self) -> bool {
+        matches!(self.kind, Kind::Outpost(_))
+    }
+
+    /// An object by its digest, for an upstream that [knows digests](Self::knows_digests); `None` if it is not there.
+    pub(crate) async fn object(&self, md5: Md5, target: &Target) -> Result<Option<(Head, Body)>, AskError> {
+        match &self.kind {
+            Kind::Outpost(outpost) => outpost.object(md5, target).await,
+            Kind::Directory(_) | Kind::Http(_) => Ok(None),
+        }
+    }
+
+    /// What it knows of a path, likewise.
+    pub(crate) async fn info(&self, target: &Target) -> Result<Option<Info>, AskError> {
+        match &self.kind {
+            Kind::Outpost(outpost) => outpost.info(target).await,
+            Kind::Directory(_) | Kind::Http(_) => Ok(None),
+        }
+    }
+
+    /// Its answer to one client, uncached: an open answer, or an open file.
+    pub(crate) async fn forward(
+        &self,
+        question: &Question,
+        method: Method,
+        fields: HeaderMap,
+    ) -> Result<Told, AskError> {
+        match &self.kind {
+            Kind::Directory(directory) => directory.ask(question, None).await,
+            Kind::Http(http) => http.forward(&http.path_of(question.target.as_str()), method, fields).await,
+            Kind::Outpost(outpost) => outpost.forward(question, method, fields).await,
+        }
+    }
+
+    /// A `Location` of its answers as seen through our mount; others stay as they are.
+    pub(crate) fn relocate(&self, location: &str) -> Option<String> {
+        match &self.kind {
+            Kind::Directory(_) => None,
+            Kind::Http(http) => http.relocate(location, &self.options.mount),
+            Kind::Outpost(outpost) => outpost.relocate(location, &self.options.mount),
+        }
+    }
+
     /// To be asked last, off the reactors: whether what was read is what is still there.
     pub(crate) fn unchanged(&self, head: &Head) -> Box<dyn FnOnce() -> bool + Send + 'static> {
         match (&self.kind, &head.grip) {
@@ -292,24 +253,6 @@ impl Upstream {
             reachable: !self.health.is_open() && self.health.last_error().is_none(),
             last_error: self.health.last_error(),
         }
-    }
-}
-
-impl Body {
-    /// The next piece; `None` at the end. Waits at most the upstream's `read_timeout`.
-    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, AskError> {
-        match self {
-            Self::File(pieces) => pieces.next().await,
-            Self::Http(pieces) => pieces.next().await,
-        }
-    }
-}
-
-/// The meta data of an answer that is one of several variants.
-pub(crate) fn variant(record: &Record) -> Option<HttpMeta> {
-    match &record.origin {
-        Origin::Http(meta) if !meta.selecting.is_empty() => Some(meta.clone()),
-        _ => None,
     }
 }
 

@@ -13,14 +13,19 @@ use protocol::{
 };
 
 use super::{
-    AskError, Body, Grip, Head, Question, Told,
+    Question,
+    body::{Body, HttpPieces},
+    error::AskError,
     heads::{Validators, claims, retry_after},
-    http::{Http, Pieces},
+    http::Http,
+    told::{Grip, Head, Told},
 };
 use crate::{
-    book::Known,
-    landing::Failure,
-    record::{Origin, Record, seconds},
+    failure::Failure,
+    names::{
+        book::Known,
+        record::{Origin, Record, seconds},
+    },
 };
 
 /// Bytes of an index, an `info` or a problem; more is an invalid answer.
@@ -34,10 +39,6 @@ pub(crate) struct Outpost {
 impl Outpost {
     pub(crate) fn new(http: Http) -> Self {
         Self { http }
-    }
-
-    pub(crate) fn http(&self) -> &Http {
-        &self.http
     }
 
     pub(crate) async fn ask(
@@ -120,7 +121,7 @@ impl Outpost {
     }
 
     /// The bytes of a head from a position on.
-    pub(crate) async fn bytes(&self, question: &Question, head: &Head, position: u64) -> Result<Pieces, AskError> {
+    pub(crate) async fn bytes(&self, question: &Question, head: &Head, position: u64) -> Result<HttpPieces, AskError> {
         let Grip::Object(md5) = head.grip else { return self.http.bytes(question, head, position).await };
         let path = self.path_of_object(&md5, &question.target);
         let answer = self.http.ask_for_bytes(&path, HeaderMap::new(), head, position).await?;
@@ -157,8 +158,27 @@ impl Outpost {
         Ok(Some((head, Body::Http(self.http.pieces(answer.into_body(), 0)))))
     }
 
+    /// Its answer to one client, for a name or for an object.
+    pub(crate) async fn forward(
+        &self,
+        question: &Question,
+        method: Method,
+        fields: HeaderMap,
+    ) -> Result<Told, AskError> {
+        let path = match question.object {
+            Some(md5) => self.path_of_object(&md5, &question.target),
+            None => self.http.path_of(question.target.as_str()),
+        };
+        self.http.forward(&path, method, fields).await
+    }
+
+    /// See [`Http::relocate`].
+    pub(crate) fn relocate(&self, location: &str, mount: &str) -> Option<String> {
+        self.http.relocate(location, mount)
+    }
+
     /// Where an object is asked for. The query says under which name it was seen; `/` is no file and stands for an unknown one.
-    pub(crate) fn path_of_object(&self, md5: &Md5, target: &Target) -> String {
+    fn path_of_object(&self, md5: &Md5, target: &Target) -> String {
         match target.path() {
             "/" => format!("{OBJECTS}{md5}"),
             // What separates parameters must not stand in one.

@@ -24,10 +24,8 @@ use protocol::digest::Md5;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    landing::{Failure, Landing},
-    requesters::Places,
-};
+use super::landing::Landing;
+use crate::{failure::Failure, requesters::Places};
 
 const SHARDS: usize = 32;
 

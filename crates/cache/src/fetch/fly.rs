@@ -17,46 +17,32 @@ use std::{
 
 use http::StatusCode;
 use protocol::{cache_status::CacheStatus, digest::Md5, problem::Kind};
-use serve::source::Source;
 use store::{Lookup, Reader};
 
-use crate::{
-    book::Known,
-    cache::{Remembered, Shared},
-    fill::{Begin, PASSES_FOR, PATIENCE_MAX},
+use super::{
+    fill::Begin,
     flights::Departure,
-    freshness,
-    index::Pages,
-    landing::{Content, Failure, Landing},
-    pass::Opened,
-    record::Record,
-    representation::{self, Representation},
-    requesters::Places,
+    landing::{Content, Landing},
+    task::{Flow, Flying, PATIENCE_MAX},
+};
+use crate::{
+    answer::pages::Pages,
+    failure::Failure,
+    names::{book::Known, freshness, record::Record, representation::Proof},
+    shared::Shared,
     status::add,
-    upstream::{AskError, Body, Grip, Head, Kind as UpstreamKind, Question, Told, variant},
+    upstream::{
+        Question,
+        body::Body,
+        error::AskError,
+        told::{Grip, Head, Opened, Told},
+    },
 };
 
 /// Tries for the head of an answer while nothing is here that could be served instead.
 const ASKS_MAX: u32 = 3;
 /// A name changes at most so often between asking and fetching.
 const CHANGES_MAX: u32 = 3;
-
-/// One flight.
-pub(crate) struct Flying {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) question: Arc<Question>,
-    pub(crate) departure: Departure,
-}
-
-/// What follows a file's head.
-pub(crate) enum Flow {
-    /// It has landed.
-    Done,
-    /// The description is not enough.
-    AskForBytes,
-    /// It is another file by now.
-    AskAgain,
-}
 
 /// Flies: always lands, and ends after the name's record was written.
 pub(crate) async fn fly(shared: Arc<Shared>, question: Arc<Question>, departure: Departure) {
@@ -102,13 +88,12 @@ impl Flying {
             }
         }
         let changed = AskError::Changed("the file changed each time it was asked for".into());
-        self.departure.conclude(Landing::Failed(changed.to_failure(&self.question)));
+        self.departure.conclude(Landing::Failed(self.question.failure(&changed)));
     }
 
     /// An object by its digest, from the upstream that is asked.
     async fn object(&self, md5: Md5) {
-        let UpstreamKind::Outpost(outpost) = &self.question.upstream.kind else { return };
-        let asked = self.unless_closing(outpost.object(md5, &self.question.target)).await;
+        let asked = self.unless_closing(self.question.upstream.object(md5, &self.question.target)).await;
         self.shared.report(&self.question.upstream, &asked);
         match asked {
             Ok(Some((head, body))) => _ = self.file(head, Some(body), true).await,
@@ -145,16 +130,16 @@ impl Flying {
     /// What is here is still right. `false` if it was evicted meanwhile.
     fn unchanged(&self, known: &Arc<Known>, record: Record) -> bool {
         let known = self.shared.book.confirm(&self.question.key, known, record);
-        let Some(reader) = self.shared.sealed(&known.md5) else { return false };
+        let Some(reader) = self.shared.store.hit(&known.md5) else { return false };
         let status = if self.question.upstream.is_directory() { CacheStatus::Hit } else { CacheStatus::Revalidated };
-        self.departure.conclude(self.shared.land_sealed(&known, reader, self.question.full.path(), status));
+        self.departure.conclude(Content::of_name(&self.shared, &known, reader, &self.question.full, status).into());
         true
     }
 
     /// The upstream cannot be asked: the last good copy, if it may stand in.
     fn unreachable(&self, error: &AskError, copy: Option<&Arc<Known>>) {
         let stand_in = copy.and_then(|known| self.stand_in(known));
-        self.departure.conclude(stand_in.unwrap_or_else(|| Landing::Failed(error.to_failure(&self.question))));
+        self.departure.conclude(stand_in.unwrap_or_else(|| Landing::Failed(self.question.failure(error))));
     }
 
     fn stand_in(&self, known: &Arc<Known>) -> Option<Landing> {
@@ -164,13 +149,14 @@ impl Flying {
         if !freshness::may_stand_in(&known.record, checked, now, stale_if_error) {
             return None;
         }
-        let reader = self.shared.sealed(&known.md5)?;
+        let reader = self.shared.store.hit(&known.md5)?;
         self.shared.book.hold(known);
-        Some(self.shared.land_sealed(known, reader, self.question.full.path(), CacheStatus::Stale))
+        Some(Content::of_name(&self.shared, known, reader, &self.question.full, CacheStatus::Stale).into())
     }
 
     fn listing(&self, pages: &Arc<Pages>) {
-        self.shared.keep_pages(&self.question.key, pages, self.question.upstream.options.recheck);
+        let until = Instant::now() + self.question.upstream.options.recheck;
+        self.shared.pages.keep(&self.question.key, pages, until);
         self.departure.conclude(Landing::Index(pages.clone()));
     }
 
@@ -186,14 +172,14 @@ impl Flying {
             self.shared.book.forget(&self.question.key);
         }
         if status == StatusCode::OK {
-            self.shared.remember(&self.question.key, Remembered::Passes, PASSES_FOR);
+            self.shared.memos.passes(&self.question.key, Instant::now());
         }
         self.departure.conclude(Landing::pass(Some(opened)));
     }
 
     /// A file that is not here, or not as it is upstream now.
     async fn file(&self, head: Head, body: Option<Body>, asked_for_bytes: bool) -> Flow {
-        let described = || Landing::Described(Arc::new(self.describe(&head.record, known_of(&head))));
+        let described = || Landing::Described(Arc::new(self.describe(&head.record, Proof::claimed(&head.claims))));
         if self.departure.land_unless_body_wanted(described) {
             return Flow::Done;
         }
@@ -241,19 +227,20 @@ impl Flying {
     fn adopt(&self, md5: Md5, head: &Head, reader: Reader) {
         let record = Record { len: reader.len(), ..head.record.clone() };
         if self.question.object.is_some() {
-            let digests = reader.digests().map_or(representation::Proof::Md5(md5), representation::Proof::Both);
-            let content = self.content(&record, digests, reader, self.shared.requesters.of(&md5), CacheStatus::Hit);
+            let proof = Proof::of(md5, &reader);
+            let content = self.content(&record, proof, reader, self.shared.requesters.of(&md5), CacheStatus::Hit);
             return self.departure.conclude(content);
         }
         let known = self.shared.book.write(&self.question.key, md5, record);
-        self.departure.conclude(self.shared.land_sealed(&known, reader, self.question.full.path(), CacheStatus::Hit));
+        let content = Content::of_name(&self.shared, &known, reader, &self.question.full, CacheStatus::Hit);
+        self.departure.conclude(content.into());
     }
 
     /// Another flight is fetching the same content.
     async fn follow(&self, md5: Md5, head: &Head, reader: Reader) {
         let places = self.shared.requesters.of(&md5);
-        let known = representation::Proof::Md5(md5);
-        self.departure.land(self.content(&head.record, known, reader.clone(), places, CacheStatus::Collapsed));
+        let content = self.content(&head.record, Proof::Md5(md5), reader.clone(), places, CacheStatus::Collapsed);
+        self.departure.land(content);
         let sealed = tokio::select! {
             () = self.shared.closing.cancelled() => return,
             sealed = reader.sealed() => sealed,
@@ -264,95 +251,11 @@ impl Flying {
         }
     }
 
-    pub(crate) fn fail(&self, failure: Failure) -> Flow {
-        self.departure.conclude(Landing::Failed(failure));
-        Flow::Done
-    }
-
-    /// Nobody who comes from now on is to follow what is about to fail.
-    pub(crate) fn leave_if_landed(&self) {
-        if self.departure.has_landed() {
-            self.departure.leave();
-        }
-    }
-
-    /// Nobody was told of a content that changed before its first byte: it is asked for again.
-    pub(crate) fn changed_or(&self, error: &AskError, failure: impl FnOnce() -> Failure) -> Flow {
-        match error {
-            AskError::Changed(_) if !self.departure.has_landed() => Flow::AskAgain,
-            _ => self.fail(failure()),
-        }
-    }
-
-    pub(crate) fn content(
-        &self,
-        record: &Record,
-        known: representation::Proof,
-        reader: Reader,
-        places: Arc<Places>,
-        leader_status: CacheStatus,
-    ) -> Landing {
-        let follower_status = match leader_status {
-            CacheStatus::Stored => CacheStatus::Collapsed,
-            status => status,
-        };
-        Landing::Content(Arc::new(Content {
-            representation: Arc::new(self.describe(record, known)),
-            source: Source::Object(reader),
-            record: record.clone(),
-            places,
-            leader_status,
-            follower_status,
-            variant: variant(record),
-        }))
-    }
-
-    pub(crate) fn describe(&self, record: &Record, known: representation::Proof) -> Representation {
-        let settings = self.shared.settings();
-        let (path, via) = (self.question.full.path(), &settings.options.via);
-        match self.question.object {
-            None => Representation::of_name(record, known, path, via),
-            Some(_) => Representation::of_object(known, record.len, Some(self.question.target.path()), via),
-        }
-    }
-
-    /// Waits, visibly for those who follow the progress. `false` if the program is stopping.
-    pub(crate) async fn pause(&self, wait: Duration) -> bool {
-        *self.departure.flight.pausing_until.lock() = Some(Instant::now() + wait);
-        let slept = tokio::select! {
-            () = self.shared.closing.cancelled() => false,
-            () = tokio::time::sleep(wait) => true,
-        };
-        *self.departure.flight.pausing_until.lock() = None;
-        slept
-    }
-
-    pub(crate) async fn unless_closing<T>(
-        &self,
-        asking: impl Future<Output = Result<T, AskError>>,
-    ) -> Result<T, AskError> {
-        tokio::select! {
-            () = self.shared.closing.cancelled() => {
-                let detail = "this server is stopping; ask again".into();
-                Err(AskError::Busy { retry_after: PATIENCE_MAX + 1, detail, kind: Kind::Overloaded })
-            }
-            asked = asking => asked,
-        }
-    }
-
     /// Whether another fill of the same content got anywhere.
     async fn unless_closing_bytes(&self, reader: &Reader) -> bool {
         tokio::select! {
             () = self.shared.closing.cancelled() => false,
             readable = reader.readable(0) => readable.is_ok(),
         }
-    }
-}
-
-pub(crate) fn known_of(head: &Head) -> representation::Proof {
-    match (head.claims.md5, head.claims.sha256) {
-        (Some(md5), Some(sha256)) => representation::Proof::Both(protocol::digest::Digests { md5, sha256 }),
-        (Some(md5), None) => representation::Proof::Md5(md5),
-        (None, _) => representation::Proof::Nothing,
     }
 }

@@ -7,12 +7,13 @@ use bytes::Bytes;
 use http::header;
 use protocol::{
     content_type,
-    digest::{Digests, Md5},
+    digest::{Claims, Digests, Md5},
     etag::ETag,
     timestamp,
 };
+use store::Reader;
 
-use crate::record::{HttpMeta, Origin, Record, seconds};
+use super::record::{HttpMeta, Origin, Record, seconds};
 
 /// One content under one name, ready to be described.
 #[derive(Clone, Debug)]
@@ -39,6 +40,20 @@ pub(crate) enum Proof {
 }
 
 impl Proof {
+    /// Of an object that is here under its digest.
+    pub(crate) fn of(md5: Md5, reader: &Reader) -> Self {
+        reader.digests().map_or(Self::Md5(md5), Self::Both)
+    }
+
+    /// Of what an upstream claims.
+    pub(crate) fn claimed(claims: &Claims) -> Self {
+        match (claims.md5, claims.sha256) {
+            (Some(md5), Some(sha256)) => Self::Both(Digests { md5, sha256 }),
+            (Some(md5), None) => Self::Md5(md5),
+            (None, _) => Self::Nothing,
+        }
+    }
+
     pub(crate) fn md5(self) -> Option<Md5> {
         match self {
             Self::Nothing => None,

@@ -3,18 +3,15 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use protocol::{
-    cache_status::CacheStatus,
-    problem::{Kind, Problem},
-};
-use serve::{response::Response, source::Source};
+use protocol::cache_status::CacheStatus;
+use serve::source::Source;
 
 use crate::{
-    index::Pages,
-    pass::Opened,
-    record::{HttpMeta, Record},
-    representation::Representation,
+    answer::pages::Pages,
+    failure::Failure,
+    names::{record::Record, representation::Representation},
     requesters::Places,
+    upstream::told::Opened,
 };
 
 /// Clones share it.
@@ -45,34 +42,11 @@ pub(crate) struct Content {
     pub(crate) leader_status: CacheStatus,
     /// For the others.
     pub(crate) follower_status: CacheStatus,
-    /// If it is one of several variants.
-    pub(crate) variant: Option<HttpMeta>,
 }
 
-/// Why there is nothing to serve.
-#[derive(Clone, Debug)]
-pub(crate) struct Failure {
-    pub(crate) kind: Kind,
-    pub(crate) problem: Arc<Problem>,
-}
-
-impl Failure {
-    pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self { kind, problem: Arc::new(Problem::new(kind, detail)) }
-    }
-
-    pub(crate) fn with_retry_after(self, seconds: u64) -> Self {
-        Self { kind: self.kind, problem: Arc::new(Problem::clone(&self.problem).retry_after(seconds)) }
-    }
-
-    /// The task that should have answered ended.
-    pub(crate) fn interrupted() -> Self {
-        Self::new(Kind::Overloaded, "the fetch was interrupted because this server is stopping; try again")
-            .with_retry_after(1)
-    }
-
-    pub(crate) fn to_response(&self) -> Response {
-        Response::problem(&self.problem, self.kind)
+impl From<Content> for Landing {
+    fn from(content: Content) -> Self {
+        Self::Content(Arc::new(content))
     }
 }
 

@@ -18,11 +18,11 @@ use serve::{
     source::Source,
 };
 
+use super::pieces::NoPieces;
 use crate::{
     asked::Asked,
+    names::representation::{self, Representation},
     options::Options,
-    pass::NoPieces,
-    representation::{self, Representation},
     requesters::{Places, Refused, Who},
     status::Counters,
 };
@@ -224,7 +224,7 @@ mod tests {
     use serve::handler::Client;
 
     use super::*;
-    use crate::{record::tests::of_directory, representation::Proof};
+    use crate::names::{record::tests::of_directory, representation::Proof};
 
     fn known() -> Proof {
         let md5 = protocol::digest::Md5([0xab; 16]);

@@ -13,13 +13,13 @@ use std::{
 };
 
 use protocol::digest::Md5;
-use store::Names;
+use store::{Names, Reader};
 
-use crate::{
-    bounded::Bounded,
+use super::{
     record::{Record, seconds},
-    representation::Representation,
+    representation::{Proof, Representation},
 };
+use crate::bounded::Bounded;
 
 /// Hot names in memory, counted; some 600 bytes each.
 const HOT_NAMES_MAX: usize = 8192;
@@ -47,9 +47,10 @@ pub(crate) struct Known {
 }
 
 impl Known {
-    /// Described, once.
-    pub(crate) fn representation(&self, describe: impl FnOnce(&Record) -> Representation) -> &Arc<Representation> {
-        self.representation.get_or_init(|| Arc::new(describe(&self.record)))
+    /// The content under this name, described once. `reader` is of the content; see [`Representation::of_name`].
+    pub(crate) fn representation(&self, reader: &Reader, path: &str, via: &str) -> &Arc<Representation> {
+        let describe = || Representation::of_name(&self.record, Proof::of(self.md5, reader), path, via);
+        self.representation.get_or_init(|| Arc::new(describe()))
     }
 }
 

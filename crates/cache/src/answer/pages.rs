@@ -1,7 +1,7 @@
 //! Directory indexes, and the index of mounts where nothing is mounted at `/`. Both pages are made once per listing, off the reactors, and
 //! kept for as long as a name of the upstream is believed.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -14,10 +14,12 @@ use protocol::{
 };
 use serve::response::{Body, Response};
 
-use crate::asked::Asked;
+use crate::{asked::Asked, bounded::Bounded};
 
 /// Pages larger than this are made anew for each flight: memory is for more than one directory.
-pub(crate) const KEPT_BYTES_MAX: usize = 1 << 20;
+const KEPT_BYTES_MAX: usize = 1 << 20;
+/// Directories whose pages are kept.
+const KEPT_MAX: usize = 16;
 
 /// One directory's pages.
 pub(crate) struct Pages {
@@ -43,7 +45,7 @@ impl Pages {
         Arc::new(Self { html: Page::new(listing.to_html().into_bytes()), json: Page::new(json) })
     }
 
-    pub(crate) fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.html.body.len() + self.json.body.len()
     }
 
@@ -65,6 +67,32 @@ impl Pages {
         }
         response.cache_status = Some(status);
         response
+    }
+}
+
+/// Pages that are shown again without asking, each for its time.
+pub(crate) struct KeptPages(Bounded<(Arc<Pages>, Instant)>);
+
+impl Default for KeptPages {
+    fn default() -> Self {
+        Self(Bounded::new(KEPT_MAX))
+    }
+}
+
+impl KeptPages {
+    pub(crate) fn of(&self, key: &[u8], now: Instant) -> Option<Arc<Pages>> {
+        let (pages, until) = self.0.find(key)?;
+        (until > now).then_some(pages)
+    }
+
+    pub(crate) fn keep(&self, key: &[u8], pages: &Arc<Pages>, until: Instant) {
+        if pages.len() <= KEPT_BYTES_MAX {
+            self.0.put(key, (pages.clone(), until));
+        }
+    }
+
+    pub(crate) fn clear(&self) {
+        self.0.clear();
     }
 }
 

@@ -19,32 +19,28 @@ use http::StatusCode;
 use protocol::{cache_status::CacheStatus, problem::Kind};
 use store::{Fill, FillError, FillSpec, Vacancy};
 
-use crate::{
-    answer::SMALL_BODY_MAX,
-    cache::Remembered,
-    fly::{Flow, Flying, known_of},
-    landing::{Failure, Landing},
-    options::NoRoom,
-    pass::Opened,
-    record::Record,
-    representation,
-    requesters::Places,
+use super::{
+    landing::{Content, Landing},
     retry::{Decision, Retries},
+    task::{Flow, Flying, PATIENCE_MAX},
+};
+use crate::{
+    answer::content::SMALL_BODY_MAX,
+    failure::Failure,
+    names::{memo::WRONG_FOR, record::Record, representation::Proof},
+    options::NoRoom,
+    requesters::Places,
     status::add,
-    upstream::{AskError, Body, Head, Question},
+    upstream::{
+        Question,
+        body::Body,
+        error::AskError,
+        told::{Head, Opened},
+    },
 };
 
-/// Seconds of an upstream's `Retry-After` that a fill waits by itself; what is longer is handed on.
-pub(crate) const PATIENCE_MAX: u64 = 5;
 /// A part below this is not worth a second request to continue it.
 const RESUME_MIN: u64 = 1 << 20;
-/// How long a name is remembered as not for the cache.
-pub(crate) const PASSES_FOR: Duration = Duration::from_secs(60);
-/// How long after wrong bytes a name is not fetched again, once there were [`WRONG_MAX`] in a row.
-const WRONG_FOR: Duration = Duration::from_secs(10);
-/// Wrong bytes in a row that are tried once more.
-pub(crate) const WRONG_MAX: u32 = 2;
-
 /// What is needed to begin.
 pub(crate) enum Begin {
     /// The digest is known beforehand.
@@ -83,7 +79,7 @@ pub(crate) fn wrong(question: &Question) -> Failure {
 impl Flying {
     /// Fetches into the store.
     pub(crate) async fn fetch(&self, head: Head, body: Option<Body>, begin: Begin) -> Flow {
-        let Some(_slot) = self.shared.fill_slot() else {
+        let Some(_slot) = self.shared.slots.take(self.shared.settings().options.fills_max) else {
             let detail = "as many files as may be at once are being fetched; ask again";
             return self.fail(Failure::new(Kind::Overloaded, detail).with_retry_after(1));
         };
@@ -237,7 +233,7 @@ impl Flying {
             Fate::Suspend => fill.suspend(&error.to_string()),
             Fate::Discard => fill.discard(&error.to_string()),
         }
-        self.changed_or(error, || error.to_failure(&self.question))
+        self.changed_or(error, || self.question.failure(error))
     }
 
     /// The store took no more: too many bytes, no room for them, or the disk.
@@ -246,7 +242,7 @@ impl Flying {
         self.leave_if_landed();
         if error.is_room() {
             // Only a fill of unknown length comes here: the next asker gets it uncached.
-            self.shared.remember(&self.question.key, Remembered::Passes, PASSES_FOR);
+            self.shared.memos.passes(&self.question.key, Instant::now());
             fill.discard(&error.to_string());
             self.departure.conclude(Landing::pass(None));
             return Flow::Done;
@@ -264,7 +260,7 @@ impl Flying {
             Err(FillError::Changed) => {
                 tracing::warn!(path, "a file changed while it was fetched; what came is of no use");
                 let error = AskError::Changed("the file changed while it was fetched".into());
-                return self.changed_or(&error, || error.to_failure(&self.question));
+                return self.changed_or(&error, || self.question.failure(&error));
             }
             Err(error) => {
                 tracing::warn!(path, %error, "what was fetched is not kept");
@@ -274,10 +270,10 @@ impl Flying {
         let digests = verified.digests();
         let _ = self.departure.flight.md5.set(digests.md5);
         self.shared.requesters.name(&digests.md5, places);
-        self.shared.unremember(key);
+        self.shared.memos.forget(key);
         let record = Record { len: reader.len(), ..head.record.clone() };
-        let known = representation::Proof::Both(digests);
-        self.departure.land(self.content(&record, known, reader, places.clone(), CacheStatus::Stored));
+        let content = self.content(&record, Proof::Both(digests), reader, places.clone(), CacheStatus::Stored);
+        self.departure.land(content);
         match verified.commit().await {
             Ok(_) if self.question.object.is_none() => _ = self.shared.book.write(key, digests.md5, record),
             Ok(_) => {}
@@ -292,8 +288,13 @@ impl Flying {
     fn land_fill(&self, fill: &Fill, head: &Head, places: &Arc<Places>) {
         let is_small = head.record.len.is_some_and(|len| len <= SMALL_BODY_MAX);
         if !is_small && !self.departure.has_landed() {
-            let content =
-                self.content(&head.record, known_of(head), fill.reader(), places.clone(), CacheStatus::Stored);
+            let content = self.content(
+                &head.record,
+                Proof::claimed(&head.claims),
+                fill.reader(),
+                places.clone(),
+                CacheStatus::Stored,
+            );
             self.departure.land(content);
         }
     }
@@ -305,10 +306,11 @@ impl Flying {
             return Landing::Failed(Failure::new(Kind::NoRoom, detail));
         }
         if self.question.upstream.is_directory() {
-            return self.shared.land_shared_file(&self.question, &head);
+            return Content::of_shared_file(&self.shared, &self.question, &head)
+                .map_or(Landing::pass(None), Landing::from);
         }
         if matches!(error, FillError::TooLarge { .. }) {
-            self.shared.remember(&self.question.key, Remembered::Passes, PASSES_FOR);
+            self.shared.memos.passes(&self.question.key, Instant::now());
         }
         let opened = head.fields.zip(body).map(|(fields, body)| Opened {
             status: StatusCode::OK,
@@ -319,18 +321,10 @@ impl Flying {
         Landing::pass(opened)
     }
 
-    fn count_wrong(&self) {
-        add(&self.shared.counters.mismatches, 1);
-        let times = match self.shared.recall(&self.question.key) {
-            Some(Remembered::Wrong(times)) => times.saturating_add(1),
-            _ => 1,
-        };
-        self.shared.remember(&self.question.key, Remembered::Wrong(times), WRONG_FOR);
-    }
-
     fn bad_bytes(&self, error: &FillError) -> Failure {
         if error.is_mismatch() {
-            self.count_wrong();
+            add(&self.shared.counters.mismatches, 1);
+            self.shared.memos.was_wrong(&self.question.key, Instant::now());
         }
         let kind = match error {
             FillError::Digest { .. } => Kind::DigestMismatch,

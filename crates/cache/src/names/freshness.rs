@@ -8,7 +8,7 @@ use http_cache_semantics::{AfterResponse, BeforeRequest, CacheOptions, CachePoli
 
 use protocol::timestamp;
 
-use crate::record::{HttpMeta, Origin, Record, seconds};
+use super::record::{HttpMeta, Origin, Record, seconds};
 
 /// What to do with a name whose content is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,8 +50,7 @@ pub(crate) fn may_stand_in(record: &Record, checked: u64, now: SystemTime, stale
     !is_forbidden && !stale_if_error.is_zero() && seconds(now).saturating_sub(checked) <= stale_if_error.as_secs()
 }
 
-/// Whether a request that says nothing of caching, for an answer that does not vary, may have it without asking.
-pub(crate) fn is_fresh(meta: &HttpMeta, now: SystemTime) -> bool {
+fn is_fresh(meta: &HttpMeta, now: SystemTime) -> bool {
     seconds(now) < meta.arrived.saturating_add(meta.lifetime)
 }
 
@@ -66,8 +65,23 @@ pub(crate) enum Suits {
     OtherVariant,
 }
 
-/// Judges by everything the request says; `sent` are the fields that would go upstream.
-pub(crate) fn suits(record: &Record, meta: &HttpMeta, sent: &HeaderMap, now: SystemTime) -> Suits {
+/// Judges by what kind of upstream it is from: by RFC 9111 where that is a web server, else by whether it `is_recent`, looked at a moment
+/// ago. `sent` are the fields that would go upstream; `None` for a request that says nothing of caching, if [the record does not vary](Record::variant).
+pub(crate) fn suits(
+    record: &Record,
+    sent: Option<&HeaderMap>,
+    now: SystemTime,
+    is_recent: impl FnOnce() -> bool,
+) -> Suits {
+    let is_fresh = match (&record.origin, sent) {
+        (Origin::Http(meta), Some(sent)) => return suits_by_policy(record, meta, sent, now),
+        (Origin::Http(meta), None) => is_fresh(meta, now),
+        (Origin::Directory(_) | Origin::Outpost { .. }, _) => is_recent(),
+    };
+    if is_fresh { Suits::Fresh } else { Suits::Stale }
+}
+
+fn suits_by_policy(record: &Record, meta: &HttpMeta, sent: &HeaderMap, now: SystemTime) -> Suits {
     let policy = policy(&stored_request(meta), &stored_response(record, meta), from_seconds(meta.arrived));
     match policy.before_request(&request(sent), now) {
         BeforeRequest::Fresh(_) => Suits::Fresh,
@@ -236,7 +250,7 @@ fn from_seconds(seconds: u64) -> SystemTime {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::tests::of_directory;
+    use crate::names::record::tests::of_directory;
 
     fn now() -> SystemTime {
         UNIX_EPOCH + Duration::from_secs(1_795_000_000)
@@ -308,9 +322,9 @@ mod tests {
         assert_eq!(kept(&[("set-cookie", "a=b")]), None);
         let meta = judge(&nothing, &fields(&[("age", "20")]), now(), believed).unwrap();
         let stored = record(meta.clone());
-        assert_eq!(suits(&stored, &meta, &nothing, later(99)), Suits::Fresh);
-        assert_eq!(suits(&stored, &meta, &nothing, later(100)), Suits::Stale);
-        assert_eq!(suits(&stored, &meta, &fields(&[("cache-control", "no-cache")]), later(1)), Suits::Stale);
+        assert_eq!(suits(&stored, Some(&nothing), later(99), || false), Suits::Fresh);
+        assert_eq!(suits(&stored, Some(&nothing), later(100), || false), Suits::Stale);
+        assert_eq!(suits(&stored, Some(&fields(&[("cache-control", "no-cache")])), later(1), || false), Suits::Stale);
         assert!(meta.to_fields().get("cache-control").is_none(), "the upstream did not say it, so nor do we");
     }
 
@@ -342,7 +356,7 @@ mod tests {
         let answer = fields(&[("cache-control", "max-age=60"), ("vary", "Accept-Language"), ("etag", "\"v1\"")]);
         let meta = judge(&fields(&[("accept-language", "de")]), &answer, now(), Duration::ZERO).unwrap();
         let record = record(meta.clone());
-        let suits = |sent: &[(&str, &str)], now| suits(&record, &meta, &fields(sent), now);
+        let suits = |sent: &[(&str, &str)], now| suits(&record, Some(&fields(sent)), now, || false);
         let german = ("accept-language", "de");
         assert_eq!(suits(&[german], later(59)), Suits::Fresh);
         assert_eq!(suits(&[german], later(60)), Suits::Stale);

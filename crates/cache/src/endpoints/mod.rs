@@ -1,0 +1,40 @@
+//! Below `/.outpost/v1/`: an [`object`] by its digest, [`info`] on a path, and the [`progress`] of a fill.
+
+mod info;
+mod object;
+mod progress;
+mod sealed;
+
+use protocol::{
+    digest::Md5,
+    info::{INFO, OBJECTS, PROGRESS},
+    problem::Kind,
+    target::Target,
+};
+use serve::{handler::Answer, request::Fields};
+
+use crate::{failure::Failure, visit::Visit};
+
+pub(crate) fn answer(visit: &Visit<'_>, target: Target, fields: Fields<'_>) -> Answer {
+    answer_known(visit, target, fields).unwrap_or_else(|failure| Answer::Now(failure.to_response()))
+}
+
+fn answer_known(visit: &Visit<'_>, target: Target, fields: Fields<'_>) -> Result<Answer, Failure> {
+    let path = target.path().to_owned();
+    if let Some(text) = path.strip_prefix(OBJECTS) {
+        return Ok(object::answer(visit, target, digest(text)?));
+    }
+    if let Some(text) = path.strip_prefix(PROGRESS) {
+        return progress::answer(visit, digest(text)?);
+    }
+    // The name keeps its leading slash.
+    if let Some(name) = path.strip_prefix(INFO.trim_end_matches('/')).filter(|name| name.starts_with('/')) {
+        return info::answer(visit, name, fields);
+    }
+    Err(Failure::new(Kind::NotFound, format!("there is nothing at {path}; see the documentation of the interface")))
+}
+
+fn digest(text: &str) -> Result<Md5, Failure> {
+    let not_one = |_| Failure::new(Kind::BadRequest, format!("'{text}' is not an MD5: it has 32 hexadecimal digits"));
+    text.parse().map_err(not_one)
+}

@@ -1,0 +1,106 @@
+//! An object by its digest: from here, or from an upstream that knows digests, or by the name that has it.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use protocol::{cache_status::CacheStatus, digest::Md5, problem::Kind, target::Target};
+use serve::{handler::Answer, response::Response, source::Source};
+use store::Reader;
+
+use super::sealed::sealed;
+use crate::{
+    asked::Owned,
+    failure::Failure,
+    fetch::{join::join, landing::Landing},
+    follow::from_landing,
+    names::representation::{Proof, Representation},
+    pass::pass,
+    settings::Settings,
+    shared::Shared,
+    upstream::{Question, Upstream},
+    visit::Visit,
+};
+
+pub(super) fn answer(visit: &Visit<'_>, target: Target, md5: Md5) -> Answer {
+    let path = target.query_value("path").map(|path| Target::from_file_path(&path));
+    if let Some(reader) = visit.shared.store.hit(&md5) {
+        return Answer::Now(sealed_object(visit, md5, reader, path.as_ref()));
+    }
+    let (shared, owned) = (visit.shared.clone(), visit.asked.into_owned());
+    match candidates(visit.shared, &visit.settings, &md5, path.as_ref()) {
+        Candidates::None => Answer::Now(no_object(&md5).to_response()),
+        Candidates::Outposts(candidates) => {
+            let question = |(upstream, below)| Question::of_object(upstream, target.clone(), below, md5);
+            let questions = candidates.into_iter().map(question).map(Arc::new).collect();
+            Answer::later(from_outposts(shared, questions, md5, owned))
+        }
+        Candidates::Name(question) => Answer::later(from_name(shared, Arc::new(question), md5, owned)),
+    }
+}
+
+/// Who may have an object that is not here.
+enum Candidates {
+    None,
+    /// They are asked by the digest, one after the other.
+    Outposts(Vec<(Arc<Upstream>, Target)>),
+    /// A name whose record has that digest is fetched again.
+    Name(Question),
+}
+
+fn candidates(shared: &Shared, settings: &Settings, md5: &Md5, path: Option<&Target>) -> Candidates {
+    let root = Target::from_file_path(b"");
+    let Some(path) = path else {
+        let outposts = settings.upstreams.iter().filter(|upstream| upstream.knows_digests());
+        let outposts: Vec<_> = outposts.map(|upstream| (upstream.clone(), root.clone())).collect();
+        return if outposts.is_empty() { Candidates::None } else { Candidates::Outposts(outposts) };
+    };
+    let Some((upstream, below)) = settings.upstream_of(path) else { return Candidates::None };
+    if upstream.knows_digests() {
+        return Candidates::Outposts(vec![(upstream.clone(), below.into_owned())]);
+    }
+    let key = upstream.key(&below);
+    if shared.book.known(&key).is_none_or(|known| known.md5 != *md5) {
+        return Candidates::None;
+    }
+    Candidates::Name(Question::of_name(upstream.clone(), path.clone(), below.into_owned(), &key, HeaderMap::new()))
+}
+
+async fn from_outposts(shared: Arc<Shared>, questions: Vec<Arc<Question>>, md5: Md5, owned: Owned) -> Response {
+    let mut last = None;
+    for question in questions {
+        let boarded = join(&shared, &question, true);
+        let (landing, leads) = boarded.landing(&shared, &question).await;
+        match landing {
+            Landing::Failed(failure) => last = Some(failure),
+            landing => match from_landing(&Visit::new(&shared, owned.asked()), &question, landing, leads) {
+                Ok(response) => return response,
+                Err(_) => return pass(shared, question, Arc::new(owned)).await,
+            },
+        }
+    }
+    last.unwrap_or_else(|| no_object(&md5)).to_response()
+}
+
+/// The name is fetched; what comes is the object only if it has the digest, which is known at its end.
+async fn from_name(shared: Arc<Shared>, question: Arc<Question>, md5: Md5, owned: Owned) -> Response {
+    let path = question.full.clone();
+    match sealed(&shared, question).await {
+        Ok((reader, _)) if reader.digests().is_some_and(|digests| digests.md5 == md5) => {
+            sealed_object(&Visit::new(&shared, owned.asked()), md5, reader, Some(&path))
+        }
+        Ok(_) => no_object(&md5).to_response(),
+        Err(failure) => failure.to_response(),
+    }
+}
+
+fn sealed_object(visit: &Visit<'_>, md5: Md5, reader: Reader, path: Option<&Target>) -> Response {
+    let proof = Proof::of(md5, &reader);
+    let representation = Representation::of_object(proof, reader.len(), path.map(Target::path), visit.via());
+    let places = || visit.shared.requesters.of(&md5);
+    visit.content(&representation, Source::Object(reader), &places, CacheStatus::Hit)
+}
+
+fn no_object(md5: &Md5) -> Failure {
+    let detail = format!("there is no object {md5} here, and no upstream that knows digests is said to have it");
+    Failure::new(Kind::NotFound, detail)
+}

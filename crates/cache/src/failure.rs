@@ -1,0 +1,33 @@
+//! Why there is nothing to serve, as a client will read it.
+
+use std::sync::Arc;
+
+use protocol::problem::{Kind, Problem};
+use serve::response::Response;
+
+/// A problem with its status. Clones share it: everybody who waited for the same thing gets the same answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure {
+    pub(crate) kind: Kind,
+    problem: Arc<Problem>,
+}
+
+impl Failure {
+    pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        Self { kind, problem: Arc::new(Problem::new(kind, detail)) }
+    }
+
+    pub(crate) fn with_retry_after(self, seconds: u64) -> Self {
+        Self { kind: self.kind, problem: Arc::new(Problem::clone(&self.problem).retry_after(seconds)) }
+    }
+
+    /// The task that should have answered ended.
+    pub(crate) fn interrupted() -> Self {
+        Self::new(Kind::Overloaded, "the fetch was interrupted because this server is stopping; try again")
+            .with_retry_after(1)
+    }
+
+    pub(crate) fn to_response(&self) -> Response {
+        Response::problem(&self.problem, self.kind)
+    }
+}

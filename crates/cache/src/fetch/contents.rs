@@ -1,0 +1,50 @@
+//! Contents that need no fill: an object that is here, and a file of a share that goes through uncached.
+
+use std::sync::Arc;
+
+use protocol::{cache_status::CacheStatus, target::Target};
+use serve::source::{SharedFile, Source};
+use store::Reader;
+
+use super::landing::Content;
+use crate::{
+    names::{
+        book::Known,
+        representation::{Proof, Representation},
+    },
+    shared::Shared,
+    upstream::{
+        Question,
+        told::{Grip, Head},
+    },
+};
+
+impl Content {
+    /// A sealed one under its name.
+    pub(crate) fn of_name(shared: &Shared, known: &Known, reader: Reader, name: &Target, status: CacheStatus) -> Self {
+        Self {
+            representation: known.representation(&reader, name.path(), &shared.settings().options.via).clone(),
+            source: Source::Object(reader),
+            record: known.record.clone(),
+            places: shared.requesters.of(&known.md5),
+            leader_status: status,
+            follower_status: status,
+        }
+    }
+
+    /// A file of a directory that goes through uncached, by `sendfile` from where it is. `None` if the head is not of one.
+    pub(crate) fn of_shared_file(shared: &Shared, question: &Question, head: &Head) -> Option<Self> {
+        let Grip::File { file, identity, .. } = &head.grip else { return None };
+        let via = &shared.settings().options.via;
+        let representation = Representation::of_name(&head.record, Proof::Nothing, question.full.path(), via);
+        let engine = shared.store.engine().clone();
+        Some(Self {
+            representation: Arc::new(representation),
+            source: Source::Shared(SharedFile { file: file.clone(), identity: *identity, engine }),
+            record: head.record.clone(),
+            places: shared.requesters.unnamed(),
+            leader_status: CacheStatus::Passed,
+            follower_status: CacheStatus::Passed,
+        })
+    }
+}

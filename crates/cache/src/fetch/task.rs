@@ -1,0 +1,123 @@
+//! What the steps of a flight's task share: the question, the right to land, and the ways of landing and waiting.
+
+use std::{
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use protocol::{cache_status::CacheStatus, problem::Kind};
+use serve::source::Source;
+use store::Reader;
+
+use super::{
+    flights::Departure,
+    landing::{Content, Landing},
+};
+use crate::{
+    failure::Failure,
+    names::{
+        record::Record,
+        representation::{Proof, Representation},
+    },
+    requesters::Places,
+    shared::Shared,
+    upstream::{Question, error::AskError},
+};
+
+/// Seconds of an upstream's `Retry-After` that a flight waits by itself; what is longer is handed on.
+pub(crate) const PATIENCE_MAX: u64 = 5;
+
+/// One flight, as its task holds it.
+pub(crate) struct Flying {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) question: Arc<Question>,
+    pub(crate) departure: Departure,
+}
+
+/// What follows a file's head.
+pub(crate) enum Flow {
+    /// It has landed.
+    Done,
+    /// The description is not enough.
+    AskForBytes,
+    /// It is another file by now.
+    AskAgain,
+}
+
+impl Flying {
+    pub(crate) fn fail(&self, failure: Failure) -> Flow {
+        self.departure.conclude(Landing::Failed(failure));
+        Flow::Done
+    }
+
+    /// Nobody who comes from now on is to follow what is about to fail.
+    pub(crate) fn leave_if_landed(&self) {
+        if self.departure.has_landed() {
+            self.departure.leave();
+        }
+    }
+
+    /// Nobody was told of a content that changed before its first byte: it is asked for again.
+    pub(crate) fn changed_or(&self, error: &AskError, failure: impl FnOnce() -> Failure) -> Flow {
+        match error {
+            AskError::Changed(_) if !self.departure.has_landed() => Flow::AskAgain,
+            _ => self.fail(failure()),
+        }
+    }
+
+    pub(crate) fn content(
+        &self,
+        record: &Record,
+        proof: Proof,
+        reader: Reader,
+        places: Arc<Places>,
+        leader_status: CacheStatus,
+    ) -> Landing {
+        let follower_status = match leader_status {
+            CacheStatus::Stored => CacheStatus::Collapsed,
+            status => status,
+        };
+        Landing::from(Content {
+            representation: Arc::new(self.describe(record, proof)),
+            source: Source::Object(reader),
+            record: record.clone(),
+            places,
+            leader_status,
+            follower_status,
+        })
+    }
+
+    pub(crate) fn describe(&self, record: &Record, proof: Proof) -> Representation {
+        let settings = self.shared.settings();
+        let (path, via) = (self.question.full.path(), &settings.options.via);
+        match self.question.object {
+            None => Representation::of_name(record, proof, path, via),
+            Some(_) => Representation::of_object(proof, record.len, Some(self.question.target.path()), via),
+        }
+    }
+
+    /// Waits, visibly for those who follow the progress. `false` if the program is stopping.
+    pub(crate) async fn pause(&self, wait: Duration) -> bool {
+        *self.departure.flight.pausing_until.lock() = Some(Instant::now() + wait);
+        let slept = tokio::select! {
+            () = self.shared.closing.cancelled() => false,
+            () = tokio::time::sleep(wait) => true,
+        };
+        *self.departure.flight.pausing_until.lock() = None;
+        slept
+    }
+
+    pub(crate) async fn unless_closing<T>(
+        &self,
+        asking: impl Future<Output = Result<T, AskError>>,
+    ) -> Result<T, AskError> {
+        tokio::select! {
+            () = self.shared.closing.cancelled() => {
+                let detail = "this server is stopping; ask again".into();
+                Err(AskError::Busy { retry_after: PATIENCE_MAX + 1, detail, kind: Kind::Overloaded })
+            }
+            asked = asking => asked,
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! What the parts of a cache share: where each finds the store, the names, the flights, the options in force and the runtime of the fetches. It
+//! decides nothing.
+
+use std::{future::Future, sync::Arc};
+
+use parking_lot::RwLock;
+use store::Store;
+use tokio::{runtime::Handle, sync::oneshot};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    answer::pages::KeptPages,
+    failure::Failure,
+    fetch::{flights::Flights, slots::Slots},
+    names::{book::Book, memo::Memos},
+    requesters::Requesters,
+    settings::Settings,
+    status::{Counters, add},
+    upstream::{Upstream, error::AskError, health::probe_wait},
+};
+
+/// One per cache. No lock of one part is held while another part is called, but for this: a flight is joined under its shard's lock with a
+/// look at the book and the store inside.
+pub(crate) struct Shared {
+    pub(crate) store: Store,
+    pub(crate) book: Book,
+    pub(crate) memos: Memos,
+    pub(crate) pages: KeptPages,
+    pub(crate) flights: Arc<Flights>,
+    pub(crate) slots: Slots,
+    pub(crate) requesters: Requesters,
+    pub(crate) counters: Arc<Counters>,
+    /// Cancelled when the program stops.
+    pub(crate) closing: CancellationToken,
+    /// Flights that have not ended.
+    pub(crate) flying: TaskTracker,
+    settings: RwLock<Arc<Settings>>,
+    fetches: Handle,
+}
+
+impl Shared {
+    pub(crate) fn new(settings: Settings, counters: Arc<Counters>, store: Store, fetches: Handle) -> Self {
+        Self {
+            book: Book::new(store.names().clone()),
+            store,
+            memos: Memos::default(),
+            pages: KeptPages::default(),
+            flights: Arc::default(),
+            slots: Slots::default(),
+            requesters: Requesters::default(),
+            counters,
+            closing: CancellationToken::new(),
+            flying: TaskTracker::new(),
+            settings: RwLock::new(Arc::new(settings)),
+            fetches,
+        }
+    }
+
+    pub(crate) fn settings(&self) -> Arc<Settings> {
+        self.settings.read().clone()
+    }
+
+    /// From now on these are in force. What was derived from the old ones is forgotten.
+    pub(crate) fn replace_settings(&self, settings: Settings) {
+        *self.settings.write() = Arc::new(settings);
+        self.book.cool();
+        self.pages.clear();
+    }
+
+    /// Runs something on the runtime of the fetches for as long as somebody takes from it.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.fetches.spawn(task);
+    }
+
+    /// Runs a flight, which the end of the program waits for.
+    pub(crate) fn spawn_flight(&self, flight: impl Future<Output = ()> + Send + 'static) {
+        self.flying.spawn_on(flight, &self.fetches);
+    }
+
+    /// Runs something on the runtime of the fetches and waits for it; an early end of the program is a failure.
+    pub(crate) async fn on_fetches<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let (send, receive) = oneshot::channel();
+        self.spawn(async move {
+            // Who waited may have left.
+            let _ = send.send(task.await);
+        });
+        receive.await.map_err(|_| Failure::interrupted())
+    }
+
+    /// Takes an outcome to the upstream's breaker; begins to probe when it opens.
+    pub(crate) fn report<T>(self: &Arc<Self>, upstream: &Arc<Upstream>, outcome: &Result<T, AskError>) {
+        if outcome.is_err() {
+            add(&self.counters.upstream_errors, 1);
+        }
+        if !upstream.report(outcome) {
+            return;
+        }
+        let (shared, upstream) = (self.clone(), Arc::downgrade(upstream));
+        self.spawn(async move {
+            for number in 0.. {
+                tokio::select! {
+                    () = shared.closing.cancelled() => return,
+                    () = tokio::time::sleep(probe_wait(number)) => {}
+                }
+                let Some(upstream) = upstream.upgrade().filter(|upstream| upstream.health.is_open()) else { return };
+                let outcome = upstream.probe().await;
+                upstream.report(&outcome);
+            }
+        });
+    }
+}

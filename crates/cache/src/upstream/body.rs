@@ -1,0 +1,148 @@
+//! Bytes on the way from an upstream, in the pieces in which they come.
+
+use std::{fs::File, io, os::unix::fs::FileExt, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio::{sync::Semaphore, task::JoinHandle};
+
+use super::error::AskError;
+use crate::status::{Counters, add};
+
+/// One read of a file.
+const PIECE: usize = 1 << 20;
+
+/// Bytes on the way.
+pub(crate) enum Body {
+    File(FilePieces),
+    Http(HttpPieces),
+}
+
+impl Body {
+    /// The next piece; `None` at the end. Waits at most the upstream's `read_timeout`.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, AskError> {
+        match self {
+            Self::File(pieces) => pieces.next().await,
+            Self::Http(pieces) => pieces.next().await,
+        }
+    }
+}
+
+/// Of a file, one piece read ahead.
+pub(crate) struct FilePieces {
+    file: Arc<File>,
+    position: u64,
+    end: u64,
+    ahead: Option<JoinHandle<io::Result<Bytes>>>,
+    reads: Arc<Semaphore>,
+    timeout: Duration,
+}
+
+impl FilePieces {
+    /// From a position to what is the end now. `reads` bounds how many of these read at once.
+    pub(crate) fn new(file: Arc<File>, position: u64, end: u64, reads: Arc<Semaphore>, timeout: Duration) -> Self {
+        Self { file, position, end, ahead: None, reads, timeout }
+    }
+
+    /// The next piece; `None` at the end of what the file held when it was opened. Dropping the future loses nothing.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, AskError> {
+        if self.position == self.end {
+            return Ok(None);
+        }
+        let (position, end) = (self.position, self.end);
+        let reading = self.ahead.get_or_insert_with(|| read_piece(&self.file, &self.reads, position, end));
+        let piece = match tokio::time::timeout(self.timeout, reading).await {
+            Ok(Ok(Ok(piece))) => piece,
+            Ok(Ok(Err(error))) => {
+                self.ahead = None;
+                return Err(AskError::Unreachable(format!("cannot read the file at byte {position}: {error}")));
+            }
+            Ok(Err(_)) => return Err(AskError::Unreachable("the server is stopping".into())),
+            Err(_) => {
+                let waited = self.timeout.as_secs_f32();
+                return Err(AskError::TimedOut(format!("reading the file at byte {position} took over {waited} s")));
+            }
+        };
+        self.ahead = None;
+        if piece.is_empty() {
+            return Err(AskError::Changed("the file became shorter while it was read".into()));
+        }
+        self.position += piece.len() as u64;
+        if self.position < self.end {
+            self.ahead = Some(read_piece(&self.file, &self.reads, self.position, self.end));
+        }
+        Ok(Some(piece))
+    }
+}
+
+fn read_piece(file: &Arc<File>, reads: &Arc<Semaphore>, position: u64, end: u64) -> JoinHandle<io::Result<Bytes>> {
+    let (file, reads) = (file.clone(), reads.clone());
+    let len = usize::try_from(end - position).unwrap_or(PIECE).min(PIECE);
+    tokio::spawn(async move {
+        // A read that hangs keeps its permit until it returns, also when nobody waits for it any more.
+        let permit = reads.acquire_owned().await;
+        let reading = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            read_wholly(&file, position, len)
+        });
+        reading.await.unwrap_or_else(|_| Err(io::Error::other("the server is stopping")))
+    })
+}
+
+fn read_wholly(file: &File, position: u64, len: usize) -> io::Result<Bytes> {
+    let mut piece = vec![0; len];
+    let mut filled = 0;
+    while filled < len {
+        match file.read_at(&mut piece[filled..], position + filled as u64) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    piece.truncate(filled);
+    Ok(piece.into())
+}
+
+/// Of an answer.
+pub(crate) struct HttpPieces {
+    body: Incoming,
+    skip: u64,
+    timeout: Duration,
+    counters: Arc<Counters>,
+}
+
+impl HttpPieces {
+    /// All but the first `skip` bytes.
+    pub(crate) fn new(body: Incoming, skip: u64, timeout: Duration, counters: Arc<Counters>) -> Self {
+        Self { body, skip, timeout, counters }
+    }
+
+    /// The next piece; `None` at the end that the framing tells. Dropping the future loses nothing.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, AskError> {
+        loop {
+            let frame = match tokio::time::timeout(self.timeout, self.body.frame()).await {
+                Ok(None) if self.skip > 0 => {
+                    return Err(AskError::Changed("the file became shorter while it was fetched".into()));
+                }
+                Ok(None) => return Ok(None),
+                Ok(Some(Ok(frame))) => frame,
+                Ok(Some(Err(error))) => return Err(AskError::of_body(&error)),
+                Err(_) => {
+                    let waited = self.timeout.as_secs_f32();
+                    return Err(AskError::TimedOut(format!("no byte came for {waited} s")));
+                }
+            };
+            // Trailers are nothing that we hand on.
+            let Ok(mut piece) = frame.into_data() else { continue };
+            add(&self.counters.upstream_bytes, piece.len() as u64);
+            let skipped = self.skip.min(piece.len() as u64);
+            self.skip -= skipped;
+            let piece = piece.split_off(skipped as usize);
+            if !piece.is_empty() {
+                return Ok(Some(piece));
+            }
+        }
+    }
+}

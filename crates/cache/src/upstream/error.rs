@@ -1,0 +1,111 @@
+//! What goes wrong between an upstream and us, sorted by what follows from it.
+
+use std::io;
+
+use protocol::problem::Kind as ProblemKind;
+
+use super::health::Trouble;
+use crate::failure::Failure;
+
+/// Why an upstream could not be asked, or what is wrong with its answer.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum AskError {
+    #[error("{0}")]
+    Unreachable(String),
+    #[error("{0}")]
+    TimedOut(String),
+    /// It is there, but failed at this: a 5xx where bytes were to come, a connection that broke, a file that cannot be read.
+    #[error("{0}")]
+    Failing(String),
+    /// Not HTTP, or not what was asked for.
+    #[error("{0}")]
+    Invalid(String),
+    /// Other bytes than those that were begun.
+    #[error("{0}")]
+    Changed(String),
+    /// It asks to come back later.
+    #[error("{detail}")]
+    Busy {
+        /// Seconds.
+        retry_after: u64,
+        detail: String,
+        kind: ProblemKind,
+    },
+}
+
+impl AskError {
+    /// A request that got no answer.
+    pub(super) fn of_request(server: &str, error: &hyper_util::client::legacy::Error) -> Self {
+        let text = with_causes(error);
+        let timed_out = causes(error).any(|cause| {
+            cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
+        });
+        let of_hyper = causes(error).find_map(|cause| cause.downcast_ref::<hyper::Error>());
+        match of_hyper {
+            Some(error) if error.is_parse() => {
+                Self::Invalid(format!("{} sent something that is not HTTP: {text}", server))
+            }
+            _ if timed_out => Self::TimedOut(format!("{} does not answer: {text}", server)),
+            _ if error.is_connect() => Self::Unreachable(format!("cannot connect to {}: {text}", server)),
+            // Whatever else failed cost no timeout, and may be the fault of one name.
+            _ => Self::Failing(format!("the connection to {} broke: {text}", server)),
+        }
+    }
+
+    /// A body that broke off.
+    pub(super) fn of_body(error: &hyper::Error) -> Self {
+        let text = with_causes(error);
+        let is_framing = causes(error).any(|cause| {
+            let kind = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+            matches!(kind, Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData))
+        });
+        if error.is_parse() || is_framing {
+            return Self::Invalid(format!("its body is framed wrongly: {text}"));
+        }
+        Self::Unreachable(format!("the connection broke: {text}"))
+    }
+
+    /// As clients see it when there is nothing else to serve: of which path, and the upstream's name.
+    pub(crate) fn to_failure(&self, path: &str, name: &str) -> Failure {
+        let failure = |kind, advice: &str| {
+            Failure::new(
+                kind,
+                format!("{path} is not here, and the upstream '{name}' cannot be asked: {self}. {advice}"),
+            )
+        };
+        match self {
+            Self::Unreachable(_) | Self::Failing(_) => failure(
+                ProblemKind::UpstreamUnreachable,
+                "Try again later; if it lasts, check the upstream and the line to it",
+            ),
+            Self::TimedOut(_) => failure(
+                ProblemKind::UpstreamTimeout,
+                "Try again later; if it lasts, check the upstream and the line to it",
+            ),
+            Self::Invalid(_) => failure(ProblemKind::UpstreamInvalid, "Check what the upstream sends"),
+            Self::Changed(_) => failure(ProblemKind::UpstreamInvalid, "Ask again: the file is changing upstream"),
+            Self::Busy { retry_after, detail, kind } => {
+                Failure::new(*kind, detail.clone()).with_retry_after(*retry_after)
+            }
+        }
+    }
+
+    /// Whether it says something of the upstream as a whole, for its breaker.
+    pub(crate) fn trouble(&self) -> Option<Trouble> {
+        match self {
+            Self::Unreachable(_) => Some(Trouble::Refused),
+            Self::TimedOut(_) => Some(Trouble::TimedOut),
+            Self::Failing(_) | Self::Invalid(_) | Self::Changed(_) | Self::Busy { .. } => None,
+        }
+    }
+}
+
+fn causes<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
+
+fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
+    causes(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

@@ -1,0 +1,60 @@
+//! What an upstream says, before its bytes.
+
+use std::{fs::File, sync::Arc};
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use os::share::Identity;
+use protocol::{
+    digest::{Claims, Md5},
+    listing::Listing,
+};
+
+use super::body::Body;
+use crate::{failure::Failure, names::record::Record};
+
+/// What an upstream says of a name.
+pub(crate) enum Told {
+    /// The record still holds; perhaps with new freshness.
+    Unchanged(Record),
+    /// A file, perhaps with its bytes already on the way from the first on.
+    File(Box<Head>, Option<Body>),
+    /// A directory.
+    Listing(Listing),
+    /// A directory whose name lacks its slash.
+    NeedsSlash,
+    /// An answer that is not for the cache.
+    Answer(Box<Opened>),
+    /// Nothing to serve, and why.
+    No(Failure),
+}
+
+/// A file before its bytes.
+pub(crate) struct Head {
+    /// As it will be kept, once the digest is known.
+    pub(crate) record: Record,
+    pub(crate) claims: Claims,
+    /// What a part must come from to be continued with these bytes; empty if nothing can be continued.
+    pub(crate) source: Bytes,
+    pub(crate) grip: Grip,
+    /// The answer's own fields, in case it has to be passed through.
+    pub(crate) fields: Option<HeaderMap>,
+}
+
+/// How to get at the bytes of exactly this content.
+pub(crate) enum Grip {
+    /// The file is open.
+    File { file: Arc<File>, identity: Identity, path: Arc<[u8]> },
+    /// By the name, under its validators.
+    Name,
+    /// By the digest.
+    Object(Md5),
+}
+
+/// An upstream's answer, open, with its body still to come.
+pub(crate) struct Opened {
+    pub(crate) status: StatusCode,
+    pub(crate) fields: HeaderMap,
+    pub(crate) len: Option<u64>,
+    pub(crate) body: Body,
+}
