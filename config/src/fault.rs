@@ -2,20 +2,17 @@
 
 use std::{fmt, ops::Range, path::Path};
 
-use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource};
+use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode};
 
 /// One thing that is wrong.
-#[derive(Clone, Debug, thiserror::Error, Diagnostic)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct Fault {
     /// What is wrong.
     pub message: String,
     /// What to do.
-    #[help]
     pub help: Option<String>,
-    #[source_code]
     file: Option<NamedSource<String>>,
-    #[label(collection)]
     labels: Vec<LabeledSpan>,
 }
 
@@ -44,6 +41,20 @@ impl Fault {
             self.file = Some(NamedSource::new(path.to_string_lossy(), text.to_owned()).with_language("toml"));
         }
         self
+    }
+}
+
+impl Diagnostic for Fault {
+    fn help(&self) -> Option<Box<dyn fmt::Display + '_>> {
+        self.help.as_ref().map(|help| Box::new(help) as _)
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.file.as_ref().map(|file| file as _)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        Some(Box::new(self.labels.iter().cloned()))
     }
 }
 

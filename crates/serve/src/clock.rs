@@ -1,6 +1,8 @@
 //! What time it is, as text. Formatting a date costs more than answering from memory, so it is done once per second.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use protocol::timestamp;
 
 /// The texts of one second.
 pub(crate) struct Clock {
@@ -24,19 +26,17 @@ impl Clock {
         let second = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         if self.second != Some(second) {
             self.second = Some(second);
-            self.format(second);
+            self.format(now);
         }
         self
     }
 
-    fn format(&mut self, second: u64) {
-        // `Sun, 06 Nov 1994 08:49:37 GMT`: the other two forms are made of its parts.
-        let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(second));
+    fn format(&mut self, now: SystemTime) {
+        // `Sun, 06 Nov 1994 08:49:37 GMT`: the log's form has the same parts in another order.
+        let date = timestamp::http_date(now);
         let (day, month, year, time) = (&date[5..7], &date[8..11], &date[12..16], &date[17..25]);
-        let names = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-        let number = names.iter().position(|name| *name == month).unwrap_or_default() + 1;
         self.common_log = format!("{day}/{month}/{year}:{time} +0000");
-        self.rfc3339 = format!("{year}-{number:02}-{day}T{time}Z");
+        self.rfc3339 = timestamp::rfc3339(now);
         self.stamp = format!("{}Date: {date}\r\n", self.server_line).into_bytes();
     }
 
@@ -58,6 +58,8 @@ impl Clock {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
