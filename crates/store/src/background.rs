@@ -7,7 +7,8 @@ use std::{
 };
 
 use crate::{
-    active::End,
+    active::Active,
+    end::End,
     record::Record,
     recover::{Recovered, Search},
     row::md5_hash,
@@ -57,7 +58,7 @@ async fn keep(store: Weak<Shared>) {
         if look.is_multiple_of(LOOKS_PER_ROUND) {
             store.note_uses(USES_MAX);
             let expiring = store.clone();
-            store.io.detach(move || expiring.expire_parts(expiring.options.part_age_max));
+            store.io.detach(move || expiring.parts.expire(expiring.options.part_age_max));
         }
         if store.is_compaction_due(false) {
             store.compact().await;
@@ -96,11 +97,13 @@ impl Shared {
     }
 
     /// Ends all running fills; `false` if the store was closed before.
-    pub(crate) fn shut(&self) -> bool {
+    fn shut(self: &Arc<Self>) -> bool {
         if self.closed.swap(true, Ordering::AcqRel) {
             return false;
         }
-        self.running().iter().for_each(|active| active.end(End::Suspend, "the store is closing"));
+        for fill in self.running() {
+            Active { store: self.clone(), fill }.end(End::Suspend, "the store is closing");
+        }
         self.moved.notify_waiters();
         true
     }

@@ -2,14 +2,17 @@
 
 use std::{io, sync::Arc};
 
-use protocol::digest::DigestsHasher;
+use protocol::digest::{DigestsHasher, Md5};
 
 use crate::{
-    active::SLACK,
+    active::Active,
     body::Body,
     fill_error::FillError,
     fill_spec::FillSpec,
+    fill_state::{FillState, SLACK},
+    growing::Growing,
     parts::Found,
+    pipe::Pipe,
     shared::Shared,
     space::{Account, Reservation, on_disk},
 };
@@ -18,11 +21,36 @@ use crate::{
 const ALLOCATE_MIN: u64 = 1 << 20;
 
 /// What a fill begins with: the part's number, its open file, its room, and the hashing of what it holds.
-pub(crate) type Begun = (u64, Arc<Body>, Reservation, DigestsHasher);
+type Begun = (u64, Arc<Body>, Reservation, DigestsHasher);
+
+impl Active {
+    /// Reserves room, makes or takes up the part, and tells the followers.
+    pub(crate) async fn begin(
+        store: &Arc<Shared>,
+        slot: Option<Md5>,
+        growing: Arc<Growing>,
+        spec: FillSpec,
+    ) -> Result<Self, FillError> {
+        if store.is_closed() {
+            return Err(FillError::closed());
+        }
+        let (id, body, reservation, hasher) = match store.earlier_part(&spec).await? {
+            Some(taken) => taken,
+            None => store.fresh_part(spec.len).await?,
+        };
+        let len = spec.len;
+        let pipe = Pipe::new(&store.options, &store.lanes, body.clone(), growing.clone(), len, reservation, hasher);
+        let fill = Arc::new(FillState::new(pipe, id, spec, slot));
+        growing.begin(body, len);
+        growing.advance(fill.pipe.released());
+        store.register(&fill);
+        Ok(Self { store: store.clone(), fill })
+    }
+}
 
 impl Shared {
     /// A new, empty part with room for `len` bytes.
-    pub(crate) async fn fresh_part(self: &Arc<Self>, len: Option<u64>) -> Result<Begun, FillError> {
+    async fn fresh_part(self: &Arc<Self>, len: Option<u64>) -> Result<Begun, FillError> {
         let needed = len.map_or(0, on_disk) + SLACK;
         let mut reservation = self.reserve(needed).await?;
         for attempt in 0..2 {
@@ -62,17 +90,8 @@ impl Shared {
         Ok(Body::new(file, self.space.clone()))
     }
 
-    /// Removes a part file. Blocks.
-    pub(crate) fn unlink_part(&self, id: u64) {
-        if let Err(error) = self.disk.unlink(&self.layout.part(id))
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            let _ = self.disk_trouble("remove a part", error);
-        }
-    }
-
     /// The part of an earlier fill of the same source, taken up if that is wanted and possible. Otherwise it is removed.
-    pub(crate) async fn earlier_part(self: &Arc<Self>, spec: &FillSpec) -> Result<Option<Begun>, FillError> {
+    async fn earlier_part(self: &Arc<Self>, spec: &FillSpec) -> Result<Option<Begun>, FillError> {
         match self.parts.take(&spec.source).await {
             Some(found) if spec.resume => self.take_up(found, spec).await,
             Some(found) => {
@@ -105,5 +124,25 @@ impl Shared {
         };
         reservation.absorb(Account::Parts, occupied);
         Ok(Some((id, body, reservation, hasher)))
+    }
+
+    /// Opens a part where it was left: its file and hashes. `None` if its bytes are not those that were recorded.
+    async fn reopen_part(self: &Arc<Self>, found: &Found) -> Option<(Arc<Body>, DigestsHasher)> {
+        let position = found.position();
+        if let Some(warm) = &found.warm {
+            let (body, hasher) = &**warm;
+            return Some((body.clone(), hasher.clone()));
+        }
+        let (store, id) = (self.clone(), found.id);
+        let file = self.io.blocking(move || store.disk.open(&store.layout.part(id), true)).await?.ok()?;
+        let body = Body::new(file, self.space.clone());
+        let hasher = self.hash(&body, position, false).await?;
+        if hasher.md5() != found.state.prefix {
+            return None;
+        }
+        // What is behind was never known to be durable. Nobody can have read it: the part is from before the start.
+        let (store, file) = (self.clone(), body.file().clone());
+        self.io.blocking(move || store.disk.truncate(&file, position)).await?.ok()?;
+        Some((body, hasher))
     }
 }

@@ -23,20 +23,20 @@ use crate::{
 
 impl Active {
     /// Makes the object durable and seals it; or finds it here already. [`Active::begin_commit`] was answered with yes.
-    pub(crate) async fn commit(self: Arc<Self>, digests: Digests) -> Result<Reader, FillError> {
+    pub(crate) async fn commit(self, digests: Digests) -> Result<Reader, FillError> {
         let result = self.seal(digests).await;
         if !matches!(result, Ok((_, true))) {
-            self.drop_committing(&digests.md5);
+            self.give_back(&digests.md5);
         }
         self.store.moved.notify_waiters();
         result.map(|(reader, _)| reader)
     }
 
     /// The reader, and whether it is of our own file.
-    async fn seal(self: &Arc<Self>, digests: Digests) -> Result<(Reader, bool), FillError> {
+    async fn seal(&self, digests: Digests) -> Result<(Reader, bool), FillError> {
         let (store, md5) = (&self.store, digests.md5);
         loop {
-            let turn = || match store.turn(&md5, &self.pipe.growing) {
+            let turn = || match store.turn(&md5, &self.pipe().growing) {
                 Turn::Wait => None,
                 turn => Some(turn),
             };
@@ -49,10 +49,10 @@ impl Active {
             }
             break;
         }
-        let file = self.pipe.body.file().clone();
+        let file = self.pipe().body.file().clone();
         store.disk.sync(file).await.map_err(|error| store.disk_trouble("sync the object", error))?;
         let active = self.clone();
-        let placed = store.io.blocking(move || active.store.place(active.id, &md5));
+        let placed = store.io.blocking(move || active.store.place(active.fill.id, &md5));
         placed
             .await
             .ok_or_else(FillError::closed)?
@@ -67,7 +67,7 @@ impl Active {
         let active = self.clone();
         store.io.spawn(async move {
             active.forget_description().await;
-            active.store.unregister(active.id);
+            active.store.unregister(active.fill.id);
         });
         Ok((Reader::of(sealed), true))
     }
@@ -77,11 +77,11 @@ impl Active {
         let store = &self.store;
         store.clock.admitted(store.objects.len() as u64);
         let (now, hash) = (store.clock.now(), md5_hash(&digests.md5));
-        let len = self.pipe.written();
+        let len = self.pipe().written();
         let usage = store.evictor.lock().admit(now, hash);
         let object = Object::new(digests, len, usage);
-        let sealed = Sealed::new(digests, len, self.pipe.body.clone(), HotBody::new(&store.hot));
-        if let Some(reservation) = self.pipe.reservation.lock().take() {
+        let sealed = Sealed::new(digests, len, self.pipe().body.clone(), HotBody::new(&store.hot));
+        if let Some(reservation) = self.pipe().reservation.lock().take() {
             reservation.settle(Account::Objects, on_disk(len));
         }
         let mut locked = store.objects.shard(hash, now);

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use protocol::digest::{Digests, Md5};
 
 use crate::{
-    active::{Active, End},
+    active::Active,
+    end::End,
     fill_error::FillError,
     fill_spec::FillSpec,
     growing::{Growing, ReadError},
@@ -25,12 +26,12 @@ pub struct Vacancy {
 
 /// A fill in progress; one writer. Dropping it is [`Fill::suspend`] with the reason "abandoned".
 pub struct Fill {
-    active: Arc<Active>,
+    active: Active,
 }
 
 /// All bytes are there and right; readers have them all; not durable yet. Dropping it without [`Verified::commit`] removes the part.
 pub struct Verified {
-    active: Arc<Active>,
+    active: Active,
     digests: Digests,
 }
 
@@ -102,12 +103,12 @@ impl Fill {
 
     /// The next byte wanted; above 0 when a part is continued.
     pub fn position(&self) -> u64 {
-        self.active.pipe.pushed()
+        self.active.pipe().pushed()
     }
 
     /// A reader that follows this fill.
     pub fn reader(&self) -> Reader {
-        Reader::following(self.active.pipe.growing.clone())
+        Reader::following(self.active.pipe().growing.clone())
     }
 
     /// Takes the next bytes. Waits only while `fill_buffer_max` bytes are not yet written and hashed, or for more room when the length is unknown.
@@ -117,7 +118,7 @@ impl Fill {
             return Ok(());
         }
         self.active.prepare(bytes.len() as u64).await?;
-        self.active.pipe.push(bytes);
+        self.active.push(bytes);
         self.active.checkpoint_if_due();
         Ok(())
     }
@@ -156,7 +157,7 @@ impl Verified {
 
     /// A reader of it, whole.
     pub fn reader(&self) -> Reader {
-        Reader::following(self.active.pipe.growing.clone())
+        Reader::following(self.active.pipe().growing.clone())
     }
 
     /// Makes it durable: data synced, renamed to its digest, directory synced, journaled. If the same content is here already, that one stays
@@ -175,6 +176,6 @@ impl Verified {
 
 impl Drop for Verified {
     fn drop(&mut self) {
-        self.active.drop_verified(self.digests.md5);
+        self.active.drop_verified(&self.digests.md5);
     }
 }

@@ -4,8 +4,8 @@
 //! | state | where | by |
 //! | --- | --- | --- |
 //! | of a running fill | only with the fill | checkpoints keep the file beside it current |
-//! | suspending | in the map, to be waited for | `suspend`: settles, syncs, describes |
-//! | waiting | in the map | after `suspend`, or found at the start |
+//! | suspending | in the map, to be waited for | `suspending`, while it is settled, synced and described |
+//! | waiting | in the map | `suspended`, or found at the start |
 //! | taken up | with the new fill | `take` |
 //! | gone | | too old, room needed, another part of the same source, or not what it should be |
 
@@ -16,22 +16,19 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use protocol::digest::{DigestsHasher, Md5};
+use protocol::digest::DigestsHasher;
 use tokio::sync::Notify;
 
 use crate::{
-    active::Active,
     body::Body,
-    fill_error::FillError,
     fill_spec::{FillSpec, Resumable},
     layout::{Layout, PartName, part_name},
     part_state::PartState,
-    shared::Shared,
     space::{Account, Space, on_disk},
     wait::until,
 };
@@ -64,10 +61,18 @@ pub(crate) struct Found {
     /// Bytes in the account of the parts.
     pub(crate) bytes: u64,
     /// Still open from the fill that was suspended, with its hashes: nothing needs to be read again.
-    warm: Option<Box<(Arc<Body>, DigestsHasher)>>,
+    pub(crate) warm: Option<Warm>,
 }
 
+/// The open file of a part and the hashing of what is in it.
+pub(crate) type Warm = Box<(Arc<Body>, DigestsHasher)>;
+
 impl Found {
+    /// A part with a file of so many bytes.
+    pub(crate) fn new(id: u64, state: PartState, len: u64, warm: Option<Warm>) -> Self {
+        Self { id, state, bytes: on_disk(len) + STATE_BYTES, warm }
+    }
+
     pub(crate) fn position(&self) -> u64 {
         self.state.position
     }
@@ -130,7 +135,7 @@ impl Parts {
         let disk = self.space.disk();
         let state = PartState::read(&**disk, &self.layout.part_state(id))?;
         let len = disk.stat(&self.layout.part(id)).ok()?.len;
-        (len >= state.position).then(|| Found { id, state, bytes: on_disk(len) + STATE_BYTES, warm: None })
+        (len >= state.position).then(|| Found::new(id, state, len, None))
     }
 
     fn remove_files(&self, id: u64) {
@@ -175,24 +180,44 @@ impl Parts {
         .await
     }
 
-    /// A part is durable now; given back if it is not wanted any more because another of its source came after it.
-    fn suspended(&self, found: Found) -> Option<Found> {
-        let mut waiting = self.waiting.lock();
-        match waiting.get_mut(&found.state.source) {
-            Some(entry) if matches!(&*entry, Entry::Suspending { id, .. } if *id == found.id) => {
-                *entry = Entry::Waiting(found);
-                None
-            }
-            _ => Some(found),
+    /// A fill has stopped at `position` and its part is being made durable: it can be asked for at once, and taken then. Answers the part of
+    /// the same source that has waited until now.
+    pub(crate) fn suspending(&self, source: Bytes, id: u64, position: u64) -> Option<Found> {
+        match self.waiting.lock().insert(source, Entry::Suspending { id, position }) {
+            Some(Entry::Waiting(before)) => Some(before),
+            Some(Entry::Suspending { .. }) | None => None,
         }
     }
 
+    /// A part is durable now; given back if it is not wanted any more because another of its source came after it.
+    pub(crate) fn suspended(&self, found: Found) -> Option<Found> {
+        let unwanted = {
+            let mut waiting = self.waiting.lock();
+            match waiting.get_mut(&found.state.source) {
+                Some(entry) if matches!(&*entry, Entry::Suspending { id, .. } if *id == found.id) => {
+                    *entry = Entry::Waiting(found);
+                    None
+                }
+                _ => Some(found),
+            }
+        };
+        self.moved.notify_waiters();
+        unwanted
+    }
+
     /// A part could not be made durable.
-    fn not_suspended(&self, source: &Bytes, id: u64) {
+    pub(crate) fn not_suspended(&self, source: &Bytes, id: u64) {
         let mut waiting = self.waiting.lock();
         if matches!(waiting.get(source), Some(Entry::Suspending { id: found, .. }) if *found == id) {
             waiting.remove(source);
         }
+        drop(waiting);
+        self.moved.notify_waiters();
+    }
+
+    /// Whether one more may keep its file open and its hashes in memory.
+    pub(crate) fn may_be_warm(&self) -> bool {
+        self.len() <= WARM_MAX
     }
 
     /// It could not be taken up now, but may be later.
@@ -201,8 +226,25 @@ impl Parts {
         self.moved.notify_waiters();
     }
 
-    /// The oldest that waits, or the oldest beyond a number or an age.
-    pub(crate) fn take_oldest(&self, keep: usize, age: Option<Duration>) -> Option<Found> {
+    /// The oldest that waits.
+    pub(crate) fn take_oldest(&self) -> Option<Found> {
+        self.take_oldest_of(0, None)
+    }
+
+    /// The oldest, while there are more than may wait.
+    pub(crate) fn take_surplus(&self) -> Option<Found> {
+        self.take_oldest_of(PARTS_MAX, None)
+    }
+
+    /// Removes those that nobody continued for so long. Blocks.
+    pub(crate) fn expire(&self, age: Duration) {
+        while let Some(found) = self.take_oldest_of(usize::MAX, Some(age)) {
+            self.remove(found);
+        }
+    }
+
+    /// The oldest, if there are more than `keep` or it is older than `age`.
+    fn take_oldest_of(&self, keep: usize, age: Option<Duration>) -> Option<Found> {
         let mut waiting = self.waiting.lock();
         let oldest = |entry: &Entry| if let Entry::Waiting(found) = entry { Some(found.state.updated) } else { None };
         let (source, updated) =
@@ -218,143 +260,21 @@ impl Parts {
         }
     }
 
-    /// Removes the description of a part that is none any more. Blocks.
-    pub(crate) fn forget_state(&self, id: u64) {
-        let _ = self.space.disk().unlink(&self.layout.part_state(id));
-    }
-}
-
-impl Shared {
     /// Removes a part; answers the bytes given free. Blocks.
-    pub(crate) fn remove_part(&self, found: Found) -> u64 {
-        self.parts.remove_files(found.id);
+    pub(crate) fn remove(&self, found: Found) -> u64 {
+        self.remove_files(found.id);
         match found.warm {
             Some(warm) => {
-                let body = &warm.0;
                 self.space.shift(Account::Parts, Account::Unlinked, found.bytes);
-                body.unlinked(found.bytes);
+                warm.0.unlinked(found.bytes);
             }
             None => self.space.sub(Account::Parts, found.bytes),
         }
         found.bytes
     }
 
-    pub(crate) async fn drop_part(self: &Arc<Self>, found: Found) {
-        let store = self.clone();
-        self.io.blocking(move || store.remove_part(found)).await;
-    }
-
-    /// Keeps the part of a fill that has stopped. It can be asked for at once, and taken once it is durable.
-    pub(crate) fn suspend(self: &Arc<Self>, active: &Arc<Active>) {
-        let (source, id) = (active.spec.source.clone(), active.id);
-        let entry = Entry::Suspending { id, position: active.pipe.pushed() };
-        let before = self.parts.waiting.lock().insert(source.clone(), entry);
-        let (store, active) = (self.clone(), active.clone());
-        self.io.spawn(async move {
-            if let Some(Entry::Waiting(before)) = before {
-                store.drop_part(before).await;
-            }
-            match store.keep(&active).await {
-                Ok(found) => {
-                    if let Some(found) = store.parts.suspended(found) {
-                        store.drop_part(found).await;
-                    }
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "an interrupted fetch cannot be kept to be continued");
-                    store.parts.not_suspended(&source, id);
-                    active.remove_part(false);
-                }
-            }
-            store.parts.moved.notify_waiters();
-            store.unregister(id);
-            while let Some(oldest) = store.parts.take_oldest(PARTS_MAX, None) {
-                store.drop_part(oldest).await;
-            }
-        });
-    }
-
-    /// Settles, syncs and describes the part of a fill that has stopped.
-    async fn keep(self: &Arc<Self>, active: &Arc<Active>) -> Result<Found, FillError> {
-        active.pipe.until_settled().await?;
-        let position = active.pipe.written();
-        let hasher = active.pipe.hasher();
-        let prefix = hasher.md5();
-        let state = self.describe(active, position, prefix).await?;
-        let bytes = on_disk(position) + STATE_BYTES;
-        if let Some(reservation) = active.pipe.reservation.lock().take() {
-            reservation.settle(Account::Parts, bytes);
-        }
-        let warm = (self.parts.len() <= WARM_MAX).then(|| Box::new((active.pipe.body.clone(), hasher)));
-        Ok(Found { id: active.id, state, bytes, warm })
-    }
-
-    /// Makes a running fill continuable from `position` after a crash.
-    pub(crate) async fn checkpoint(self: &Arc<Self>, active: &Arc<Active>, position: u64) {
-        let Ok(prefix) = active.pipe.until_marked(position).await else { return };
-        if let Err(error) = self.describe(active, position, prefix).await {
-            tracing::warn!(%error, "a fetch in progress cannot be made continuable");
-        }
-    }
-
-    /// Syncs the part, then writes what it is and how far it can be trusted.
-    async fn describe(
-        self: &Arc<Self>,
-        active: &Arc<Active>,
-        position: u64,
-        prefix: Md5,
-    ) -> Result<PartState, FillError> {
-        let mut described = active.described.lock().await;
-        let state = PartState {
-            source: active.spec.source.clone(),
-            len: active.spec.len,
-            claims: active.spec.claims,
-            position,
-            prefix,
-            updated: SystemTime::now(),
-        };
-        if *described > position {
-            // A later one was faster.
-            return Ok(state);
-        }
-        let file = active.pipe.body.file();
-        self.disk.sync(file.clone()).await.map_err(|error| self.disk_trouble("sync the part", error))?;
-        let (store, active, written) = (self.clone(), active.clone(), state.clone());
-        let result = self.io.blocking(move || {
-            if active.is_running() || active.is_suspended() {
-                if active.is_suspended() {
-                    // What was allocated beyond is given back; nobody reads there.
-                    store.disk.truncate(active.pipe.body.file(), position)?;
-                }
-                written.write(&*store.disk, &store.layout, active.id)?;
-            }
-            Ok(())
-        });
-        result
-            .await
-            .unwrap_or_else(|| Err(io::Error::other("the store is closed")))
-            .map_err(|error| self.disk_trouble("describe the part", error))?;
-        *described = position;
-        Ok(state)
-    }
-
-    /// Opens a part where it was left: its file and hashes. `None` if its bytes are not those that were recorded.
-    pub(crate) async fn reopen_part(self: &Arc<Self>, found: &Found) -> Option<(Arc<Body>, DigestsHasher)> {
-        let position = found.position();
-        if let Some(warm) = &found.warm {
-            let (body, hasher) = &**warm;
-            return Some((body.clone(), hasher.clone()));
-        }
-        let (store, id) = (self.clone(), found.id);
-        let file = self.io.blocking(move || store.disk.open(&store.layout.part(id), true)).await?.ok()?;
-        let body = Body::new(file, self.space.clone());
-        let hasher = self.hash(&body, position, false).await?;
-        if hasher.md5() != found.state.prefix {
-            return None;
-        }
-        // What is behind was never known to be durable. Nobody can have read it: the part is from before the start.
-        let (store, file) = (self.clone(), body.file().clone());
-        self.io.blocking(move || store.disk.truncate(&file, position)).await?.ok()?;
-        Some((body, hasher))
+    /// Removes the description of a part that is none any more. Blocks.
+    pub(crate) fn forget_state(&self, id: u64) {
+        let _ = self.space.disk().unlink(&self.layout.part_state(id));
     }
 }

@@ -4,7 +4,8 @@
 //! push --+-> queue of writes -> one write at a time, adjacent pieces in one -> watermark -> followers
 //!        +-> actor of both hashes -> a lane
 //! ```
-//! The watermark follows the writes alone; the hashes only have to be done before the tail is released.
+//! The watermark follows the writes alone; the hashes only have to be done before the tail is released. Who takes the writes out of
+//! the queue and does them is told by [`Pipe::push`] to begin.
 
 use std::{
     collections::VecDeque,
@@ -21,7 +22,13 @@ use protocol::digest::{Digests, DigestsHasher, Md5};
 use tokio::sync::Notify;
 
 use crate::{
-    body::Body, fill_error::FillError, growing::Growing, lane::Actor, shared::Shared, space::Reservation, wait::until,
+    body::Body,
+    fill_error::FillError,
+    growing::Growing,
+    lane::{Actor, Lanes},
+    options::Options,
+    space::Reservation,
+    wait::until,
 };
 
 /// Most bytes and pieces in one write: large enough that a write costs little, small enough that followers are woken often.
@@ -32,12 +39,15 @@ const HASH_HERE_MAX: u64 = 16 << 10;
 
 /// The pipeline.
 pub(crate) struct Pipe {
-    store: Arc<Shared>,
     pub(crate) body: Arc<Body>,
     pub(crate) growing: Arc<Growing>,
     pub(crate) hashing: Arc<Actor>,
     pub(crate) reservation: Mutex<Option<Reservation>>,
     len: Option<u64>,
+    /// Of the store's options.
+    withheld_tail: u64,
+    fill_buffer_max: u64,
+    lanes: Arc<Lanes>,
     pushed: AtomicU64,
     written: AtomicU64,
     writes: Mutex<Writes>,
@@ -52,35 +62,45 @@ struct Writes {
 
 /// Why nothing more can be written.
 #[derive(Clone, Copy, Debug)]
-enum Broken {
+pub(crate) enum Broken {
     NoRoom { needed: u64 },
     Io(io::ErrorKind, Option<i32>),
 }
 
+/// What is to be written at once: at which byte, the pieces, and how many bytes they are.
+pub(crate) struct Batch {
+    pub(crate) offset: u64,
+    pub(crate) pieces: Vec<Bytes>,
+    pub(crate) bytes: u64,
+}
+
 impl Pipe {
     pub(crate) fn new(
-        store: &Arc<Shared>,
+        options: &Options,
+        lanes: &Arc<Lanes>,
         body: Arc<Body>,
         growing: Arc<Growing>,
         len: Option<u64>,
         reservation: Reservation,
         begun: DigestsHasher,
-    ) -> Arc<Self> {
+    ) -> Self {
         let position = begun.position();
         let moved = Arc::new(Notify::new());
-        Arc::new(Self {
-            store: store.clone(),
+        Self {
             body,
             growing,
             hashing: Actor::new(begun, moved.clone()),
             reservation: Mutex::new(Some(reservation)),
             len,
+            withheld_tail: options.withheld_tail,
+            fill_buffer_max: options.fill_buffer_max,
+            lanes: lanes.clone(),
             pushed: AtomicU64::new(position),
             written: AtomicU64::new(position),
             writes: Mutex::new(Writes { pieces: VecDeque::new(), running: false }),
             broken: Mutex::new(None),
             moved,
-        })
+        }
     }
 
     /// Bytes taken so far, from the object's first.
@@ -96,10 +116,9 @@ impl Pipe {
     /// What followers may read while nothing is verified.
     pub(crate) fn released(&self) -> u64 {
         let written = self.written();
-        let tail = self.store.options.withheld_tail;
         match self.len {
-            Some(len) => written.min(len.saturating_sub(tail)),
-            None => written.saturating_sub(tail),
+            Some(len) => written.min(len.saturating_sub(self.withheld_tail)),
+            None => written.saturating_sub(self.withheld_tail),
         }
     }
 
@@ -107,7 +126,7 @@ impl Pipe {
     pub(crate) async fn until_room(&self, more: u64) -> Result<(), FillError> {
         self.until(|| {
             let in_flight = self.pushed() - self.settled();
-            in_flight == 0 || in_flight + more <= self.store.options.fill_buffer_max
+            in_flight == 0 || in_flight + more <= self.fill_buffer_max
         })
         .await
     }
@@ -141,21 +160,19 @@ impl Pipe {
         }
     }
 
-    /// Takes the next bytes. Does not wait: the caller has asked for room.
-    pub(crate) fn push(self: &Arc<Self>, bytes: Bytes) {
+    /// Takes the next bytes; `true` if nobody is writing what is queued, so that it has to be begun. Does not wait: the caller has asked
+    /// for room.
+    #[must_use]
+    pub(crate) fn push(&self, bytes: Bytes) -> bool {
         self.pushed.fetch_add(bytes.len() as u64, Ordering::AcqRel);
         if self.len.is_some_and(|len| len <= HASH_HERE_MAX) {
             self.hashing.hash_here(&bytes);
         } else {
-            self.hashing.feed(bytes.clone(), &self.store.lanes);
+            self.hashing.feed(bytes.clone(), &self.lanes);
         }
         let mut writes = self.writes.lock();
         writes.pieces.push_back(bytes);
-        let start = !std::mem::replace(&mut writes.running, true);
-        drop(writes);
-        if start {
-            self.store.io.spawn(self.clone().write_out());
-        }
+        !std::mem::replace(&mut writes.running, true)
     }
 
     /// What is queued need not be written any more.
@@ -163,25 +180,8 @@ impl Pipe {
         self.writes.lock().pieces.clear();
     }
 
-    /// Writes what is queued until nothing is.
-    async fn write_out(self: Arc<Self>) {
-        while let Some((pieces, bytes)) = self.next_write() {
-            let offset = self.written();
-            if let Err(error) = self.write(pieces, offset, bytes).await {
-                *self.broken.lock() = Some(error);
-                self.moved.notify_waiters();
-                return;
-            }
-            if let Some(reservation) = &mut *self.reservation.lock() {
-                reservation.back(bytes);
-            }
-            self.written.store(offset + bytes, Ordering::Release);
-            self.growing.advance(self.released());
-            self.moved.notify_waiters();
-        }
-    }
-
-    fn next_write(&self) -> Option<(Vec<Bytes>, u64)> {
+    /// What is to be written next; `None` if nothing is queued, and then whoever pushes next has to begin the writing again.
+    pub(crate) fn next_batch(&self) -> Option<Batch> {
         let mut writes = self.writes.lock();
         let (mut pieces, mut bytes) = (Vec::new(), 0);
         while pieces.len() < PIECES_MAX {
@@ -195,28 +195,23 @@ impl Pipe {
             writes.running = false;
             return None;
         }
-        Some((pieces, bytes as u64))
+        Some(Batch { offset: self.written(), pieces, bytes: bytes as u64 })
     }
 
-    /// One write. Should the disk be full although room was reserved (somebody else fills it too), evicts once and tries again.
-    async fn write(&self, pieces: Vec<Bytes>, offset: u64, bytes: u64) -> Result<(), Broken> {
-        let file = self.body.file();
-        let Err(first) = self.store.disk.write(file.clone(), pieces.clone(), offset).await else { return Ok(()) };
-        if first.kind() != io::ErrorKind::StorageFull {
-            return Err(self.broken(first));
+    /// So many bytes more are in the file: raises the watermark.
+    pub(crate) fn advance(&self, bytes: u64) {
+        if let Some(reservation) = &mut *self.reservation.lock() {
+            reservation.back(bytes);
         }
-        self.store.make_room(bytes.max(1 << 20)).await;
-        match self.store.disk.write(file.clone(), pieces, offset).await {
-            Ok(()) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::StorageFull => Err(Broken::NoRoom { needed: bytes }),
-            Err(error) => Err(self.broken(error)),
-        }
+        self.written.fetch_add(bytes, Ordering::Release);
+        self.growing.advance(self.released());
+        self.moved.notify_waiters();
     }
 
-    fn broken(&self, error: io::Error) -> Broken {
-        self.store.counters.disk_errors.add(1);
-        tracing::warn!(%error, "a part cannot be written");
-        Broken::Io(error.kind(), error.raw_os_error())
+    /// Nothing can be written any more.
+    pub(crate) fn break_off(&self, reason: Broken) {
+        *self.broken.lock() = Some(reason);
+        self.moved.notify_waiters();
     }
 
     /// Digests of everything taken. All of it must be hashed.
@@ -232,7 +227,7 @@ impl Pipe {
 
     /// Asks for the MD5 of what was taken until now, to be waited for with [`Pipe::until_marked`].
     pub(crate) fn mark(&self) {
-        self.hashing.mark(&self.store.lanes);
+        self.hashing.mark(&self.lanes);
     }
 
     /// The MD5 of the bytes before a mark at `position`, once they are written too.

@@ -1,10 +1,7 @@
 //! Making room: what goes when something has to come in. First what is in quarantine, then parts, then the objects that are worth
 //! least. Objects that somebody reads are passed over: unlinking them gives nothing free now.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::sync::{Arc, atomic::Ordering};
 
 use protocol::digest::Md5;
 
@@ -104,8 +101,8 @@ impl Shared {
         if let Some(freed) = self.quarantine.drop_oldest() {
             return Some(freed);
         }
-        if let Some(part) = self.parts.take_oldest(0, None) {
-            return Some(self.remove_part(part));
+        if let Some(part) = self.parts.take_oldest() {
+            return Some(self.parts.remove(part));
         }
         let unread = self.victim(census, false);
         let victim = if also_read { unread.or_else(|| self.victim(census, true)) } else { unread };
@@ -172,12 +169,5 @@ impl Shared {
             }
         }
         true
-    }
-
-    /// Removes parts that nobody continued for so long. Blocks.
-    pub(crate) fn expire_parts(&self, age: Duration) {
-        while let Some(part) = self.parts.take_oldest(usize::MAX, Some(age)) {
-            self.remove_part(part);
-        }
     }
 }

@@ -15,12 +15,12 @@ use protocol::digest::Md5;
 use tokio::sync::Notify;
 
 use crate::{
-    active::Active,
     counters::Counters,
     dirs::Dirs,
     disk::Disk,
     evict::{Clock, Evictor},
     fill_error::FillError,
+    fill_state::FillState,
     hot::HotBytes,
     io::Io,
     journal::Journal,
@@ -63,7 +63,7 @@ pub(crate) struct Shared {
     pub(crate) kept_open: Mutex<KeptOpen>,
     pub(crate) hot: Arc<HotBytes>,
     /// Fills that have not ended, by the number of their part.
-    pub(crate) active: Mutex<HashMap<u64, Weak<Active>>>,
+    pub(crate) fills: Mutex<HashMap<u64, Weak<FillState>>>,
     /// A slot became free, an unlink is done, a fill has ended.
     pub(crate) moved: Notify,
     pub(crate) closed: AtomicBool,
@@ -76,23 +76,23 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn register(&self, active: &Arc<Active>) {
-        self.active.lock().insert(active.id, Arc::downgrade(active));
+    pub(crate) fn register(&self, fill: &Arc<FillState>) {
+        self.fills.lock().insert(fill.id, Arc::downgrade(fill));
     }
 
     pub(crate) fn unregister(&self, id: u64) {
-        self.active.lock().remove(&id);
+        self.fills.lock().remove(&id);
         self.moved.notify_waiters();
     }
 
     /// Fills that have not ended.
-    pub(crate) fn running(&self) -> Vec<Arc<Active>> {
-        self.active.lock().values().filter_map(Weak::upgrade).collect()
+    pub(crate) fn running(&self) -> Vec<Arc<FillState>> {
+        self.fills.lock().values().filter_map(Weak::upgrade).collect()
     }
 
     /// Whether no fill is on its way to anywhere.
     pub(crate) fn is_quiet(&self) -> bool {
-        self.active.lock().is_empty()
+        self.fills.lock().is_empty()
     }
 
     pub(crate) fn is_closed(&self) -> bool {

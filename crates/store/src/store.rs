@@ -1,5 +1,5 @@
 //! The handle to a store, and the one look that decides between hit, follow and miss. The table of a slot's states stands in
-//! `slots.rs`, that of a fill in `active.rs`.
+//! `slots.rs`, that of a fill in `fill_state.rs`.
 
 use std::sync::Arc;
 
