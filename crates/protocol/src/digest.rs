@@ -110,26 +110,12 @@ impl Digests {
     pub fn repr_digest(&self) -> String {
         format!("{}, sha-256=:{}:", self.md5.repr_digest(), BASE64.encode(self.sha256.0))
     }
-
-    /// Of bytes in hand.
-    pub fn of(bytes: &[u8]) -> Self {
-        let mut hasher = DigestsHasher::default();
-        hasher.update(bytes);
-        hasher.finish()
-    }
 }
 
 impl Md5 {
     /// The value of `Repr-Digest` with MD5 alone.
     pub fn repr_digest(&self) -> String {
         format!("md5=:{}:", BASE64.encode(self.0))
-    }
-
-    /// Of bytes in hand.
-    pub fn of(bytes: &[u8]) -> Self {
-        let mut hasher = Md5Hasher::default();
-        hasher.update(bytes);
-        hasher.finish()
     }
 }
 

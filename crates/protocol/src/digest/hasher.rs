@@ -56,6 +56,24 @@ impl DigestsHasher {
     }
 }
 
+impl Md5 {
+    /// Of bytes in hand.
+    pub fn of(bytes: &[u8]) -> Self {
+        let mut hasher = Md5Hasher::default();
+        hasher.update(bytes);
+        hasher.finish()
+    }
+}
+
+impl Digests {
+    /// Of bytes in hand.
+    pub fn of(bytes: &[u8]) -> Self {
+        let mut hasher = DigestsHasher::default();
+        hasher.update(bytes);
+        hasher.finish()
+    }
+}
+
 /// What compresses whole blocks.
 trait Compress {
     fn compress(&mut self, blocks: &[[u8; BLOCK]]);
