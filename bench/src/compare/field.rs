@@ -18,9 +18,11 @@ use super::{
     process::{Process, Running},
     programs::Found,
     texts::{self, NginxPorts, Tls},
-    tls,
 };
 use crate::{limit::Way, origin::Origin, server_cpu::ServerPids};
+
+/// The name in the certificate of all servers.
+pub(super) const SERVER_NAME: &str = "localhost";
 
 /// Bodies up to this size leave the minimal loop in one send with their head.
 const ONE_SEND_MAX: u64 = 64 << 10;
@@ -84,7 +86,7 @@ impl Field {
             .with_context(|| format!("cannot pin to processors {:?}", machine.load))?;
         let origin = Origin::start(loopback(0), None)?;
         let (directory, servers) = (directory.to_path_buf(), BTreeMap::new());
-        let made = rcgen::generate_simple_self_signed([tls::NAME.to_owned()]).context("cannot make a certificate")?;
+        let made = rcgen::generate_simple_self_signed([SERVER_NAME.to_owned()]).context("cannot make a certificate")?;
         write(&certificate_in(&directory), &made.cert.pem())?;
         write(&key_in(&directory), &made.signing_key.serialize_pem())?;
         let certificate = made.cert.der().clone();

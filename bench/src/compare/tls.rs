@@ -14,7 +14,12 @@ use rustls::{
     version::TLS13,
 };
 
-use super::{contestant::Contestant, field::Field, hits, samples::Sample};
+use super::{
+    contestant::Contestant,
+    field::{Field, SERVER_NAME},
+    hits,
+    samples::Sample,
+};
 use crate::{
     exchange::connect,
     poll::{Interest, Poll},
@@ -22,9 +27,6 @@ use crate::{
     server_cpu::between,
     target::Targets,
 };
-
-/// The name in the certificate.
-pub(super) const NAME: &str = "localhost";
 
 /// How often the clock is looked at when nothing happens.
 const LOOK_UP: Duration = Duration::from_millis(20);
@@ -54,11 +56,11 @@ pub(crate) fn run(
     hits::prime(field, contestant, &place, &target)?;
     let config = Arc::new(config(field.certificate())?);
     let mut request = Vec::new();
-    Targets::new(&[format!("http://{NAME}{target}")], &[])?.write_request(0, &mut request);
+    Targets::new(&[format!("http://{SERVER_NAME}{target}")], &[])?.write_request(0, &mut request);
     let poll = Poll::new()?;
     let mut all = Vec::new();
     for number in 0..clients as usize {
-        let session = ClientConnection::new(config.clone(), ServerName::try_from(NAME)?)?;
+        let session = ClientConnection::new(config.clone(), ServerName::try_from(SERVER_NAME)?)?;
         let mut client = Client::new(connect(&address)?, session);
         client.session.writer().write_all(&request)?;
         poll.add(&client.socket, number, Interest::Read)?;
