@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use cache::options::UpstreamOptions;
 
-use super::{HOUR, Setting};
-use crate::option::Kind;
+use crate::option::{Kind, Setting};
+
+const HOUR: Duration = Duration::from_secs(3600);
 
 type Upstream = Setting<UpstreamOptions>;
 
