@@ -40,7 +40,7 @@ pub struct Settings {
     /// How its lines look.
     pub access_log_format: Format,
     /// The downstream side.
-    pub serve: serve::server::Options,
+    pub serve: serve::options::Options,
     /// The objects on disk.
     pub store: store::Options,
     /// The read-through side, with its upstreams.
@@ -55,7 +55,7 @@ impl Default for Settings {
             admin: SocketAddr::from(([127, 0, 0, 1], 8081)),
             access_log: None,
             access_log_format: Format::default(),
-            serve: serve::server::Options::default(),
+            serve: serve::options::Options::default(),
             store: store::Options::new("outpost-cache"),
             cache: cache::options::Options::new(Vec::new()),
         }

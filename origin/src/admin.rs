@@ -2,6 +2,7 @@
 
 use std::{
     fmt::Write as _,
+    io,
     net::SocketAddr,
     sync::{
         Arc,
@@ -14,12 +15,13 @@ use http::StatusCode;
 use protocol::problem::Kind;
 use serve::{
     handler::{Answer, Client, Handler},
+    options::Options,
     request::Request,
     response::{Body, Response},
-    server::{Options, Server},
+    server::Server,
 };
 
-use crate::{answer, counters::Counters, origin::StartError};
+use crate::{answer, counters::Counters};
 
 /// Connections at once: a few monitors.
 const CONNECTIONS_MAX: usize = 64;
@@ -35,11 +37,11 @@ impl Admin {
         address: SocketAddr,
         counters: &Arc<Counters>,
         served: &Arc<serve::counters::Counters>,
-    ) -> Result<Server, StartError> {
+    ) -> io::Result<Server> {
         let admin = Self { counters: counters.clone(), served: served.clone() };
         let options =
             Options { listen: vec![address], workers: 1, connections_max: CONNECTIONS_MAX, ..Options::default() };
-        Server::start(options, Arc::new(admin), None).map_err(|error| StartError::Listen(error, "--admin"))
+        Server::start(options, Arc::new(admin), None)
     }
 
     fn is_ready(&self) -> bool {

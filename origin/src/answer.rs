@@ -13,8 +13,9 @@ use protocol::{
     target::Target,
 };
 use serve::{
+    multipart::byteranges,
     request::{Method, Request},
-    response::{Body, Part, Response, multipart},
+    response::{Body, Part, Response},
     source::{SharedFile, Source},
 };
 
@@ -101,7 +102,7 @@ pub(crate) fn file(open: &OpenFile, conditions: &Conditions<'_>, engine: &Engine
             response
         }
         Verdict::Send(Selection::Parts(spans)) => {
-            let (part, content_type) = multipart(&spans, len, open.content_type);
+            let (part, content_type) = byteranges(&spans, len, open.content_type);
             send(open, engine, StatusCode::PARTIAL_CONTENT, part, &content_type)
         }
     }

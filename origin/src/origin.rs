@@ -20,7 +20,7 @@ use os::{
 };
 use serve::{
     access_log::{AccessLog, Format},
-    server::{self, Server},
+    server::Server,
 };
 use tokio::{runtime::Handle, task::AbortHandle};
 
@@ -97,7 +97,8 @@ impl Origin {
             runtime: runtime.clone(),
         };
         let server = listen(options, handler)?;
-        let admin = options.admin.map(|address| Admin::start(address, &counters, server.counters())).transpose()?;
+        let admin = options.admin.map(|address| Admin::start(address, &counters, server.counters()));
+        let admin = admin.transpose().map_err(|error| StartError::Listen(error, "--admin"))?;
 
         let (changes, stop) = (Arc::new(Changes::new()), Arc::new(AtomicBool::new(false)));
         let (alive, ended) = mpsc::channel();
@@ -229,11 +230,11 @@ fn listen(options: &Options, handler: OriginHandler) -> Result<Server, StartErro
     let open =
         |path: &PathBuf| AccessLog::open(path, format).map_err(|error| StartError::AccessLog(path.clone(), error));
     let log = options.access_log.as_ref().map(open).transpose()?;
-    let options = server::Options {
+    let options = serve::options::Options {
         listen: options.listen.clone(),
         drain_timeout: options.drain_timeout,
         server_name: format!("outpost-origin/{}", env!("CARGO_PKG_VERSION")),
-        ..server::Options::default()
+        ..serve::options::Options::default()
     };
     Server::start(options, Arc::new(handler), log).map_err(|error| StartError::Listen(error, "--listen"))
 }

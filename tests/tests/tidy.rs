@@ -165,11 +165,14 @@ fn outbound_connections_open_only_in_cache_upstream() {
 fn body_bytes_leave_only_through_transmit() {
     let sources = sources();
     // The connection has the call, and only what transmits may use it. The bench has a minimal server of its own to compare with.
-    let has_call =
-        |path: &str| path == "crates/serve/src/link.rs" || path.starts_with("crates/os/") || path.starts_with("bench/");
+    let has_call = |path: &str| {
+        path == "crates/serve/src/link/send.rs" || path.starts_with("crates/os/") || path.starts_with("bench/")
+    };
     expect_none("sendfile outside the connection", places_with(&sources, has_call, &["sendfile("]));
-    let transmits = |path: &str| path.starts_with("crates/serve/src/transmit/") || path == "crates/serve/src/link.rs";
-    expect_none("a file is sent outside crates/serve/src/transmit", places_with(&sources, transmits, &["send_file("]));
+    let transmits =
+        |path: &str| path.starts_with("crates/serve/src/transmit/") || path.starts_with("crates/serve/src/link/");
+    let words = ["send_file(", "send_output_then_file("];
+    expect_none("a file is sent outside crates/serve/src/transmit", places_with(&sources, transmits, &words));
 }
 
 #[test]

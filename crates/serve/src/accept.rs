@@ -3,7 +3,7 @@
 
 use std::{
     io,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     rc::Rc,
     sync::{
         Arc,
@@ -22,11 +22,13 @@ use tokio::{
 
 use crate::{
     counters::Counters,
+    drain::State,
     handler::Client,
+    listen::Listener,
+    options::Options,
+    reactor::Accepted,
     response::{Body, Response},
-    server::{Options, State},
     watch::LINGER_TIMEOUT,
-    worker::Post,
 };
 
 /// How long to wait when the process or the system has no more descriptors: connections wait in the backlog meanwhile.
@@ -37,23 +39,16 @@ const REFUSALS_MAX: usize = 256;
 const REFUSED_RETRY_AFTER: u64 = 5;
 
 /// A worker as the acceptor sees it.
-pub(crate) struct Desk {
-    pub(crate) posts: mpsc::Sender<Post>,
+pub(crate) struct Inbox {
+    pub(crate) connections: mpsc::Sender<Accepted>,
     pub(crate) load: Arc<AtomicUsize>,
-}
-
-/// A bound socket.
-pub(crate) struct Listener {
-    pub(crate) socket: TcpListener,
-    /// Whether TLS is spoken on it.
-    pub(crate) secure: bool,
 }
 
 /// Everything the acceptor's thread is started with.
 pub(crate) struct Acceptor {
     pub(crate) options: Arc<Options>,
     pub(crate) counters: Arc<Counters>,
-    pub(crate) desks: Vec<Desk>,
+    pub(crate) inboxes: Vec<Inbox>,
     pub(crate) state: watch::Sender<State>,
     /// Workers whose threads have not ended.
     pub(crate) workers: watch::Receiver<usize>,
@@ -72,12 +67,13 @@ impl Acceptor {
     /// The thread's life: until the server drains and the workers have ended.
     pub(crate) fn run(self, runtime: &LocalRuntime, listeners: Vec<Listener>) {
         runtime.block_on(async move {
-            let Self { options, counters, desks, state, mut workers } = self;
-            let place = Rc::new(Place { limit: options.connections_max, counters, desks, refusals: Rc::new(()) });
+            let Self { options, counters, inboxes, state, mut workers } = self;
+            let dispatcher =
+                Rc::new(Dispatcher { limit: options.connections_max, counters, inboxes, refusals: Rc::new(()) });
             for listener in listeners {
-                tokio::task::spawn_local(accept(listener, place.clone(), state.subscribe()));
+                tokio::task::spawn_local(accept(listener, dispatcher.clone(), state.subscribe()));
             }
-            drop(place);
+            drop(dispatcher);
             let mut seen = state.subscribe();
             // Errors mean that the other side has gone, which is what is waited for.
             let _ = seen.wait_for(|state| *state != State::Running).await;
@@ -89,16 +85,16 @@ impl Acceptor {
     }
 }
 
-/// Where connections are put.
-struct Place {
+/// Hands connections to workers.
+struct Dispatcher {
     limit: usize,
     counters: Arc<Counters>,
-    desks: Vec<Desk>,
+    inboxes: Vec<Inbox>,
     /// Counted by its references.
     refusals: Rc<()>,
 }
 
-async fn accept(listener: Listener, place: Rc<Place>, mut state: watch::Receiver<State>) {
+async fn accept(listener: Listener, dispatcher: Rc<Dispatcher>, mut state: watch::Receiver<State>) {
     let secure = listener.secure;
     let listener = match tokio::net::TcpListener::from_std(listener.socket) {
         Ok(listener) => listener,
@@ -113,7 +109,7 @@ async fn accept(listener: Listener, place: Rc<Place>, mut state: watch::Receiver
         match accepted {
             Ok((socket, address)) => {
                 waiting = false;
-                place.put(socket, address, secure);
+                dispatcher.put(socket, address, secure);
             }
             Err(error) if failure(&error) == Failure::Again => {}
             Err(error) => {
@@ -140,7 +136,7 @@ fn failure(error: &io::Error) -> Failure {
     }
 }
 
-impl Place {
+impl Dispatcher {
     fn put(&self, socket: std::net::TcpStream, address: SocketAddr, secure: bool) {
         let number = self.counters.accepted.fetch_add(1, Ordering::Relaxed);
         if self.counters.connections.load(Ordering::Relaxed) >= self.limit as u64 {
@@ -148,13 +144,13 @@ impl Place {
         }
         // One person is one address, whichever family the listener speaks.
         let address = SocketAddr::new(address.ip().to_canonical(), address.port());
-        let loads: Vec<usize> = self.desks.iter().map(|desk| desk.load.load(Ordering::Relaxed)).collect();
-        let desk = &self.desks[least_busy(&loads, number as usize)];
-        desk.load.fetch_add(1, Ordering::Relaxed);
+        let loads: Vec<usize> = self.inboxes.iter().map(|inbox| inbox.load.load(Ordering::Relaxed)).collect();
+        let inbox = &self.inboxes[least_busy(&loads, number as usize)];
+        inbox.load.fetch_add(1, Ordering::Relaxed);
         self.counters.connections.fetch_add(1, Ordering::Relaxed);
-        let post = Post { socket, client: Client { address, connection: number }, secure };
-        if desk.posts.try_send(post).is_err() {
-            desk.load.fetch_sub(1, Ordering::Relaxed);
+        let accepted = Accepted { socket, client: Client { address, connection: number }, secure };
+        if inbox.connections.try_send(accepted).is_err() {
+            inbox.load.fetch_sub(1, Ordering::Relaxed);
             self.counters.connections.fetch_sub(1, Ordering::Relaxed);
         }
     }

@@ -1,8 +1,7 @@
-//! What is remembered of a request until its answer is out, and what is told of it then: counters and the access log.
+//! What is remembered of a request until its answer is out, for the answer's head and the access log. It counts and writes nothing.
 
 use std::{
     ops::Range,
-    sync::atomic::Ordering,
     time::{Duration, Instant},
 };
 
@@ -10,13 +9,11 @@ use protocol::cache_status::CacheStatus;
 
 use crate::{
     access_log::Line,
-    buffers::Input,
     handler::Client,
     head::{framing::RequestBody, parse::Head, write::Persistence},
-    request::{Fields, Method},
+    input::Input,
+    request::{Asking, Fields, Method},
     response::Hold,
-    transmit::plan::Asking,
-    worker::Worker,
 };
 
 /// Of a request line that could not be read, so much goes into the log.
@@ -68,8 +65,8 @@ pub(crate) struct Ending {
 
 impl Asked {
     /// With the bytes that the request takes of the input: a body that is wholly there is skipped, of any other nothing is read any more,
-    /// lest it be taken for the next request.
-    pub(crate) fn new(head: &Head<'_>, input: &Input, worker: &Worker) -> (Self, usize) {
+    /// lest it be taken for the next request. What only the log needs is taken if it is `logged`.
+    pub(crate) fn new(head: &Head<'_>, input: &Input, logged: bool) -> (Self, usize) {
         let behind = (input.unread().len() - head.len) as u64;
         let skipped = match head.body {
             RequestBody::None => Some(0),
@@ -80,19 +77,19 @@ impl Asked {
             asking: Asking { head_only: head.request.method == Method::Head, http11: head.request.http11 },
             stays: head.keep_alive && skipped.is_some(),
             body_unread: skipped.is_none(),
-            begun: worker.has_log().then(Instant::now),
-            facts: if worker.has_log() { Facts::of(input, &head.request.fields) } else { Facts::default() },
+            begun: logged.then(Instant::now),
+            facts: if logged { Facts::of(input, &head.request.fields) } else { Facts::default() },
         };
         (asked, head.len + skipped.unwrap_or(0))
     }
 
     /// Of bytes that are no request, or none that is answered.
-    pub(crate) fn refused(input: &Input, worker: &Worker) -> Self {
+    pub(crate) fn refused(input: &Input, logged: bool) -> Self {
         Self {
             asking: Asking { head_only: false, http11: true },
             stays: false,
             body_unread: true,
-            begun: worker.has_log().then(Instant::now),
+            begun: logged.then(Instant::now),
             facts: Facts { request: request_line(input), ..Facts::default() },
         }
     }
@@ -103,35 +100,26 @@ impl Asked {
         self
     }
 
-    pub(crate) fn persistence(&self, worker: &Worker) -> Persistence {
-        match (self.stays && !worker.is_draining(), self.asking.http11) {
+    /// What its answer says of the connection; while the server drains each is the last.
+    pub(crate) fn persistence(&self, draining: bool) -> Persistence {
+        match (self.stays && !draining, self.asking.http11) {
             (false, _) => Persistence::Closes,
             (true, true) => Persistence::Stays,
             (true, false) => Persistence::StaysSaid,
         }
     }
 
-    /// Counts and logs the answer when it has ended. `input` is where the request lies if it was not copied.
-    pub(crate) fn tell(&self, ending: Ending, input: Option<&Input>, worker: &Worker, client: &Client) {
-        let counters = &worker.counters;
-        counters.requests.fetch_add(1, Ordering::Relaxed);
-        if let Some(class) = counters.by_class.get(usize::from(ending.status / 100).wrapping_sub(1)) {
-            class.fetch_add(1, Ordering::Relaxed);
-        }
-        if !ending.whole {
-            counters.aborted.fetch_add(1, Ordering::Relaxed);
-        }
-        if worker.has_log() {
-            worker.log(&Line {
-                client: client.address.ip(),
-                request: self.facts.text(&self.facts.request, input),
-                status: ending.status,
-                bytes: ending.body,
-                referer: self.facts.text(&self.facts.referer, input),
-                agent: self.facts.text(&self.facts.agent, input),
-                cache: ending.cache,
-                took: self.begun.map_or(Duration::ZERO, |begun| begun.elapsed()),
-            });
+    /// Its line for the log when the answer has ended. `input` is where the request lies if it was not copied.
+    pub(crate) fn line<'a>(&'a self, ending: Ending, input: Option<&'a Input>, client: &Client) -> Line<'a> {
+        Line {
+            client: client.address.ip(),
+            request: self.facts.text(&self.facts.request, input),
+            status: ending.status,
+            bytes: ending.body,
+            referer: self.facts.text(&self.facts.referer, input),
+            agent: self.facts.text(&self.facts.agent, input),
+            cache: ending.cache,
+            took: self.begun.map_or(Duration::ZERO, |begun| begun.elapsed()),
         }
     }
 }
@@ -195,23 +183,22 @@ fn range(begin: usize, len: usize) -> Range<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::buffers::Pool;
 
     #[test]
     fn facts_outlive_the_buffer_they_lay_in() {
-        let mut buffers = Pool::default().lend();
+        let mut input = Input::new();
         let text = b"\r\nGET /x HTTP/1.1\r\nReferer: there\r\nHost: a\r\n\r\n";
-        buffers.input.room(1000)[..text.len()].copy_from_slice(text);
-        buffers.input.received(text.len());
-        let raw = [httparse::Header { name: "Referer", value: &buffers.input.unread()[28..33] }];
-        let mut facts = Facts::of(&buffers.input, &Fields::new(&raw));
+        input.room(1000)[..text.len()].copy_from_slice(text);
+        input.received(text.len());
+        let raw = [httparse::Header { name: "Referer", value: &input.unread()[28..33] }];
+        let mut facts = Facts::of(&input, &Fields::new(&raw));
         let seen = |facts: &Facts, input: Option<&Input>| {
             [&facts.request, &facts.referer, &facts.agent].map(|place| facts.text(place, input).to_vec())
         };
         let expected = [b"GET /x HTTP/1.1".to_vec(), b"there".to_vec(), Vec::new()];
-        assert_eq!(seen(&facts, Some(&buffers.input)), expected);
-        facts.copy(&buffers.input);
-        drop(buffers);
+        assert_eq!(seen(&facts, Some(&input)), expected);
+        facts.copy(&input);
+        drop(input);
         assert_eq!(seen(&facts, None), expected);
     }
 }

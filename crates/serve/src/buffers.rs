@@ -3,10 +3,8 @@
 
 use std::cell::RefCell;
 
-use crate::asked::Answered;
+use crate::{asked::Answered, input::Input};
 
-/// A buffer begins with so much room; few requests are longer.
-const INPUT_BYTES: usize = 4 << 10;
 /// Buffers that grew beyond this are not kept.
 const KEPT_BYTES_MAX: usize = 96 << 10;
 /// So many are kept per worker; more are made when more connections are busy at once.
@@ -19,72 +17,6 @@ pub(crate) struct Buffers {
     pub(crate) output: Vec<u8>,
     /// One entry per answer in `output`.
     pub(crate) answered: Vec<Answered>,
-}
-
-/// Received bytes. What lies before the unread bytes stays in place until the next receive: logs refer to it.
-pub(crate) struct Input {
-    bytes: Vec<u8>,
-    start: usize,
-    end: usize,
-}
-
-impl Input {
-    fn new() -> Self {
-        Self { bytes: vec![0; INPUT_BYTES], start: 0, end: 0 }
-    }
-
-    /// Received and not consumed.
-    pub(crate) fn unread(&self) -> &[u8] {
-        &self.bytes[self.start..self.end]
-    }
-
-    /// Where the unread bytes begin; a reference for [`Input::at`].
-    pub(crate) fn position(&self) -> usize {
-        self.start
-    }
-
-    /// Bytes by their place, read or unread.
-    pub(crate) fn at(&self, place: std::ops::Range<usize>) -> &[u8] {
-        self.bytes.get(place).unwrap_or_default()
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.start == self.end
-    }
-
-    /// Takes `len` unread bytes for read.
-    pub(crate) fn consume(&mut self, len: usize) {
-        self.start = (self.start + len).min(self.end);
-    }
-
-    /// Moves unread bytes to the front. Places are void after it.
-    pub(crate) fn compact(&mut self) {
-        if self.start > 0 {
-            self.bytes.copy_within(self.start..self.end, 0);
-            self.end -= self.start;
-            self.start = 0;
-        }
-    }
-
-    /// Room behind the unread bytes, at most until `max` of them are there; grows but does not move.
-    pub(crate) fn room(&mut self, max: usize) -> &mut [u8] {
-        if self.end == self.bytes.len() {
-            let grown = (self.bytes.len() * 2).min(self.start + max).max(self.bytes.len());
-            self.bytes.resize(grown, 0);
-        }
-        let until = (self.start + max).clamp(self.end, self.bytes.len());
-        &mut self.bytes[self.end..until]
-    }
-
-    /// `len` bytes were put into the room.
-    pub(crate) fn received(&mut self, len: usize) {
-        self.end = (self.end + len).min(self.bytes.len());
-    }
-
-    fn clear(&mut self) {
-        self.start = 0;
-        self.end = 0;
-    }
 }
 
 /// Buffers that nobody uses now.
@@ -102,7 +34,7 @@ impl Pool {
 
     pub(crate) fn take_back(&self, mut buffers: Box<Buffers>) {
         let mut kept = self.0.borrow_mut();
-        let small = buffers.input.bytes.len() <= KEPT_BYTES_MAX && buffers.output.capacity() <= KEPT_BYTES_MAX;
+        let small = buffers.input.capacity() <= KEPT_BYTES_MAX && buffers.output.capacity() <= KEPT_BYTES_MAX;
         if small && kept.len() < KEPT_MAX {
             buffers.input.clear();
             buffers.output.clear();
@@ -115,42 +47,6 @@ impl Pool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn put(input: &mut Input, bytes: &[u8], max: usize) -> usize {
-        let room = input.room(max);
-        let len = room.len().min(bytes.len());
-        room[..len].copy_from_slice(&bytes[..len]);
-        input.received(len);
-        len
-    }
-
-    #[test]
-    fn input_keeps_what_was_read_in_place_until_it_is_compacted() {
-        let mut input = Input::new();
-        put(&mut input, b"abcdef", 100);
-        input.consume(4);
-        assert_eq!((input.unread(), input.at(1..3)), (&b"ef"[..], &b"bc"[..]));
-        input.compact();
-        assert_eq!((input.unread(), input.position()), (&b"ef"[..], 0));
-    }
-
-    #[test]
-    fn input_never_holds_more_than_its_limit() {
-        let mut input = Input::new();
-        let max = INPUT_BYTES * 3;
-        let mut total = 0;
-        loop {
-            let len = put(&mut input, &[7; 1000], max);
-            if len == 0 {
-                break;
-            }
-            total += len;
-        }
-        assert_eq!((total, input.unread().len()), (max, max));
-        let mut small = Input::new();
-        while put(&mut small, &[7; 1000], 100) > 0 {}
-        assert_eq!(small.unread().len(), 100);
-    }
 
     #[test]
     fn large_buffers_are_not_kept() {

@@ -36,9 +36,9 @@ use crate::{
         refusal::Refusal,
         write::Persistence,
     },
-    link::{Broken, Gone, Link, NoSession},
+    link::{Broken, Gone, Link, handshake::NoSession, transport::Transport},
     response::Response,
-    transmit::{self, Copied, Outcome, plan::Transport},
+    transmit::{self, Copied, Outcome},
     watch::Phase,
     worker::Worker,
 };
@@ -142,7 +142,7 @@ fn answer_received<H: Handler>(link: &mut Link, handler: &H) -> Next {
                 return Next::Close(Farewell::Linger);
             }
             Parsed::Whole(head) => {
-                let (asked, consumed) = Asked::new(&head, &buffers.input, worker);
+                let (asked, consumed) = Asked::new(&head, &buffers.input, worker.has_log());
                 let answer = handler.answer(&head.request, client);
                 buffers.input.consume(consumed);
                 (asked, answer)
@@ -160,7 +160,7 @@ fn answer_received<H: Handler>(link: &mut Link, handler: &H) -> Next {
 
 /// Puts an answer behind those in the output buffer if it is small; says what is next if not, or if the connection ends with it.
 fn gather(buffers: &mut Buffers, worker: &Worker, response: Response, asked: Asked) -> Option<Next> {
-    let persistence = asked.persistence(worker);
+    let persistence = asked.persistence(worker.is_draining());
     match transmit::copy(&mut buffers.output, response, asked.asking, persistence, worker) {
         Copied::Whole { head, body, response } => {
             let farewell = (persistence == Persistence::Closes).then(|| farewell(&asked));
@@ -199,7 +199,7 @@ async fn flush(link: &mut Link) -> Result<(), Gone> {
         let body = of_this.saturating_sub(answer.head);
         let whole = of_this == answer.head + answer.body;
         let ending = Ending { status: answer.status, body, whole, cache: answer.cache };
-        answer.asked.tell(ending, Some(input), worker, client);
+        worker.tell(&answer.asked, ending, Some(input), client);
     }
     flushed
 }
@@ -255,7 +255,7 @@ async fn wait(
         }
         Err(_) => {
             let ending = Ending { status: CLIENT_CLOSED, body: 0, whole: false, cache: None };
-            asked.tell(ending, None, link.worker(), link.client());
+            link.worker().tell(&asked, ending, None, link.client());
             Err(Farewell::Drop)
         }
     }
@@ -263,11 +263,12 @@ async fn wait(
 
 /// Sends an answer that is not small.
 async fn send(link: &mut Link, response: Response, asked: Asked) -> Result<(), Farewell> {
-    let persistence = asked.persistence(link.worker());
+    let persistence = asked.persistence(link.worker().is_draining());
     let (status, cache) = (response.status.as_u16(), response.cache_status);
     let Outcome { head, ended, until_close } = transmit::send(link, response, asked.asking, persistence).await;
     let body = link.sent.saturating_sub(head);
-    asked.tell(Ending { status, body, whole: ended.is_ok(), cache }, None, link.worker(), link.client());
+    let ending = Ending { status, body, whole: ended.is_ok(), cache };
+    link.worker().tell(&asked, ending, None, link.client());
     match ended {
         Ok(()) if until_close || persistence == Persistence::Closes => Err(farewell(&asked)),
         Ok(()) => Ok(()),
@@ -290,7 +291,7 @@ fn refuse(buffers: &mut Buffers, worker: &Worker, refusal: Refusal) {
     if response.status == StatusCode::METHOD_NOT_ALLOWED {
         response.fields.push("Allow", "GET, HEAD");
     }
-    let asked = Asked::refused(&buffers.input, worker);
+    let asked = Asked::refused(&buffers.input, worker.has_log());
     // A problem's body is small and in memory: it is always gathered.
     let _ = gather(buffers, worker, response, asked);
 }

@@ -1,28 +1,63 @@
-//! The downstream side: accepts, reads requests, sends answers, drains. It serves files by `sendfile` and knows nothing of upstreams.
+//! The downstream side: accepts, reads requests, sends answers, drains. It serves files by `sendfile`.
 //!
-//! In reading order: [`server`] accepts and drains, `worker` is one reactor thread, `connection` one client's life on its `link`,
-//! [`tls`] what the link goes through where it is asked for,
-//! `asked` what is remembered of a request, [`head`] reads requests and writes heads, [`request`] is what was asked, [`handler`] is the trait that answers, [`response`] the
-//! answer, [`source`] where body bytes are, `transmit` the one place that sends them, `turns` in what order large ones leave, [`access_log`] who got what.
+//! It does not decide what is answered, but to requests that it cannot understand: a [`handler::Handler`] does. It has never heard of upstreams, names or
+//! freshness, opens no connection, and writes no file but the access log.
+//!
+//! In reading order, each room above those that it uses:
+//!
+//! | room | what it is |
+//! | --- | --- |
+//! | [`server`], `listen`, `accept` | a running server, its sockets, who takes connections from them |
+//! | `reactor`, `thread`, `drain` | the life of a thread that serves, and its end |
+//! | `connection` | one client's life, from accept to close |
+//! | `transmit` | the one place that body bytes leave from |
+//! | `link` | one client's socket: receive, wait, send, close; plainly or through a TLS session |
+//! | `worker` | what the connections of one thread share: |
+//! | `buffers`, `input`, `asked` | what is lent to busy ones, and what is remembered of requests whose answers are not out |
+//! | `watch`, `turns`, `clock` | their time limits, in what order large bodies leave, what time it is |
+//! | [`tls`] | who this server is, and the records of one connection |
+//! | [`access_log`], [`counters`] | who got what |
+//! | [`handler`], [`request`], [`response`], [`multipart`], [`source`] | what a program that answers needs to know |
+//! | [`head`] | requests are read strictly, heads of answers written quickly |
+//! | [`options`] | what it is started with |
 #![forbid(unsafe_code)]
 
+pub mod server;
+
 mod accept;
-pub mod access_log;
+mod listen;
+
+mod drain;
+mod reactor;
+mod thread;
+
+mod connection;
+
+mod transmit;
+
+mod link;
+
+mod worker;
+
 mod asked;
 mod buffers;
+mod input;
+
 mod clock;
-mod connection;
-pub mod counters;
-pub mod handler;
-pub mod head;
-mod link;
-mod multipart;
-pub mod request;
-pub mod response;
-pub mod server;
-pub mod source;
-pub mod tls;
-mod transmit;
 mod turns;
 mod watch;
-mod worker;
+
+pub mod tls;
+
+pub mod access_log;
+pub mod counters;
+
+pub mod handler;
+pub mod multipart;
+pub mod request;
+pub mod response;
+pub mod source;
+
+pub mod head;
+
+pub mod options;

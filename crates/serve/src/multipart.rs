@@ -12,7 +12,7 @@ const PREAMBLE_MAX: usize = 180;
 
 /// The framing of `multipart/byteranges` for these spans of one representation: the part for a body and the value of `Content-Type`.
 /// At most 180 bytes of fields per part (BITS).
-pub fn multipart(spans: &[Span], len: u64, content_type: &str) -> (Part, String) {
+pub fn byteranges(spans: &[Span], len: u64, content_type: &str) -> (Part, String) {
     // Keyed by the process's own random state: who publishes a file cannot know the delimiter and write it into the file.
     let boundary = format!("{:016x}", RandomState::new().hash_one((len, spans.len(), content_type)));
     let parts = spans
@@ -42,7 +42,7 @@ mod tests {
     #[test]
     fn frames_parts_as_a_reader_expects() {
         let spans = [Span::new(0, 2), Span::new(7, 9)];
-        let (Part::Multipart { parts, end }, content_type) = multipart(&spans, 10, "text/plain") else { panic!() };
+        let (Part::Multipart { parts, end }, content_type) = byteranges(&spans, 10, "text/plain") else { panic!() };
         let boundary = content_type.strip_prefix("multipart/byteranges; boundary=").unwrap();
         let text: Vec<_> = parts.iter().map(|(bytes, _)| String::from_utf8(bytes.to_vec()).unwrap()).collect();
         assert_eq!(text[0], format!("--{boundary}\r\nContent-Type: text/plain\r\nContent-Range: bytes 0-1/10\r\n\r\n"));
@@ -57,7 +57,7 @@ mod tests {
     fn a_part_costs_no_more_than_bits_allows() {
         let far = Span::new(u64::MAX - 2, u64::MAX - 1);
         for content_type in ["", "application/octet-stream", &"x".repeat(200)] {
-            let (Part::Multipart { parts, .. }, _) = multipart(&[far, far], u64::MAX, content_type) else { panic!() };
+            let (Part::Multipart { parts, .. }, _) = byteranges(&[far, far], u64::MAX, content_type) else { panic!() };
             assert!(parts.iter().all(|(bytes, _)| bytes.len() <= PREAMBLE_MAX), "{content_type}");
         }
     }

@@ -9,6 +9,15 @@ pub enum Method {
     Head,
 }
 
+/// What of a request matters to how its answer is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Asking {
+    /// HEAD.
+    pub(crate) head_only: bool,
+    /// Understands chunks.
+    pub(crate) http11: bool,
+}
+
 /// One request. Borrowed from the receive buffer: what must outlive the call is copied out by the handler. Framing has been checked:
 /// there is exactly one valid `Host` in HTTP/1.1, no ambiguous length, no control byte.
 #[derive(Clone, Copy, Debug)]

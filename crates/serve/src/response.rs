@@ -8,7 +8,6 @@ use protocol::{
     span::Span,
 };
 
-pub use crate::multipart::multipart;
 use crate::source::Source;
 
 /// What a handler answers with.

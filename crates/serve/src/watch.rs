@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use crate::server::Options;
+use crate::options::Options;
 
 /// How long a client that was answered with an error may take to read it.
 pub(crate) const LINGER_TIMEOUT: Duration = Duration::from_secs(2);

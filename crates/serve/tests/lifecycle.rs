@@ -12,8 +12,8 @@ use protocol::cache_status::CacheStatus;
 use serve::{
     access_log::{AccessLog, Format},
     handler::Answer,
+    options::Options,
     response::Hold,
-    server::Options,
 };
 
 /// Tells when it is dropped.

@@ -13,7 +13,8 @@ use protocol::{
 };
 use serve::{
     handler::Answer,
-    response::{Body, Part, Response, multipart},
+    multipart::byteranges,
+    response::{Body, Part, Response},
     server::Server,
     source::Source,
 };
@@ -83,7 +84,7 @@ fn part(target: &str, len: Option<u64>) -> Part {
     match target[1..].split(',').collect::<Vec<_>>()[..] {
         [""] => Part::Whole,
         [one] => Part::Span(span(one)),
-        ref many => multipart(&many.iter().map(|text| span(text)).collect::<Vec<_>>(), len.unwrap(), "").0,
+        ref many => byteranges(&many.iter().map(|text| span(text)).collect::<Vec<_>>(), len.unwrap(), "").0,
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::{
 };
 
 use common::*;
-use serve::{handler::Answer, server::Options};
+use serve::{handler::Answer, options::Options};
 
 #[test]
 fn a_connection_carries_many_requests() {

@@ -13,9 +13,10 @@ use common::{tls::Files, *};
 use rustls::{HandshakeKind, version::TLS12, version::TLS13};
 use serve::{
     handler::{Answer, Client},
+    options::Options,
     request::Request,
     response::Body,
-    server::{Options, Server},
+    server::Server,
     tls::{Identity, IdentityError, Kernel},
 };
 

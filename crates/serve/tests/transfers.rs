@@ -16,7 +16,8 @@ use http::StatusCode;
 use protocol::span::Span;
 use serve::{
     handler::Answer,
-    response::{Body, BodyStream, Hold, Part, Response, multipart},
+    multipart::byteranges,
+    response::{Body, BodyStream, Hold, Part, Response},
     server::Server,
     source::{SharedFile, Source},
 };
@@ -245,7 +246,7 @@ fn spans_are_cut_where_asked() {
 fn several_spans_are_framed() {
     let content = pattern(300_000);
     let share = share(&content, |target| {
-        let (part, _) = multipart(&spans(target), 300_000, "text/plain");
+        let (part, _) = byteranges(&spans(target), 300_000, "text/plain");
         (StatusCode::PARTIAL_CONTENT, part)
     });
     let mut peer = Peer::connect(&share.server);

@@ -14,7 +14,8 @@ use protocol::{
     span::Span,
 };
 use serve::{
-    response::{Body, FieldBlock, Hold, Part, Response, multipart},
+    multipart::byteranges,
+    response::{Body, FieldBlock, Hold, Part, Response},
     source::Source,
 };
 
@@ -186,7 +187,7 @@ fn respond(
             response
         }
         Plan::Parts(spans, len) => {
-            let (part, content_type) = multipart(&spans, len, representation.part_type());
+            let (part, content_type) = byteranges(&spans, len, representation.part_type());
             let body = body(source, part, None, asked.is_head);
             let mut response = with_block(StatusCode::PARTIAL_CONTENT, representation.untyped_block(), body);
             response.fields.push("Content-Type", content_type);

@@ -64,10 +64,10 @@ impl Proxy {
         })
         .unwrap();
         let cache = Cache::new(options, store.clone(), fetches.handle().clone()).unwrap();
-        let listen = serve::server::Options {
+        let listen = serve::options::Options {
             listen: vec![([127, 0, 0, 1], 0).into()],
             workers: 2,
-            ..serve::server::Options::default()
+            ..serve::options::Options::default()
         };
         let server = Server::start(listen, Arc::new(cache.clone()), None).unwrap();
         drop(_inside);

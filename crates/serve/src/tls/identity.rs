@@ -8,6 +8,7 @@ use std::{
 };
 
 use rustls::{
+    crypto::{CryptoProvider, aws_lc_rs},
     pki_types::{
         CertificateDer, PrivateKeyDer,
         pem::{self, PemObject},
@@ -97,7 +98,7 @@ impl Identity {
     pub fn read(certificate: &Path, key: &Path) -> Result<Self, IdentityError> {
         let chain = read_chain(certificate)?;
         let private = read_key(key)?;
-        let made = CertifiedKey::from_der(chain, private, &super::provider()).map_err(|error| match error {
+        let made = CertifiedKey::from_der(chain, private, &provider()).map_err(|error| match error {
             rustls::Error::InconsistentKeys(_) => {
                 IdentityError::Mismatch { certificate: certificate.to_owned(), key: key.to_owned() }
             }
@@ -109,6 +110,11 @@ impl Identity {
         })?;
         Ok(Self(Arc::new(made)))
     }
+}
+
+/// Who computes: for the identity here, for sessions in `tls`.
+pub(super) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
 }
 
 fn read_chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, IdentityError> {

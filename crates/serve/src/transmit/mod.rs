@@ -14,12 +14,13 @@ use protocol::span::Span;
 use crate::{
     head::write::Persistence,
     link::{Broken, Link},
+    request::Asking,
     response::{Body, Part, Response},
     source::Source,
     worker::Worker,
 };
 
-use plan::{Asking, Framed, Way};
+use plan::{Framed, Way};
 
 /// How a transfer ended.
 pub(crate) struct Outcome {

@@ -6,7 +6,10 @@ use protocol::span::Span;
 use store::Reader;
 
 use super::ahead::Ahead;
-use crate::link::{Broken, Link, SENDFILE_BYTES};
+use crate::{
+    link::{Broken, Link},
+    turns::TURN_BYTES,
+};
 
 /// Bytes of a growing object so near below its watermark were written a moment ago: nobody needs to look for them.
 const FRESH_BYTES: u64 = 32 << 20;
@@ -60,7 +63,7 @@ pub(super) async fn send_chunks(link: &mut Link, reader: &Reader) -> Result<(), 
     let mut position = 0;
     loop {
         let watermark = readable(link, reader, position).await?;
-        let until = watermark.min(position + SENDFILE_BYTES);
+        let until = watermark.min(position + TURN_BYTES);
         if until == position {
             return Ok(link.send_output_and(b"0\r\n\r\n", false).await?);
         }

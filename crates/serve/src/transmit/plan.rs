@@ -12,21 +12,13 @@
 //! | file of a share | `sendfile`, the end copied, the tail after a last look at the file |
 //! | stream | each piece as it comes, in chunks where the length is not known |
 //!
-//! Where it says `sendfile`, [`carry`] has the last word:
-//!
-//! | transport | bytes of files |
-//! | --- | --- |
-//! | plain, or records made by the kernel | `sendfile` |
-//! | records made here | read into the worker's buffer behind the head, sealed and sent in pieces of many full records |
-//!
-//! Reading costs a copy more than mapping the files would (about a sixth of the processor time of large bodies), and it is what decides
-//! against mapping: an error of the disk under a mapped page, or a file that somebody cuts short, ends the process and with it all clients;
-//! under a read it ends one answer.
+//! Where it says `sendfile`, the transport has the last word: [`crate::link::transport::carry`].
 
 use http::StatusCode;
 
 use crate::{
     head::write::Framing,
+    request::Asking,
     response::{Body, Part, Response},
     source::Source,
 };
@@ -50,15 +42,6 @@ pub(crate) enum Load {
     Stream(Option<u64>),
 }
 
-/// What of the request matters to sending.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Asking {
-    /// HEAD.
-    pub(crate) head_only: bool,
-    /// Understands chunks.
-    pub(crate) http11: bool,
-}
-
 /// The way of sending. See the table at the top.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
@@ -72,34 +55,6 @@ pub(crate) enum Way {
     Withhold,
     Stream,
     StreamChunks,
-}
-
-/// What a connection's bytes go through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Transport {
-    /// The socket as it is.
-    Plain,
-    /// Records that this process makes.
-    Tls,
-    /// Records that the kernel makes.
-    Kernel,
-}
-
-/// How bytes of a file that are in memory get from there to the socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Carry {
-    /// The kernel sends its own pages.
-    SendFile,
-    /// Read into the worker's buffer, sealed, and sent in pieces of many full records.
-    Seal,
-}
-
-/// The carry of a transport.
-pub(crate) fn carry(transport: Transport) -> Carry {
-    match transport {
-        Transport::Plain | Transport::Kernel => Carry::SendFile,
-        Transport::Tls => Carry::Seal,
-    }
 }
 
 /// How the body's end is told.
@@ -203,15 +158,6 @@ mod tests {
         ] {
             assert_eq!(way(load, asking), expected, "{load:?} {asking:?}");
             assert_eq!(frame(StatusCode::OK, load, asking), Framed { framing, until_close }, "{load:?} {asking:?}");
-        }
-    }
-
-    #[test]
-    fn every_transport_has_its_carry() {
-        for (transport, expected) in
-            [(Transport::Plain, Carry::SendFile), (Transport::Tls, Carry::Seal), (Transport::Kernel, Carry::SendFile)]
-        {
-            assert_eq!(carry(transport), expected, "{transport:?}");
         }
     }
 

@@ -15,9 +15,10 @@ use http::StatusCode;
 use serve::{
     access_log::AccessLog,
     handler::{Answer, Client, Handler},
+    options::Options,
     request::Request,
     response::{Body, Response},
-    server::{Options, Server},
+    server::Server,
 };
 
 /// What a test waits at most for something that should happen at once.

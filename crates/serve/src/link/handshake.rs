@@ -1,0 +1,91 @@
+//! Agrees on keys before the first byte of a request, where TLS is spoken.
+
+use std::{future::poll_fn, io, os::fd::AsFd, sync::atomic::Ordering, task::Poll};
+
+use super::{Gone, Link};
+use crate::{tls::kernel, watch::Phase};
+
+/// Why a connection to a TLS listener has no session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoSession {
+    /// The client speaks, but not TLS: it can be told so.
+    Plain,
+    /// It left, took too long, or nothing was agreed on; what could be told it has been.
+    Gone,
+}
+
+impl Link {
+    /// Agrees on keys, if this is a TLS connection. Handshakes of one thread take turns with everything else that it does: they compute
+    /// longer than a hit takes.
+    pub(crate) async fn shake_hands(&mut self) -> Result<(), NoSession> {
+        if self.session.is_none() {
+            return Ok(());
+        }
+        self.enter(Phase::Handshake);
+        let mut agreed = self.agree().await;
+        let Some(session) = &self.session else { return Ok(()) };
+        let (counters, plain) = (&self.worker.counters, session.is_spoken_to_in_plain());
+        match agreed {
+            Ok(()) if session.was_resumed() => counters.handshakes_resumed.fetch_add(1, Ordering::Relaxed),
+            Ok(()) => counters.handshakes_full.fetch_add(1, Ordering::Relaxed),
+            Err(_) => counters.handshakes_failed.fetch_add(1, Ordering::Relaxed),
+        };
+        if agreed.is_err() && plain {
+            self.session = None;
+            return Err(NoSession::Plain);
+        }
+        if agreed.is_ok() {
+            agreed = self.hand_to_kernel();
+        }
+        agreed.map_err(|_| NoSession::Gone)
+    }
+
+    async fn agree(&mut self) -> Result<(), Gone> {
+        while self.session.as_ref().is_some_and(|session| session.is_handshaking()) {
+            self.readable().await?;
+            let worker = self.worker.clone();
+            // Never closed while the worker lives.
+            let turn = worker.handshake_turn.acquire().await;
+            let advanced = poll_fn(|cx| match &mut self.session {
+                Some(session) => Poll::Ready(session.poll_advance(&mut self.socket, cx)),
+                None => Poll::Ready(Poll::Pending),
+            });
+            match advanced.await {
+                // Nothing came after all.
+                Poll::Pending => continue,
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => return Err(self.fail(&error)),
+            }
+            tokio::task::yield_now().await;
+            drop(turn);
+            self.flush_session(Phase::Handshake).await?;
+        }
+        Ok(())
+    }
+
+    /// The alert that says why goes out if the socket takes it at once; a client that does not speak TLS gets none.
+    fn fail(&mut self, error: &io::Error) -> Gone {
+        let client = self.client.address;
+        tracing::debug!(%error, %client, "no TLS session came about");
+        if let Some(session) = self.session.as_mut().filter(|session| !session.is_spoken_to_in_plain()) {
+            session.try_write(&self.socket);
+        }
+        Gone::Left
+    }
+
+    /// Where the kernel shall make the records and can, it gets the keys; where it cannot, nothing changes.
+    fn hand_to_kernel(&mut self) -> Result<(), Gone> {
+        let Some(mut session) = self.session.take() else { return Ok(()) };
+        if !session.fits_kernel() || os::ktls::attach(self.socket.as_fd()).is_err() {
+            session.stay();
+            self.session = Some(session);
+            return Ok(());
+        }
+        self.kernel_records = Some(kernel::RECORDS_MAX);
+        session.hand_over(self.socket.as_fd()).map_err(|error| {
+            let client = self.client.address;
+            tracing::warn!(%error, %client, "the kernel did not take the keys of a session; tls.kernel = \"off\" does without it");
+            Gone::Left
+        })
+    }
+}

@@ -1,0 +1,200 @@
+//! One client's socket with what is needed to wait on it: received bytes, bytes to be sent, the time limits. It moves bytes and notices who has gone; it
+//! knows neither requests nor answers. Above it nobody knows whether bytes go over the socket as they are or through a TLS session.
+//!
+//! This page is what all that have to do with the socket share; [`handshake`] comes first where TLS is spoken, [`receive`] takes bytes in, [`wait`] waits for
+//! others than the client, [`send`] sends, in the way that [`transport`] says, [`seal`] makes records of what is sent, [`close`] ends it in order.
+//!
+//! Every wait here ends when the client leaves, when a limit is met, or when the server is stopped: see [`Gone`].
+
+pub(crate) mod handshake;
+pub(crate) mod transport;
+
+mod close;
+mod receive;
+mod seal;
+mod send;
+mod wait;
+
+use std::{
+    future::poll_fn,
+    io,
+    num::NonZeroU32,
+    rc::Rc,
+    task::{Context, Poll},
+};
+
+use tokio::net::TcpStream;
+
+use crate::{
+    buffers::Buffers,
+    handler::Client,
+    tls::session::Session,
+    watch::{Phase, Watch},
+    worker::Worker,
+};
+
+use transport::Transport;
+
+/// Why there is nobody to talk to any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gone {
+    /// The client closed, or the network did.
+    Left,
+    /// A time limit was met.
+    Overdue,
+    /// The server ends.
+    Cut,
+}
+
+/// Why the bytes of a file did not all leave.
+#[derive(Debug)]
+pub(crate) enum Broken {
+    /// Nobody to send to.
+    Client,
+    /// Nothing to send.
+    Source(io::Error),
+}
+
+impl From<Gone> for Broken {
+    fn from(_: Gone) -> Self {
+        Self::Client
+    }
+}
+
+/// The connection's end on this side. Dropping it closes the socket and gives everything back.
+pub(crate) struct Link {
+    socket: TcpStream,
+    /// Records instead of plain bytes.
+    session: Option<Box<Session>>,
+    /// Records that may still leave, where the kernel makes them.
+    kernel_records: Option<NonZeroU32>,
+    watch: Rc<Watch>,
+    worker: Rc<Worker>,
+    /// Only while there is something in them.
+    buffers: Option<Box<Buffers>>,
+    client: Client,
+    /// Bytes that the kernel took since the count was last set to 0.
+    pub(crate) sent: u64,
+    /// Whether it took any since the wait for it began.
+    progress: bool,
+}
+
+impl Link {
+    pub(crate) fn new(socket: TcpStream, session: Option<Box<Session>>, worker: Rc<Worker>, client: Client) -> Self {
+        let watch = worker.watch(client.connection);
+        Self { socket, session, kernel_records: None, watch, worker, buffers: None, client, sent: 0, progress: false }
+    }
+
+    /// Makes the task that runs this the one that limits wake.
+    pub(crate) async fn belong_to_this_task(&self) {
+        poll_fn(|cx| {
+            self.watch.belongs_to(cx.waker());
+            Poll::Ready(())
+        })
+        .await;
+    }
+
+    pub(crate) fn worker(&self) -> &Rc<Worker> {
+        &self.worker
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// What its bytes go through.
+    pub(crate) fn transport(&self) -> Transport {
+        match (&self.session, self.kernel_records) {
+            (Some(_), _) => Transport::Tls,
+            (None, Some(_)) => Transport::Kernel,
+            (None, None) => Transport::Plain,
+        }
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        self.watch.phase()
+    }
+
+    /// Begins a phase of the table in `watch`.
+    pub(crate) fn enter(&self, phase: Phase) {
+        self.watch.enter(phase, self.worker.now());
+    }
+
+    /// The buffers; lent now if there are none.
+    pub(crate) fn buffers(&mut self) -> &mut Buffers {
+        self.buffers.get_or_insert_with(|| self.worker.pool.lend())
+    }
+
+    /// The buffers if there are any, with the worker and the client.
+    pub(crate) fn parts(&mut self) -> (Option<&mut Buffers>, &Rc<Worker>, &Client) {
+        (self.buffers.as_deref_mut(), &self.worker, &self.client)
+    }
+
+    /// Gives the buffers back if nothing is in them.
+    pub(crate) fn rest(&mut self) {
+        if self.buffers.as_ref().is_some_and(|held| held.input.is_empty() && held.output.is_empty())
+            && let Some(buffers) = self.buffers.take()
+        {
+            self.worker.pool.take_back(buffers);
+        }
+    }
+
+    fn interrupted(&self) -> Option<Gone> {
+        if self.worker.is_cutting() {
+            Some(Gone::Cut)
+        } else if self.watch.is_overdue() {
+            Some(Gone::Overdue)
+        } else {
+            None
+        }
+    }
+
+    fn unless_cut(&self) -> Result<(), Gone> {
+        if self.worker.is_cutting() { Err(Gone::Cut) } else { Ok(()) }
+    }
+
+    /// Whether a read would bring something. An error shows in the read that follows.
+    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.session.as_mut().is_some_and(|session| session.has_readable()) {
+            return Poll::Ready(());
+        }
+        self.socket.poll_read_ready(cx).map(drop)
+    }
+
+    /// Until a read would bring something, or the server drains: who waits so has nothing under way.
+    async fn readable(&mut self) -> Result<(), Gone> {
+        poll_fn(|cx| match self.poll_readable(cx) {
+            Poll::Ready(()) => Poll::Ready(Ok(())),
+            Poll::Pending if self.worker.is_draining() => Poll::Ready(Err(Gone::Cut)),
+            Poll::Pending => self.interrupted().map_or(Poll::Pending, |gone| Poll::Ready(Err(gone))),
+        })
+        .await
+    }
+
+    /// Waits until the socket takes bytes again; `send_timeout` runs from the last byte that it took.
+    async fn writable(&mut self) -> Result<(), Gone> {
+        if self.progress || self.phase() != Phase::Sending {
+            self.enter(Phase::Sending);
+            self.progress = false;
+        }
+        self.wait_writable().await
+    }
+
+    async fn wait_writable(&self) -> Result<(), Gone> {
+        poll_fn(|cx| match self.socket.poll_write_ready(cx) {
+            Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
+            Poll::Ready(Err(_)) => Poll::Ready(Err(Gone::Left)),
+            Poll::Pending => self.interrupted().map_or(Poll::Pending, |gone| Poll::Ready(Err(gone))),
+        })
+        .await
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        if let Some(buffers) = self.buffers.take() {
+            self.worker.pool.take_back(buffers);
+        }
+        self.worker.left(self.client.connection);
+    }
+}

@@ -1,0 +1,100 @@
+//! The life of one reactor thread: takes accepted connections in, lets each run, looks at their time limits, and ends when nobody accepts any more and the
+//! last connection has gone. What its connections share is in `worker`, what they do in `connection`.
+
+use std::{
+    io,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    net::TcpStream,
+    runtime::LocalRuntime,
+    sync::{mpsc, watch},
+    time::MissedTickBehavior,
+};
+
+use crate::{
+    connection,
+    drain::State,
+    handler::{Client, Handler},
+    link::Link,
+    worker::{Setup, Worker},
+};
+
+/// How long a worker may run before another thread of its processor has its turn, and so how soon it is to run once it wakes.
+const SLICE: Duration = Duration::from_micros(200);
+
+/// A connection on its way from the acceptor to a worker.
+pub(crate) struct Accepted {
+    pub(crate) socket: std::net::TcpStream,
+    pub(crate) client: Client,
+    /// Whether it came to a TLS listener.
+    pub(crate) secure: bool,
+}
+
+/// Everything a reactor thread is started with.
+pub(crate) struct Reactor<H> {
+    pub(crate) setup: Setup,
+    pub(crate) handler: Arc<H>,
+    pub(crate) accepted: mpsc::Receiver<Accepted>,
+    pub(crate) state: watch::Receiver<State>,
+    /// Connections of this worker, for the acceptor to compare.
+    pub(crate) load: Arc<AtomicUsize>,
+    /// Transfers that were cut at the end, of all workers.
+    pub(crate) cut: Arc<AtomicUsize>,
+}
+
+impl<H: Handler> Reactor<H> {
+    /// The thread's life: until there is nobody to accept for and no connection left.
+    pub(crate) fn run(self, runtime: &LocalRuntime) {
+        // Without it all works the same, later where others compute on this processor.
+        if let Err(error) = os::process::set_slice(SLICE) {
+            tracing::debug!(%error, "the scheduler gives no shorter slices");
+        }
+        runtime.block_on(self.work());
+    }
+
+    async fn work(mut self) {
+        let worker = Rc::new(Worker::new(self.setup, self.load));
+        let mut ticker = tokio::time::interval(worker.tick());
+        ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut accepting, mut told) = (true, true);
+        while accepting || worker.has_connections() {
+            tokio::select! {
+                accepted = self.accepted.recv(), if accepting => match accepted {
+                    Some(accepted) => start(&worker, accepted, self.handler.clone()),
+                    None => accepting = false,
+                },
+                changed = self.state.changed(), if told => {
+                    told = changed.is_ok();
+                    let state = if told { *self.state.borrow_and_update() } else { State::Cutting };
+                    self.cut.fetch_add(worker.enter(state), Ordering::Relaxed);
+                }
+                _ = ticker.tick() => worker.sweep(),
+                () = worker.deserted() => {}
+            }
+        }
+    }
+}
+
+/// Starts a connection's task. From here on the link gives back what the acceptor has counted.
+fn start<H: Handler>(worker: &Rc<Worker>, accepted: Accepted, handler: Arc<H>) {
+    let Accepted { socket, client, secure } = accepted;
+    match link(worker, socket, client, secure) {
+        Ok(link) => _ = tokio::task::spawn_local(connection::run(link, handler)),
+        Err(error) => {
+            tracing::warn!(%error, client = %client.address, "a connection could not be watched and is closed");
+            worker.left(client.connection);
+        }
+    }
+}
+
+fn link(worker: &Rc<Worker>, socket: std::net::TcpStream, client: Client, secure: bool) -> io::Result<Link> {
+    let session = if secure { worker.session()? } else { None };
+    Ok(Link::new(TcpStream::from_std(socket)?, session, worker.clone(), client))
+}
