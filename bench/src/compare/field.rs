@@ -214,10 +214,10 @@ impl Field {
         addresses: Vec<(Contestant, SocketAddr)>,
         tls: Option<SocketAddr>,
     ) -> anyhow::Result<Server> {
-        let listens = addresses.first().context("a server listens")?.1;
+        let listens: Vec<_> = addresses.iter().map(|(_, address)| *address).chain(tls).collect();
         let log = directory.join(format!("{}.log", name.to_lowercase()));
         let cpus = (self.machine.server, &self.machine.load[..]);
-        let process = Process::start(name, command, log, cpus, listens, &self.running)?;
+        let process = Process::start(name, command, log, cpus, &listens, &self.running)?;
         Ok(Server { process, directory: directory.to_path_buf(), addresses, tls })
     }
 }

@@ -57,14 +57,14 @@ impl Running {
 }
 
 impl Process {
-    /// Starts `command` from this thread, pinned to processor `cpu`, and waits until it listens. This thread is pinned to `back` afterwards,
+    /// Starts `command` from this thread, pinned to processor `cpu`, and waits until it listens everywhere. This thread is pinned to `back` afterwards,
     /// and must live as long as the server.
     pub(crate) fn start(
         name: &str,
         mut command: Command,
         log: PathBuf,
         (cpu, back): (usize, &[usize]),
-        listens: SocketAddr,
+        listens: &[SocketAddr],
         running: &Running,
     ) -> anyhow::Result<Self> {
         let output = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
@@ -76,7 +76,7 @@ impl Process {
         let child = spawned.with_context(|| format!("cannot start {name} ({command:?})"))?;
         running.change(|pids| pids.insert(child.id()));
         let mut process = Self { name: name.to_owned(), child, log, running: running.clone() };
-        process.wait_until_it_listens(listens)?;
+        listens.iter().try_for_each(|address| process.wait_until_it_listens(*address))?;
         Ok(process)
     }
 
@@ -175,7 +175,8 @@ mod tests {
         command.args(["-c", "sleep 600 & wait"]);
         let log = tempfile::NamedTempFile::new().unwrap().into_temp_path().to_path_buf();
         let process =
-            Process::start("sleeper", command, log, (cpus[0], &cpus), listener.local_addr().unwrap(), running).unwrap();
+            Process::start("sleeper", command, log, (cpus[0], &cpus), &[listener.local_addr().unwrap()], running)
+                .unwrap();
         (process, listener)
     }
 
@@ -206,7 +207,7 @@ mod tests {
         let [port] = free_ports().unwrap();
         let cpus = os::process::allowed_cpus().unwrap();
         let log = tempfile::NamedTempFile::new().unwrap().into_temp_path().to_path_buf();
-        let started = Process::start("it", command, log, (cpus[0], &cpus), loopback(port), &Running::default());
+        let started = Process::start("it", command, log, (cpus[0], &cpus), &[loopback(port)], &Running::default());
         let error = started.err().unwrap().to_string();
         assert!(error.contains("before it listened") && error.contains("the reason"), "{error}");
     }
