@@ -1,5 +1,6 @@
 //! A process without descriptors to spare. Alone in its file, for the limit is the whole process's.
 
+#[path = "it/common.rs"]
 mod common;
 
 use std::fs::File;

@@ -1,11 +1,8 @@
 //! Objects of the store: sealed and growing, of known and unknown length, whole and failing.
 
-mod common;
-
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use bytes::Bytes;
-use common::*;
 use http::StatusCode;
 use protocol::{
     digest::{Claims, Md5},
@@ -20,6 +17,8 @@ use serve::{
 };
 use store::{Fill, FillSpec, Limit, Options, Reader, Store};
 use tokio::runtime::Runtime;
+
+use crate::common::*;
 
 /// Of every fill, followers get this last.
 const TAIL: usize = 64 << 10;
@@ -42,7 +41,7 @@ impl Bench {
         let store = runtime.block_on(async { Store::open(options).unwrap() });
         let reader: Arc<parking_lot::Mutex<Option<Reader>>> = Arc::default();
         let served = reader.clone();
-        let server = start(common::options(), move |request, _| {
+        let server = start(super::options(), move |request, _| {
             let target = std::str::from_utf8(request.target).unwrap();
             let source = Source::Object(served.lock().clone().unwrap());
             let mut response = Response::new(StatusCode::OK);
@@ -134,7 +133,7 @@ fn a_small_object_that_is_not_in_memory_is_read_first() {
         let content = pattern(len);
         bench.sealed(&content);
         let file = bench.reader.lock().clone().unwrap().file().clone();
-        rustix::fs::fadvise(&*file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+        drop_pages(&file);
         let before = bench.server.counters().cold_reads.load(Relaxed);
         assert!(Peer::connect(&bench.server).get("/").body == content);
         assert_eq!(bench.server.counters().cold_reads.load(Relaxed), before + 1);

@@ -1,7 +1,5 @@
 //! How bodies leave: from memory, made on the way, from files of a share; whole, in parts, or visibly short.
 
-mod common;
-
 use std::{
     fs::File,
     io::Write,
@@ -11,7 +9,6 @@ use std::{
 };
 
 use bytes::Bytes;
-use common::*;
 use http::StatusCode;
 use protocol::span::Span;
 use serve::{
@@ -22,6 +19,9 @@ use serve::{
     source::{SharedFile, Source},
 };
 use tokio::sync::mpsc as channel;
+
+use super::options;
+use crate::common::*;
 
 /// A body stream fed through a channel.
 struct Fed(channel::Receiver<std::io::Result<Bytes>>);
@@ -339,7 +339,7 @@ fn cold_pages_are_read_before_they_are_sent() {
     let share = share(&content, whole);
     let file = File::open(&share.path).unwrap();
     file.sync_all().unwrap();
-    rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+    drop_pages(&file);
     let mut peer = Peer::connect(&share.server);
     assert!(peer.get("/").body == content);
     assert!(share.server.counters().cold_reads.load(Relaxed) > 0);

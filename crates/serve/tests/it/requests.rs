@@ -1,14 +1,14 @@
 //! What clients send: one answer per request, in order, whatever is sent.
 
-mod common;
-
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
-use common::*;
 use serve::{handler::Answer, options::Options};
+
+use super::options;
+use crate::common::*;
 
 #[test]
 fn a_connection_carries_many_requests() {

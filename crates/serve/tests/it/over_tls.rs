@@ -1,5 +1,7 @@
 //! Requests, objects, transfers and ends once more, by a client that speaks TLS: nothing but the bytes on the wire may differ.
-#![allow(clippy::duplicate_mod, reason = "each file brings the common helpers along, as it does when it stands alone")]
+#![allow(clippy::duplicate_mod, reason = "the same tests twice is what this is for")]
+
+use crate::common::tls_options as options;
 
 #[path = "lifecycle.rs"]
 mod lifecycle;
@@ -9,3 +11,5 @@ mod objects;
 mod requests;
 #[path = "transfers.rs"]
 mod transfers;
+
+const OVER_TLS: bool = true;

@@ -1,13 +1,10 @@
 //! Beginning and end: limits, time limits, drain, the access log.
 
-mod common;
-
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed, mpsc},
     time::{Duration, Instant},
 };
 
-use common::*;
 use protocol::cache_status::CacheStatus;
 use serve::{
     access_log::{AccessLog, Format},
@@ -15,6 +12,9 @@ use serve::{
     options::Options,
     response::Hold,
 };
+
+use super::{OVER_TLS, options};
+use crate::common::*;
 
 /// Tells when it is dropped.
 struct Told(mpsc::Sender<()>);
@@ -32,7 +32,7 @@ fn one_connection_too_many_is_told_so() {
     peers.iter_mut().for_each(|peer| assert_eq!(peer.get("/").status, 200));
     for _ in 0..20 {
         let mut refused = Peer::connect(&server);
-        if over_tls() {
+        if OVER_TLS {
             // A handshake, only to be told, would cost more than what is refused.
             assert!(refused.rest_or_reset().is_err());
             continue;
@@ -165,7 +165,7 @@ fn drain_lets_what_was_begun_finish() {
     let draining = server.clone();
     let drain = std::thread::spawn(move || wait(draining.drain()));
     idle.assert_closed();
-    let address = server.addresses()[0];
+    let address = Peer::address(&server);
     eventually("the listener's close", || std::net::TcpStream::connect(address).is_err());
     release.send(true).unwrap();
     let answer = busy.answer();
@@ -200,7 +200,7 @@ fn a_second_drain_cuts_at_once() {
     is_asked.recv_timeout(DEADLINE).unwrap();
     let draining = server.clone();
     let first = std::thread::spawn(move || wait(draining.drain()));
-    let address = server.addresses()[0];
+    let address = Peer::address(&server);
     eventually("the listener's close", || std::net::TcpStream::connect(address).is_err());
     assert_eq!(wait(server.drain()), 1);
     assert_eq!(first.join().unwrap(), 1);
@@ -219,10 +219,12 @@ fn a_head_that_was_begun_before_the_drain_is_answered() {
     });
     let draining = server.clone();
     let drain = std::thread::spawn(move || wait(draining.drain()));
-    let address = server.addresses()[0];
+    let address = Peer::address(&server);
     eventually("the listener's close", || std::net::TcpStream::connect(address).is_err());
     let answer = peer.send("st: a\r\n\r\n").answer();
     assert_eq!((answer.field("connection"), &answer.body[..]), (Some("close"), &b"/begun"[..]));
+    // Over TLS the server waits a while for the client to close as well.
+    peer.assert_closed();
     assert_eq!(drain.join().unwrap(), 0);
 }
 

@@ -1,7 +1,5 @@
 //! What only TLS has: handshakes that come about, are taken up again, or fail; records; identities.
 
-mod common;
-
 use std::{
     io::{Read, Write},
     net::TcpStream,
@@ -9,16 +7,16 @@ use std::{
     time::Duration,
 };
 
-use common::{tls::Files, *};
 use rustls::{HandshakeKind, version::TLS12, version::TLS13};
 use serve::{
-    handler::{Answer, Client},
+    handler::Answer,
     options::Options,
-    request::Request,
     response::Body,
     server::Server,
     tls::{Identity, IdentityError, Kernel},
 };
+
+use crate::common::{tls::Files, *};
 
 /// Options with TLS beside plain, as who these files say.
 fn with(files: &Files) -> Options {
@@ -334,7 +332,7 @@ fn what_is_wrong_with_the_files_is_said() {
     assert!(matches!(serve::tls::Options::default().identity(), Err(IdentityError::Missing)));
     let mut options = with(&files);
     options.tls.key = Some(other.key());
-    let handler = Answers(|_: &Request<'_>, _: &Client| Answer::Now(text(b"")));
+    let handler = Answers(Box::new(|_, _| Answer::Now(text(b""))));
     let error = Server::start(options, Arc::new(handler), None).err().unwrap();
     assert!(error.to_string().contains("does not belong to"), "{error}");
 }

@@ -1,17 +1,20 @@
-//! A handler made of a closure, and a client that sees every byte. Compiled below `over_tls`, the client speaks TLS.
+//! A handler made of a closure, and a client that sees every byte. It speaks TLS with a server that speaks nothing else.
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::{
+    fs::File,
     io::{Read, Write},
-    net::{Shutdown, TcpStream},
+    net::{Shutdown, SocketAddr, TcpStream},
+    os::fd::AsFd,
     sync::Arc,
     time::Duration,
 };
 
-#[path = "tls.rs"]
+#[path = "common/tls.rs"]
 pub(crate) mod tls;
 
 use http::StatusCode;
+use rustls::ClientConfig;
 use serve::{
     access_log::AccessLog,
     handler::{Answer, Client, Handler},
@@ -24,13 +27,13 @@ use serve::{
 /// What a test waits at most for something that should happen at once.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
-/// A handler made of a closure.
-pub(crate) struct Answers<F>(pub(crate) F);
+/// What a test's server answers.
+pub(crate) type Answering = dyn Fn(&Request<'_>, &Client) -> Answer + Send + Sync;
 
-impl<F> Handler for Answers<F>
-where
-    F: Fn(&Request<'_>, &Client) -> Answer + Send + Sync + 'static,
-{
+/// A handler made of a closure. In a box, so that the server is compiled once and not for every closure again.
+pub(crate) struct Answers(pub(crate) Box<Answering>);
+
+impl Handler for Answers {
     fn answer(&self, request: &Request<'_>, client: &Client) -> Answer {
         (self.0)(request, client)
     }
@@ -38,18 +41,12 @@ where
 
 /// Options for tests: any port of the loopback, one worker.
 pub(crate) fn options() -> Options {
-    Options {
-        listen: vec![([127, 0, 0, 1], 0).into()],
-        tls: if over_tls() { tls::options() } else { Default::default() },
-        workers: 1,
-        server_name: "test".into(),
-        ..Options::default()
-    }
+    Options { listen: vec![([127, 0, 0, 1], 0).into()], workers: 1, server_name: "test".into(), ..Options::default() }
 }
 
-/// Whether this copy of the module is that of `over_tls.rs`.
-pub(crate) fn over_tls() -> bool {
-    module_path!().starts_with("over_tls")
+/// Likewise, where nothing but TLS is spoken.
+pub(crate) fn tls_options() -> Options {
+    Options { listen: Vec::new(), tls: tls::options(), ..options() }
 }
 
 /// A server whose every answer is made by `answer`.
@@ -65,7 +62,7 @@ pub(crate) fn start_logged<F>(options: Options, log: Option<AccessLog>, answer: 
 where
     F: Fn(&Request<'_>, &Client) -> Answer + Send + Sync + 'static,
 {
-    Server::start(options, Arc::new(Answers(answer)), log).unwrap()
+    Server::start(options, Arc::new(Answers(Box::new(answer))), log).unwrap()
 }
 
 /// A server that answers every request with its target.
@@ -88,7 +85,21 @@ pub(crate) fn wait<T>(future: impl Future<Output = T>) -> T {
 
 /// Bytes that differ from place to place.
 pub(crate) fn pattern(len: usize) -> Vec<u8> {
-    (0..len as u64).map(|at| (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect()
+    let mut bytes = vec![0; len];
+    for (number, place) in bytes.chunks_mut(8).enumerate() {
+        let mixed = (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        place.copy_from_slice(&(mixed ^ (mixed >> 29)).to_le_bytes()[..place.len()]);
+    }
+    bytes
+}
+
+/// Drops a file's bytes from memory. The kernel keeps the pages that it is still busy with, so it is told until they are gone.
+pub(crate) fn drop_pages(file: &File) {
+    let len = file.metadata().unwrap().len();
+    eventually("the pages' end", || {
+        rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+        !os::residency::is_resident(file.as_fd(), 0, len).unwrap()
+    });
 }
 
 /// A connection to a server.
@@ -118,27 +129,38 @@ impl Received {
 
 impl Peer {
     pub(crate) fn connect(server: &Server) -> Self {
-        Self::over(TcpStream::connect(Self::address(server)).unwrap(), over_tls().then(tls::trusting))
+        let (address, config) = Self::way(server);
+        Self::over(TcpStream::connect(address).unwrap(), config)
     }
 
     /// Over TLS as this client, whatever the others do.
-    pub(crate) fn connect_tls(server: &Server, config: &Arc<rustls::ClientConfig>) -> Self {
+    pub(crate) fn connect_tls(server: &Server, config: &Arc<ClientConfig>) -> Self {
         Self::over(TcpStream::connect(server.tls_addresses()[0]).unwrap(), Some(config.clone()))
     }
 
     /// With a small receive buffer, so that the server soon has to wait for this client.
     pub(crate) fn connect_narrow(server: &Server) -> Self {
+        let (address, config) = Self::way(server);
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
         socket.set_recv_buffer_size(4096).unwrap();
-        socket.connect(&Self::address(server).into()).unwrap();
-        Self::over(socket.into(), over_tls().then(tls::trusting))
+        socket.connect(&address.into()).unwrap();
+        Self::over(socket.into(), config)
     }
 
-    fn address(server: &Server) -> std::net::SocketAddr {
-        if over_tls() { server.tls_addresses()[0] } else { server.addresses()[0] }
+    /// Where this client connects.
+    pub(crate) fn address(server: &Server) -> SocketAddr {
+        Self::way(server).0
     }
 
-    fn over(socket: TcpStream, config: Option<Arc<rustls::ClientConfig>>) -> Self {
+    /// Plain where the server speaks it.
+    fn way(server: &Server) -> (SocketAddr, Option<Arc<ClientConfig>>) {
+        match server.addresses().first() {
+            Some(address) => (*address, None),
+            None => (server.tls_addresses()[0], Some(tls::trusting())),
+        }
+    }
+
+    fn over(socket: TcpStream, config: Option<Arc<ClientConfig>>) -> Self {
         socket.set_read_timeout(Some(DEADLINE)).unwrap();
         let session = config.map(|config| Box::new(tls::Client::new(&config)));
         Self { socket, session, received: Vec::new() }
@@ -190,7 +212,8 @@ impl Peer {
         while self.received.len() < wanted {
             assert!(self.fill(), "closed after {} of {wanted} bytes", self.received.len());
         }
-        self.received.drain(..wanted).collect()
+        let rest = self.received.split_off(wanted);
+        std::mem::replace(&mut self.received, rest)
     }
 
     /// Reads a head.
