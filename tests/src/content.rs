@@ -17,11 +17,10 @@ impl Content {
     /// `len` bytes that follow from `seed`; no two places in them look alike.
     pub fn random(seed: u64, len: u64) -> Self {
         let mut numbers = Numbers::new(seed);
-        let mut bytes = Vec::with_capacity(len as usize + 8);
-        while (bytes.len() as u64) < len {
-            bytes.extend_from_slice(&numbers.next().to_le_bytes());
+        let mut bytes = vec![0; len as usize];
+        for place in bytes.chunks_mut(8) {
+            place.copy_from_slice(&numbers.next().to_le_bytes()[..place.len()]);
         }
-        bytes.truncate(len as usize);
         Self::from(bytes)
     }
 

@@ -64,7 +64,7 @@ fn a_web_server_that_changes_its_mind_about_the_length_cannot_make_it_mix() {
 
 /// Freezes the proxy in the middle of a large fill, changes the file, and lets it go on.
 fn change_under_a_fill(change: impl Fn(&Share, &Content), upstream_is_origin: bool) {
-    let (old, new) = two_versions(2, 192 * MIB);
+    let (old, new) = two_versions(2, 64 * MIB);
     let share = Share::new();
     share.write("file", &old);
     let origin = upstream_is_origin.then(|| origin_over(&share).start());

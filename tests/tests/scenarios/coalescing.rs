@@ -18,7 +18,7 @@ use crate::{origin_over, proxy};
 #[test]
 fn two_hundred_clients_on_one_cold_file_are_one_upstream_fetch() {
     const CLIENTS: usize = 200;
-    let content = Content::random(1, 64 * MIB);
+    let content = Content::random(1, 16 * MIB);
     let upstream = ScriptedUpstream::start();
     let gate = Gate::new();
     upstream.publish("/image.iso", Page::tagged(&content).next(Reply::right().hold(MIB, &gate)));

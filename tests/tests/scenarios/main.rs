@@ -27,7 +27,7 @@ fn proxy() -> ProxySetup {
     ProxySetup::new(env!("CARGO_BIN_EXE_outpost-proxy-under-test"))
 }
 
-/// An origin over a share.
+/// An origin over a share. It takes a file for settled soon, for here nobody writes files slowly.
 fn origin_over(share: &Share) -> OriginSetup {
-    OriginSetup::new(env!("CARGO_BIN_EXE_outpost-origin-under-test"), share.path())
+    OriginSetup::new(env!("CARGO_BIN_EXE_outpost-origin-under-test"), share.path()).arguments(&["--settle", "100ms"])
 }

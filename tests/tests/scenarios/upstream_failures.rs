@@ -19,12 +19,20 @@ use crate::proxy;
 const IN_FLIGHT: u64 = 512 * KIB;
 
 fn impatient(upstream: &ScriptedUpstream) -> ProxySetup {
-    proxy().upstream_with("/", &upstream.url(), "read_timeout = \"500ms\"\nretries_max = 3")
+    let keys = "connect_timeout = \"500ms\"\nread_timeout = \"500ms\"\nretries_max = 3\nretry_backoff = \"20ms\"";
+    proxy().upstream_with("/", &upstream.url(), keys)
+}
+
+/// The failure at the beginning, in the middle and at the end, each with a proxy and an upstream of its own. At the same time, for most of
+/// it is waiting.
+fn at_each_place(check: impl Fn(u64) + Sync) {
+    let percents = [0, 37, 99];
+    all_at_once(percents.len(), |place| check(percents[place]));
 }
 
 /// The failure happens once at each place; a client that was there before it and one that comes late both get the file.
-fn expect_recovery(name: &str, failing: impl Fn(Page, u64) -> Page) {
-    for percent in [0, 37, 99] {
+fn expect_recovery(name: &str, failing: impl Fn(Page, u64) -> Page + Sync) {
+    at_each_place(|percent| {
         let content = Content::random(percent, 4 * MIB);
         let at = content.at_percent(percent);
         let upstream = ScriptedUpstream::start();
@@ -47,12 +55,12 @@ fn expect_recovery(name: &str, failing: impl Fn(Page, u64) -> Page) {
         let crossed = upstream.body_bytes("/file");
         assert!(crossed <= content.len() + IN_FLIGHT, "{name} at {percent}%: {crossed} bytes crossed the line");
         proxy.get("/file").expect(&content);
-    }
+    });
 }
 
 /// The failure happens each time: clients see a failure in bounded time, and all is well when the upstream is.
-fn expect_clear_failure(name: &str, failing: impl Fn(u64) -> Reply) {
-    for percent in [0, 37, 99] {
+fn expect_clear_failure(name: &str, failing: impl Fn(u64) -> Reply + Sync) {
+    at_each_place(|percent| {
         let content = Content::random(percent, 4 * MIB);
         let at = content.at_percent(percent);
         let upstream = ScriptedUpstream::start();
@@ -71,7 +79,7 @@ fn expect_clear_failure(name: &str, failing: impl Fn(u64) -> Reply) {
         assert!(proxy.objects_on_disk().is_empty());
         upstream.publish("/file", Page::tagged(&content));
         proxy.get("/file").expect(&content);
-    }
+    });
 }
 
 #[test]

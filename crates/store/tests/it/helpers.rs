@@ -20,14 +20,13 @@ pub(crate) fn open() -> (TempDir, Store) {
 /// Bytes that differ for every seed and position.
 pub(crate) fn bytes(seed: u64, len: usize) -> Bytes {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut out = Vec::with_capacity(len + 8);
-    while out.len() < len {
+    let mut out = vec![0; len];
+    for place in out.chunks_mut(8) {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
-        out.extend_from_slice(&state.to_le_bytes());
+        place.copy_from_slice(&state.to_le_bytes()[..place.len()]);
     }
-    out.truncate(len);
     out.into()
 }
 
