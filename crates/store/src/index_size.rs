@@ -6,9 +6,9 @@ use std::time::Instant;
 use protocol::digest::{Digests, Md5, Md5Hasher, Sha256};
 
 use crate::{
-    evict::Usage,
+    index::row::{Object, md5_hash},
     options::{Limit, Options},
-    row::{Object, md5_hash},
+    space::evict::Usage,
     store::{Lookup, Store},
 };
 

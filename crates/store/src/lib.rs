@@ -2,75 +2,42 @@
 //! gives out readers of them, also while they are still arriving. It also keeps the small journaled table of names.
 //!
 //! It has never heard of HTTP, of upstreams or of requests.
+//!
+//! In reading order, which is also from above to below: `store` is the handle, with the one look that decides between hit, follow and
+//! miss, and `names` the handle to the table of names; `open` puts a store together and `upkeep` goes on beside. `fill` brings objects in,
+//! `objects` is what is done with those that are there. All of them work on what is `shared`. It consists of what knows nothing of it:
+//! `part` is a fill while it is not done, `journal` what survives a crash, `index` what is here, `read` what is read from, `space` the
+//! bytes on the disk, and [`disk`] how it is reached.
 #![forbid(unsafe_code)]
 
-mod active;
-mod background;
-mod begin;
-mod body;
-mod claim;
-mod commit;
-mod compact;
 mod counters;
-mod crc;
-mod dirs;
 pub mod disk;
-mod end;
-pub mod evict;
-pub mod fill;
-mod fill_error;
-mod fill_spec;
-mod fill_state;
-mod growing;
-mod hash;
-mod hot;
+mod fill;
+mod index;
 #[cfg(test)]
 mod index_size;
-mod io;
 mod journal;
-mod lane;
-mod layout;
-mod marker;
-pub mod names;
+mod names;
+mod objects;
 mod open;
-mod open_files;
-mod open_object;
-pub mod options;
-mod page;
-mod part_state;
-mod parts;
-mod pipe;
-mod push;
-mod quarantine;
-pub mod reader;
-mod record;
-mod recover;
-mod remove;
-pub mod report;
-mod room;
-mod row;
-mod rows;
-mod scrub;
-mod sealed;
-mod search;
+mod options;
+mod part;
+mod read;
+mod report;
 mod shared;
-mod sip;
-mod slots;
-mod snapshot;
 mod space;
 mod store;
-mod strays;
-mod suspend;
-mod table;
+mod upkeep;
 mod wait;
 
 pub use disk::Disk;
 pub use fill::{Fill, Vacancy, Verified};
-pub use fill_error::FillError;
-pub use fill_spec::{FillSpec, Resumable};
-pub use growing::ReadError;
 pub use names::{Name, Names};
 pub use options::{Limit, OpenError, Options};
-pub use reader::Reader;
+pub use part::{
+    error::FillError,
+    spec::{FillSpec, Resumable},
+};
+pub use read::{growing::ReadError, reader::Reader};
 pub use report::{ObjectInfo, Page, Report, ScrubReport};
 pub use store::{Lookup, Store};

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use protocol::digest::Md5;
 
 use crate::{
-    record::{Record, Row},
-    row::{NameRow, md5_hash},
+    index::{
+        record::{Record, Row},
+        row::{NameRow, md5_hash},
+        table::{SHARDS, shard_of},
+    },
     shared::Shared,
-    table::{SHARDS, shard_of},
 };
 
 /// Names looked at to find one that may go when there are too many.

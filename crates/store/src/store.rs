@@ -1,29 +1,31 @@
 //! The handle to a store, and the one look that decides between hit, follow and miss. The table of a slot's states stands in
-//! `slots.rs`, that of a fill in `fill_state.rs`.
+//! `index/slots.rs`, that of a fill in `part/state.rs`.
 
 use std::sync::Arc;
 
 use protocol::digest::Md5;
 
 use crate::{
-    background,
-    body::Body,
     disk::{Disk, RealDisk},
-    evict::Now,
     fill::{Fill, Vacancy},
-    fill_error::FillError,
-    fill_spec::{FillSpec, Resumable},
-    growing::Growing,
+    index::{
+        row::{Object, md5_hash},
+        slots::{Slot, Slots},
+        table::Shard,
+    },
     names::Names,
+    objects::page::info,
     open,
     options::{Limit, OpenError, Options},
-    page::info,
-    reader::Reader,
+    part::{
+        error::FillError,
+        spec::{FillSpec, Resumable},
+    },
+    read::{body::Body, growing::Growing, reader::Reader},
     report::{ObjectInfo, Page, Report, ScrubReport},
-    row::{Object, md5_hash},
     shared::Shared,
-    slots::{Slot, Slots},
-    table::Shard,
+    space::evict::Now,
+    upkeep::background,
 };
 
 /// Lookups of one shard after which the clock is told.

@@ -1,0 +1,145 @@
+//! From verified to sealed: data synced, renamed to its digest, directory synced, in the index and the journal. In this order, so
+//! that after a crash at any point the object is either wholly there or not there.
+
+use std::{io, sync::Arc};
+
+use protocol::digest::{Digests, Md5};
+
+use crate::{
+    disk::layout::leaf_of,
+    fill::active::Active,
+    index::{
+        record::Record,
+        row::{Object, md5_hash},
+    },
+    journal::Durable,
+    objects::claim::Turn,
+    part::error::FillError,
+    read::{hot::HotBody, reader::Reader, sealed::Sealed},
+    shared::Shared,
+    space::ledger::{Account, on_disk},
+    wait::until,
+};
+
+impl Active {
+    /// Makes the object durable and seals it; or finds it here already. [`Active::begin_commit`] was answered with yes.
+    pub(crate) async fn commit(self, digests: Digests) -> Result<Reader, FillError> {
+        let result = self.seal(digests).await;
+        if !matches!(result, Ok((_, true))) {
+            self.give_back(&digests.md5);
+        }
+        self.store.moved.notify_waiters();
+        result.map(|(reader, _)| reader)
+    }
+
+    /// The reader, and whether it is of our own file.
+    async fn seal(&self, digests: Digests) -> Result<(Reader, bool), FillError> {
+        let (store, md5) = (&self.store, digests.md5);
+        loop {
+            let turn = || match store.turn(&md5, &self.pipe().growing) {
+                Turn::Wait => None,
+                turn => Some(turn),
+            };
+            if let Turn::Sealed(object) = until(&store.moved, turn).await {
+                match store.duplicate(&object, &digests)? {
+                    Some(reader) => return Ok((reader, false)),
+                    // Its file is gone, and now its row too: our turn.
+                    None => continue,
+                }
+            }
+            break;
+        }
+        let file = self.pipe().body.file().clone();
+        store.disk.sync(file).await.map_err(|error| store.disk_trouble("sync the object", error))?;
+        let active = self.clone();
+        let placed = store.io.blocking(move || active.store.place(active.fill.id, &md5));
+        placed
+            .await
+            .ok_or_else(FillError::closed)?
+            .map_err(|error| store.disk_trouble("put the object in its place", error))?;
+        let (sealed, durable) = self.enter(digests);
+        if let Err(error) = durable.await.unwrap_or_else(|_| Err(io::Error::other("the journal has ended"))) {
+            let store = store.clone();
+            self.store.io.blocking(move || store.remove_object(&md5, false)).await;
+            return Err(self.store.disk_trouble("write the journal", error));
+        }
+        store.counters.commits.add(1);
+        let active = self.clone();
+        store.io.spawn(async move {
+            active.forget_description().await;
+            active.store.unregister(active.fill.id);
+        });
+        Ok((Reader::of(sealed), true))
+    }
+
+    /// Into the index, and on the way into the journal, under one lock: a snapshot has one or the other, or both.
+    fn enter(&self, digests: Digests) -> (Arc<Sealed>, Durable) {
+        let store = &self.store;
+        store.clock.admitted(store.objects.len() as u64);
+        let (now, hash) = (store.clock.now(), md5_hash(&digests.md5));
+        let len = self.pipe().written();
+        let usage = store.evictor.lock().admit(now, hash);
+        let object = Object::new(digests, len, usage);
+        let sealed = Sealed::new(digests, len, self.pipe().body.clone(), HotBody::new(&store.hot));
+        if let Some(reservation) = self.pipe().reservation.lock().take() {
+            reservation.settle(Account::Objects, on_disk(len));
+        }
+        let mut locked = store.objects.shard(hash, now);
+        locked.push(object);
+        locked.shard.extra.filling.remove(&digests.md5);
+        locked.shard.extra.open.keep(sealed.clone());
+        let durable = store.journal.append_durably(&[&Record::ObjectPut(object)], now);
+        drop(locked);
+        store.note_open(digests.md5);
+        (sealed, durable)
+    }
+}
+
+impl Shared {
+    /// The content is here already: a reader of that. `None` if its file turns out to be gone. An equal MD5 with another SHA-256
+    /// is somebody's collision: what was here first stays, what came second is refused.
+    fn duplicate(self: &Arc<Self>, object: &Object, digests: &Digests) -> Result<Option<Reader>, FillError> {
+        if object.sha256 != digests.sha256 {
+            let (claimed, found) = (format!("{:?}", object.sha256), format!("{:?}", digests.sha256));
+            tracing::warn!(md5 = %digests.md5, "two contents with one MD5: the first one is kept, the second one refused");
+            self.counters.rejections.add(1);
+            return Err(FillError::Digest { claimed, found });
+        }
+        match self.open_sealed(&digests.md5) {
+            Some(reader) => {
+                self.counters.duplicates.add(1);
+                Ok(Some(reader))
+            }
+            None if self.knows(&digests.md5) => {
+                let source = io::Error::other("too many open files");
+                Err(FillError::Io { action: "open the object, which is here already", source })
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Renames a synced part to its digest, durably. Blocks.
+    fn place(&self, id: u64, md5: &Md5) -> io::Result<()> {
+        let leaf = leaf_of(md5);
+        let placed = self.place_in(leaf, id, md5);
+        self.dirs.entered(leaf);
+        if placed.is_err() {
+            let _ = self.disk.unlink(&self.layout.object(md5));
+            self.dirs.leave(leaf);
+        }
+        placed
+    }
+
+    fn place_in(&self, leaf: u16, id: u64, md5: &Md5) -> io::Result<()> {
+        self.dirs.enter(leaf)?;
+        let (from, to) = (self.layout.part(id), self.layout.object(md5));
+        match self.disk.rename(&from, &to) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.dirs.make_again(leaf)?;
+                self.disk.rename(&from, &to)?;
+            }
+            renamed => renamed?,
+        }
+        self.disk.sync_dir(&self.layout.leaf(leaf))
+    }
+}

@@ -1,0 +1,115 @@
+//! Making a fill continuable: when it stops, and at checkpoints while it runs, so that a crash does not take everything.
+
+use std::{io, time::SystemTime};
+
+use protocol::digest::Md5;
+
+use crate::{
+    fill::active::Active,
+    part::{description::PartState, error::FillError, parts::Found},
+    space::ledger::Account,
+};
+
+impl Active {
+    /// Keeps the part of a fill that has stopped. It can be asked for at once, and taken once it is durable.
+    pub(crate) fn suspend(&self) {
+        let (source, id) = (self.fill.spec.source.clone(), self.fill.id);
+        let before = self.store.parts.suspending(source.clone(), id, self.pipe().pushed());
+        let active = self.clone();
+        self.store.io.spawn(async move {
+            let store = &active.store;
+            if let Some(before) = before {
+                store.drop_part(before).await;
+            }
+            match active.keep().await {
+                Ok(found) => {
+                    if let Some(found) = store.parts.suspended(found) {
+                        store.drop_part(found).await;
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "an interrupted fetch cannot be kept to be continued");
+                    store.parts.not_suspended(&source, id);
+                    active.remove_part(false);
+                }
+            }
+            store.unregister(id);
+            while let Some(oldest) = store.parts.take_surplus() {
+                store.drop_part(oldest).await;
+            }
+        });
+    }
+
+    /// Settles, syncs and describes the part of a fill that has stopped.
+    async fn keep(&self) -> Result<Found, FillError> {
+        let pipe = self.pipe();
+        pipe.until_settled().await?;
+        let (position, hasher) = (pipe.written(), pipe.hasher());
+        let state = self.describe(position, hasher.md5()).await?;
+        let warm = self.store.parts.may_be_warm().then(|| Box::new((pipe.body.clone(), hasher)));
+        let found = Found::new(self.fill.id, state, position, warm);
+        if let Some(reservation) = pipe.reservation.lock().take() {
+            reservation.settle(Account::Parts, found.bytes);
+        }
+        Ok(found)
+    }
+
+    /// Makes the fill continuable from where it is, if it is time to.
+    pub(crate) fn checkpoint_if_due(&self) {
+        let Some(position) = self.fill.checkpoint_due() else { return };
+        self.pipe().mark();
+        let active = self.clone();
+        self.store.io.spawn(async move {
+            active.checkpoint(position).await;
+            active.fill.checkpoint_made();
+        });
+    }
+
+    /// Makes a running fill continuable from `position` after a crash.
+    async fn checkpoint(&self, position: u64) {
+        let Ok(prefix) = self.pipe().until_marked(position).await else { return };
+        if let Err(error) = self.describe(position, prefix).await {
+            tracing::warn!(%error, "a fetch in progress cannot be made continuable");
+        }
+    }
+
+    /// Syncs the part, then writes what it is and how far it can be trusted.
+    async fn describe(&self, position: u64, prefix: Md5) -> Result<PartState, FillError> {
+        let (store, fill) = (&self.store, &self.fill);
+        let mut described = fill.described.lock().await;
+        let state = PartState {
+            source: fill.spec.source.clone(),
+            len: fill.spec.len,
+            claims: fill.spec.claims,
+            position,
+            prefix,
+            updated: SystemTime::now(),
+        };
+        if *described > position {
+            // A later one was faster.
+            return Ok(state);
+        }
+        let file = fill.pipe.body.file().clone();
+        store.disk.sync(file).await.map_err(|error| store.disk_trouble("sync the part", error))?;
+        let (active, written) = (self.clone(), state.clone());
+        let result = store.io.blocking(move || active.write_description(&written)).await;
+        result
+            .unwrap_or_else(|| Err(io::Error::other("the store is closed")))
+            .map_err(|error| store.disk_trouble("describe the part", error))?;
+        *described = position;
+        Ok(state)
+    }
+
+    /// The file beside the part, unless the fill has ended otherwise. Blocks.
+    fn write_description(&self, state: &PartState) -> io::Result<()> {
+        let (store, fill) = (&self.store, &self.fill);
+        if fill.is_suspended() {
+            // What was allocated beyond is given back; nobody reads there.
+            store.disk.truncate(fill.pipe.body.file(), state.position)?;
+        }
+        if fill.is_running() || fill.is_suspended() {
+            state.write(&*store.disk, &store.layout, fill.id)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,88 @@
+//! Opening: the directory is made ours, what is in it is read, and all that a store shares is put together.
+
+mod marker;
+
+use std::{
+    collections::HashMap,
+    path::Path,
+    sync::{Arc, atomic::AtomicBool},
+};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::{
+    counters::Counters,
+    disk::{Disk, executor::Executor, layout::Layout},
+    index::{strays::Strays, table::Table},
+    journal::{
+        Journal,
+        recover::{self, Recovered, Search},
+    },
+    options::{OpenError, Options},
+    part::{lane::Lanes, parts::Parts},
+    read::{hot::HotBytes, open_files::KeptOpen},
+    shared::Shared,
+    space::{
+        dirs::Dirs,
+        evict::{Clock, Evictor},
+        ledger::{Account, Space},
+        quarantine::Quarantine,
+    },
+};
+
+/// Opens the directory and everything in it.
+pub(crate) fn open(options: Options, disk: Arc<dyn Disk>) -> Result<(Shared, Recovered), OpenError> {
+    let (held, sip) = marker::take(&options.dir, &*disk)?;
+    let layout = Layout::new(options.dir.clone());
+    let space = Space::new(disk.clone(), options.dir.clone());
+    space.set_limits(options.max_size, options.min_free).map_err(|reason| OpenError::Limits { reason })?;
+    let failed = |action, path: &Path| {
+        let path = path.to_owned();
+        move |source| OpenError::Io { action, path, source }
+    };
+    let objects = {
+        let space = space.clone();
+        Table::new(sip, move |difference| space.correct(Account::Objects, difference))
+    };
+    let names = Table::new(sip, |_| {});
+    let dirs = Dirs::new(space.clone(), layout.clone());
+    let recovered = recover::load(&space, &layout, &objects, &names, &dirs).map_err(failed("read", &layout.index()))?;
+    let quarantine =
+        Quarantine::open(&space, &layout, options.quarantine_max).map_err(failed("read", &layout.quarantine()))?;
+    let parts = Parts::open(&space, &layout, quarantine.last_id()).map_err(failed("read", &layout.parts()))?;
+    let journal =
+        Journal::start(&space, &layout, &recovered.journal, held).map_err(failed("write to", &layout.index()))?;
+    let threads = failed("start the threads for", &options.dir);
+    let (lanes, io) = Lanes::start().and_then(|lanes| Ok((lanes, Executor::start()?))).map_err(threads)?;
+    let shared = Shared {
+        kept_open: Mutex::new(KeptOpen::new(options.open_files_max)),
+        hot: HotBytes::new(options.hot_bytes_max),
+        options,
+        layout,
+        disk,
+        space,
+        objects,
+        names,
+        journal,
+        dirs,
+        parts,
+        quarantine,
+        lanes,
+        io,
+        clock: Clock::default(),
+        evictor: Mutex::new(Evictor::new(sip.0[0])),
+        evicting: Mutex::default(),
+        shrinking: AtomicBool::new(false),
+        counters: Counters::default(),
+        fills: Mutex::new(HashMap::new()),
+        moved: Notify::new(),
+        closed: AtomicBool::new(false),
+        snapshot_bytes: Mutex::new(recovered.snapshot_bytes),
+        compacting: tokio::sync::Mutex::default(),
+        counted: AtomicBool::new(recovered.search != Search::Everything),
+        searched: AtomicBool::new(recovered.search == Search::No),
+        strays: Strays::default(),
+    };
+    Ok((shared, recovered))
+}

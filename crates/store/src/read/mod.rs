@@ -1,0 +1,9 @@
+//! What is read from: a [`reader`] is of an object that is [`sealed`] or still [`growing`], and both stand on an open file, the [`body`].
+//! Small [`hot`] bodies are in memory; [`open_files`] says whose files stay open.
+
+pub(crate) mod body;
+pub(crate) mod growing;
+pub(crate) mod hot;
+pub(crate) mod open_files;
+pub(crate) mod reader;
+pub(crate) mod sealed;

@@ -1,0 +1,54 @@
+//! The orderly end: fills are suspended, use counts and tables written, the journal is ended.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use crate::{
+    fill::{active::Active, end::End},
+    index::record::Record,
+    shared::Shared,
+    wait::until,
+};
+
+/// The longest that an orderly end waits for fills to be suspended and commits to end.
+const CLOSE_MAX: Duration = Duration::from_secs(30);
+
+impl Shared {
+    /// Ends all running fills; `false` if the store was closed before.
+    fn shut(self: &Arc<Self>) -> bool {
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return false;
+        }
+        for fill in self.running() {
+            Active { store: self.clone(), fill }.end(End::Suspend, "the store is closing");
+        }
+        self.moved.notify_waiters();
+        true
+    }
+
+    /// The orderly end.
+    pub(crate) async fn close(self: &Arc<Self>) {
+        if !self.shut() {
+            return;
+        }
+        let quiet = until(&self.moved, || self.is_quiet().then_some(()));
+        if tokio::time::timeout(CLOSE_MAX, quiet).await.is_err() {
+            tracing::warn!("fetches are still being written; they will not be continued");
+        }
+        self.note_uses(usize::MAX);
+        // Everything queued is in the file now, and its length says whether it is worth it.
+        let _ = self.journal.append_durably(&[], self.clock.now()).await;
+        if self.is_loaded() && self.is_compaction_due(true) {
+            self.compact().await;
+        }
+        let complete = self.searched.load(Ordering::Acquire);
+        let closed = self.journal.append_durably(&[&Record::Closed { complete }], self.clock.now());
+        if let Ok(Err(error)) = closed.await {
+            tracing::warn!(%error, "the journal cannot be ended; the next start searches the directory");
+        }
+        self.journal.end();
+        self.journal.ended().await;
+    }
+}

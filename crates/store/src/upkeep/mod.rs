@@ -1,0 +1,8 @@
+//! What goes on beside all that is asked for: [`background`] is the round, in which [`compact`] writes the tables afresh; [`search`] finds
+//! files that the index does not know, [`scrub`] reads everything again, and [`close`] is the orderly end.
+
+pub(crate) mod background;
+pub(crate) mod close;
+pub(crate) mod compact;
+pub(crate) mod scrub;
+pub(crate) mod search;

@@ -1,0 +1,164 @@
+//! Searching the directory for objects that are not in the index: after a crash the few that were renamed but not journaled, after the loss
+//! of the index all of them. The files are the truth: one that is what its name says is adopted, after it was read and
+//! hashed; one that is not goes to quarantine; one whose name is not ours is left alone.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use protocol::digest::{Digests, DigestsHasher, Md5};
+
+use crate::{
+    disk::layout::{leaf_of, object_name},
+    index::{
+        record::Record,
+        row::{Object, md5_hash},
+        strays::Stray,
+    },
+    journal::recover::Search,
+    read::{
+        body::Body,
+        growing::{Growing, ReadError},
+    },
+    shared::Shared,
+    space::{
+        evict::Usage,
+        ledger::{Account, on_disk},
+    },
+};
+
+impl Shared {
+    /// Finds and adopts what the index does not know.
+    pub(crate) async fn search(self: &Arc<Self>, search: Search) {
+        if search == Search::No {
+            return;
+        }
+        let store = self.clone();
+        let strays = self.io.blocking(move || store.strays()).await.unwrap_or_default();
+        self.strays.set(&strays);
+        self.counted.store(true, Ordering::Release);
+        self.moved.notify_waiters();
+        // What a crash has brought back may be too much.
+        self.shrink();
+        let (mut adopted, mut rejected) = (0, 0);
+        for stray in strays {
+            if self.is_closed() {
+                // Not complete: the next start searches again.
+                return;
+            }
+            if let Some(stray) = self.strays.take(&stray.md5) {
+                let right = self.adopt(stray, true).await.is_some();
+                (adopted, rejected) = (adopted + u64::from(right), rejected + u64::from(!right));
+            }
+        }
+        self.searched.store(true, Ordering::Release);
+        if adopted + rejected > 0 {
+            tracing::info!(adopted, rejected, "files that the index did not know were compared with their names");
+        }
+    }
+
+    /// An object that is asked for may be a stray: then it is looked at now, and who asked follows. `false` if it is none.
+    pub(crate) fn rescue(self: &Arc<Self>, md5: &Md5, growing: &Arc<Growing>) -> bool {
+        let Some(stray) = self.strays.take(md5) else { return false };
+        let (store, growing) = (self.clone(), growing.clone());
+        self.io.spawn(async move {
+            let adopted = store.adopt(stray, false).await;
+            if let Some((body, _)) = &adopted {
+                growing.begin(body.clone(), Some(stray.len));
+            }
+            store.vacate(&stray.md5, &growing);
+            match adopted {
+                Some((_, digests)) => growing.seal(stray.len, digests),
+                None => {
+                    growing.fail(ReadError::Abandoned { reason: "its file in the cache was damaged; ask again".into() })
+                }
+            }
+        });
+        true
+    }
+
+    /// All files named by a digest that the index does not know; their bytes are counted from now on. Blocks.
+    fn strays(&self) -> Vec<Stray> {
+        let mut strays = Vec::new();
+        for branch in 0..=u8::MAX {
+            let leaves = self.disk.list(&self.layout.branch(branch)).unwrap_or_default();
+            for leaf in 0..=u8::MAX {
+                let name = format!("{leaf:02x}");
+                if leaves.iter().any(|item| item.directory && item.name == *name) {
+                    self.strays_in(u16::from_be_bytes([branch, leaf]), &mut strays);
+                }
+            }
+        }
+        strays
+    }
+
+    fn strays_in(&self, leaf: u16, strays: &mut Vec<Stray>) {
+        self.dirs.there(leaf);
+        for item in self.disk.list(&self.layout.leaf(leaf)).unwrap_or_default() {
+            let Some(md5) = object_name(&item.name).filter(|md5| leaf_of(md5) == leaf) else { continue };
+            if self.knows(&md5) {
+                continue;
+            }
+            if let Ok(stat) = self.disk.stat(&self.layout.object(&md5)) {
+                self.space.add(Account::Objects, on_disk(stat.len));
+                strays.push(Stray { md5, len: stat.len });
+            }
+        }
+    }
+
+    /// Reads a stray and takes it into the index if it is what its name says.
+    async fn adopt(self: &Arc<Self>, stray: Stray, gently: bool) -> Option<(Arc<Body>, Digests)> {
+        let path = self.layout.object(&stray.md5);
+        let store = self.clone();
+        let opened = self.io.blocking(move || store.with_descriptors(|| store.disk.open(&path, false))).await;
+        let Some(Ok(file)) = opened else {
+            self.space.sub(Account::Objects, on_disk(stray.len));
+            return None;
+        };
+        let body = Body::new(file, self.space.clone());
+        let found = self.hash(&body, stray.len, gently).await.map(DigestsHasher::finish);
+        match found {
+            Some(digests) if digests.md5 == stray.md5 => self.take_in(digests, stray.len).then_some((body, digests)),
+            _ => {
+                let store = self.clone();
+                self.io.blocking(move || store.expel_stray(&stray)).await;
+                None
+            }
+        }
+    }
+
+    /// Into the index, unless it came there by itself meanwhile.
+    fn take_in(&self, digests: Digests, len: u64) -> bool {
+        let (now, hash) = (self.clock.now(), md5_hash(&digests.md5));
+        let mut locked = self.objects.shard(hash, now);
+        let shard = &locked.shard;
+        let taken = shard.rows.find(hash, |row| row.md5 == digests.md5).is_some()
+            || shard.extra.filling.get(&digests.md5).is_some_and(|slot| slot.verified);
+        if taken {
+            // What was committed has replaced the file, and is counted itself.
+            drop(locked);
+            self.space.sub(Account::Objects, on_disk(len));
+            return false;
+        }
+        let object = Object::new(digests, len, Usage::restored(now, 1));
+        locked.push(object);
+        self.journal.append(&Record::ObjectPut(object), now);
+        true
+    }
+
+    /// The same for one that is not what its name says, unless what is under that name has been replaced meanwhile. Blocks.
+    fn expel_stray(&self, stray: &Stray) {
+        let (md5, hash) = (stray.md5, md5_hash(&stray.md5));
+        let mut locked = self.objects.shard(hash, self.clock.now());
+        let shard = &mut *locked.shard;
+        if shard.rows.find(hash, |row| row.md5 == md5).is_some()
+            || shard.extra.filling.get(&md5).is_some_and(|slot| slot.verified)
+        {
+            drop(locked);
+            self.space.sub(Account::Objects, on_disk(stray.len));
+            return;
+        }
+        shard.extra.leaving.insert(md5);
+        drop(locked);
+        self.expel(&md5, stray.len);
+        self.left(&md5);
+    }
+}
