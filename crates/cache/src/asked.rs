@@ -93,6 +93,13 @@ impl<'a> Asked<'a> {
         self.is_head || conditions.if_none_match.is_some() || conditions.if_modified_since.is_some()
     }
 
+    /// Ignores the range, if there is one and it is not to be answered.
+    pub(crate) fn range_unless(&mut self, is_ignored: impl FnOnce() -> bool) {
+        if self.conditions.range.is_some() && is_ignored() {
+            self.conditions.range = None;
+        }
+    }
+
     pub(crate) fn into_owned(self) -> Owned {
         let own = |value: Option<&[u8]>| value.map(Into::into);
         Owned {

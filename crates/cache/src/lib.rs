@@ -2,7 +2,7 @@
 //! downstream itself and writes nothing to disk: that is `serve` and `store`. Outbound connections open only in `upstream`.
 //!
 //! In reading order: `resolve` is the request in one screen, and `follow`, `pass` and `endpoints` are the ways that it can take; `asked` is what was asked,
-//! `visit` what every step of answering needs, [`Cache`] the whole as its program sees it. `answer` is what is said to clients, `requesters` who may have
+//! `context` what every step of answering needs, [`Cache`] the whole as its program sees it. `answer` is what is said to clients, `requesters` who may have
 //! bytes at once. `fetch` gets them once for all who ask; `upstream` is where they come from; `names` is what is known of names. `shared` is what the parts
 //! share, `settings` the options in force; [`options`] and [`status`] are what goes in and out.
 #![forbid(unsafe_code)]
@@ -14,6 +14,7 @@ mod answer;
 mod asked;
 mod bounded;
 mod cache;
+mod context;
 mod endpoints;
 mod failure;
 mod fetch;
@@ -25,6 +26,5 @@ mod resolve;
 mod settings;
 mod shared;
 mod upstream;
-mod visit;
 
 pub use cache::Cache;

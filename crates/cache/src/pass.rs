@@ -17,16 +17,16 @@ use crate::{
         pieces::{NoPieces, Queue},
     },
     asked::Owned,
-    fetch::landing::Content,
+    context::RequestContext,
+    fetch::outcome::Content,
     shared::Shared,
     status::add,
     upstream::{
         Question,
         body::Body,
         error::AskError,
-        told::{Opened, Told},
+        reply::{OpenAnswer, Reply},
     },
-    visit::Visit,
 };
 
 /// Pieces between the upstream and a client: as much as is lost when the client leaves.
@@ -57,45 +57,45 @@ pub(crate) async fn pass(shared: Arc<Shared>, question: Arc<Question>, owned: Ar
         let (shared, question, owned) = (shared.clone(), question.clone(), owned.clone());
         async move { ask(&shared, &question, &owned).await }
     };
-    let told = match shared.on_fetches(asking).await {
-        Ok(told) => told,
+    let reply = match shared.on_fetches(asking).await {
+        Ok(reply) => reply,
         Err(failure) => return failure.to_response(),
     };
-    let answered = told.and_then(|told| respond(&Visit::new(&shared, owned.asked()), &question, told));
+    let answered = reply.and_then(|reply| respond(&RequestContext::new(&shared, owned.asked()), &question, reply));
     answered.unwrap_or_else(|error| question.failure(&error).to_response())
 }
 
-async fn ask(shared: &Arc<Shared>, question: &Arc<Question>, owned: &Owned) -> Result<Told, AskError> {
+async fn ask(shared: &Arc<Shared>, question: &Arc<Question>, owned: &Owned) -> Result<Reply, AskError> {
     let mut fields = question.sent.clone();
     fields.extend(owned.condition_fields());
     let method = if owned.asked().is_head { Method::HEAD } else { Method::GET };
-    let told = question.upstream.forward(question, method, fields).await;
-    shared.report(&question.upstream, &told);
-    told
+    let reply = question.upstream.forward(question, method, fields).await;
+    shared.report(&question.upstream, &reply);
+    reply
 }
 
-fn respond(visit: &Visit<'_>, question: &Question, told: Told) -> Result<Response, AskError> {
-    add(&visit.shared.counters.passed, 1);
+fn respond(context: &RequestContext<'_>, question: &Question, reply: Reply) -> Result<Response, AskError> {
+    add(&context.shared.counters.passed, 1);
     let is_no_file = || AskError::Changed("it is no file any more".into());
-    match told {
-        Told::Answer(opened) => Ok(hand_on(visit, question, *opened)),
-        Told::File(head, _) => {
-            let content = Content::of_shared_file(visit.shared, question, &head).ok_or_else(is_no_file)?;
-            Ok(from_file(visit, &content))
+    match reply {
+        Reply::Answer(opened) => Ok(hand_on(context, question, *opened)),
+        Reply::File(head, _) => {
+            let content = Content::of_shared_file(context.shared, question, &head).ok_or_else(is_no_file)?;
+            Ok(from_file(context, &content))
         }
-        Told::No(failure) => Ok(failure.to_response()),
-        Told::Unchanged(_) | Told::Listing(_) | Told::NeedsSlash => Err(is_no_file()),
+        Reply::No(failure) => Ok(failure.to_response()),
+        Reply::Unchanged(_) | Reply::Listing(_) | Reply::NeedsSlash => Err(is_no_file()),
     }
 }
 
 /// A file of a share takes no requester place: it is no object.
-pub(crate) fn from_file(visit: &Visit<'_>, content: &Content) -> Response {
+pub(crate) fn from_file(context: &RequestContext<'_>, content: &Content) -> Response {
     let (representation, source) = (&content.representation, content.source.clone());
-    unlimited(representation, source, &visit.asked, visit.now, CacheStatus::Passed)
+    unlimited(representation, source, &context.asked, context.now, CacheStatus::Passed)
 }
 
 /// The upstream's answer as ours.
-pub(crate) fn hand_on(visit: &Visit<'_>, question: &Question, opened: Opened) -> Response {
+pub(crate) fn hand_on(context: &RequestContext<'_>, question: &Question, opened: OpenAnswer) -> Response {
     let mut response = Response::new(opened.status);
     let dropped = nominated(&opened.fields);
     for (name, value) in &opened.fields {
@@ -110,13 +110,13 @@ pub(crate) fn hand_on(visit: &Visit<'_>, question: &Question, opened: Opened) ->
         }
         response.fields.push(name.as_str(), value.as_bytes());
     }
-    response.fields.push("Via", format!("1.1 {}", visit.via()));
+    response.fields.push("Via", format!("1.1 {}", context.via()));
     response.cache_status = Some(CacheStatus::Passed);
     let has_no_body = matches!(opened.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    response.body = match (has_no_body, visit.asked.is_head) {
+    response.body = match (has_no_body, context.asked.is_head) {
         (true, _) => Downstream::Empty,
         (false, true) => Downstream::Stream { stream: Box::pin(NoPieces), len: opened.len },
-        (false, false) => Downstream::Stream { stream: pump(visit.shared, opened.body), len: opened.len },
+        (false, false) => Downstream::Stream { stream: pump(context.shared, opened.body), len: opened.len },
     };
     response
 }

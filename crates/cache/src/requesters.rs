@@ -1,6 +1,6 @@
 //! Who may have an object's body at once. A transfer holds one of the object's places; who finds none learns its position.
 //!
-//! A place is held by somebody ([`Who`]), not by a transfer: all transfers of one machine can share one place, and it is given back with
+//! A place is held by somebody ([`Requester`]), not by a transfer: all transfers of one machine can share one place, and it is given back with
 //! the last of them. Positions are those of the recently refused that are expected to come back; they expire.
 
 use std::{
@@ -28,14 +28,14 @@ const SWEEP_MIN: usize = 256;
 
 /// What counts once.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Who {
+pub(crate) enum Requester {
     Connection(u64),
     Address(IpAddr),
     /// An agent that names itself, with its address: a name alone could be shared by a whole building.
     Agent(IpAddr, Box<[u8]>),
 }
 
-impl Who {
+impl Requester {
     pub(crate) fn of(client: &Client, agent: Option<&[u8]>, by: RequestersBy) -> Self {
         let address = client.address.ip().to_canonical();
         match (agent, by) {
@@ -57,7 +57,7 @@ pub(crate) struct Places {
 #[derive(Debug)]
 pub(crate) struct Place {
     places: Arc<Places>,
-    who: Who,
+    who: Requester,
 }
 
 /// No place was free.
@@ -70,12 +70,12 @@ pub(crate) struct Refused {
 /// Holders and the refused of one object: pure, with `now` as an argument.
 #[derive(Debug, Default)]
 struct Queue {
-    holders: HashMap<Who, usize>,
-    waiting: VecDeque<(Who, Instant)>,
+    holders: HashMap<Requester, usize>,
+    waiting: VecDeque<(Requester, Instant)>,
 }
 
 impl Queue {
-    fn take(&mut self, who: &Who, places_max: usize, now: Instant, expires: Instant) -> Result<(), Refused> {
+    fn take(&mut self, who: &Requester, places_max: usize, now: Instant, expires: Instant) -> Result<(), Refused> {
         if let Some(transfers) = self.holders.get_mut(who) {
             *transfers += 1;
             return Ok(());
@@ -103,7 +103,7 @@ impl Queue {
         Err(Refused { position: position as u64 + 1 })
     }
 
-    fn give_back(&mut self, who: &Who) {
+    fn give_back(&mut self, who: &Requester) {
         if let Some(transfers) = self.holders.get_mut(who) {
             *transfers -= 1;
             if *transfers == 0 {
@@ -113,7 +113,7 @@ impl Queue {
     }
 
     /// 0 if `who` would get a place now.
-    fn position(&self, who: &Who, places_max: usize, now: Instant) -> u64 {
+    fn position(&self, who: &Requester, places_max: usize, now: Instant) -> u64 {
         if places_max == 0 || self.holders.len() < places_max || self.holders.contains_key(who) {
             return 0;
         }
@@ -127,7 +127,7 @@ impl Places {
     /// Takes a place for a transfer. Who is refused is expected back within twice the `retry_delay`.
     pub(crate) fn take(
         self: &Arc<Self>,
-        who: Who,
+        who: Requester,
         places_max: usize,
         now: Instant,
         retry_delay: Duration,
@@ -143,7 +143,7 @@ impl Places {
     }
 
     /// The position of somebody who has no transfer yet; 0: a place is free.
-    pub(crate) fn position(&self, who: &Who, places_max: usize, now: Instant) -> u64 {
+    pub(crate) fn position(&self, who: &Requester, places_max: usize, now: Instant) -> u64 {
         self.queue.lock().position(who, places_max, now)
     }
 }
@@ -212,14 +212,14 @@ mod tests {
         Client { address: address.parse().unwrap(), connection }
     }
 
-    fn who(connection: u64) -> Who {
-        Who::Connection(connection)
+    fn who(connection: u64) -> Requester {
+        Requester::Connection(connection)
     }
 
     #[test]
     fn who_counts_once() {
         let (one, two) = (client("10.0.0.1:1000", 1), client("10.0.0.1:1001", 2));
-        let by = |client, agent, by| Who::of(client, agent, by);
+        let by = |client, agent, by| Requester::of(client, agent, by);
         assert_ne!(by(&one, None, RequestersBy::Connection), by(&two, None, RequestersBy::Connection));
         assert_eq!(by(&one, None, RequestersBy::Address), by(&two, None, RequestersBy::Address));
         for mode in [RequestersBy::Connection, RequestersBy::Address] {

@@ -105,7 +105,7 @@ impl Shared {
                     () = shared.closing.cancelled() => return,
                     () = tokio::time::sleep(probe_wait(number)) => {}
                 }
-                let Some(upstream) = upstream.upgrade().filter(|upstream| upstream.health.is_open()) else { return };
+                let Some(upstream) = upstream.upgrade().filter(|upstream| upstream.health.is_down()) else { return };
                 let outcome = upstream.probe().await;
                 upstream.report(&outcome);
             }

@@ -24,7 +24,7 @@ use crate::{
     asked::Asked,
     names::representation::{self, Representation},
     options::Options,
-    requesters::{Places, Refused, Who},
+    requesters::{Places, Refused, Requester},
     status::Counters,
 };
 
@@ -93,7 +93,7 @@ pub(crate) fn without_bytes(
 }
 
 /// Who asks for bytes, and of what object.
-pub(crate) struct Requester<'a> {
+pub(crate) struct PlaceCheck<'a> {
     pub(crate) places: &'a dyn Fn() -> Arc<Places>,
     pub(crate) options: &'a Options,
     pub(crate) counters: &'a Counters,
@@ -106,13 +106,13 @@ pub(crate) fn with_bytes(
     asked: &Asked<'_>,
     now: SystemTime,
     status: CacheStatus,
-    requester: &Requester<'_>,
+    requester: &PlaceCheck<'_>,
 ) -> Response {
     let plan = plan(representation, asked, now);
     let mut hold = None;
     if plan.needs_bytes(asked) && plan.body_bytes(representation.len) > SMALL_BODY_MAX {
         let options = requester.options;
-        let who = Who::of(&asked.client, asked.agent, options.requesters_by);
+        let who = Requester::of(&asked.client, asked.agent, options.requesters_by);
         match (requester.places)().take(who, options.max_requesters, Instant::now(), options.retry_delay) {
             Ok(place) => hold = Some(Hold::new(place)),
             Err(refused) => {

@@ -1,12 +1,17 @@
 //! Directory indexes, and the index of mounts where nothing is mounted at `/`. Both pages are made once per listing, off the reactors, and
 //! kept for as long as a name of the upstream is believed.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
 use bytes::Bytes;
 use http::StatusCode;
 use protocol::{
     cache_status::CacheStatus,
+    condition::{Conditions, Validators, Verdict, decide},
     digest::Md5,
     etag::ETag,
     listing::{Listing, RawEntry},
@@ -50,14 +55,14 @@ impl Pages {
     }
 
     /// The page that was asked for.
-    pub(crate) fn respond(&self, asked: &Asked<'_>, via: &str, status: CacheStatus) -> Response {
+    pub(crate) fn respond(&self, asked: &Asked<'_>, via: &str, status: CacheStatus, now: SystemTime) -> Response {
         let (page, content_type) = match asked.wants_json {
             true => (&self.json, "application/json"),
             false => (&self.html, "text/html; charset=utf-8"),
         };
-        let is_known = asked.conditions.if_none_match.is_some_and(|tags| {
-            tags.split(|byte| *byte == b',').filter_map(ETag::parse).any(|tag| tag.matches_weakly(&page.etag))
-        });
+        let conditions = Conditions { if_none_match: asked.conditions.if_none_match, ..Conditions::default() };
+        let validators = Validators { etag: Some(&page.etag), etag_before: None, last_modified: None, len: None, now };
+        let is_known = decide(&conditions, &validators) == Verdict::NotModified;
         let mut response = Response::new(if is_known { StatusCode::NOT_MODIFIED } else { StatusCode::OK });
         response.fields.push("ETag", page.etag.as_str());
         response.fields.push("Cache-Control", "no-cache").push("Vary", "Accept").push("Via", format!("1.1 {via}"));

@@ -7,15 +7,17 @@ use protocol::{info::Info, problem::Kind, target::Target};
 use serve::{handler::Answer, request::Fields, response::Response};
 
 use super::sealed::sealed;
-use crate::{asked::forwarded, failure::Failure, fetch::join::fresh, shared::Shared, upstream::Question, visit::Visit};
+use crate::{
+    asked::forwarded, context::RequestContext, failure::Failure, fetch::join::fresh, shared::Shared, upstream::Question,
+};
 
-pub(super) fn answer(visit: &Visit<'_>, name: &str, fields: Fields<'_>) -> Result<Answer, Failure> {
+pub(super) fn answer(context: &RequestContext<'_>, name: &str, fields: Fields<'_>) -> Result<Answer, Failure> {
     let path = Target::parse(name.as_bytes()).map_err(|bad| Failure::new(Kind::BadRequest, bad.to_string()))?;
-    let upstream = visit.settings.upstream_of(&path).filter(|_| !path.is_directory());
+    let upstream = context.settings.upstream_of(&path).filter(|_| !path.is_directory());
     let (upstream, below) = upstream.ok_or_else(|| no_file(&path))?;
     let (key, below) = (upstream.key(&below), below.into_owned());
     let question = Arc::new(Question::of_name(upstream.clone(), path, below, &key, forwarded(fields)));
-    let shared = visit.shared.clone();
+    let shared = context.shared.clone();
     Ok(Answer::later(async move {
         let finding = {
             let shared = shared.clone();
@@ -34,7 +36,7 @@ fn no_file(path: &Target) -> Failure {
 
 async fn find(shared: &Arc<Shared>, question: Arc<Question>) -> Result<Info, Failure> {
     let upstream = &question.upstream;
-    if upstream.knows_digests() && fresh(shared, &question).is_none() && !upstream.health.is_open() {
+    if upstream.knows_digests() && fresh(shared, &question).is_none() && !upstream.health.is_down() {
         let asked = upstream.info(&question.target).await;
         shared.report(upstream, &asked);
         match asked {

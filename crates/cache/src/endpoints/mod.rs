@@ -13,23 +13,23 @@ use protocol::{
 };
 use serve::{handler::Answer, request::Fields};
 
-use crate::{failure::Failure, visit::Visit};
+use crate::{context::RequestContext, failure::Failure};
 
-pub(crate) fn answer(visit: &Visit<'_>, target: Target, fields: Fields<'_>) -> Answer {
-    answer_known(visit, target, fields).unwrap_or_else(|failure| Answer::Now(failure.to_response()))
+pub(crate) fn answer(context: &mut RequestContext<'_>, target: Target, fields: Fields<'_>) -> Answer {
+    answer_known(context, target, fields).unwrap_or_else(|failure| Answer::Now(failure.to_response()))
 }
 
-fn answer_known(visit: &Visit<'_>, target: Target, fields: Fields<'_>) -> Result<Answer, Failure> {
+fn answer_known(context: &mut RequestContext<'_>, target: Target, fields: Fields<'_>) -> Result<Answer, Failure> {
     let path = target.path().to_owned();
     if let Some(text) = path.strip_prefix(OBJECTS) {
-        return Ok(object::answer(visit, target, digest(text)?));
+        return Ok(object::answer(context, target, digest(text)?));
     }
     if let Some(text) = path.strip_prefix(PROGRESS) {
-        return progress::answer(visit, digest(text)?);
+        return progress::answer(context, digest(text)?);
     }
     // The name keeps its leading slash.
     if let Some(name) = path.strip_prefix(INFO.trim_end_matches('/')).filter(|name| name.starts_with('/')) {
-        return info::answer(visit, name, fields);
+        return info::answer(context, name, fields);
     }
     Err(Failure::new(Kind::NotFound, format!("there is nothing at {path}; see the documentation of the interface")))
 }

@@ -1,6 +1,6 @@
 //! An object by its digest: from here, or from an upstream that knows digests, or by the name that has it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use http::HeaderMap;
 use protocol::{cache_status::CacheStatus, digest::Md5, problem::Kind, target::Target};
@@ -10,24 +10,25 @@ use store::Reader;
 use super::sealed::sealed;
 use crate::{
     asked::Owned,
+    context::RequestContext,
     failure::Failure,
-    fetch::{join::join, landing::Landing},
-    follow::from_landing,
+    fetch::{join::join, outcome::Outcome},
+    follow::from_outcome,
     names::representation::{Proof, Representation},
     pass::pass,
     settings::Settings,
     shared::Shared,
     upstream::{Question, Upstream},
-    visit::Visit,
 };
 
-pub(super) fn answer(visit: &Visit<'_>, target: Target, md5: Md5) -> Answer {
+pub(super) fn answer(context: &mut RequestContext<'_>, target: Target, md5: Md5) -> Answer {
+    context.asked.range_unless(|| context.shared.memos.is_tainted(&md5.0, Instant::now()));
     let path = target.query_value("path").map(|path| Target::from_file_path(&path));
-    if let Some(reader) = visit.shared.store.hit(&md5) {
-        return Answer::Now(sealed_object(visit, md5, reader, path.as_ref()));
+    if let Some(reader) = context.shared.store.hit(&md5) {
+        return Answer::Now(sealed_object(context, md5, reader, path.as_ref()));
     }
-    let (shared, owned) = (visit.shared.clone(), visit.asked.into_owned());
-    match candidates(visit.shared, &visit.settings, &md5, path.as_ref()) {
+    let (shared, owned) = (context.shared.clone(), context.asked.into_owned());
+    match candidates(context.shared, &context.settings, &md5, path.as_ref()) {
         Candidates::None => Answer::Now(no_object(&md5).to_response()),
         Candidates::Outposts(candidates) => {
             let question = |(upstream, below)| Question::of_object(upstream, target.clone(), below, md5);
@@ -68,11 +69,11 @@ fn candidates(shared: &Shared, settings: &Settings, md5: &Md5, path: Option<&Tar
 async fn from_outposts(shared: Arc<Shared>, questions: Vec<Arc<Question>>, md5: Md5, owned: Owned) -> Response {
     let mut last = None;
     for question in questions {
-        let boarded = join(&shared, &question, true);
-        let (landing, leads) = boarded.landing(&shared, &question).await;
-        match landing {
-            Landing::Failed(failure) => last = Some(failure),
-            landing => match from_landing(&Visit::new(&shared, owned.asked()), &question, landing, leads) {
+        let joined = join(&shared, &question, true);
+        let (outcome, role) = joined.wait(&shared, &question).await;
+        match outcome {
+            Outcome::Failed(failure) => last = Some(failure),
+            outcome => match from_outcome(&RequestContext::new(&shared, owned.asked()), &question, outcome, role) {
                 Ok(response) => return response,
                 Err(_) => return pass(shared, question, Arc::new(owned)).await,
             },
@@ -86,18 +87,18 @@ async fn from_name(shared: Arc<Shared>, question: Arc<Question>, md5: Md5, owned
     let path = question.full.clone();
     match sealed(&shared, question).await {
         Ok((reader, _)) if reader.digests().is_some_and(|digests| digests.md5 == md5) => {
-            sealed_object(&Visit::new(&shared, owned.asked()), md5, reader, Some(&path))
+            sealed_object(&RequestContext::new(&shared, owned.asked()), md5, reader, Some(&path))
         }
         Ok(_) => no_object(&md5).to_response(),
         Err(failure) => failure.to_response(),
     }
 }
 
-fn sealed_object(visit: &Visit<'_>, md5: Md5, reader: Reader, path: Option<&Target>) -> Response {
+fn sealed_object(context: &RequestContext<'_>, md5: Md5, reader: Reader, path: Option<&Target>) -> Response {
     let proof = Proof::of(md5, &reader);
-    let representation = Representation::of_object(proof, reader.len(), path.map(Target::path), visit.via());
-    let places = || visit.shared.requesters.of(&md5);
-    visit.content(&representation, Source::Object(reader), &places, CacheStatus::Hit)
+    let representation = Representation::of_object(proof, reader.len(), path.map(Target::path), context.via());
+    let places = || context.shared.requesters.of(&md5);
+    context.content(&representation, Source::Object(reader), &places, CacheStatus::Hit)
 }
 
 fn no_object(md5: &Md5) -> Failure {

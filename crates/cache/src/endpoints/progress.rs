@@ -21,7 +21,8 @@ use store::Reader;
 use tokio::sync::mpsc;
 
 use crate::{
-    answer::pieces::Queue, failure::Failure, fetch::flights::Flight, requesters::Who, shared::Shared, visit::Visit,
+    answer::pieces::Queue, context::RequestContext, failure::Failure, fetch::flights::Flight, requesters::Requester,
+    shared::Shared,
 };
 
 /// At most four progress events in a second.
@@ -31,8 +32,8 @@ const EVENT_WAIT_MAX: Duration = Duration::from_secs(30);
 /// Events that a slow client has not taken yet.
 const EVENTS_MAX: usize = 4;
 
-pub(super) fn answer(visit: &Visit<'_>, md5: Md5) -> Result<Answer, Failure> {
-    let (shared, asked) = (visit.shared, &visit.asked);
+pub(super) fn answer(context: &RequestContext<'_>, md5: Md5) -> Result<Answer, Failure> {
+    let (shared, asked) = (context.shared, &context.asked);
     if shared.store.peek(&md5).is_some() {
         return Ok(Answer::Now(events(Body::Memory(Event::Ready.to_text().into()))));
     }
@@ -40,7 +41,7 @@ pub(super) fn answer(visit: &Visit<'_>, md5: Md5) -> Result<Answer, Failure> {
     let flight = shared.flights.all().into_iter().find(is_of_it).ok_or_else(|| {
         Failure::new(Kind::NotFound, format!("nothing with the digest {md5} is here or being fetched"))
     })?;
-    let who = Who::of(&asked.client, asked.agent, shared.settings().options.requesters_by);
+    let who = Requester::of(&asked.client, asked.agent, shared.settings().options.requesters_by);
     let (send, receive) = mpsc::channel(EVENTS_MAX);
     let follower = Follower { shared: shared.clone(), flight, who, send };
     shared.spawn(async move { follower.follow().await });
@@ -58,7 +59,7 @@ fn events(body: Body) -> Response {
 struct Follower {
     shared: Arc<Shared>,
     flight: Arc<Flight>,
-    who: Who,
+    who: Requester,
     send: mpsc::Sender<io::Result<Bytes>>,
 }
 

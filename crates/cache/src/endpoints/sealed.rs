@@ -11,7 +11,7 @@ use store::Reader;
 
 use crate::{
     failure::Failure,
-    fetch::{join::join, landing::Landing},
+    fetch::{join::join, outcome::Outcome},
     shared::Shared,
     upstream::Question,
 };
@@ -37,8 +37,8 @@ pub(super) async fn sealed(
 }
 
 async fn wait(shared: &Arc<Shared>, question: &Arc<Question>) -> Result<(Reader, Option<SystemTime>), Failure> {
-    match join(shared, question, true).landing(shared, question).await.0 {
-        Landing::Content(content) => match &content.source {
+    match join(shared, question, true).wait(shared, question).await.0 {
+        Outcome::Content(content) => match &content.source {
             Source::Object(reader) => {
                 let failed = |error| Failure::new(Kind::UpstreamInvalid, format!("{error}"));
                 reader.sealed().await.map_err(failed)?;
@@ -46,9 +46,9 @@ async fn wait(shared: &Arc<Shared>, question: &Arc<Question>) -> Result<(Reader,
             }
             Source::Shared(_) => Err(not_kept(question)),
         },
-        Landing::Failed(failure) => Err(failure),
-        Landing::Pass(_) => Err(not_kept(question)),
-        Landing::Described(_) | Landing::Index(_) | Landing::NeedsSlash => {
+        Outcome::Failed(failure) => Err(failure),
+        Outcome::Pass(_) => Err(not_kept(question)),
+        Outcome::Described(_) | Outcome::Index(_) | Outcome::NeedsSlash => {
             Err(Failure::new(Kind::NotFound, format!("{} is no file", question.full.path())))
         }
     }

@@ -6,7 +6,7 @@ use protocol::{cache_status::CacheStatus, target::Target};
 use serve::source::{SharedFile, Source};
 use store::Reader;
 
-use super::landing::Content;
+use super::outcome::Content;
 use crate::{
     names::{
         book::Known,
@@ -15,7 +15,7 @@ use crate::{
     shared::Shared,
     upstream::{
         Question,
-        told::{Grip, Head},
+        reply::{Access, Head},
     },
 };
 
@@ -27,14 +27,13 @@ impl Content {
             source: Source::Object(reader),
             record: known.record.clone(),
             places: shared.requesters.of(&known.md5),
-            leader_status: status,
-            follower_status: status,
+            first_status: status,
         }
     }
 
     /// A file of a directory that goes through uncached, by `sendfile` from where it is. `None` if the head is not of one.
     pub(crate) fn of_shared_file(shared: &Shared, question: &Question, head: &Head) -> Option<Self> {
-        let Grip::File { file, identity, .. } = &head.grip else { return None };
+        let Access::File { file, identity, .. } = &head.access else { return None };
         let via = &shared.settings().options.via;
         let representation = Representation::of_name(&head.record, Proof::Nothing, question.full.path(), via);
         let engine = shared.store.engine().clone();
@@ -43,8 +42,7 @@ impl Content {
             source: Source::Shared(SharedFile { file: file.clone(), identity: *identity, engine }),
             record: head.record.clone(),
             places: shared.requesters.unnamed(),
-            leader_status: CacheStatus::Passed,
-            follower_status: CacheStatus::Passed,
+            first_status: CacheStatus::Passed,
         })
     }
 }

@@ -3,11 +3,11 @@
 //!
 //! | state | how it begins | what newcomers get |
 //! | --- | --- | --- |
-//! | asking | [`Flights::join`] answers [`Joined::Lead`] | they wait |
-//! | landed | [`Departure::land`] | the landing at once: often a content that is still filling. Not one that failed, or is not fresh any more |
-//! | over | [`Departure`] dropped, after the name's record was written | they are not newcomers of this flight |
+//! | asking | [`Flights::join`] answers [`Entry::Begun`] | they wait |
+//! | announced | [`FlightOwner::announce`] | the outcome at once: often a content that is still filling. Not one that failed, or is not fresh any more |
+//! | over | [`FlightOwner`] dropped, after the name's record was written | they are not newcomers of this flight |
 //!
-//! A flight belongs to its task, not to a request. A task that ends without landing lands as failed, so nobody waits for ever.
+//! A flight belongs to its task, not to a request. A task that ends without an outcome has failed, so nobody waits for ever.
 
 use std::{
     collections::HashMap,
@@ -24,7 +24,7 @@ use protocol::digest::Md5;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::landing::Landing;
+use super::outcome::Outcome;
 use crate::{failure::Failure, requesters::Places};
 
 const SHARDS: usize = 32;
@@ -35,6 +35,7 @@ pub(crate) struct Flights {
     hasher: RandomState,
 }
 
+/// By key. Outermost of all locks: see [`Flights::join`].
 type Shard = Mutex<HashMap<Arc<[u8]>, Arc<Flight>>>;
 
 /// One conversation.
@@ -54,22 +55,22 @@ pub(crate) struct Flight {
     /// It waits to try again until then.
     pub(crate) pausing_until: Mutex<Option<Instant>>,
     is_body_wanted: AtomicBool,
-    landing: watch::Sender<Option<Landing>>,
+    outcome: watch::Sender<Option<Outcome>>,
     over: CancellationToken,
 }
 
 /// What came of joining.
-pub(crate) enum Joined<T> {
+pub(crate) enum Entry {
     /// The second look found it: no flight is needed.
-    Found(T),
+    Found(Outcome),
     /// There is one already.
-    Follow(Arc<Flight>),
-    /// This is a new one; who holds the departure flies it.
-    Lead(Departure),
+    Joined(Arc<Flight>),
+    /// This is a new one, and who gets this is to run it.
+    Begun(FlightOwner),
 }
 
-/// The right to land one flight and to end it; dropping it does.
-pub(crate) struct Departure {
+/// The right to announce a flight's outcome and to end it; dropping it does.
+pub(crate) struct FlightOwner {
     flights: Arc<Flights>,
     pub(crate) flight: Arc<Flight>,
 }
@@ -85,24 +86,25 @@ impl Flights {
         &self.shards[self.hasher.hash_one(key) as usize % SHARDS]
     }
 
-    /// Joins the flight for a key, or begins one unless `look` (asked under the lock) finds that none is needed.
-    pub(crate) fn join<T>(
+    /// Joins the flight for a key, or begins one unless `look` finds that none is needed. It is called with the shard's lock held: locks inside of
+    /// it are those of the book, of the store and of the requesters, and nothing of theirs waits for a flight.
+    pub(crate) fn join(
         self: &Arc<Self>,
         key: &Arc<[u8]>,
         upstream: &str,
         path: &str,
         wants_body: bool,
-        look: impl FnOnce() -> Option<T>,
-    ) -> Joined<T> {
+        look: impl FnOnce() -> Option<Outcome>,
+    ) -> Entry {
         let mut shard = self.shard(key).lock();
         if let Some(flight) = shard.get(key) {
             if wants_body {
                 flight.is_body_wanted.store(true, Ordering::Relaxed);
             }
-            return Joined::Follow(flight.clone());
+            return Entry::Joined(flight.clone());
         }
         if let Some(found) = look() {
-            return Joined::Found(found);
+            return Entry::Found(found);
         }
         let flight = Arc::new(Flight {
             key: key.clone(),
@@ -114,11 +116,11 @@ impl Flights {
             md5: OnceLock::new(),
             pausing_until: Mutex::new(None),
             is_body_wanted: AtomicBool::new(wants_body),
-            landing: watch::Sender::new(None),
+            outcome: watch::Sender::new(None),
             over: CancellationToken::new(),
         });
         shard.insert(key.clone(), flight.clone());
-        Joined::Lead(Departure { flights: self.clone(), flight })
+        Entry::Begun(FlightOwner { flights: self.clone(), flight })
     }
 
     /// The flight for a key, if there is one.
@@ -134,18 +136,18 @@ impl Flights {
 
 impl Flight {
     /// What it came to, if it has.
-    pub(crate) fn landed(&self) -> Option<Landing> {
-        self.landing.borrow().clone()
+    pub(crate) fn outcome(&self) -> Option<Outcome> {
+        self.outcome.borrow().clone()
     }
 
     /// Waits for that. Bounded, for the task is: every step of it has a limit, and its end lands it.
-    pub(crate) async fn landing(&self) -> Landing {
-        let mut landing = self.landing.subscribe();
-        let landed = match landing.wait_for(Option::is_some).await {
-            Ok(landed) => landed.clone(),
+    pub(crate) async fn wait(&self) -> Outcome {
+        let mut outcome = self.outcome.subscribe();
+        let outcome = match outcome.wait_for(Option::is_some).await {
+            Ok(outcome) => outcome.clone(),
             Err(_) => None,
         };
-        landed.unwrap_or_else(|| Landing::Failed(Failure::interrupted()))
+        outcome.unwrap_or_else(|| Outcome::Failed(Failure::interrupted()))
     }
 
     /// Waits until it has left the table, so that the next one to ask begins another.
@@ -153,9 +155,9 @@ impl Flight {
         self.over.cancelled().await;
     }
 
-    /// Those who wait for the landing, and those who are being sent the bytes (small bodies apart).
+    /// Those who wait for the outcome, and those who are being sent the bytes (small bodies apart).
     pub(crate) fn followers(&self) -> usize {
-        self.landing.receiver_count() + self.places.get().map_or(0, |places| places.transfers())
+        self.outcome.receiver_count() + self.places.get().map_or(0, |places| places.transfers())
     }
 
     /// Whether somebody wants bytes, not a description only.
@@ -164,42 +166,40 @@ impl Flight {
     }
 }
 
-impl Departure {
-    /// Tells everybody; the first landing counts.
-    pub(crate) fn land(&self, landing: Landing) {
-        self.flight.landing.send_modify(|known| {
+impl FlightOwner {
+    /// Tells everybody; the first outcome counts.
+    pub(crate) fn announce(&self, outcome: Outcome) {
+        self.flight.outcome.send_modify(|known| {
             if known.is_none() {
-                *known = Some(landing);
+                *known = Some(outcome);
             }
         });
     }
 
     /// Ends the flight with what it came to: who asks from now on begins another.
-    pub(crate) fn conclude(&self, landing: Landing) {
-        self.leave();
-        self.land(landing);
+    pub(crate) fn conclude(&self, outcome: Outcome) {
+        self.close();
+        self.announce(outcome);
     }
 
-    pub(crate) fn has_landed(&self) -> bool {
-        self.flight.landing.borrow().is_some()
+    pub(crate) fn has_announced(&self) -> bool {
+        self.flight.outcome.borrow().is_some()
     }
 
     /// Ends the flight with a description unless somebody wants bytes, which is decided under the lock.
-    pub(crate) fn land_unless_body_wanted(&self, landing: impl FnOnce() -> Landing) -> bool {
+    pub(crate) fn conclude_unless_body_wanted(&self, outcome: impl FnOnce() -> Outcome) -> bool {
         let mut shard = self.flights.shard(&self.flight.key).lock();
         if self.flight.is_body_wanted() {
             return false;
         }
         shard.remove(&self.flight.key);
         drop(shard);
-        self.land(landing());
+        self.announce(outcome());
         true
     }
-}
 
-impl Departure {
     /// Ends the flight for newcomers: the next one to ask begins another.
-    pub(crate) fn leave(&self) {
+    pub(crate) fn close(&self) {
         let mut shard = self.flights.shard(&self.flight.key).lock();
         // It may have left before, and another may have taken its place.
         if shard.get(&self.flight.key).is_some_and(|flight| Arc::ptr_eq(flight, &self.flight)) {
@@ -210,10 +210,10 @@ impl Departure {
     }
 }
 
-impl Drop for Departure {
+impl Drop for FlightOwner {
     fn drop(&mut self) {
-        self.leave();
-        self.land(Landing::Failed(Failure::interrupted()));
+        self.close();
+        self.announce(Outcome::Failed(Failure::interrupted()));
     }
 }
 
@@ -221,13 +221,13 @@ impl Drop for Departure {
 mod tests {
     use super::*;
 
-    fn join(flights: &Arc<Flights>, wants_body: bool) -> Joined<()> {
+    fn join(flights: &Arc<Flights>, wants_body: bool) -> Entry {
         flights.join(&b"name"[..].into(), "up", "/name", wants_body, || None)
     }
 
-    fn lead(flights: &Arc<Flights>, wants_body: bool) -> Departure {
+    fn begin(flights: &Arc<Flights>, wants_body: bool) -> FlightOwner {
         match join(flights, wants_body) {
-            Joined::Lead(departure) => departure,
+            Entry::Begun(owner) => owner,
             _ => panic!("no new flight"),
         }
     }
@@ -235,35 +235,35 @@ mod tests {
     #[test]
     fn the_second_follows_and_a_look_comes_before_a_new_one() {
         let flights = Arc::new(Flights::default());
-        let departure = lead(&flights, true);
-        assert!(matches!(join(&flights, true), Joined::Follow(_)));
-        drop(departure);
-        let found = flights.join(&b"name"[..].into(), "up", "/name", true, || Some(7));
-        assert!(matches!(found, Joined::Found(7)));
+        let owner = begin(&flights, true);
+        assert!(matches!(join(&flights, true), Entry::Joined(_)));
+        drop(owner);
+        let found = flights.join(&b"name"[..].into(), "up", "/name", true, || Some(Outcome::NeedsSlash));
+        assert!(matches!(found, Entry::Found(Outcome::NeedsSlash)));
         assert!(flights.all().is_empty());
     }
 
     #[test]
-    fn a_task_that_dies_lands_its_followers() {
+    fn a_task_that_dies_keeps_nobody_waiting() {
         let flights = Arc::new(Flights::default());
-        let departure = lead(&flights, true);
-        let Joined::Follow(flight) = join(&flights, true) else { panic!("no flight") };
-        assert!(flight.landed().is_none());
-        drop(departure);
-        assert!(matches!(flight.landed(), Some(Landing::Failed(_))));
+        let owner = begin(&flights, true);
+        let Entry::Joined(flight) = join(&flights, true) else { panic!("no flight") };
+        assert!(flight.outcome().is_none());
+        drop(owner);
+        assert!(matches!(flight.outcome(), Some(Outcome::Failed(_))));
     }
 
     #[test]
     fn a_description_is_not_enough_once_somebody_wants_bytes() {
         let flights = Arc::new(Flights::default());
-        let departure = lead(&flights, false);
-        let Joined::Follow(_) = join(&flights, true) else { panic!("no flight") };
-        assert!(!departure.land_unless_body_wanted(|| panic!("landed")));
-        drop(departure);
-        let departure = lead(&flights, false);
-        assert!(departure.land_unless_body_wanted(|| Landing::Failed(Failure::interrupted())));
-        let second = lead(&flights, true);
-        drop(departure);
+        let owner = begin(&flights, false);
+        let Entry::Joined(_) = join(&flights, true) else { panic!("no flight") };
+        assert!(!owner.conclude_unless_body_wanted(|| panic!("described")));
+        drop(owner);
+        let owner = begin(&flights, false);
+        assert!(owner.conclude_unless_body_wanted(|| Outcome::Failed(Failure::interrupted())));
+        let second = begin(&flights, true);
+        drop(owner);
         assert!(flights.find(b"name").is_some(), "the end of one flight removed the next");
         drop(second);
     }

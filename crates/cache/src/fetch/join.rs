@@ -6,9 +6,9 @@ use protocol::{cache_status::CacheStatus, problem::Kind};
 use serve::source::Source;
 
 use super::{
-    flights::{Flight, Joined},
-    fly,
-    landing::{Content, Landing},
+    ask,
+    flights::{Entry, Flight},
+    outcome::{Content, Outcome, Role},
 };
 use crate::{
     failure::Failure,
@@ -21,50 +21,55 @@ use crate::{
 pub(crate) const JOINS_MAX: usize = 4;
 
 /// A place in a flight, or what made it unnecessary.
-pub(crate) enum Boarded {
-    /// And whether this request began it.
-    Flight(Arc<Flight>, bool),
+pub(crate) enum Joined {
+    /// As what this request takes part.
+    Flight(Arc<Flight>, Role),
     /// Another flight ended between the first look and the second.
-    Landed(Landing),
+    Outcome(Outcome),
     /// Too late for this one: it is about to end, and then another may begin. And whether bytes are wanted.
     Missed(Arc<Flight>, bool),
 }
 
-impl Boarded {
+impl Joined {
     pub(crate) fn follow(flight: Arc<Flight>, question: &Question, wants_body: bool) -> Self {
-        if is_missed(&flight, question) { Self::Missed(flight, wants_body) } else { Self::Flight(flight, false) }
+        if is_missed(&flight, question) {
+            Self::Missed(flight, wants_body)
+        } else {
+            Self::Flight(flight, Role::Follower)
+        }
     }
 
-    pub(crate) fn landed(&self) -> Option<(Landing, bool)> {
+    /// What it has come to, if it has.
+    pub(crate) fn outcome(&self) -> Option<(Outcome, Role)> {
         match self {
-            Self::Flight(flight, leads) => Some((flight.landed()?, *leads)),
-            Self::Landed(landing) => Some((landing.clone(), false)),
+            Self::Flight(flight, role) => Some((flight.outcome()?, *role)),
+            Self::Outcome(outcome) => Some((outcome.clone(), Role::Follower)),
             Self::Missed(..) => None,
         }
     }
 
-    /// What it comes to, and whether this request began it.
-    pub(crate) async fn landing(mut self, shared: &Arc<Shared>, question: &Arc<Question>) -> (Landing, bool) {
+    /// What it comes to. Dropping the future leaves the flight as it is.
+    pub(crate) async fn wait(mut self, shared: &Arc<Shared>, question: &Arc<Question>) -> (Outcome, Role) {
         for _ in 0..JOINS_MAX {
             match self {
-                Self::Flight(flight, leads) => return (flight.landing().await, leads),
-                Self::Landed(landing) => return (landing, false),
+                Self::Flight(flight, role) => return (flight.wait().await, role),
+                Self::Outcome(outcome) => return (outcome, Role::Follower),
                 Self::Missed(flight, wants_body) => {
                     flight.over().await;
                     self = join(shared, question, wants_body);
                 }
             }
         }
-        (Landing::Failed(unsteady()), false)
+        (Outcome::Failed(unsteady()), Role::Follower)
     }
 }
 
 /// Whether a flight has come to something that was right for those who were there, and is not for who comes now: an answer without bytes,
 /// bytes that failed, or bytes that are whole and only not durable yet, of which the upstream would have to be asked whether they still hold.
 fn is_missed(flight: &Flight, question: &Question) -> bool {
-    let content = match flight.landed() {
+    let content = match flight.outcome() {
         None => return false,
-        Some(Landing::Content(content)) => content,
+        Some(Outcome::Content(content)) => content,
         Some(_) => return true,
     };
     let Source::Object(reader) = &content.source else { return true };
@@ -84,21 +89,21 @@ pub(crate) fn unsteady() -> Failure {
 }
 
 /// Joins the flight for a name, or begins one; looks at the record once more under the lock that decides it.
-pub(crate) fn join(shared: &Arc<Shared>, question: &Arc<Question>, wants_body: bool) -> Boarded {
+pub(crate) fn join(shared: &Arc<Shared>, question: &Arc<Question>, wants_body: bool) -> Joined {
     let (name, path) = (&question.upstream.options.name, question.full.path());
     match shared.flights.join(&question.key, name, path, wants_body, || fresh(shared, question)) {
-        Joined::Found(landing) => Boarded::Landed(landing),
-        Joined::Follow(flight) => Boarded::follow(flight, question, wants_body),
-        Joined::Lead(departure) => {
-            let flight = departure.flight.clone();
-            shared.spawn_flight(fly::fly(shared.clone(), question.clone(), departure));
-            Boarded::Flight(flight, true)
+        Entry::Found(outcome) => Joined::Outcome(outcome),
+        Entry::Joined(flight) => Joined::follow(flight, question, wants_body),
+        Entry::Begun(owner) => {
+            let flight = owner.flight.clone();
+            shared.spawn_flight(ask::run(shared.clone(), question.clone(), owner));
+            Joined::Flight(flight, Role::First)
         }
     }
 }
 
 /// The content of a name if it may be given out without asking.
-pub(crate) fn fresh(shared: &Shared, question: &Question) -> Option<Landing> {
+pub(crate) fn fresh(shared: &Shared, question: &Question) -> Option<Outcome> {
     let known = shared.book.known(&question.key)?;
     let is_recent = || shared.book.is_recent(&known, question.upstream.options.recheck);
     let suits = freshness::suits(&known.record, Some(&question.sent), SystemTime::now(), is_recent);

@@ -1,4 +1,4 @@
-//! What the steps of a flight's task share: the question, the right to land, and the ways of landing and waiting.
+//! What the steps of a flight's task share: the question, the right to announce and to conclude, and the ways of doing so and of waiting.
 
 use std::{
     future::Future,
@@ -11,8 +11,8 @@ use serve::source::Source;
 use store::Reader;
 
 use super::{
-    flights::Departure,
-    landing::{Content, Landing},
+    flights::FlightOwner,
+    outcome::{Content, Outcome},
 };
 use crate::{
     failure::Failure,
@@ -29,15 +29,15 @@ use crate::{
 pub(crate) const PATIENCE_MAX: u64 = 5;
 
 /// One flight, as its task holds it.
-pub(crate) struct Flying {
+pub(crate) struct Fetch {
     pub(crate) shared: Arc<Shared>,
     pub(crate) question: Arc<Question>,
-    pub(crate) departure: Departure,
+    pub(crate) owner: FlightOwner,
 }
 
 /// What follows a file's head.
 pub(crate) enum Flow {
-    /// It has landed.
+    /// The flight is concluded.
     Done,
     /// The description is not enough.
     AskForBytes,
@@ -45,23 +45,23 @@ pub(crate) enum Flow {
     AskAgain,
 }
 
-impl Flying {
+impl Fetch {
     pub(crate) fn fail(&self, failure: Failure) -> Flow {
-        self.departure.conclude(Landing::Failed(failure));
+        self.owner.conclude(Outcome::Failed(failure));
         Flow::Done
     }
 
     /// Nobody who comes from now on is to follow what is about to fail.
-    pub(crate) fn leave_if_landed(&self) {
-        if self.departure.has_landed() {
-            self.departure.leave();
+    pub(crate) fn close_if_announced(&self) {
+        if self.owner.has_announced() {
+            self.owner.close();
         }
     }
 
     /// Nobody was told of a content that changed before its first byte: it is asked for again.
     pub(crate) fn changed_or(&self, error: &AskError, failure: impl FnOnce() -> Failure) -> Flow {
         match error {
-            AskError::Changed(_) if !self.departure.has_landed() => Flow::AskAgain,
+            AskError::Changed(_) if !self.owner.has_announced() => Flow::AskAgain,
             _ => self.fail(failure()),
         }
     }
@@ -72,19 +72,14 @@ impl Flying {
         proof: Proof,
         reader: Reader,
         places: Arc<Places>,
-        leader_status: CacheStatus,
-    ) -> Landing {
-        let follower_status = match leader_status {
-            CacheStatus::Stored => CacheStatus::Collapsed,
-            status => status,
-        };
-        Landing::from(Content {
+        first_status: CacheStatus,
+    ) -> Outcome {
+        Outcome::from(Content {
             representation: Arc::new(self.describe(record, proof)),
             source: Source::Object(reader),
             record: record.clone(),
             places,
-            leader_status,
-            follower_status,
+            first_status,
         })
     }
 
@@ -99,12 +94,12 @@ impl Flying {
 
     /// Waits, visibly for those who follow the progress. `false` if the program is stopping.
     pub(crate) async fn pause(&self, wait: Duration) -> bool {
-        *self.departure.flight.pausing_until.lock() = Some(Instant::now() + wait);
+        *self.owner.flight.pausing_until.lock() = Some(Instant::now() + wait);
         let slept = tokio::select! {
             () = self.shared.closing.cancelled() => false,
             () = tokio::time::sleep(wait) => true,
         };
-        *self.departure.flight.pausing_until.lock() = None;
+        *self.owner.flight.pausing_until.lock() = None;
         slept
     }
 

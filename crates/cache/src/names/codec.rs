@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use os::share::Identity;
 use protocol::etag::ETag;
 
-use super::record::{HttpMeta, Origin, Record};
+use super::record::{HttpMeta, Provenance, Record};
 
 /// Of the form. Another one is not known.
 const VERSION: u8 = 1;
@@ -17,10 +17,10 @@ impl Record {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Writer(Vec::with_capacity(64));
         out.0.push(VERSION);
-        out.0.push(match self.origin {
-            Origin::Directory(_) => 0,
-            Origin::Http(_) => 1,
-            Origin::Outpost { .. } => 2,
+        out.0.push(match self.provenance {
+            Provenance::Directory(_) => 0,
+            Provenance::Http(_) => 1,
+            Provenance::Outpost { .. } => 2,
         });
         let flag = |is_there: bool, bit: u8| if is_there { bit } else { 0 };
         out.0.push(
@@ -42,10 +42,10 @@ impl Record {
         if let Some(provisional) = self.provisional {
             out.0.extend_from_slice(&provisional.to_be_bytes());
         }
-        match &self.origin {
-            Origin::Directory(identity) => out.identity(identity),
-            Origin::Http(meta) => out.http(meta),
-            Origin::Outpost { content_type } => out.bytes(content_type.as_deref().unwrap_or_default()),
+        match &self.provenance {
+            Provenance::Directory(identity) => out.identity(identity),
+            Provenance::Http(meta) => out.http(meta),
+            Provenance::Outpost { content_type } => out.bytes(content_type.as_deref().unwrap_or_default()),
         }
         out.0
     }
@@ -63,16 +63,16 @@ impl Record {
         let modified = if flags & 2 != 0 { Some(from_nanoseconds(input.signed()?)?) } else { None };
         let etag = if flags & 4 != 0 { Some(ETag::parse(input.bytes()?)?) } else { None };
         let provisional = if flags & 8 != 0 { Some(u64::from_be_bytes(input.take(8)?.try_into().ok()?)) } else { None };
-        let origin = match kind {
-            0 => Origin::Directory(input.identity()?),
-            1 => Origin::Http(input.http()?),
+        let provenance = match kind {
+            0 => Provenance::Directory(input.identity()?),
+            1 => Provenance::Http(input.http()?),
             2 => {
                 let text = input.bytes()?;
-                Origin::Outpost { content_type: (!text.is_empty()).then(|| text.into()) }
+                Provenance::Outpost { content_type: (!text.is_empty()).then(|| text.into()) }
             }
             _ => return None,
         };
-        input.0.is_empty().then_some(Self { checked, len, modified, etag, provisional, origin })
+        input.0.is_empty().then_some(Self { checked, len, modified, etag, provisional, provenance })
     }
 }
 
@@ -244,23 +244,23 @@ mod tests {
         }
     }
 
-    fn origin() -> impl Strategy<Value = Origin> {
+    fn provenance() -> impl Strategy<Value = Provenance> {
         prop_oneof![
-            identity().prop_map(Origin::Directory),
-            meta().prop_map(Origin::Http),
+            identity().prop_map(Provenance::Directory),
+            meta().prop_map(Provenance::Http),
             option::of(bytes(30).prop_filter("empty is none", |text| !text.is_empty()))
-                .prop_map(|content_type| Origin::Outpost { content_type }),
+                .prop_map(|content_type| Provenance::Outpost { content_type }),
         ]
     }
 
     prop_compose! {
         fn record()(
-            checked: u64, len: Option<u64>, provisional: Option<u64>, origin in origin(),
+            checked: u64, len: Option<u64>, provisional: Option<u64>, provenance in provenance(),
             modified in option::of(-1_000_000_000_000_000_000i128..4_000_000_000_000_000_000),
             etag in option::of("(W/)?\"[a-z0-9]{0,20}\""),
         ) -> Record {
             let etag = etag.and_then(|text| ETag::parse(text.as_bytes()));
-            Record { checked, len, modified: modified.and_then(from_nanoseconds), etag, provisional, origin }
+            Record { checked, len, modified: modified.and_then(from_nanoseconds), etag, provisional, provenance }
         }
     }
 

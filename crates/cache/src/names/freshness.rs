@@ -8,7 +8,7 @@ use http_cache_semantics::{AfterResponse, BeforeRequest, CacheOptions, CachePoli
 
 use protocol::timestamp;
 
-use super::record::{HttpMeta, Origin, Record, seconds};
+use super::record::{HttpMeta, Provenance, Record, seconds};
 
 /// What to do with a name whose content is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub(crate) fn decide(is_fresh: bool, facts: impl FnOnce() -> Facts) -> Verdict {
 
 /// Whether a copy that was last found right at `checked` (seconds since 1970) may stand in for an upstream that cannot be reached.
 pub(crate) fn may_stand_in(record: &Record, checked: u64, now: SystemTime, stale_if_error: Duration) -> bool {
-    let is_forbidden = matches!(&record.origin, Origin::Http(meta) if meta.stale_forbidden);
+    let is_forbidden = matches!(&record.provenance, Provenance::Http(meta) if meta.stale_forbidden);
     !is_forbidden && !stale_if_error.is_zero() && seconds(now).saturating_sub(checked) <= stale_if_error.as_secs()
 }
 
@@ -73,10 +73,10 @@ pub(crate) fn suits(
     now: SystemTime,
     is_recent: impl FnOnce() -> bool,
 ) -> Suits {
-    let is_fresh = match (&record.origin, sent) {
-        (Origin::Http(meta), Some(sent)) => return suits_by_policy(record, meta, sent, now),
-        (Origin::Http(meta), None) => is_fresh(meta, now),
-        (Origin::Directory(_) | Origin::Outpost { .. }, _) => is_recent(),
+    let is_fresh = match (&record.provenance, sent) {
+        (Provenance::Http(meta), Some(sent)) => return suits_by_policy(record, meta, sent, now),
+        (Provenance::Http(meta), None) => is_fresh(meta, now),
+        (Provenance::Directory(_) | Provenance::Outpost { .. }, _) => is_recent(),
     };
     if is_fresh { Suits::Fresh } else { Suits::Stale }
 }
@@ -141,7 +141,7 @@ pub(crate) fn renew(
     now: SystemTime,
     believed: Duration,
 ) -> Option<Record> {
-    let Origin::Http(meta) = &record.origin else { return None };
+    let Provenance::Http(meta) = &record.provenance else { return None };
     let old = policy(&stored_request(meta), &stored_response(record, meta), from_seconds(meta.arrived));
     let mut response = Response::new(());
     *response.status_mut() = StatusCode::NOT_MODIFIED;
@@ -158,7 +158,7 @@ pub(crate) fn renew(
         }
     }
     let meta = judge(sent, &with_default_validators(&fields, record), now, believed)?;
-    Some(Record { checked: seconds(now), origin: Origin::Http(meta), ..record.clone() })
+    Some(Record { checked: seconds(now), provenance: Provenance::Http(meta), ..record.clone() })
 }
 
 /// Servers may leave validators out of a 304 that confirms those of the request.
@@ -272,7 +272,7 @@ mod tests {
 
     fn record(meta: HttpMeta) -> Record {
         let etag = protocol::etag::ETag::parse(b"\"v1\"");
-        Record { etag, modified: None, origin: Origin::Http(meta), ..of_directory(10) }
+        Record { etag, modified: None, provenance: Provenance::Http(meta), ..of_directory(10) }
     }
 
     fn later(seconds: u64) -> SystemTime {
@@ -375,7 +375,7 @@ mod tests {
         let old = record(judge(&HeaderMap::new(), &answer, now(), Duration::ZERO).unwrap());
         let confirmed = fields(&[("cache-control", "max-age=120"), ("etag", "\"v1\""), ("content-type", "x/y")]);
         let new = renew(&old, &HeaderMap::new(), &confirmed, later(1000), Duration::ZERO).unwrap();
-        let Origin::Http(meta) = &new.origin else { panic!("kind") };
+        let Provenance::Http(meta) = &new.provenance else { panic!("kind") };
         assert_eq!((meta.lifetime, meta.arrived, new.checked), (120, seconds(later(1000)), seconds(later(1000))));
         assert_eq!(meta.to_fields()["content-type"], "text/plain");
         assert!(

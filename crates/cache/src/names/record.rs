@@ -20,12 +20,12 @@ pub(crate) struct Record {
     /// The tag that was given out while the digest was not known: see [`provisional`].
     pub(crate) provisional: Option<u64>,
     /// What depends on the kind of upstream.
-    pub(crate) origin: Origin,
+    pub(crate) provenance: Provenance,
 }
 
 /// What a kind of upstream tells beyond that.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Origin {
+pub(crate) enum Provenance {
     /// A file of a directory, as it was when it was opened.
     Directory(Identity),
     /// An answer of a web server.
@@ -124,8 +124,8 @@ impl Record {
 
     /// What tells this answer from others to the same name, if it is one of several variants.
     pub(crate) fn variant(&self) -> Option<&HttpMeta> {
-        match &self.origin {
-            Origin::Http(meta) if !meta.selecting.is_empty() => Some(meta),
+        match &self.provenance {
+            Provenance::Http(meta) if !meta.selecting.is_empty() => Some(meta),
             _ => None,
         }
     }
@@ -144,7 +144,7 @@ pub(crate) mod tests {
             modified: Some(UNIX_EPOCH + Duration::new(1_790_000_000, 123_456_789)),
             etag: None,
             provisional: Some(0x0123_4567_89ab_cdef),
-            origin: Origin::Directory(Identity {
+            provenance: Provenance::Directory(Identity {
                 device: 2049,
                 inode: 1_234_567,
                 size,

@@ -13,7 +13,7 @@ use protocol::{
 };
 use store::Reader;
 
-use super::record::{HttpMeta, Origin, Record, seconds};
+use super::record::{HttpMeta, Provenance, Record, seconds};
 
 /// One content under one name, ready to be described.
 #[derive(Clone, Debug)]
@@ -81,14 +81,16 @@ impl Representation {
             (None, Some(md5_tag)) => (Some(md5_tag), provisional),
             (None, None) => (provisional, None),
         };
-        let meta = match &record.origin {
-            Origin::Http(meta) => Some(meta),
-            Origin::Directory(_) | Origin::Outpost { .. } => None,
+        let meta = match &record.provenance {
+            Provenance::Http(meta) => Some(meta),
+            Provenance::Directory(_) | Provenance::Outpost { .. } => None,
         };
-        let own_type = match &record.origin {
-            Origin::Directory(_) => None,
-            Origin::Http(meta) => meta.named().find(|(name, _)| **name == header::CONTENT_TYPE).map(|(_, value)| value),
-            Origin::Outpost { content_type } => content_type.as_deref(),
+        let own_type = match &record.provenance {
+            Provenance::Directory(_) => None,
+            Provenance::Http(meta) => {
+                meta.named().find(|(name, _)| **name == header::CONTENT_TYPE).map(|(_, value)| value)
+            }
+            Provenance::Outpost { content_type } => content_type.as_deref(),
         };
         let content_type = match (own_type.and_then(|text| std::str::from_utf8(text).ok()), meta) {
             (Some(text), _) => text,

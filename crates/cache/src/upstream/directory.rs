@@ -24,13 +24,13 @@ use super::{
     Question,
     body::FilePieces,
     error::AskError,
-    told::{Grip, Head, Told},
+    reply::{Access, Head, Reply},
 };
 use crate::{
     failure::Failure,
     names::{
         book::Known,
-        record::{Origin, Record, provisional, seconds},
+        record::{Provenance, Record, provisional, seconds},
     },
 };
 
@@ -73,17 +73,17 @@ impl Directory {
     }
 
     /// What stands at a name. With a record, the file is opened only if it changed.
-    pub(crate) async fn ask(&self, question: &Question, known: Option<&Known>) -> Result<Told, AskError> {
+    pub(crate) async fn ask(&self, question: &Question, known: Option<&Known>) -> Result<Reply, AskError> {
         let target = &question.target;
         let path = match target.decode() {
             Ok(path) => path,
-            Err(bad) => return Ok(Told::No(Failure::new(Kind::BadRequest, format!("{bad}")))),
+            Err(bad) => return Ok(Reply::No(Failure::new(Kind::BadRequest, format!("{bad}")))),
         };
         if target.is_directory() {
             return self.list(path, &question.full).await;
         }
-        let known_identity = match known.map(|known| &known.record.origin) {
-            Some(Origin::Directory(identity)) => Some(*identity),
+        let known_identity = match known.map(|known| &known.record.provenance) {
+            Some(Provenance::Directory(identity)) => Some(*identity),
             _ => None,
         };
         let looked = self.call({
@@ -92,15 +92,15 @@ impl Directory {
         });
         match looked.await? {
             Looked::Unchanged => Ok(match known {
-                Some(known) => Told::Unchanged(Record { checked: seconds(SystemTime::now()), ..known.record.clone() }),
+                Some(known) => Reply::Unchanged(Record { checked: seconds(SystemTime::now()), ..known.record.clone() }),
                 None => return Err(AskError::Invalid("a file was found unchanged that was not known".into())),
             }),
             Looked::File(file, identity) => {
-                Ok(Told::File(Box::new(self.head(&question.key, path, file, identity)), None))
+                Ok(Reply::File(Box::new(self.head(&question.key, path, file, identity)), None))
             }
-            Looked::Directory => Ok(Told::NeedsSlash),
-            Looked::Nothing => Ok(Told::No(absent(target))),
-            Looked::Forbidden => Ok(Told::No(forbidden(target))),
+            Looked::Directory => Ok(Reply::NeedsSlash),
+            Looked::Nothing => Ok(Reply::No(absent(target))),
+            Looked::Forbidden => Ok(Reply::No(forbidden(target))),
         }
     }
 
@@ -114,16 +114,16 @@ impl Directory {
                 modified: Some(identity.modified_time()),
                 etag: None,
                 provisional: Some(provisional(key, version.as_bytes())),
-                origin: Origin::Directory(identity),
+                provenance: Provenance::Directory(identity),
             },
             claims: Claims::default(),
             source: [key, b"\0", version.as_bytes()].concat().into(),
-            grip: Grip::File { file: Arc::new(file), identity, path: path.into() },
+            access: Access::File { file: Arc::new(file), identity, path: path.into() },
             fields: None,
         }
     }
 
-    async fn list(&self, path: Vec<u8>, target: &Target) -> Result<Told, AskError> {
+    async fn list(&self, path: Vec<u8>, target: &Target) -> Result<Reply, AskError> {
         let listed = self.call(move |inner| {
             let root = inner.root()?;
             match root.share.list(&path) {
@@ -132,14 +132,14 @@ impl Directory {
                 Err(error) => Err(inner.trouble("list a part of", &error)),
             }
         });
-        let Some(entries) = listed.await? else { return Ok(Told::No(absent(target))) };
+        let Some(entries) = listed.await? else { return Ok(Reply::No(absent(target))) };
         let raw = |entry: os::share::DirEntry| RawEntry {
             modified: Some(entry.identity.modified_time()),
             size: entry.identity.size,
             name: entry.name,
             directory: entry.directory,
         };
-        Ok(Told::Listing(Listing::new(target.path(), entries.into_iter().map(raw).collect())))
+        Ok(Reply::Listing(Listing::new(target.path(), entries.into_iter().map(raw).collect())))
     }
 
     /// The bytes of an opened file from a position on.

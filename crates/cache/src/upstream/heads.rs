@@ -8,9 +8,9 @@ use protocol::{digest::Claims, etag::ETag, problem::Kind as ProblemKind, range::
 
 use super::{
     error::AskError,
-    told::{Grip, Head},
+    reply::{Access, Head},
 };
-use crate::names::record::{Origin, Record, seconds};
+use crate::names::record::{Provenance, Record, seconds};
 
 /// Seconds, where an upstream asks for patience without saying how much.
 const RETRY_AFTER_DEFAULT: u64 = 10;
@@ -51,8 +51,13 @@ pub(crate) fn retry_after(fields: &HeaderMap) -> u64 {
     field.and_then(|seconds| seconds.trim().parse().ok()).unwrap_or(RETRY_AFTER_DEFAULT)
 }
 
-/// RFC 9110 section 13.1.5: a weak tag is no validator for a range.
-pub(crate) fn if_range(record: &Record) -> Option<HeaderValue> {
+/// RFC 9110 section 13.1.5: a weak tag is no validator for a range. What is asked for by its digest has the digest for its tag, whatever
+/// stands in the record of the name that led to it.
+pub(crate) fn if_range(head: &Head) -> Option<HeaderValue> {
+    if let Access::Object(md5) = head.access {
+        return Some(header_value(ETag::of(&md5).as_str()));
+    }
+    let record = &head.record;
     match (record.strong_etag(), record.modified) {
         (Some(etag), _) => Some(header_value(etag.as_str())),
         (None, Some(modified)) => Some(header_value(&timestamp::http_date(modified))),
@@ -102,7 +107,7 @@ fn has_changed(what: &str) -> AskError {
 /// Equal strong tags, or where there is none equal dates that are strong (RFC 9110 section 8.8.2.2). What has neither can be begun again, but
 /// not continued.
 fn check_validators(fields: &HeaderMap, head: &Head, position: u64) -> Result<(), String> {
-    if let Grip::Object(md5) = head.grip {
+    if let Access::Object(md5) = head.access {
         let is_other = claims(fields).md5.is_some_and(|claimed| claimed != md5);
         return if is_other { Err("it has another digest".into()) } else { Ok(()) };
     }
@@ -124,7 +129,7 @@ fn check_validators(fields: &HeaderMap, head: &Head, position: u64) -> Result<()
 }
 
 fn is_date_strong(record: &Record) -> bool {
-    let Origin::Http(meta) = &record.origin else { return false };
+    let Provenance::Http(meta) = &record.provenance else { return false };
     record.modified.is_some_and(|modified| is_strong_date(modified, meta.date))
 }
 
@@ -173,9 +178,9 @@ mod tests {
             modified,
             etag: etag.and_then(|etag| ETag::parse(etag.as_bytes())),
             provisional: None,
-            origin: Origin::Http(HttpMeta { date, ..HttpMeta::default() }),
+            provenance: Provenance::Http(HttpMeta { date, ..HttpMeta::default() }),
         };
-        Head { record, claims: Claims::default(), source: bytes::Bytes::new(), grip: Grip::Name, fields: None }
+        Head { record, claims: Claims::default(), source: bytes::Bytes::new(), access: Access::Name, fields: None }
     }
 
     fn answer(status: u16, fields: &[(&'static str, &str)]) -> Response<()> {
@@ -250,7 +255,7 @@ mod tests {
     #[test]
     fn an_object_is_itself_under_any_tag_but_not_under_another_digest() {
         let (own, other) = (protocol::digest::Md5::of(b"own"), protocol::digest::Md5::of(b"other"));
-        let head = Head { grip: Grip::Object(own), ..head(Some("\"v1\""), None, 0) };
+        let head = Head { access: Access::Object(own), ..head(Some("\"v1\""), None, 0) };
         assert_eq!(check(&answer(200, &[]), &head, 400), "skip 400");
         assert_eq!(check(&answer(200, &[("repr-digest", &own.repr_digest())]), &head, 400), "skip 400");
         assert_eq!(check(&answer(200, &[("repr-digest", &other.repr_digest())]), &head, 400), "changed");

@@ -35,8 +35,8 @@ struct State {
 }
 
 impl Health {
-    /// Whether a request may ask the upstream.
-    pub(crate) fn is_open(&self) -> bool {
+    /// Whether no request is to ask the upstream: it would be in vain, and cost a timeout.
+    pub(crate) fn is_down(&self) -> bool {
         self.0.lock().open
     }
 
@@ -84,9 +84,9 @@ mod tests {
     fn opens_at_the_second_refusal_in_a_row_and_tells_it_once() {
         let health = Health::default();
         assert!(!health.failure(Trouble::Refused, "refused"));
-        assert!(!health.is_open());
+        assert!(!health.is_down());
         assert!(health.failure(Trouble::Refused, "refused"));
-        assert!(health.is_open());
+        assert!(health.is_down());
         assert!(!health.failure(Trouble::Refused, "again"), "a second probe would begin");
         assert_eq!(health.last_error().as_deref(), Some("again"));
     }
@@ -96,7 +96,7 @@ mod tests {
         let health = Health::default();
         assert!(health.failure(Trouble::TimedOut, "no answer in 5 s"));
         assert!(health.success());
-        assert!(!health.is_open());
+        assert!(!health.is_down());
         assert_eq!(health.last_error(), None);
         assert!(!health.success());
     }
@@ -108,7 +108,7 @@ mod tests {
             health.failure(Trouble::Refused, "refused");
             health.success();
         }
-        assert!(!health.is_open());
+        assert!(!health.is_down());
     }
 
     #[test]

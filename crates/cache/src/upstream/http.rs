@@ -21,13 +21,13 @@ use super::{
     heads::{
         Validators, announced_len, check_continuation, claims, header_value, if_range, is_chunked, is_strong_date,
     },
-    told::{Grip, Head, Opened, Told},
+    reply::{Access, Head, OpenAnswer, Reply},
 };
 use crate::{
     names::{
         book::Known,
         freshness,
-        record::{HttpMeta, Origin, Record, provisional},
+        record::{HttpMeta, Provenance, Record, provisional},
     },
     options::UpstreamOptions,
     status::{Counters, add},
@@ -143,7 +143,7 @@ impl Http {
         question: &Question,
         known: Option<&Known>,
         wants_bytes: bool,
-    ) -> Result<Told, AskError> {
+    ) -> Result<Reply, AskError> {
         let path = self.path_of(question.target.as_str());
         let method = if wants_bytes || known.is_some() { Method::GET } else { Method::HEAD };
         if let Some(Known { record, .. }) = known {
@@ -154,7 +154,7 @@ impl Http {
             }
             let now = std::time::SystemTime::now();
             if let Some(renewed) = freshness::renew(record, &question.sent, answer.headers(), now, believed(question)) {
-                return Ok(Told::Unchanged(renewed));
+                return Ok(Reply::Unchanged(renewed));
             }
             // It speaks of another content than ours: ask without a condition.
         }
@@ -162,7 +162,7 @@ impl Http {
         self.judge(question, answer, &method)
     }
 
-    fn judge(&self, question: &Question, answer: Response<Incoming>, method: &Method) -> Result<Told, AskError> {
+    fn judge(&self, question: &Question, answer: Response<Incoming>, method: &Method) -> Result<Reply, AskError> {
         match answer.status() {
             StatusCode::NOT_MODIFIED => {
                 Err(AskError::Invalid("it answered 304 to a request without a condition".into()))
@@ -171,11 +171,11 @@ impl Http {
                 Err(AskError::Invalid("it answered 206 to a request without a range".into()))
             }
             StatusCode::OK => self.file(question, answer, method),
-            _ => Ok(Told::Answer(Box::new(self.open(answer)))),
+            _ => Ok(Reply::Answer(Box::new(self.open(answer)))),
         }
     }
 
-    fn file(&self, question: &Question, answer: Response<Incoming>, method: &Method) -> Result<Told, AskError> {
+    fn file(&self, question: &Question, answer: Response<Incoming>, method: &Method) -> Result<Reply, AskError> {
         let fields = answer.headers();
         let len = announced_len(&answer)?;
         // Without a length and without chunks the end of the bytes is the end of the connection, and a cut looks the same.
@@ -184,12 +184,12 @@ impl Http {
         let now = std::time::SystemTime::now();
         let meta = freshness::judge(&question.sent, fields, now, believed(question));
         let Some(meta) = meta.filter(|_| is_delimited || !claims.is_empty()) else {
-            return Ok(Told::Answer(Box::new(self.open(answer))));
+            return Ok(Reply::Answer(Box::new(self.open(answer))));
         };
         let head = self.head(&question.key, fields, len, claims, meta);
         let fields = fields.clone();
         let body = (*method == Method::GET).then(|| Body::Http(self.pieces(answer.into_body(), 0)));
-        Ok(Told::File(Box::new(Head { fields: Some(fields), ..head }), body))
+        Ok(Reply::File(Box::new(Head { fields: Some(fields), ..head }), body))
     }
 
     fn head(&self, key: &[u8], fields: &HeaderMap, len: Option<u64>, claims: Claims, meta: HttpMeta) -> Head {
@@ -212,11 +212,11 @@ impl Http {
                 modified: validators.modified,
                 etag: validators.etag,
                 provisional,
-                origin: Origin::Http(meta),
+                provenance: Provenance::Http(meta),
             },
             claims,
             source,
-            grip: Grip::Name,
+            access: Access::Name,
             fields: None,
         }
     }
@@ -238,7 +238,7 @@ impl Http {
     ) -> Result<Response<Incoming>, AskError> {
         if position > 0 {
             fields.insert(header::RANGE, header_value(&format!("bytes={position}-")));
-            if let Some(validator) = if_range(&head.record) {
+            if let Some(validator) = if_range(head) {
                 fields.insert(header::IF_RANGE, validator);
             }
         }
@@ -261,16 +261,16 @@ impl Http {
     }
 
     /// A request whose answer is handed through.
-    pub(crate) async fn forward(&self, path: &str, method: Method, fields: HeaderMap) -> Result<Told, AskError> {
+    pub(crate) async fn forward(&self, path: &str, method: Method, fields: HeaderMap) -> Result<Reply, AskError> {
         let answer = self.send(method, path, fields).await?;
-        Ok(Told::Answer(Box::new(self.open(answer))))
+        Ok(Reply::Answer(Box::new(self.open(answer))))
     }
 
     /// An answer as it is, to be handed through.
-    pub(crate) fn open(&self, answer: Response<Incoming>) -> Opened {
+    pub(crate) fn open(&self, answer: Response<Incoming>) -> OpenAnswer {
         let len = announced_len(&answer).ok().flatten();
         let (parts, body) = answer.into_parts();
-        Opened { status: parts.status, fields: parts.headers, len, body: Body::Http(self.pieces(body, 0)) }
+        OpenAnswer { status: parts.status, fields: parts.headers, len, body: Body::Http(self.pieces(body, 0)) }
     }
 
     /// Whether it answers at all, whatever it says.

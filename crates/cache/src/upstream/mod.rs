@@ -1,6 +1,6 @@
 //! Where the bytes come from: the closed set of upstream kinds. Outbound connections open here and nowhere else.
 //!
-//! [`directory`], [`http`] and [`outpost`] are the kinds: each says what stands at a name ([`told`]) and gives its bytes ([`body`]), or says what
+//! [`directory`], [`http`] and [`outpost`] are the kinds: each says what stands at a name ([`reply`]) and gives its bytes ([`body`]), or says what
 //! went wrong ([`error`]). [`heads`] checks what an HTTP answer's head says, [`connector`] connects, [`health`] is the breaker. A new kind is a
 //! variant of [`Kind`], a file beside these, and an arm in each `match` below.
 
@@ -12,7 +12,7 @@ mod heads;
 pub(crate) mod health;
 mod http;
 mod outpost;
-pub(crate) mod told;
+pub(crate) mod reply;
 
 use std::{io, sync::Arc};
 
@@ -27,7 +27,7 @@ use self::{
     health::Health,
     http::Http,
     outpost::Outpost,
-    told::{Grip, Head, Told},
+    reply::{Access, Head, Reply},
 };
 use crate::{
     failure::Failure,
@@ -139,7 +139,7 @@ impl Upstream {
         question: &Question,
         known: Option<&Known>,
         wants_bytes: bool,
-    ) -> Result<Told, AskError> {
+    ) -> Result<Reply, AskError> {
         match &self.kind {
             Kind::Directory(directory) => directory.ask(question, known).await,
             Kind::Http(http) => http.ask(question, known, wants_bytes).await,
@@ -149,8 +149,8 @@ impl Upstream {
 
     /// The bytes of a head from a position on.
     pub(crate) async fn bytes(&self, question: &Question, head: &Head, position: u64) -> Result<Body, AskError> {
-        match (&self.kind, &head.grip) {
-            (Kind::Directory(directory), Grip::File { file, identity, .. }) => {
+        match (&self.kind, &head.access) {
+            (Kind::Directory(directory), Access::File { file, identity, .. }) => {
                 Ok(Body::File(directory.bytes(file, identity, position)))
             }
             (Kind::Http(http), _) => http.bytes(question, head, position).await.map(Body::Http),
@@ -186,7 +186,7 @@ impl Upstream {
         question: &Question,
         method: Method,
         fields: HeaderMap,
-    ) -> Result<Told, AskError> {
+    ) -> Result<Reply, AskError> {
         match &self.kind {
             Kind::Directory(directory) => directory.ask(question, None).await,
             Kind::Http(http) => http.forward(&http.path_of(question.target.as_str()), method, fields).await,
@@ -205,8 +205,8 @@ impl Upstream {
 
     /// To be asked last, off the reactors: whether what was read is what is still there.
     pub(crate) fn unchanged(&self, head: &Head) -> Box<dyn FnOnce() -> bool + Send + 'static> {
-        match (&self.kind, &head.grip) {
-            (Kind::Directory(directory), Grip::File { file, identity, path }) => {
+        match (&self.kind, &head.access) {
+            (Kind::Directory(directory), Access::File { file, identity, path }) => {
                 Box::new(directory.unchanged(file, *identity, path))
             }
             _ => Box::new(|| true),
@@ -250,7 +250,7 @@ impl Upstream {
             name: self.options.name.clone(),
             mount: self.options.mount.clone(),
             location: self.options.location.to_string(),
-            reachable: !self.health.is_open() && self.health.last_error().is_none(),
+            reachable: !self.health.is_down() && self.health.last_error().is_none(),
             last_error: self.health.last_error(),
         }
     }

@@ -18,13 +18,13 @@ use super::{
     error::AskError,
     heads::{Validators, claims, retry_after},
     http::Http,
-    told::{Grip, Head, Told},
+    reply::{Access, Head, Reply},
 };
 use crate::{
     failure::Failure,
     names::{
         book::Known,
-        record::{Origin, Record, seconds},
+        record::{Provenance, Record, seconds},
     },
 };
 
@@ -46,7 +46,7 @@ impl Outpost {
         question: &Question,
         known: Option<&Known>,
         wants_bytes: bool,
-    ) -> Result<Told, AskError> {
+    ) -> Result<Reply, AskError> {
         let path = self.http.path_of(question.target.as_str());
         if question.target.is_directory() {
             return self.list(&path, question).await;
@@ -57,36 +57,36 @@ impl Outpost {
             StatusCode::NOT_FOUND => {
                 let (path, name) = (question.full.path(), &question.upstream.options.name);
                 let detail = format!("there is no file {path} at the upstream '{name}'");
-                return Ok(Told::No(Failure::new(ProblemKind::NotFound, detail)));
+                return Ok(Reply::No(Failure::new(ProblemKind::NotFound, detail)));
             }
-            StatusCode::MOVED_PERMANENTLY if leads_to_slash(&answer) => return Ok(Told::NeedsSlash),
+            StatusCode::MOVED_PERMANENTLY if leads_to_slash(&answer) => return Ok(Reply::NeedsSlash),
             // Why it cannot serve (now, or at all) stands in a body, which a HEAD does not have.
             StatusCode::SERVICE_UNAVAILABLE => return self.by_name(&path, question).await,
             _ if wants_bytes => return self.by_name(&path, question).await,
-            _ => return Ok(Told::Answer(Box::new(self.http.open(answer)))),
+            _ => return Ok(Reply::Answer(Box::new(self.http.open(answer)))),
         }
         let head = self.head(question, answer.headers());
         if let Some(known) = known.filter(|known| is_unchanged(known, &head)) {
             let Record { checked, modified, .. } = head.record;
-            return Ok(Told::Unchanged(Record { checked, modified, ..known.record.clone() }));
+            return Ok(Reply::Unchanged(Record { checked, modified, ..known.record.clone() }));
         }
-        if wants_bytes && matches!(head.grip, Grip::Name) {
+        if wants_bytes && matches!(head.access, Access::Name) {
             // It does not know the digest yet: like a plain web server.
             return self.by_name(&path, question).await;
         }
-        Ok(Told::File(Box::new(head), None))
+        Ok(Reply::File(Box::new(head), None))
     }
 
-    async fn by_name(&self, path: &str, question: &Question) -> Result<Told, AskError> {
+    async fn by_name(&self, path: &str, question: &Question) -> Result<Reply, AskError> {
         let answer = self.http.send(Method::GET, path, question.sent.clone()).await?;
         match answer.status() {
             StatusCode::OK => {
                 let head = self.head(question, answer.headers());
                 let body = Body::Http(self.http.pieces(answer.into_body(), 0));
-                Ok(Told::File(Box::new(head), Some(body)))
+                Ok(Reply::File(Box::new(head), Some(body)))
             }
             StatusCode::SERVICE_UNAVAILABLE => Err(busy(answer).await),
-            _ => Ok(Told::Answer(Box::new(self.http.open(answer)))),
+            _ => Ok(Reply::Answer(Box::new(self.http.open(answer)))),
         }
     }
 
@@ -109,20 +109,20 @@ impl Outpost {
                 modified,
                 etag: own_etag,
                 provisional: None,
-                origin: Origin::Outpost {
+                provenance: Provenance::Outpost {
                     content_type: fields.get(header::CONTENT_TYPE).map(|value| value.as_bytes().into()),
                 },
             },
             claims,
             source,
-            grip: claims.md5.map_or(Grip::Name, Grip::Object),
+            access: claims.md5.map_or(Access::Name, Access::Object),
             fields: None,
         }
     }
 
     /// The bytes of a head from a position on.
     pub(crate) async fn bytes(&self, question: &Question, head: &Head, position: u64) -> Result<HttpPieces, AskError> {
-        let Grip::Object(md5) = head.grip else { return self.http.bytes(question, head, position).await };
+        let Access::Object(md5) = head.access else { return self.http.bytes(question, head, position).await };
         let path = self.path_of_object(&md5, &question.target);
         let answer = self.http.ask_for_bytes(&path, HeaderMap::new(), head, position).await?;
         match answer.status() {
@@ -151,10 +151,10 @@ impl Outpost {
             modified: None,
             etag: None,
             provisional: None,
-            origin: Origin::Outpost { content_type: None },
+            provenance: Provenance::Outpost { content_type: None },
         };
         let source = [&b"md5\0"[..], &md5.0].concat().into();
-        let head = Head { record, claims, source, grip: Grip::Object(md5), fields: None };
+        let head = Head { record, claims, source, access: Access::Object(md5), fields: None };
         Ok(Some((head, Body::Http(self.http.pieces(answer.into_body(), 0)))))
     }
 
@@ -164,7 +164,7 @@ impl Outpost {
         question: &Question,
         method: Method,
         fields: HeaderMap,
-    ) -> Result<Told, AskError> {
+    ) -> Result<Reply, AskError> {
         let path = match question.object {
             Some(md5) => self.path_of_object(&md5, &question.target),
             None => self.http.path_of(question.target.as_str()),
@@ -198,17 +198,17 @@ impl Outpost {
         }
     }
 
-    async fn list(&self, path: &str, question: &Question) -> Result<Told, AskError> {
+    async fn list(&self, path: &str, question: &Question) -> Result<Reply, AskError> {
         let mut fields = question.sent.clone();
         fields.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
         let answer = self.http.send(Method::GET, path, fields).await?;
         match answer.status() {
             StatusCode::OK => {
                 let listing: Listing = json(answer).await?;
-                Ok(Told::Listing(Listing { path: question.full.path().into(), ..listing }))
+                Ok(Reply::Listing(Listing { path: question.full.path().into(), ..listing }))
             }
             StatusCode::SERVICE_UNAVAILABLE => Err(busy(answer).await),
-            _ => Ok(Told::Answer(Box::new(self.http.open(answer)))),
+            _ => Ok(Reply::Answer(Box::new(self.http.open(answer)))),
         }
     }
 

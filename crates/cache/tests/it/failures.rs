@@ -8,10 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cache::options::Options;
+use cache::options::{NoRoom, Options};
 
 use crate::{
-    client::{ask, get},
+    client::{ask, get, get_with},
     origin::{Gate, Origin, reply, serve},
     proxy::{Proxy, content, eventually, upstream},
 };
@@ -224,4 +224,64 @@ fn a_fetch_continues_after_a_restart() {
     gate.open();
     let last = origin.requests().pop().unwrap();
     assert!(last.range_start().is_some_and(|start| start >= 1 << 20), "{last:?}");
+}
+
+#[test]
+fn pieces_of_wrong_bytes_are_not_completed_by_right_ones() {
+    let right = content(10, 1 << 20);
+    let mut wrong = right.clone();
+    wrong[10] ^= 1;
+    let (served, count, digest) = (right.clone(), AtomicUsize::new(0), protocol::digest::Md5::of(&right).repr_digest());
+    let origin = Origin::start(move |request, stream| {
+        let bytes = if count.fetch_add(1, Ordering::AcqRel) == 0 { &wrong } else { &served };
+        serve(request, stream, bytes, &[FRESH, TAG, ("Repr-Digest", &digest)], bytes.len());
+    });
+    let proxy = Proxy::of(&origin.url());
+    let first = get(proxy.address(), "/a.bin");
+    assert!(!first.is_whole && first.body.len() > 900_000, "{} bytes", first.body.len());
+    // Whoever has that prefix asks for the rest, under the tag that both have.
+    let rest = ("Range", format!("bytes={}-", first.body.len()));
+    for condition in [TAG.1, ""] {
+        let fields = [(rest.0, rest.1.as_str()), ("If-Range", condition)];
+        get_with(proxy.address(), "/a.bin", &fields[..if condition.is_empty() { 1 } else { 2 }]).expect(&right);
+    }
+    proxy.expect_objects(1);
+    let by_digest = format!("/.outpost/v1/objects/{}", protocol::digest::Md5::of(&right));
+    get_with(proxy.address(), &by_digest, &[(rest.0, &rest.1)]).expect(&right);
+}
+
+fn sha256_of(bytes: &[u8]) -> protocol::digest::Sha256 {
+    let mut hasher = protocol::digest::DigestsHasher::default();
+    hasher.update(bytes);
+    hasher.finish().sha256
+}
+
+#[test]
+fn an_md5_that_is_here_with_another_sha_256_is_not_handed_out_for_it() {
+    let (here, other) = (content(11, 1000), content(12, 1000));
+    let claimed = protocol::digest::Digests { md5: protocol::digest::Md5::of(&here), sha256: sha256_of(&other) };
+    let (served, digest) = (here.clone(), claimed.repr_digest());
+    let origin = Origin::start(move |request, stream| match request.target.as_str() {
+        "/here" => serve(request, stream, &served, &[FRESH, TAG], served.len()),
+        _ => serve(request, stream, &other, &[FRESH, TAG, ("Repr-Digest", &digest)], other.len()),
+    });
+    let proxy = Proxy::of(&origin.url());
+    get(proxy.address(), "/here").expect(&here);
+    proxy.expect_objects(1);
+    get(proxy.address(), "/other").expect_problem(502, "digest-mismatch");
+}
+
+#[test]
+fn what_finds_no_room_on_the_way_is_refused_where_nothing_may_pass() {
+    let bytes = content(13, 3 << 20);
+    let origin = Origin::start(move |request, stream| {
+        let chunked = [format!("{:x}\r\n", bytes.len()).as_bytes(), &bytes, b"\r\n0\r\n\r\n"].concat();
+        reply(request, stream, "200 OK", &[FRESH, TAG, ("Transfer-Encoding", "chunked")], &chunked);
+    });
+    let options = Options { no_room: NoRoom::Refuse, ..Options::new(vec![upstream("/", &origin.url())]) };
+    let proxy = Proxy::with_room(options, 1 << 20);
+    assert!(!get(proxy.address(), "/a.bin").is_whole);
+    proxy.expect_no_fills();
+    get(proxy.address(), "/a.bin").expect_problem(507, "no-room");
+    assert_eq!(origin.asked().len(), 1, "it is not fetched again for nothing");
 }

@@ -168,3 +168,28 @@ fn a_parent_without_a_place_is_waited_for_or_its_refusal_is_handed_on() {
     refused.expect_problem(503, "max-requesters");
     get(proxy.address(), "/short").expect(&bytes);
 }
+
+#[test]
+fn a_fetch_from_a_parent_proxy_continues_under_the_digest() {
+    let bytes = content(9, 4 << 20);
+    let (served, md5, gets) = (bytes.clone(), Md5::of(&bytes), AtomicUsize::new(0));
+    let (digest, tag) = (md5.repr_digest(), format!("\"{md5}\""));
+    let expected = tag.clone();
+    // Under its name the file has a tag of the parent's own upstream; under its digest it has the digest, and no date.
+    let origin = Origin::start(move |request, stream| {
+        if request.method == "HEAD" {
+            let fields =
+                [("Repr-Digest", &*digest), ("ETag", "\"v1\""), ("Last-Modified", "Mon, 02 Jan 2023 00:00:00 GMT")];
+            return serve(request, stream, &served, &fields, served.len());
+        }
+        let is_cut = gets.fetch_add(1, Ordering::AcqRel) == 0;
+        let end = if is_cut { served.len() * 37 / 100 } else { served.len() };
+        serve(request, stream, &served, &[("Repr-Digest", &*digest), ("ETag", &*tag)], end);
+    });
+    let proxy = Proxy::of(&outpost(&origin));
+    get(proxy.address(), "/a.bin").expect(&bytes);
+    let requests = origin.requests();
+    let continued = requests.last().unwrap();
+    assert!(continued.range_start().is_some_and(|start| start >= 1 << 20), "{continued:?}");
+    assert_eq!(continued.field("If-Range"), Some(&*expected));
+}

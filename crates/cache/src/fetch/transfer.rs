@@ -20,9 +20,9 @@ use protocol::{cache_status::CacheStatus, problem::Kind};
 use store::{Fill, FillError, FillSpec, Vacancy};
 
 use super::{
-    landing::{Content, Landing},
+    outcome::{Content, Outcome},
     retry::{Decision, Retries},
-    task::{Flow, Flying, PATIENCE_MAX},
+    task::{Fetch, Flow, PATIENCE_MAX},
 };
 use crate::{
     answer::content::SMALL_BODY_MAX,
@@ -35,7 +35,7 @@ use crate::{
         Question,
         body::Body,
         error::AskError,
-        told::{Head, Opened},
+        reply::{Head, OpenAnswer},
     },
 };
 
@@ -76,7 +76,15 @@ pub(crate) fn wrong(question: &Question) -> Failure {
     Failure::new(Kind::DigestMismatch, detail).with_retry_after(WRONG_FOR.as_secs())
 }
 
-impl Flying {
+/// The answer while a name is not tried again because there was no room for it.
+pub(crate) fn no_room(path: &str) -> Failure {
+    let detail = format!(
+        "{path} found no room in the cache a moment ago. It is fetched again after a minute; a larger cache would help"
+    );
+    Failure::new(Kind::NoRoom, detail)
+}
+
+impl Fetch {
     /// Fetches into the store.
     pub(crate) async fn fetch(&self, head: Head, body: Option<Body>, begin: Begin) -> Flow {
         let Some(_slot) = self.shared.slots.take(self.shared.settings().options.fills_max) else {
@@ -86,12 +94,12 @@ impl Flying {
         let fill = match self.begin(&head, begin).await {
             Ok(fill) => fill,
             Err(error) if error.is_room() => {
-                self.departure.conclude(self.no_room(head, body, &error));
+                self.owner.conclude(self.no_room(head, body, &error));
                 return Flow::Done;
             }
             Err(error) => return self.fail(self.disk_failure(&error)),
         };
-        let flight = &self.departure.flight;
+        let flight = &self.owner.flight;
         let places = match head.claims.md5 {
             None => self.shared.requesters.unnamed(),
             Some(md5) => self.shared.requesters.of(&md5),
@@ -139,7 +147,7 @@ impl Flying {
                     if before > 0 {
                         add(&self.shared.counters.resumed, 1);
                     }
-                    self.land_fill(&fill, head, places);
+                    self.announce_fill(&fill, head, places);
                     self.pump(&mut fill, &mut open, head.record.len).await
                 }
                 Err(error) => End::Broken(error),
@@ -149,7 +157,7 @@ impl Flying {
                 End::Broken(error) => error,
                 End::Refused(error) => return Err(self.refused(fill, &error)),
                 End::Stopping => {
-                    self.departure.leave();
+                    self.owner.close();
                     fill.suspend("this server is stopping");
                     return Err(Flow::Done);
                 }
@@ -215,7 +223,7 @@ impl Flying {
         match retries.after_failure(progressed, seed()) {
             Decision::GiveUp => Err(Fate::Suspend),
             // Who waits for a head is not kept waiting for all the tries: nothing was promised yet.
-            Decision::Again(_) if !self.departure.has_landed() && self.question.upstream.health.is_open() => {
+            Decision::Again(_) if !self.owner.has_announced() && self.question.upstream.health.is_down() => {
                 Err(Fate::Suspend)
             }
             Decision::Again(backoff) => {
@@ -228,7 +236,7 @@ impl Flying {
 
     fn give_up(&self, fill: Fill, error: &AskError, fate: Fate) -> Flow {
         tracing::warn!(path = self.question.full.path(), position = fill.position(), %error, "a fetch was given up");
-        self.leave_if_landed();
+        self.close_if_announced();
         match fate {
             Fate::Suspend => fill.suspend(&error.to_string()),
             Fate::Discard => fill.discard(&error.to_string()),
@@ -238,17 +246,25 @@ impl Flying {
 
     /// The store took no more: too many bytes, no room for them, or the disk.
     fn refused(&self, fill: Fill, error: &FillError) -> Flow {
-        tracing::warn!(path = self.question.full.path(), %error, "a fetch cannot be stored");
-        self.leave_if_landed();
-        if error.is_room() {
-            // Only a fill of unknown length comes here: the next asker gets it uncached.
-            self.shared.memos.passes(&self.question.key, Instant::now());
-            fill.discard(&error.to_string());
-            self.departure.conclude(Landing::pass(None));
-            return Flow::Done;
-        }
+        self.close_if_announced();
         fill.discard(&error.to_string());
-        self.fail(self.bad_bytes(error))
+        self.not_kept(error)
+    }
+
+    /// What came is of no use, or there is no use for it here.
+    fn not_kept(&self, error: &FillError) -> Flow {
+        tracing::warn!(path = self.question.full.path(), %error, "what was fetched is not kept");
+        if !error.is_room() {
+            return self.fail(self.bad_bytes(error));
+        }
+        // Its length was not known, or others filled the disk meanwhile: the next asker gets it uncached, if that may be.
+        if let Some(failure) = self.refusal_for_room(error) {
+            self.shared.memos.no_room(&self.question.key, Instant::now());
+            return self.fail(failure);
+        }
+        self.shared.memos.passes(&self.question.key, Instant::now());
+        self.owner.conclude(Outcome::pass(None));
+        Flow::Done
     }
 
     /// All bytes came: checks them, releases the tail, makes it durable, and writes the name.
@@ -262,18 +278,15 @@ impl Flying {
                 let error = AskError::Changed("the file changed while it was fetched".into());
                 return self.changed_or(&error, || self.question.failure(&error));
             }
-            Err(error) => {
-                tracing::warn!(path, %error, "what was fetched is not kept");
-                return self.fail(self.bad_bytes(&error));
-            }
+            Err(error) => return self.not_kept(&error),
         };
         let digests = verified.digests();
-        let _ = self.departure.flight.md5.set(digests.md5);
+        let _ = self.owner.flight.md5.set(digests.md5);
         self.shared.requesters.name(&digests.md5, places);
         self.shared.memos.forget(key);
         let record = Record { len: reader.len(), ..head.record.clone() };
         let content = self.content(&record, Proof::Both(digests), reader, places.clone(), CacheStatus::Stored);
-        self.departure.land(content);
+        self.owner.announce(content);
         match verified.commit().await {
             Ok(_) if self.question.object.is_none() => _ = self.shared.book.write(key, digests.md5, record),
             Ok(_) => {}
@@ -285,9 +298,9 @@ impl Flying {
     }
 
     /// Lands what is being filled, unless it is so small that it can be checked before anybody gets a head.
-    fn land_fill(&self, fill: &Fill, head: &Head, places: &Arc<Places>) {
+    fn announce_fill(&self, fill: &Fill, head: &Head, places: &Arc<Places>) {
         let is_small = head.record.len.is_some_and(|len| len <= SMALL_BODY_MAX);
-        if !is_small && !self.departure.has_landed() {
+        if !is_small && !self.owner.has_announced() {
             let content = self.content(
                 &head.record,
                 Proof::claimed(&head.claims),
@@ -295,36 +308,48 @@ impl Flying {
                 places.clone(),
                 CacheStatus::Stored,
             );
-            self.departure.land(content);
+            self.owner.announce(content);
         }
     }
 
     /// The store has no room: the file passes through, if it may.
-    fn no_room(&self, head: Head, body: Option<Body>, error: &FillError) -> Landing {
-        if self.shared.settings().options.no_room == NoRoom::Refuse {
-            let detail = format!("{} cannot be kept: {error}. A larger cache would help", self.question.full.path());
-            return Landing::Failed(Failure::new(Kind::NoRoom, detail));
+    fn no_room(&self, head: Head, body: Option<Body>, error: &FillError) -> Outcome {
+        if let Some(failure) = self.refusal_for_room(error) {
+            return Outcome::Failed(failure);
         }
         if self.question.upstream.is_directory() {
             return Content::of_shared_file(&self.shared, &self.question, &head)
-                .map_or(Landing::pass(None), Landing::from);
+                .map_or(Outcome::pass(None), Outcome::from);
         }
         if matches!(error, FillError::TooLarge { .. }) {
             self.shared.memos.passes(&self.question.key, Instant::now());
         }
-        let opened = head.fields.zip(body).map(|(fields, body)| Opened {
+        let opened = head.fields.zip(body).map(|(fields, body)| OpenAnswer {
             status: StatusCode::OK,
             fields,
             len: head.record.len,
             body,
         });
-        Landing::pass(opened)
+        Outcome::pass(opened)
+    }
+
+    /// What is said where nothing may pass through uncached.
+    fn refusal_for_room(&self, error: &FillError) -> Option<Failure> {
+        if self.shared.settings().options.no_room != NoRoom::Refuse {
+            return None;
+        }
+        let detail = format!("{} cannot be kept: {error}. A larger cache would help", self.question.full.path());
+        Some(Failure::new(Kind::NoRoom, detail))
     }
 
     fn bad_bytes(&self, error: &FillError) -> Failure {
         if error.is_mismatch() {
             add(&self.shared.counters.mismatches, 1);
-            self.shared.memos.was_wrong(&self.question.key, Instant::now());
+            let now = Instant::now();
+            self.shared.memos.was_wrong(&self.question.key, now);
+            if let Some(md5) = self.owner.flight.md5.get() {
+                self.shared.memos.taint(&md5.0, now);
+            }
         }
         let kind = match error {
             FillError::Digest { .. } => Kind::DigestMismatch,

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | what is known still holds | the object that is here |
 //! | another file, whose digest is here or is being fetched | that one, and no byte moves |
-//! | another file | what `fill` fetches |
+//! | another file | what [`transfer`](super::transfer) fetches |
 //! | a directory | its index, or the way to its slash |
 //! | something that is not for the cache | everybody asks for themselves |
 //! | there is none | 404, and the name is forgotten |
@@ -20,10 +20,10 @@ use protocol::{cache_status::CacheStatus, digest::Md5, problem::Kind};
 use store::{Lookup, Reader};
 
 use super::{
-    fill::Begin,
-    flights::Departure,
-    landing::{Content, Landing},
-    task::{Flow, Flying, PATIENCE_MAX},
+    flights::FlightOwner,
+    outcome::{Content, Outcome},
+    task::{Fetch, Flow, PATIENCE_MAX},
+    transfer::Begin,
 };
 use crate::{
     answer::pages::Pages,
@@ -35,7 +35,7 @@ use crate::{
         Question,
         body::Body,
         error::AskError,
-        told::{Grip, Head, Opened, Told},
+        reply::{Access, Head, OpenAnswer, Reply},
     },
 };
 
@@ -44,51 +44,51 @@ const ASKS_MAX: u32 = 3;
 /// A name changes at most so often between asking and fetching.
 const CHANGES_MAX: u32 = 3;
 
-/// Flies: always lands, and ends after the name's record was written.
-pub(crate) async fn fly(shared: Arc<Shared>, question: Arc<Question>, departure: Departure) {
-    let flying = Flying { shared: shared.clone(), question, departure };
-    match flying.question.object {
-        None => flying.name().await,
-        Some(md5) => flying.object(md5).await,
+/// The task: always announces an outcome, and ends after the name's record was written. To be run to its end; dropped, it has failed.
+pub(crate) async fn run(shared: Arc<Shared>, question: Arc<Question>, owner: FlightOwner) {
+    let fetch = Fetch { shared, question, owner };
+    match fetch.question.object {
+        None => fetch.name().await,
+        Some(md5) => fetch.object(md5).await,
     }
 }
 
-impl Flying {
+impl Fetch {
     /// A name: asks whether what is known still holds, and does what follows.
     async fn name(&self) {
         let known = self.shared.book.known(&self.question.key);
         let mut copy = known.filter(|known| self.shared.store.peek(&known.md5).is_some());
-        let mut wants_bytes = self.departure.flight.is_body_wanted();
+        let mut wants_bytes = self.owner.flight.is_body_wanted();
         for _ in 0..CHANGES_MAX {
-            let told = match self.ask(copy.as_ref(), wants_bytes).await {
-                Ok(told) => told,
+            let reply = match self.ask(copy.as_ref(), wants_bytes).await {
+                Ok(reply) => reply,
                 Err(error) => return self.unreachable(&error, copy.as_ref()),
             };
-            match told {
-                Told::Unchanged(record) => match copy.take() {
+            match reply {
+                Reply::Unchanged(record) => match copy.take() {
                     Some(known) if self.unchanged(&known, record) => return,
                     // Evicted just now: ask for the bytes.
                     _ => continue,
                 },
-                Told::File(head, body) => match self.file(*head, body, wants_bytes).await {
+                Reply::File(head, body) => match self.file(*head, body, wants_bytes).await {
                     Flow::Done => return,
                     Flow::AskForBytes => wants_bytes = true,
                     Flow::AskAgain => copy = None,
                 },
-                Told::Listing(listing) => return self.listing(&Pages::of(&listing)),
-                Told::NeedsSlash => {
+                Reply::Listing(listing) => return self.listing(&Pages::of(&listing)),
+                Reply::NeedsSlash => {
                     self.shared.book.forget(&self.question.key);
-                    return self.departure.conclude(Landing::NeedsSlash);
+                    return self.owner.conclude(Outcome::NeedsSlash);
                 }
-                Told::Answer(opened) => return self.other_answer(*opened, copy.as_ref()),
-                Told::No(failure) => {
+                Reply::Answer(opened) => return self.other_answer(*opened, copy.as_ref()),
+                Reply::No(failure) => {
                     self.shared.book.forget(&self.question.key);
-                    return self.departure.conclude(Landing::Failed(failure));
+                    return self.owner.conclude(Outcome::Failed(failure));
                 }
             }
         }
         let changed = AskError::Changed("the file changed each time it was asked for".into());
-        self.departure.conclude(Landing::Failed(self.question.failure(&changed)));
+        self.owner.conclude(Outcome::Failed(self.question.failure(&changed)));
     }
 
     /// An object by its digest, from the upstream that is asked.
@@ -101,11 +101,11 @@ impl Flying {
             Err(error) => self.unreachable(&error, None),
         }
         let detail = format!("there is no object {md5} here, and no upstream that knows digests has it");
-        self.departure.conclude(Landing::Failed(Failure::new(Kind::NotFound, detail)));
+        self.owner.conclude(Outcome::Failed(Failure::new(Kind::NotFound, detail)));
     }
 
     /// Asks; while nothing is here to serve instead, a connection that broke or an upstream that is busy for a moment is asked again.
-    async fn ask(&self, copy: Option<&Arc<Known>>, wants_bytes: bool) -> Result<Told, AskError> {
+    async fn ask(&self, copy: Option<&Arc<Known>>, wants_bytes: bool) -> Result<Reply, AskError> {
         let options = &self.question.upstream.options;
         let mut tries = 1;
         loop {
@@ -119,7 +119,7 @@ impl Flying {
                 }
                 _ => return asked,
             };
-            if tries >= ASKS_MAX || copy.is_some() || self.question.upstream.health.is_open() || !self.pause(wait).await
+            if tries >= ASKS_MAX || copy.is_some() || self.question.upstream.health.is_down() || !self.pause(wait).await
             {
                 return asked;
             }
@@ -132,17 +132,17 @@ impl Flying {
         let known = self.shared.book.confirm(&self.question.key, known, record);
         let Some(reader) = self.shared.store.hit(&known.md5) else { return false };
         let status = if self.question.upstream.is_directory() { CacheStatus::Hit } else { CacheStatus::Revalidated };
-        self.departure.conclude(Content::of_name(&self.shared, &known, reader, &self.question.full, status).into());
+        self.owner.conclude(Content::of_name(&self.shared, &known, reader, &self.question.full, status).into());
         true
     }
 
     /// The upstream cannot be asked: the last good copy, if it may stand in.
     fn unreachable(&self, error: &AskError, copy: Option<&Arc<Known>>) {
         let stand_in = copy.and_then(|known| self.stand_in(known));
-        self.departure.conclude(stand_in.unwrap_or_else(|| Landing::Failed(self.question.failure(error))));
+        self.owner.conclude(stand_in.unwrap_or_else(|| Outcome::Failed(self.question.failure(error))));
     }
 
-    fn stand_in(&self, known: &Arc<Known>) -> Option<Landing> {
+    fn stand_in(&self, known: &Arc<Known>) -> Option<Outcome> {
         let now = SystemTime::now();
         let stale_if_error = self.shared.settings().options.stale_if_error;
         let checked = self.shared.book.checked(known, now);
@@ -157,16 +157,16 @@ impl Flying {
     fn listing(&self, pages: &Arc<Pages>) {
         let until = Instant::now() + self.question.upstream.options.recheck;
         self.shared.pages.keep(&self.question.key, pages, until);
-        self.departure.conclude(Landing::Index(pages.clone()));
+        self.owner.conclude(Outcome::Index(pages.clone()));
     }
 
     /// An answer that is not for the cache.
-    fn other_answer(&self, opened: Opened, copy: Option<&Arc<Known>>) {
+    fn other_answer(&self, opened: OpenAnswer, copy: Option<&Arc<Known>>) {
         let status = opened.status;
         if status.is_server_error()
-            && let Some(landing) = copy.and_then(|known| self.stand_in(known))
+            && let Some(outcome) = copy.and_then(|known| self.stand_in(known))
         {
-            return self.departure.conclude(landing);
+            return self.owner.conclude(outcome);
         }
         if matches!(status, StatusCode::OK | StatusCode::NOT_FOUND | StatusCode::GONE) {
             self.shared.book.forget(&self.question.key);
@@ -174,16 +174,16 @@ impl Flying {
         if status == StatusCode::OK {
             self.shared.memos.passes(&self.question.key, Instant::now());
         }
-        self.departure.conclude(Landing::pass(Some(opened)));
+        self.owner.conclude(Outcome::pass(Some(opened)));
     }
 
     /// A file that is not here, or not as it is upstream now.
     async fn file(&self, head: Head, body: Option<Body>, asked_for_bytes: bool) -> Flow {
-        let described = || Landing::Described(Arc::new(self.describe(&head.record, Proof::claimed(&head.claims))));
-        if self.departure.land_unless_body_wanted(described) {
+        let described = || Outcome::Described(Arc::new(self.describe(&head.record, Proof::claimed(&head.claims))));
+        if self.owner.conclude_unless_body_wanted(described) {
             return Flow::Done;
         }
-        if !asked_for_bytes && body.is_none() && matches!(head.grip, Grip::Name) {
+        if !asked_for_bytes && body.is_none() && matches!(head.access, Access::Name) {
             return Flow::AskForBytes;
         }
         let begin = match head.claims.md5 {
@@ -200,13 +200,16 @@ impl Flying {
     async fn by_digest(&self, md5: Md5, head: &Head) -> Option<Begin> {
         for _ in 0..CHANGES_MAX {
             match self.shared.store.lookup(&md5) {
-                Lookup::Hit(reader) if head.record.len.is_none_or(|len| reader.len() == Some(len)) => {
+                Lookup::Hit(reader) if is_claimed(head, &reader) => {
                     add(&self.shared.counters.known_by_digest, 1);
                     self.adopt(md5, head, reader);
                     return None;
                 }
-                // Equal digests and different lengths: one of the two is a lie, which the fill will show.
+                // Equal MD5 and another length or SHA-256: one of the two is a lie, which the fill will show.
                 Lookup::Hit(_) => return Some(Begin::New),
+                Lookup::Filling(reader) if reader.len().is_some() && !is_claimed(head, &reader) => {
+                    return Some(Begin::New);
+                }
                 Lookup::Filling(reader) => {
                     // A fill that ends before its first byte leaves the place to us.
                     if self.unless_closing_bytes(&reader).await {
@@ -219,7 +222,7 @@ impl Flying {
             }
         }
         let failure = Failure::new(Kind::Overloaded, "other fetches of the same content failed; ask again");
-        self.departure.conclude(Landing::Failed(failure.with_retry_after(1)));
+        self.owner.conclude(Outcome::Failed(failure.with_retry_after(1)));
         None
     }
 
@@ -229,23 +232,23 @@ impl Flying {
         if self.question.object.is_some() {
             let proof = Proof::of(md5, &reader);
             let content = self.content(&record, proof, reader, self.shared.requesters.of(&md5), CacheStatus::Hit);
-            return self.departure.conclude(content);
+            return self.owner.conclude(content);
         }
         let known = self.shared.book.write(&self.question.key, md5, record);
         let content = Content::of_name(&self.shared, &known, reader, &self.question.full, CacheStatus::Hit);
-        self.departure.conclude(content.into());
+        self.owner.conclude(content.into());
     }
 
     /// Another flight is fetching the same content.
     async fn follow(&self, md5: Md5, head: &Head, reader: Reader) {
         let places = self.shared.requesters.of(&md5);
         let content = self.content(&head.record, Proof::Md5(md5), reader.clone(), places, CacheStatus::Collapsed);
-        self.departure.land(content);
+        self.owner.announce(content);
         let sealed = tokio::select! {
             () = self.shared.closing.cancelled() => return,
             sealed = reader.sealed() => sealed,
         };
-        if sealed.is_ok() && self.question.object.is_none() {
+        if sealed.is_ok() && is_claimed(head, &reader) && self.question.object.is_none() {
             let record = Record { len: reader.len(), ..head.record.clone() };
             self.shared.book.write(&self.question.key, md5, record);
         }
@@ -258,4 +261,14 @@ impl Flying {
             readable = reader.readable(0) => readable.is_ok(),
         }
     }
+}
+
+/// Whether what is known of an object with the claimed MD5 is all that the upstream claims. An MD5 is a name and no proof: two contents can be
+/// made to have the same, but not the same SHA-256.
+fn is_claimed(head: &Head, reader: &Reader) -> bool {
+    let is =
+        |claimed: Option<u64>, found: Option<u64>| claimed.zip(found).is_none_or(|(claimed, found)| claimed == found);
+    let found = reader.digests();
+    is(head.record.len, reader.len())
+        && head.claims.sha256.zip(found).is_none_or(|(claimed, found)| claimed == found.sha256)
 }

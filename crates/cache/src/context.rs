@@ -8,7 +8,7 @@ use serve::{response::Response, source::Source};
 
 use crate::{
     answer::{
-        content::{self, Requester},
+        content::{self, PlaceCheck},
         pages::Pages,
     },
     asked::Asked,
@@ -20,14 +20,14 @@ use crate::{
 };
 
 /// Made for each request; borrows it.
-pub(crate) struct Visit<'a> {
+pub(crate) struct RequestContext<'a> {
     pub(crate) shared: &'a Arc<Shared>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) asked: Asked<'a>,
     pub(crate) now: SystemTime,
 }
 
-impl<'a> Visit<'a> {
+impl<'a> RequestContext<'a> {
     pub(crate) fn new(shared: &'a Arc<Shared>, asked: Asked<'a>) -> Self {
         Self { shared, settings: shared.settings(), asked, now: os::clock::coarse_now() }
     }
@@ -46,8 +46,8 @@ impl<'a> Visit<'a> {
         status: CacheStatus,
     ) -> Response {
         self.count(status);
-        let requester = Requester { places, options: &self.settings.options, counters: &self.shared.counters };
-        content::with_bytes(representation, source, &self.asked, self.now, status, &requester)
+        let check = PlaceCheck { places, options: &self.settings.options, counters: &self.shared.counters };
+        content::with_bytes(representation, source, &self.asked, self.now, status, &check)
     }
 
     /// What a content is, if that is all that is needed.
@@ -57,7 +57,7 @@ impl<'a> Visit<'a> {
 
     /// A directory's index.
     pub(crate) fn pages(&self, pages: &Pages, status: CacheStatus) -> Response {
-        pages.respond(&self.asked, self.via(), status)
+        pages.respond(&self.asked, self.via(), status, self.now)
     }
 
     /// To the name of a directory with its slash.

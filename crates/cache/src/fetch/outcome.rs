@@ -11,12 +11,12 @@ use crate::{
     failure::Failure,
     names::{record::Record, representation::Representation},
     requesters::Places,
-    upstream::told::Opened,
+    upstream::reply::OpenAnswer,
 };
 
 /// Clones share it.
 #[derive(Clone)]
-pub(crate) enum Landing {
+pub(crate) enum Outcome {
     /// There are bytes to follow.
     Content(Arc<Content>),
     /// What the content is, without its bytes.
@@ -26,7 +26,7 @@ pub(crate) enum Landing {
     /// A directory whose name lacks its slash.
     NeedsSlash,
     /// Not for the cache: everybody asks for themselves. The one whose request it was may take the answer that is already open.
-    Pass(Arc<Mutex<Option<Opened>>>),
+    Pass(Arc<Mutex<Option<OpenAnswer>>>),
     /// None of these.
     Failed(Failure),
 }
@@ -38,20 +38,37 @@ pub(crate) struct Content {
     /// What the upstream said of it: until when it may be given out without asking.
     pub(crate) record: Record,
     pub(crate) places: Arc<Places>,
-    /// For the one who began the flight.
-    pub(crate) leader_status: CacheStatus,
-    /// For the others.
-    pub(crate) follower_status: CacheStatus,
+    /// For the one who began the flight; see [`Content::status`].
+    pub(crate) first_status: CacheStatus,
 }
 
-impl From<Content> for Landing {
+/// Whose request it is that a flight answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// It began the flight.
+    First,
+    /// It came to one that was on.
+    Follower,
+}
+
+impl Content {
+    /// What is said of how it came.
+    pub(crate) fn status(&self, role: Role) -> CacheStatus {
+        match (self.first_status, role) {
+            (CacheStatus::Stored, Role::Follower) => CacheStatus::Collapsed,
+            (status, _) => status,
+        }
+    }
+}
+
+impl From<Content> for Outcome {
     fn from(content: Content) -> Self {
         Self::Content(Arc::new(content))
     }
 }
 
-impl Landing {
-    pub(crate) fn pass(opened: Option<Opened>) -> Self {
+impl Outcome {
+    pub(crate) fn pass(opened: Option<OpenAnswer>) -> Self {
         Self::Pass(Arc::new(Mutex::new(opened)))
     }
 }

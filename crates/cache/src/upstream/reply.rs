@@ -14,7 +14,7 @@ use super::body::Body;
 use crate::{failure::Failure, names::record::Record};
 
 /// What an upstream says of a name.
-pub(crate) enum Told {
+pub(crate) enum Reply {
     /// The record still holds; perhaps with new freshness.
     Unchanged(Record),
     /// A file, perhaps with its bytes already on the way from the first on.
@@ -24,7 +24,7 @@ pub(crate) enum Told {
     /// A directory whose name lacks its slash.
     NeedsSlash,
     /// An answer that is not for the cache.
-    Answer(Box<Opened>),
+    Answer(Box<OpenAnswer>),
     /// Nothing to serve, and why.
     No(Failure),
 }
@@ -36,13 +36,13 @@ pub(crate) struct Head {
     pub(crate) claims: Claims,
     /// What a part must come from to be continued with these bytes; empty if nothing can be continued.
     pub(crate) source: Bytes,
-    pub(crate) grip: Grip,
+    pub(crate) access: Access,
     /// The answer's own fields, in case it has to be passed through.
     pub(crate) fields: Option<HeaderMap>,
 }
 
 /// How to get at the bytes of exactly this content.
-pub(crate) enum Grip {
+pub(crate) enum Access {
     /// The file is open.
     File { file: Arc<File>, identity: Identity, path: Arc<[u8]> },
     /// By the name, under its validators.
@@ -52,7 +52,7 @@ pub(crate) enum Grip {
 }
 
 /// An upstream's answer, open, with its body still to come.
-pub(crate) struct Opened {
+pub(crate) struct OpenAnswer {
     pub(crate) status: StatusCode,
     pub(crate) fields: HeaderMap,
     pub(crate) len: Option<u64>,
