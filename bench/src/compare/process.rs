@@ -172,7 +172,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let cpus = os::process::allowed_cpus().unwrap();
         let mut command = Command::new("sh");
-        command.args(["-c", "sleep 600 & wait"]);
+        // It takes its child along: nothing of a test outlives it.
+        command.args(["-c", "trap 'kill $!; exit' TERM; sleep 600 & wait"]);
         let log = tempfile::NamedTempFile::new().unwrap().into_temp_path().to_path_buf();
         let process =
             Process::start("sleeper", command, log, (cpus[0], &cpus), &[listener.local_addr().unwrap()], running)

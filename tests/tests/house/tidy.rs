@@ -1,15 +1,13 @@
-//! The house rules that a machine can check (`ARCHITECTURE.md`, `CONTRIBUTING.md`), over every file that git knows or would take.
+//! What stands where, and which crate may know which.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, fs};
+
+use crate::source::{Source, expect_none, places_with, root, sources};
 
 /// A file longer than this holds more than one idea.
 const LINES_MAX: usize = 600;
 
-/// Which rooms of this house a room may know (DESIGN: dependencies point down only).
+/// Which rooms of this house a room may know (`ARCHITECTURE.md`: dependencies point down only).
 const MAY_KNOW: &[(&str, &[&str])] = &[
     ("crates/protocol", &[]),
     ("crates/os", &[]),
@@ -23,81 +21,14 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("tests", &["outpost-proxy", "outpost-origin", "outpost-bench"]),
 ];
 
-/// A source file with its tests cut off.
-struct Source {
-    path: String,
-    text: String,
-}
-
-impl Source {
-    /// The lines that are code, numbered; comments and strings are taken for code where telling them apart would need a parser.
-    fn code(&self) -> impl Iterator<Item = (usize, &str)> {
-        self.text
-            .lines()
-            .enumerate()
-            .map(|(number, line)| (number + 1, line))
-            .filter(|(_, line)| !line.trim_start().starts_with("//"))
-    }
-
-    /// The code before the unit tests, which stand at the end of a file.
-    fn product_code(&self) -> impl Iterator<Item = (usize, &str)> {
-        let is_test_file = ["/tests/", "/benches/"].iter().any(|part| self.path.contains(part))
-            || self.path.ends_with("/tests.rs")
-            || self.path.starts_with("tests/");
-        self.code().take_while(move |(_, line)| !is_test_file && *line != "#[cfg(test)]")
-    }
-}
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this package lies in the workspace").to_path_buf()
-}
-
-/// Every source file of the workspace, build results left out.
-fn sources() -> Vec<Source> {
-    let root = root();
-    let mut found = Vec::new();
-    let mut waiting = vec![root.clone()];
-    while let Some(directory) = waiting.pop() {
-        for entry in fs::read_dir(&directory).expect("a directory of the workspace") {
-            let path = entry.expect("an entry of a directory").path();
-            let name = path.file_name().expect("an entry has a name").to_string_lossy().into_owned();
-            if path.is_dir() && name != "target" && !name.starts_with('.') {
-                waiting.push(path);
-            } else if name.ends_with(".rs") {
-                let relative = path.strip_prefix(&root).expect("found below it").display().to_string();
-                found.push(Source { path: relative, text: fs::read_to_string(&path).expect("a source file is text") });
-            }
-        }
-    }
-    assert!(found.len() > 20, "only {} source files were found: the rules were not checked", found.len());
-    found
-}
-
-/// Fails with every place that breaks a rule.
-#[track_caller]
-fn expect_none(rule: &str, places: impl IntoIterator<Item = String>) {
-    let places: Vec<_> = places.into_iter().collect();
-    assert!(places.is_empty(), "{rule}\n  {}", places.join("\n  "));
-}
-
-fn places_with<'a>(
-    sources: &'a [Source],
-    allowed: impl Fn(&str) -> bool + 'a,
-    words: &'a [&str],
-) -> impl Iterator<Item = String> + 'a {
-    sources.iter().filter(move |source| !allowed(&source.path)).flat_map(move |source| {
-        let breaks = source.product_code().filter(|(_, line)| words.iter().any(|word| line.contains(word)));
-        breaks.map(|(number, line)| format!("{}:{number}: {}", source.path, line.trim())).collect::<Vec<_>>()
-    })
-}
-
 #[test]
 fn unsafe_stands_only_in_os() {
     let sources = sources();
     let uses_unsafe =
         |line: &str| ["unsafe {", "unsafe fn", "unsafe impl", "unsafe extern"].iter().any(|word| line.contains(word));
-    let others =
-        sources.iter().filter(|source| !source.path.starts_with("crates/os/") && source.path != "tests/tests/tidy.rs");
+    let others = sources
+        .iter()
+        .filter(|source| !source.path.starts_with("crates/os/") && !source.path.starts_with("tests/tests/house/"));
     expect_none(
         "`unsafe` outside crates/os",
         others.flat_map(|source| {
@@ -234,16 +165,11 @@ fn no_test_sleeps() {
     expect_none(
         "a test sleeps instead of waiting for what it waits for",
         sources().iter().flat_map(|source| {
-            let first = if is_test(source) { 0 } else { test_part(source) };
+            let first = if is_test(source) { 0 } else { source.test_part() };
             let lines = source.text.lines().enumerate().skip(first).filter(|(_, line)| paused(line));
             lines.map(|(number, _)| format!("{}:{}", source.path, number + 1)).collect::<Vec<_>>()
         }),
     );
-}
-
-/// Where the unit tests of a file begin, counted in lines.
-fn test_part(source: &Source) -> usize {
-    source.text.lines().position(|line| line == "#[cfg(test)]").unwrap_or(usize::MAX)
 }
 
 #[test]
