@@ -24,11 +24,12 @@ use crate::{
     counters::Counters,
     drain::State,
     handler::Client,
+    head::write::{Framing, Head, Persistence, write},
     listen::Listener,
     options::Options,
     reactor::Accepted,
     response::{Body, Response},
-    watch::LINGER_TIMEOUT,
+    timer::LINGER_TIMEOUT,
 };
 
 /// How long to wait when the process or the system has no more descriptors: connections wait in the backlog meanwhile.
@@ -184,11 +185,16 @@ fn overloaded() -> Vec<u8> {
         .retry_after(REFUSED_RETRY_AFTER);
     let response = Response::problem(&problem, Kind::Overloaded);
     let Body::Memory(body) = response.body else { return Vec::new() };
-    let mut text =
-        format!("HTTP/1.1 503 Service Unavailable\r\nContent-Length: {}\r\nConnection: close\r\n", body.len())
-            .into_bytes();
-    text.extend_from_slice(&response.fields.own);
-    text.extend_from_slice(b"\r\n");
+    let head = Head {
+        status: response.status,
+        stamp: &[],
+        fields: &response.fields,
+        framing: Framing::Length(body.len() as u64),
+        persistence: Persistence::Closes,
+        cache_status: None,
+    };
+    let mut text = Vec::new();
+    write(&mut text, &head);
     text.extend_from_slice(&body);
     text
 }

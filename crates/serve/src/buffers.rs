@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 
-use crate::{asked::Answered, input::Input};
+use crate::{exchange::Gathered, input::Input};
 
 /// Buffers that grew beyond this are not kept.
 const KEPT_BYTES_MAX: usize = 96 << 10;
@@ -16,7 +16,7 @@ pub(crate) struct Buffers {
     /// Heads and small bodies, in the order of the requests, not yet sent.
     pub(crate) output: Vec<u8>,
     /// One entry per answer in `output`.
-    pub(crate) answered: Vec<Answered>,
+    pub(crate) gathered: Vec<Gathered>,
 }
 
 /// Buffers that nobody uses now.
@@ -29,7 +29,7 @@ impl Pool {
         self.0
             .borrow_mut()
             .pop()
-            .unwrap_or_else(|| Box::new(Buffers { input: Input::new(), output: Vec::new(), answered: Vec::new() }))
+            .unwrap_or_else(|| Box::new(Buffers { input: Input::new(), output: Vec::new(), gathered: Vec::new() }))
     }
 
     pub(crate) fn take_back(&self, mut buffers: Box<Buffers>) {
@@ -38,7 +38,7 @@ impl Pool {
         if small && kept.len() < KEPT_MAX {
             buffers.input.clear();
             buffers.output.clear();
-            buffers.answered.clear();
+            buffers.gathered.clear();
             kept.push(buffers);
         }
     }

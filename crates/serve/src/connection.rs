@@ -28,18 +28,18 @@ use http::StatusCode;
 use protocol::problem::{Kind, Problem};
 
 use crate::{
-    asked::{Answered, Asked, Ending},
     buffers::Buffers,
+    exchange::{Ending, Exchange, Gathered},
     handler::{Answer, Handler},
     head::{
         parse::{self, Parsed},
         refusal::Refusal,
         write::Persistence,
     },
-    link::{Broken, Gone, Link, handshake::NoSession, transport::Transport},
+    link::{Disconnected, Link, SendError, handshake::HandshakeError, transport::Transport},
     response::Response,
+    timer::Phase,
     transmit::{self, Copied, Outcome},
-    watch::Phase,
     worker::Worker,
 };
 
@@ -55,22 +55,22 @@ enum Next {
     /// More bytes are needed.
     Receive,
     /// The handler's future.
-    Wait(Pin<Box<dyn Future<Output = Response> + Send>>, Asked),
+    Wait(Pin<Box<dyn Future<Output = Response> + Send>>, Exchange),
     /// An answer that is not small.
-    Send(Box<(Response, Asked)>),
+    Send(Box<(Response, Exchange)>),
     /// The end.
-    Close(Farewell),
+    Close(Close),
 }
 
 /// How a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Farewell {
+enum Close {
     /// Whatever the client thinks of it: it has gone, or is to see that something is missing.
     Drop,
     /// In order, and at once: nobody waits for anything.
     Idle,
     /// In order; a client that goes on sending is listened to for a while.
-    Close,
+    Orderly,
     /// In order, and it is known that bytes come that nobody reads.
     Linger,
     /// With a reset, so that nobody takes the close for the end of the body.
@@ -84,45 +84,45 @@ pub(crate) async fn run<H: Handler>(mut link: Link, handler: Arc<H>) {
         Transport::Plain | Transport::Kernel => Ok(()),
         Transport::Tls => Box::pin(begin(&mut link)).await,
     };
-    let farewell = match begun {
+    let close = match begun {
         Ok(()) => serve(&mut link, &*handler).await,
-        Err(farewell) => farewell,
+        Err(close) => close,
     };
-    match farewell {
-        Farewell::Drop => {}
-        Farewell::Idle => link.try_say_end(),
-        Farewell::Reset => link.reset(),
+    match close {
+        Close::Drop => {}
+        Close::Idle => link.try_say_end(),
+        Close::Reset => link.reset(),
         // Over TLS the client says its end too, and a close under that would be a reset.
-        Farewell::Close if link.transport() == Transport::Plain && !link.has_unread() => {}
-        Farewell::Close | Farewell::Linger => Box::pin(link.linger()).await,
+        Close::Orderly if link.transport() == Transport::Plain && !link.has_unread() => {}
+        Close::Orderly | Close::Linger => Box::pin(link.linger()).await,
     }
 }
 
 /// Agrees on keys. A client that speaks plain HTTP instead is told so.
-async fn begin(link: &mut Link) -> Result<(), Farewell> {
+async fn begin(link: &mut Link) -> Result<(), Close> {
     match link.shake_hands().await {
         Ok(()) => Ok(()),
-        Err(NoSession::Gone) => Err(Farewell::Drop),
-        Err(NoSession::Plain) => refuse_and_flush(link, Refusal::PlainOnTls).await,
+        Err(HandshakeError::Gone) => Err(Close::Drop),
+        Err(HandshakeError::Plain) => refuse_and_flush(link, Refusal::PlainOnTls).await,
     }
 }
 
-async fn serve<H: Handler>(link: &mut Link, handler: &H) -> Farewell {
+async fn serve<H: Handler>(link: &mut Link, handler: &H) -> Close {
     loop {
         let next = answer_received(link, handler);
         if flush(link).await.is_err() {
-            return Farewell::Drop;
+            return Close::Drop;
         }
         let go_on = match next {
             Next::Answer => Ok(()),
             Next::Receive => receive(link).await,
             // Boxed: what waiting and sending need would otherwise be part of every idle connection's memory.
-            Next::Wait(answer, asked) => Box::pin(wait(link, answer, asked)).await,
+            Next::Wait(answer, exchange) => Box::pin(wait(link, answer, exchange)).await,
             Next::Send(answer) => Box::pin(send(link, answer.0, answer.1)).await,
-            Next::Close(farewell) => Err(farewell),
+            Next::Close(close) => Err(close),
         };
-        if let Err(farewell) = go_on {
-            return farewell;
+        if let Err(close) = go_on {
+            return close;
         }
     }
 }
@@ -135,22 +135,22 @@ fn answer_received<H: Handler>(link: &mut Link, handler: &H) -> Next {
             return Next::Answer;
         }
         let mut slots = parse::slots();
-        let (asked, answer) = match parse::parse(buffers.input.unread(), &mut slots, &worker.limits) {
+        let (exchange, answer) = match parse::parse(buffers.input.unread(), &mut slots, &worker.limits) {
             Parsed::Partial => return Next::Receive,
             Parsed::Refused(refusal) => {
                 refuse(buffers, worker, refusal);
-                return Next::Close(Farewell::Linger);
+                return Next::Close(Close::Linger);
             }
             Parsed::Whole(head) => {
-                let (asked, consumed) = Asked::new(&head, &buffers.input, worker.has_log());
+                let (exchange, consumed) = Exchange::new(&head, &buffers.input, worker.has_log());
                 let answer = handler.answer(&head.request, client);
                 buffers.input.consume(consumed);
-                (asked, answer)
+                (exchange, answer)
             }
         };
         let next = match answer {
-            Answer::Later(answer) => Some(Next::Wait(answer, asked.keep(&buffers.input))),
-            Answer::Now(response) => gather(buffers, worker, response, asked),
+            Answer::Later(answer) => Some(Next::Wait(answer, exchange.keep(&buffers.input))),
+            Answer::Now(response) => gather(buffers, worker, response, exchange),
         };
         if let Some(next) = next {
             return next;
@@ -159,62 +159,62 @@ fn answer_received<H: Handler>(link: &mut Link, handler: &H) -> Next {
 }
 
 /// Puts an answer behind those in the output buffer if it is small; says what is next if not, or if the connection ends with it.
-fn gather(buffers: &mut Buffers, worker: &Worker, response: Response, asked: Asked) -> Option<Next> {
-    let persistence = asked.persistence(worker.is_draining());
-    match transmit::copy(&mut buffers.output, response, asked.asking, persistence, worker) {
+fn gather(buffers: &mut Buffers, worker: &Worker, response: Response, exchange: Exchange) -> Option<Next> {
+    let persistence = exchange.persistence(worker.is_draining());
+    match transmit::copy(&mut buffers.output, response, exchange.asking, persistence, worker) {
         Copied::Whole { head, body, response } => {
-            let farewell = (persistence == Persistence::Closes).then(|| farewell(&asked));
-            buffers.answered.push(Answered {
-                asked,
+            let close = (persistence == Persistence::Closes).then(|| close_after(&exchange));
+            buffers.gathered.push(Gathered {
+                exchange,
                 status: response.status.as_u16(),
                 head,
                 body,
                 cache: response.cache_status,
                 _hold: response.hold,
             });
-            farewell.map(Next::Close)
+            close.map(Next::Close)
         }
-        Copied::Not(response) => Some(Next::Send(Box::new((response, asked.keep(&buffers.input))))),
+        Copied::Not(response) => Some(Next::Send(Box::new((response, exchange.keep(&buffers.input))))),
     }
 }
 
 /// After an answer that said `Connection: close`.
-fn farewell(asked: &Asked) -> Farewell {
-    if asked.body_unread { Farewell::Linger } else { Farewell::Close }
+fn close_after(exchange: &Exchange) -> Close {
+    if exchange.body_unread { Close::Linger } else { Close::Orderly }
 }
 
 /// Sends what was gathered and says of each answer how much of it left.
-async fn flush(link: &mut Link) -> Result<(), Gone> {
+async fn flush(link: &mut Link) -> Result<(), Disconnected> {
     if link.parts().0.is_none_or(|buffers| buffers.output.is_empty()) {
         return Ok(());
     }
     link.sent = 0;
-    let flushed = link.send_output(false).await;
+    let flushed = link.send_output().await;
     let mut sent = link.sent;
     let (Some(buffers), worker, client) = link.parts() else { return flushed };
-    let Buffers { input, answered, .. } = buffers;
-    for answer in answered.drain(..) {
+    let Buffers { input, gathered, .. } = buffers;
+    for answer in gathered.drain(..) {
         let of_this = sent.min(answer.head + answer.body);
         sent -= of_this;
         let body = of_this.saturating_sub(answer.head);
         let whole = of_this == answer.head + answer.body;
         let ending = Ending { status: answer.status, body, whole, cache: answer.cache };
-        worker.tell(&answer.asked, ending, Some(input), client);
+        worker.account(&answer.exchange, ending, Some(input), client);
     }
     flushed
 }
 
-async fn receive(link: &mut Link) -> Result<(), Farewell> {
+async fn receive(link: &mut Link) -> Result<(), Close> {
     let begun = link.parts().0.map_or(0, |buffers| buffers.input.unread().len());
     let mut looked = begun;
     loop {
         match link.receive().await {
             Ok(_) => {}
-            Err(Gone::Overdue) if link.phase() == Phase::Head => {
+            Err(Disconnected::TimedOut) if link.phase() == Phase::Head => {
                 return Box::pin(refuse_and_flush(link, Refusal::Timeout)).await;
             }
-            Err(Gone::Overdue | Gone::Cut) if link.phase() == Phase::Idle => return Err(Farewell::Idle),
-            Err(_) => return Err(Farewell::Drop),
+            Err(Disconnected::TimedOut | Disconnected::Cut) if link.phase() == Phase::Idle => return Err(Close::Idle),
+            Err(_) => return Err(Close::Drop),
         }
         let max = link.worker().limits.head_bytes_max;
         let unread = link.buffers().input.unread();
@@ -227,12 +227,12 @@ async fn receive(link: &mut Link) -> Result<(), Farewell> {
     }
 }
 
-async fn refuse_and_flush(link: &mut Link, refusal: Refusal) -> Result<(), Farewell> {
+async fn refuse_and_flush(link: &mut Link, refusal: Refusal) -> Result<(), Close> {
     let worker = link.worker().clone();
     refuse(link.buffers(), &worker, refusal);
     match flush(link).await {
-        Ok(()) => Err(Farewell::Linger),
-        Err(_) => Err(Farewell::Drop),
+        Ok(()) => Err(Close::Linger),
+        Err(_) => Err(Close::Drop),
     }
 }
 
@@ -240,44 +240,44 @@ async fn refuse_and_flush(link: &mut Link, refusal: Refusal) -> Result<(), Farew
 async fn wait(
     link: &mut Link,
     answer: Pin<Box<dyn Future<Output = Response> + Send>>,
-    asked: Asked,
-) -> Result<(), Farewell> {
-    link.rest();
+    exchange: Exchange,
+) -> Result<(), Close> {
+    link.give_back_buffers();
     match link.wait(answer).await {
         Ok(response) => {
             let worker = link.worker().clone();
-            match gather(link.buffers(), &worker, response, asked) {
+            match gather(link.buffers(), &worker, response, exchange) {
                 None => Ok(()),
                 Some(Next::Send(answer)) => send(link, answer.0, answer.1).await,
-                Some(Next::Close(farewell)) => flush(link).await.map_or(Err(Farewell::Drop), |()| Err(farewell)),
+                Some(Next::Close(close)) => flush(link).await.map_or(Err(Close::Drop), |()| Err(close)),
                 Some(Next::Answer | Next::Receive | Next::Wait(..)) => Ok(()),
             }
         }
         Err(_) => {
             let ending = Ending { status: CLIENT_CLOSED, body: 0, whole: false, cache: None };
-            link.worker().tell(&asked, ending, None, link.client());
-            Err(Farewell::Drop)
+            link.worker().account(&exchange, ending, None, link.client());
+            Err(Close::Drop)
         }
     }
 }
 
 /// Sends an answer that is not small.
-async fn send(link: &mut Link, response: Response, asked: Asked) -> Result<(), Farewell> {
-    let persistence = asked.persistence(link.worker().is_draining());
+async fn send(link: &mut Link, response: Response, exchange: Exchange) -> Result<(), Close> {
+    let persistence = exchange.persistence(link.worker().is_draining());
     let (status, cache) = (response.status.as_u16(), response.cache_status);
-    let Outcome { head, ended, until_close } = transmit::send(link, response, asked.asking, persistence).await;
+    let Outcome { head, ended, until_close } = transmit::send(link, response, exchange.asking, persistence).await;
     let body = link.sent.saturating_sub(head);
     let ending = Ending { status, body, whole: ended.is_ok(), cache };
-    link.worker().tell(&asked, ending, None, link.client());
+    link.worker().account(&exchange, ending, None, link.client());
     match ended {
-        Ok(()) if until_close || persistence == Persistence::Closes => Err(farewell(&asked)),
+        Ok(()) if until_close || persistence == Persistence::Closes => Err(close_after(&exchange)),
         Ok(()) => Ok(()),
-        Err(broken) => {
-            if let Broken::Source(error) = broken {
+        Err(failure) => {
+            if let SendError::Source(error) = failure {
                 let client = link.client().address;
                 tracing::debug!(%error, %client, "an answer ended short of its length: its source failed");
             }
-            Err(if until_close { Farewell::Reset } else { Farewell::Drop })
+            Err(if until_close { Close::Reset } else { Close::Drop })
         }
     }
 }
@@ -291,9 +291,9 @@ fn refuse(buffers: &mut Buffers, worker: &Worker, refusal: Refusal) {
     if response.status == StatusCode::METHOD_NOT_ALLOWED {
         response.fields.push("Allow", "GET, HEAD");
     }
-    let asked = Asked::refused(&buffers.input, worker.has_log());
+    let exchange = Exchange::refused(&buffers.input, worker.has_log());
     // A problem's body is small and in memory: it is always gathered.
-    let _ = gather(buffers, worker, response, asked);
+    let _ = gather(buffers, worker, response, exchange);
 }
 
 #[cfg(test)]

@@ -13,8 +13,8 @@
 //! | `transmit` | the one place that body bytes leave from |
 //! | `link` | one client's socket: receive, wait, send, close; plainly or through a TLS session |
 //! | `worker` | what the connections of one thread share: |
-//! | `buffers`, `input`, `asked` | what is lent to busy ones, and what is remembered of requests whose answers are not out |
-//! | `watch`, `turns`, `clock` | their time limits, in what order large bodies leave, what time it is |
+//! | `buffers`, `input`, `exchange` | what is lent to busy ones, and what is remembered of requests whose answers are not out |
+//! | `timer`, `turns`, `clock` | their time limits, in what order large bodies leave, what time it is |
 //! | [`tls`] | who this server is, and the records of one connection |
 //! | [`access_log`], [`counters`] | who got what |
 //! | [`handler`], [`request`], [`response`], [`multipart`], [`source`] | what a program that answers needs to know |
@@ -39,13 +39,13 @@ mod link;
 
 mod worker;
 
-mod asked;
 mod buffers;
+mod exchange;
 mod input;
 
 mod clock;
+mod timer;
 mod turns;
-mod watch;
 
 pub mod tls;
 

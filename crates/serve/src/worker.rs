@@ -17,11 +17,11 @@ use tokio::sync::{Notify, Semaphore, futures::Notified};
 
 use crate::{
     access_log::{AccessLog, BATCH_AGE_MAX, Batch},
-    asked::{Asked, Ending},
     buffers::Pool,
     clock::Clock,
     counters::Counters,
     drain::State,
+    exchange::{Ending, Exchange},
     handler::Client,
     head::{
         parse::Limits,
@@ -30,9 +30,9 @@ use crate::{
     input::Input,
     options::Options,
     response::Response,
+    timer::{Timer, sweep_interval},
     tls::{Tls, session::Session},
     turns::Turns,
-    watch::{Watch, sweep_interval},
 };
 
 /// What all workers of a server are made with.
@@ -65,7 +65,7 @@ pub(crate) struct Worker {
     /// As of the last sweep, counted from the start.
     now: Cell<Duration>,
     state: Cell<State>,
-    watches: RefCell<HashMap<u64, Rc<Watch>>>,
+    timers: RefCell<HashMap<u64, Rc<Timer>>>,
     /// Connections of this worker, for the acceptor to compare.
     load: Arc<AtomicUsize>,
     /// The last connection has gone.
@@ -97,7 +97,7 @@ impl Worker {
             started,
             now: Cell::new(Duration::ZERO),
             state: Cell::new(State::Running),
-            watches: RefCell::default(),
+            timers: RefCell::default(),
             load,
             deserted: Notify::new(),
             options,
@@ -117,7 +117,7 @@ impl Worker {
     }
 
     pub(crate) fn has_connections(&self) -> bool {
-        !self.watches.borrow().is_empty()
+        !self.timers.borrow().is_empty()
     }
 
     /// Wakes whoever is overdue, and hands over lines of the log.
@@ -126,17 +126,17 @@ impl Worker {
         if let Some(log) = &self.log {
             log.borrow_mut().flush();
         }
-        for watch in self.watches.borrow().values() {
-            watch.check(self.now.get(), &self.options);
+        for timer in self.timers.borrow().values() {
+            timer.check(self.now.get(), &self.options);
         }
     }
 
     /// The server drains or ends: everybody looks up. Answers how many transfers that cuts.
     pub(crate) fn enter(&self, state: State) -> usize {
         self.state.set(state);
-        let watches = self.watches.borrow();
-        watches.values().for_each(|watch| watch.wake());
-        let transfers = watches.values().filter(|watch| watch.phase().is_transfer());
+        let timers = self.timers.borrow();
+        timers.values().for_each(|timer| timer.wake());
+        let transfers = timers.values().filter(|timer| timer.phase().is_transfer());
         if state == State::Cutting { transfers.count() } else { 0 }
     }
 
@@ -146,15 +146,15 @@ impl Worker {
     }
 
     /// A note for a new connection.
-    pub(crate) fn watch(&self, connection: u64) -> Rc<Watch> {
-        let watch = Rc::new(Watch::new(self.now.get()));
-        self.watches.borrow_mut().insert(connection, watch.clone());
-        watch
+    pub(crate) fn timer(&self, connection: u64) -> Rc<Timer> {
+        let timer = Rc::new(Timer::new(self.now.get()));
+        self.timers.borrow_mut().insert(connection, timer.clone());
+        timer
     }
 
     /// A connection has ended.
     pub(crate) fn left(&self, connection: u64) {
-        self.watches.borrow_mut().remove(&connection);
+        self.timers.borrow_mut().remove(&connection);
         self.load.fetch_sub(1, Ordering::Relaxed);
         self.counters.connections.fetch_sub(1, Ordering::Relaxed);
         if !self.has_connections() {
@@ -181,7 +181,7 @@ impl Worker {
     }
 
     /// Counts and logs an answer that has ended. `input` is where its request lies if that was not copied.
-    pub(crate) fn tell(&self, asked: &Asked, ending: Ending, input: Option<&Input>, client: &Client) {
+    pub(crate) fn account(&self, exchange: &Exchange, ending: Ending, input: Option<&Input>, client: &Client) {
         let counters = &self.counters;
         counters.requests.fetch_add(1, Ordering::Relaxed);
         if let Some(class) = counters.by_class.get(usize::from(ending.status / 100).wrapping_sub(1)) {
@@ -191,7 +191,7 @@ impl Worker {
             counters.aborted.fetch_add(1, Ordering::Relaxed);
         }
         if let Some(log) = &self.log {
-            let line = asked.line(ending, input, client);
+            let line = exchange.line(ending, input, client);
             log.borrow_mut().push(self.clock.borrow_mut().turn_to(os::clock::coarse_now()), &line);
         }
     }

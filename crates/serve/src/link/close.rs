@@ -4,8 +4,8 @@ use std::{future::poll_fn, os::fd::AsFd, pin::Pin, task::Poll, time::Duration};
 
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 
-use super::{Gone, Link};
-use crate::watch::Phase;
+use super::{Disconnected, Link};
+use crate::timer::Phase;
 
 /// A client that was refused may send so much more before it is cut off.
 const LINGER_BYTES_MAX: usize = 1 << 20;
@@ -53,10 +53,10 @@ impl Link {
     }
 
     /// Says that nothing follows, so that the close is seen to be no cut. Nothing where there is no TLS.
-    async fn say_end(&mut self) -> Result<(), Gone> {
+    async fn say_end(&mut self) -> Result<(), Disconnected> {
         if self.kernel_records.is_some() {
             self.wait_writable().await?;
-            return os::ktls::say_end(self.socket.as_fd()).map_err(|_| Gone::Left);
+            return os::ktls::say_end(self.socket.as_fd()).map_err(|_| Disconnected::Left);
         }
         let Some(session) = &mut self.session else { return Ok(()) };
         session.say_end();

@@ -2,12 +2,12 @@
 
 use std::{future::poll_fn, io, os::fd::AsFd, sync::atomic::Ordering, task::Poll};
 
-use super::{Gone, Link};
-use crate::{tls::kernel, watch::Phase};
+use super::{Disconnected, Link};
+use crate::{timer::Phase, tls::kernel};
 
 /// Why a connection to a TLS listener has no session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NoSession {
+pub(crate) enum HandshakeError {
     /// The client speaks, but not TLS: it can be told so.
     Plain,
     /// It left, took too long, or nothing was agreed on; what could be told it has been.
@@ -17,7 +17,7 @@ pub(crate) enum NoSession {
 impl Link {
     /// Agrees on keys, if this is a TLS connection. Handshakes of one thread take turns with everything else that it does: they compute
     /// longer than a hit takes.
-    pub(crate) async fn shake_hands(&mut self) -> Result<(), NoSession> {
+    pub(crate) async fn shake_hands(&mut self) -> Result<(), HandshakeError> {
         if self.session.is_none() {
             return Ok(());
         }
@@ -32,15 +32,15 @@ impl Link {
         };
         if agreed.is_err() && plain {
             self.session = None;
-            return Err(NoSession::Plain);
+            return Err(HandshakeError::Plain);
         }
         if agreed.is_ok() {
             agreed = self.hand_to_kernel();
         }
-        agreed.map_err(|_| NoSession::Gone)
+        agreed.map_err(|_| HandshakeError::Gone)
     }
 
-    async fn agree(&mut self) -> Result<(), Gone> {
+    async fn agree(&mut self) -> Result<(), Disconnected> {
         while self.session.as_ref().is_some_and(|session| session.is_handshaking()) {
             self.readable().await?;
             let worker = self.worker.clone();
@@ -64,17 +64,17 @@ impl Link {
     }
 
     /// The alert that says why goes out if the socket takes it at once; a client that does not speak TLS gets none.
-    fn fail(&mut self, error: &io::Error) -> Gone {
+    fn fail(&mut self, error: &io::Error) -> Disconnected {
         let client = self.client.address;
         tracing::debug!(%error, %client, "no TLS session came about");
         if let Some(session) = self.session.as_mut().filter(|session| !session.is_spoken_to_in_plain()) {
             session.try_write(&self.socket);
         }
-        Gone::Left
+        Disconnected::Left
     }
 
     /// Where the kernel shall make the records and can, it gets the keys; where it cannot, nothing changes.
-    fn hand_to_kernel(&mut self) -> Result<(), Gone> {
+    fn hand_to_kernel(&mut self) -> Result<(), Disconnected> {
         let Some(mut session) = self.session.take() else { return Ok(()) };
         if !session.fits_kernel() || os::ktls::attach(self.socket.as_fd()).is_err() {
             session.stay();
@@ -85,7 +85,7 @@ impl Link {
         session.hand_over(self.socket.as_fd()).map_err(|error| {
             let client = self.client.address;
             tracing::warn!(%error, %client, "the kernel did not take the keys of a session; tls.kernel = \"off\" does without it");
-            Gone::Left
+            Disconnected::Left
         })
     }
 }

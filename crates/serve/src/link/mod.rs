@@ -4,7 +4,7 @@
 //! This page is what all that have to do with the socket share; [`handshake`] comes first where TLS is spoken, [`receive`] takes bytes in, [`wait`] waits for
 //! others than the client, [`send`] sends, in the way that [`transport`] says, [`seal`] makes records of what is sent, [`close`] ends it in order.
 //!
-//! Every wait here ends when the client leaves, when a limit is met, or when the server is stopped: see [`Gone`].
+//! Every wait here ends when the client leaves, when a limit is met, or when the server is stopped: see [`Disconnected`].
 
 pub(crate) mod handshake;
 pub(crate) mod transport;
@@ -28,8 +28,8 @@ use tokio::net::TcpStream;
 use crate::{
     buffers::Buffers,
     handler::Client,
+    timer::{Phase, Timer},
     tls::session::Session,
-    watch::{Phase, Watch},
     worker::Worker,
 };
 
@@ -37,26 +37,26 @@ use transport::Transport;
 
 /// Why there is nobody to talk to any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Gone {
+pub(crate) enum Disconnected {
     /// The client closed, or the network did.
     Left,
     /// A time limit was met.
-    Overdue,
+    TimedOut,
     /// The server ends.
     Cut,
 }
 
 /// Why the bytes of a file did not all leave.
 #[derive(Debug)]
-pub(crate) enum Broken {
+pub(crate) enum SendError {
     /// Nobody to send to.
     Client,
     /// Nothing to send.
     Source(io::Error),
 }
 
-impl From<Gone> for Broken {
-    fn from(_: Gone) -> Self {
+impl From<Disconnected> for SendError {
+    fn from(_: Disconnected) -> Self {
         Self::Client
     }
 }
@@ -68,7 +68,7 @@ pub(crate) struct Link {
     session: Option<Box<Session>>,
     /// Records that may still leave, where the kernel makes them.
     kernel_records: Option<NonZeroU32>,
-    watch: Rc<Watch>,
+    timer: Rc<Timer>,
     worker: Rc<Worker>,
     /// Only while there is something in them.
     buffers: Option<Box<Buffers>>,
@@ -81,14 +81,14 @@ pub(crate) struct Link {
 
 impl Link {
     pub(crate) fn new(socket: TcpStream, session: Option<Box<Session>>, worker: Rc<Worker>, client: Client) -> Self {
-        let watch = worker.watch(client.connection);
-        Self { socket, session, kernel_records: None, watch, worker, buffers: None, client, sent: 0, progress: false }
+        let timer = worker.timer(client.connection);
+        Self { socket, session, kernel_records: None, timer, worker, buffers: None, client, sent: 0, progress: false }
     }
 
     /// Makes the task that runs this the one that limits wake.
     pub(crate) async fn belong_to_this_task(&self) {
         poll_fn(|cx| {
-            self.watch.belongs_to(cx.waker());
+            self.timer.belongs_to(cx.waker());
             Poll::Ready(())
         })
         .await;
@@ -112,12 +112,12 @@ impl Link {
     }
 
     pub(crate) fn phase(&self) -> Phase {
-        self.watch.phase()
+        self.timer.phase()
     }
 
-    /// Begins a phase of the table in `watch`.
+    /// Begins a phase of the table in `timer`.
     pub(crate) fn enter(&self, phase: Phase) {
-        self.watch.enter(phase, self.worker.now());
+        self.timer.enter(phase, self.worker.now());
     }
 
     /// The buffers; lent now if there are none.
@@ -131,7 +131,7 @@ impl Link {
     }
 
     /// Gives the buffers back if nothing is in them.
-    pub(crate) fn rest(&mut self) {
+    pub(crate) fn give_back_buffers(&mut self) {
         if self.buffers.as_ref().is_some_and(|held| held.input.is_empty() && held.output.is_empty())
             && let Some(buffers) = self.buffers.take()
         {
@@ -139,18 +139,18 @@ impl Link {
         }
     }
 
-    fn interrupted(&self) -> Option<Gone> {
+    fn interrupted(&self) -> Option<Disconnected> {
         if self.worker.is_cutting() {
-            Some(Gone::Cut)
-        } else if self.watch.is_overdue() {
-            Some(Gone::Overdue)
+            Some(Disconnected::Cut)
+        } else if self.timer.is_overdue() {
+            Some(Disconnected::TimedOut)
         } else {
             None
         }
     }
 
-    fn unless_cut(&self) -> Result<(), Gone> {
-        if self.worker.is_cutting() { Err(Gone::Cut) } else { Ok(()) }
+    fn unless_cut(&self) -> Result<(), Disconnected> {
+        if self.worker.is_cutting() { Err(Disconnected::Cut) } else { Ok(()) }
     }
 
     /// Whether a read would bring something. An error shows in the read that follows.
@@ -162,17 +162,17 @@ impl Link {
     }
 
     /// Until a read would bring something, or the server drains: who waits so has nothing under way.
-    async fn readable(&mut self) -> Result<(), Gone> {
+    async fn readable(&mut self) -> Result<(), Disconnected> {
         poll_fn(|cx| match self.poll_readable(cx) {
             Poll::Ready(()) => Poll::Ready(Ok(())),
-            Poll::Pending if self.worker.is_draining() => Poll::Ready(Err(Gone::Cut)),
+            Poll::Pending if self.worker.is_draining() => Poll::Ready(Err(Disconnected::Cut)),
             Poll::Pending => self.interrupted().map_or(Poll::Pending, |gone| Poll::Ready(Err(gone))),
         })
         .await
     }
 
     /// Waits until the socket takes bytes again; `send_timeout` runs from the last byte that it took.
-    async fn writable(&mut self) -> Result<(), Gone> {
+    async fn writable(&mut self) -> Result<(), Disconnected> {
         if self.progress || self.phase() != Phase::Sending {
             self.enter(Phase::Sending);
             self.progress = false;
@@ -180,10 +180,10 @@ impl Link {
         self.wait_writable().await
     }
 
-    async fn wait_writable(&self) -> Result<(), Gone> {
+    async fn wait_writable(&self) -> Result<(), Disconnected> {
         poll_fn(|cx| match self.socket.poll_write_ready(cx) {
             Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
-            Poll::Ready(Err(_)) => Poll::Ready(Err(Gone::Left)),
+            Poll::Ready(Err(_)) => Poll::Ready(Err(Disconnected::Left)),
             Poll::Pending => self.interrupted().map_or(Poll::Pending, |gone| Poll::Ready(Err(gone))),
         })
         .await

@@ -8,14 +8,14 @@ use std::{
 
 use tokio::io::{AsyncRead, ReadBuf};
 
-use super::{Gone, Link};
-use crate::watch::Phase;
+use super::{Disconnected, Link};
+use crate::timer::Phase;
 
 impl Link {
     /// More bytes from the client. Without any it is idle, holds no buffer, and leaves when the server drains; with some, the time
     /// for the rest of the head runs from the first of them. Dropping the future loses nothing.
-    pub(crate) async fn receive(&mut self) -> Result<usize, Gone> {
-        self.rest();
+    pub(crate) async fn receive(&mut self) -> Result<usize, Disconnected> {
+        self.give_back_buffers();
         match &mut self.buffers {
             None => {
                 self.enter(Phase::Idle);
@@ -36,7 +36,7 @@ impl Link {
     }
 
     /// One read. A short one clears the readiness, so that no second one is spent on hearing that there is nothing more.
-    pub(super) fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Gone>> {
+    pub(super) fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Disconnected>> {
         let max = self.worker.options.head_bytes_max;
         let input = &mut self.buffers.get_or_insert_with(|| self.worker.pool.lend()).input;
         let room = input.room(max);
@@ -53,7 +53,7 @@ impl Link {
                 input.received(len);
                 Poll::Ready(Ok(len))
             }
-            Poll::Ready(_) => Poll::Ready(Err(Gone::Left)),
+            Poll::Ready(_) => Poll::Ready(Err(Disconnected::Left)),
         }
     }
 }

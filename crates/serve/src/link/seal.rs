@@ -11,17 +11,17 @@ use std::{
 
 use tokio::io::Interest;
 
-use super::{Broken, Gone, Link};
-use crate::{tls::session::RECORD_BYTES, watch::Phase};
+use super::{Disconnected, Link, SendError};
+use crate::{timer::Phase, tls::session::RECORD_BYTES};
 
 /// Sealed and sent at a time, a whole number of records.
 pub(super) const PIECE_BYTES: usize = 8 * RECORD_BYTES;
 /// Sealed of one body before other connections of the thread have their turn.
-const TURN_BYTES: usize = 4 * PIECE_BYTES;
+const SEALED_TURN_BYTES: usize = 4 * PIECE_BYTES;
 
 impl Link {
     /// Sends two pieces as one run of full records.
-    pub(super) async fn seal_and_send(&mut self, mut first: &[u8], mut second: &[u8]) -> Result<(), Gone> {
+    pub(super) async fn seal_and_send(&mut self, mut first: &[u8], mut second: &[u8]) -> Result<(), Disconnected> {
         let mut turn = 0;
         while !(first.is_empty() && second.is_empty()) {
             let (head, first_rest) = first.split_at(first.len().min(PIECE_BYTES));
@@ -41,14 +41,14 @@ impl Link {
         file: &File,
         mut position: u64,
         until: u64,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), SendError> {
         let mut turn = 0;
         while position < until {
             let before = self.buffers.as_ref().map_or(0, |held| held.output.len());
             let len = (until - position).min((PIECE_BYTES - before) as u64) as usize;
             self.seal_behind_output(file, position, len)?;
             position += len as u64;
-            self.rest();
+            self.give_back_buffers();
             self.flush_session(Phase::Sending).await?;
             self.take_turns(&mut turn, before + len).await?;
         }
@@ -56,12 +56,12 @@ impl Link {
     }
 
     /// Seals what is in the output buffer and a piece of a file behind it. On an error of the file nothing is sealed.
-    fn seal_behind_output(&mut self, file: &File, position: u64, len: usize) -> Result<(), Broken> {
+    fn seal_behind_output(&mut self, file: &File, position: u64, len: usize) -> Result<(), SendError> {
         let worker = self.worker.clone();
         let mut scratch = worker.scratch.borrow_mut();
         scratch.resize(PIECE_BYTES, 0);
         let piece = &mut scratch[..len];
-        file.read_exact_at(piece, position).map_err(Broken::Source)?;
+        file.read_exact_at(piece, position).map_err(SendError::Source)?;
         let mut output = self.buffers.as_mut().map(|held| std::mem::take(&mut held.output)).unwrap_or_default();
         self.seal(&[IoSlice::new(&output), IoSlice::new(piece)])?;
         if let Some(held) = &mut self.buffers {
@@ -71,17 +71,17 @@ impl Link {
         Ok(())
     }
 
-    fn seal(&mut self, pieces: &[IoSlice<'_>]) -> Result<(), Gone> {
-        let Some(session) = &mut self.session else { return Err(Gone::Left) };
+    fn seal(&mut self, pieces: &[IoSlice<'_>]) -> Result<(), Disconnected> {
+        let Some(session) = &mut self.session else { return Err(Disconnected::Left) };
         session.seal(pieces).map_err(|error| {
             let client = self.client.address;
             tracing::debug!(%error, %client, "an answer could not be sealed");
-            Gone::Left
+            Disconnected::Left
         })
     }
 
     /// Writes records until none is left. In a handshake its own limit goes on; else `send_timeout` holds.
-    pub(super) async fn flush_session(&mut self, phase: Phase) -> Result<(), Gone> {
+    pub(super) async fn flush_session(&mut self, phase: Phase) -> Result<(), Disconnected> {
         while let Some(session) = self.session.as_mut().filter(|session| session.wants_write()) {
             let socket = &self.socket;
             match socket.try_io(Interest::WRITABLE, || session.write(socket.as_fd())) {
@@ -95,16 +95,16 @@ impl Link {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.writable().await?,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return Err(Gone::Left),
+                Err(_) => return Err(Disconnected::Left),
             }
         }
         Ok(())
     }
 
     /// Lets the thread's other connections have their turn. A fast client's transfer would otherwise never look up.
-    async fn take_turns(&self, turn: &mut usize, sealed: usize) -> Result<(), Gone> {
+    async fn take_turns(&self, turn: &mut usize, sealed: usize) -> Result<(), Disconnected> {
         *turn += sealed;
-        if *turn < TURN_BYTES {
+        if *turn < SEALED_TURN_BYTES {
             return Ok(());
         }
         *turn = 0;
@@ -113,10 +113,10 @@ impl Link {
     }
 
     /// After one send of `len` bytes: an end before keys are worn out.
-    pub(super) fn count_kernel_records(&mut self, len: usize) -> Result<(), Gone> {
+    pub(super) fn count_kernel_records(&mut self, len: usize) -> Result<(), Disconnected> {
         let Some(left) = &mut self.kernel_records else { return Ok(()) };
         let after = left.get().saturating_sub(1 + (len / RECORD_BYTES) as u32);
-        *left = NonZeroU32::new(after).ok_or(Gone::Left)?;
+        *left = NonZeroU32::new(after).ok_or(Disconnected::Left)?;
         Ok(())
     }
 }

@@ -9,11 +9,7 @@ use std::{
 
 use tokio::{io::Interest, net::TcpStream};
 
-use super::{
-    Broken, Gone, Link,
-    seal::PIECE_BYTES,
-    transport::{Carry, carry},
-};
+use super::{Disconnected, Link, SendError, seal::PIECE_BYTES};
 use crate::turns::TURN_BYTES;
 
 /// What is left of a body is sent without waiting for a turn if it is less.
@@ -21,17 +17,18 @@ const LARGE_MIN: u64 = 256 << 10;
 /// Fifteen pages: with a head before them they fill what the kernel hands to the card as one packet (64 KiB), and not one page more. Handing over
 /// more at once costs up to a third more processor time for bodies of 100 KiB.
 const PACKET_BYTES: u64 = 60 << 10;
+
 impl Link {
     /// Sends what is in the output buffer, if there is anything.
-    pub(crate) async fn send_output(&mut self, more: bool) -> Result<(), Gone> {
-        self.send_output_and(&[], more).await
+    pub(crate) async fn send_output(&mut self) -> Result<(), Disconnected> {
+        self.send_output_and(&[], false).await
     }
 
     /// Sends what is in the output buffer and `bytes` behind it, gathered; with `more` the kernel may hold the last ones back, for a body follows
     /// at once.
-    pub(crate) async fn send_output_and(&mut self, bytes: &[u8], more: bool) -> Result<(), Gone> {
+    pub(crate) async fn send_output_and(&mut self, bytes: &[u8], more: bool) -> Result<(), Disconnected> {
         let mut output = self.buffers.as_mut().map(|held| std::mem::take(&mut held.output)).unwrap_or_default();
-        let sent = self.send_both(&output, bytes, more).await;
+        let sent = self.send_pieces(&output, bytes, more).await;
         output.clear();
         if let Some(held) = &mut self.buffers {
             held.output = output;
@@ -39,7 +36,8 @@ impl Link {
         sent
     }
 
-    async fn send_both(&mut self, first: &[u8], second: &[u8], more: bool) -> Result<(), Gone> {
+    /// Sends two pieces as one.
+    async fn send_pieces(&mut self, first: &[u8], second: &[u8], more: bool) -> Result<(), Disconnected> {
         if self.session.is_some() {
             return self.seal_and_send(first, second).await;
         }
@@ -47,26 +45,32 @@ impl Link {
         while sent < first.len() + second.len() {
             let head = &first[sent.min(first.len())..];
             let body = &second[sent.saturating_sub(first.len())..];
-            let send = |socket: &TcpStream| match (head, body) {
+            let attempt = self.attempt(|socket| match (head, body) {
                 ([], bytes) | (bytes, []) => os::send::send(socket.as_fd(), bytes, more),
                 _ => os::send::send_vectored(socket.as_fd(), &[IoSlice::new(head), IoSlice::new(body)], more),
-            };
-            match self.attempt(send).await? {
-                Ok(0) | Err(_) => return Err(Gone::Left),
-                Ok(len) => sent += len,
+            });
+            match attempt? {
+                Some(Ok(0) | Err(_)) => return Err(Disconnected::Left),
+                Some(Ok(len)) => sent += len,
+                None => self.writable().await?,
             }
         }
         Ok(())
     }
 
     /// Sends what is in the output buffer, then `position..until` of a file that is in memory.
-    pub(crate) async fn send_output_then_file(&mut self, file: &File, position: u64, until: u64) -> Result<(), Broken> {
-        if carry(self.transport()) == Carry::Seal {
+    pub(crate) async fn send_output_then_file(
+        &mut self,
+        file: &File,
+        position: u64,
+        until: u64,
+    ) -> Result<(), SendError> {
+        if !self.transport().can_sendfile() {
             return self.send_sealed(file, position, until).await;
         }
         let is_behind_head = self.buffers.as_ref().is_some_and(|held| !held.output.is_empty());
-        self.send_output(true).await?;
-        self.rest();
+        self.send_output_and(&[], true).await?;
+        self.give_back_buffers();
         // With the head the first piece fills one packet of the largest size, which leaves at once: the client begins to take it while
         // the rest is handed over.
         let first = if is_behind_head { until.min(position + PACKET_BYTES) } else { position };
@@ -74,20 +78,21 @@ impl Link {
         self.send_file(file, first, until).await
     }
 
-    async fn send_sealed(&mut self, file: &File, position: u64, until: u64) -> Result<(), Broken> {
+    /// Likewise, where records are made here.
+    async fn send_sealed(&mut self, file: &File, position: u64, until: u64) -> Result<(), SendError> {
         if self.buffers.as_ref().is_some_and(|held| held.output.len() >= PIECE_BYTES) {
-            self.send_output(false).await?;
+            self.send_output().await?;
         }
         let sent = self.seal_and_send_file(file, position, until).await;
         if sent.is_err() {
             // The head, if the file failed at its first byte.
-            self.send_output(false).await?;
+            self.send_output().await?;
         }
         sent
     }
 
     /// Sends `position..until` of a file that is in memory; what is large in turns with the thread's other connections.
-    async fn send_file(&mut self, file: &File, mut position: u64, until: u64) -> Result<(), Broken> {
+    async fn send_file(&mut self, file: &File, mut position: u64, until: u64) -> Result<(), SendError> {
         let worker = self.worker.clone();
         while position < until {
             let turn = if until - position < LARGE_MIN { None } else { Some(worker.turns.take().await) };
@@ -106,13 +111,13 @@ impl Link {
     }
 
     /// Sends `position..end` of a file until the socket is full; answers how many bytes it took.
-    fn fill_socket(&mut self, file: &File, position: u64, end: u64) -> Result<u64, Broken> {
+    fn fill_socket(&mut self, file: &File, position: u64, end: u64) -> Result<u64, SendError> {
         let mut at = position;
         while at < end {
             let len = (end - at) as usize;
-            match self.attempt_once(|socket| os::send::sendfile(socket.as_fd(), file.as_fd(), at, len))? {
-                Some(Ok(0)) => return Err(Broken::Source(io::ErrorKind::UnexpectedEof.into())),
-                Some(Err(error)) => return Err(Broken::Source(error)),
+            match self.attempt(|socket| os::send::sendfile(socket.as_fd(), file.as_fd(), at, len))? {
+                Some(Ok(0)) => return Err(SendError::Source(io::ErrorKind::UnexpectedEof.into())),
+                Some(Err(error)) => return Err(SendError::Source(error)),
                 Some(Ok(len)) => at += len as u64,
                 None => break,
             }
@@ -120,24 +125,11 @@ impl Link {
         Ok(at - position)
     }
 
-    /// One attempt to send, repeated when the socket is full. 0 is left to the caller to understand.
-    async fn attempt(
-        &mut self,
-        send: impl Fn(&TcpStream) -> io::Result<usize>,
-    ) -> Result<Result<usize, io::Error>, Gone> {
-        loop {
-            match self.attempt_once(&send)? {
-                Some(sent) => return Ok(sent),
-                None => self.writable().await?,
-            }
-        }
-    }
-
     /// One attempt to send; `None` when the socket is full.
-    fn attempt_once(
+    fn attempt(
         &mut self,
         send: impl Fn(&TcpStream) -> io::Result<usize>,
-    ) -> Result<Option<Result<usize, io::Error>>, Gone> {
+    ) -> Result<Option<Result<usize, io::Error>>, Disconnected> {
         loop {
             match self.socket.try_io(Interest::WRITABLE, || send(&self.socket)) {
                 Ok(len) => {
@@ -150,7 +142,7 @@ impl Link {
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => return Ok(None),
                     io::ErrorKind::Interrupted => {}
-                    io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => return Err(Gone::Left),
+                    io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => return Err(Disconnected::Left),
                     _ => return Ok(Some(Err(error))),
                 },
             }

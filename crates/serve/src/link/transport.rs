@@ -20,20 +20,13 @@ pub(crate) enum Transport {
     Kernel,
 }
 
-/// How bytes of a file that are in memory get from there to the socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Carry {
-    /// The kernel sends its own pages.
-    SendFile,
-    /// Read into the worker's buffer, sealed, and sent in pieces of many full records.
-    Seal,
-}
-
-/// The carry of a transport.
-pub(crate) fn carry(transport: Transport) -> Carry {
-    match transport {
-        Transport::Plain | Transport::Kernel => Carry::SendFile,
-        Transport::Tls => Carry::Seal,
+impl Transport {
+    /// Whether the kernel can send its own pages of a file. Else they are read, sealed, and sent in pieces of many full records.
+    pub(crate) fn can_sendfile(self) -> bool {
+        match self {
+            Self::Plain | Self::Kernel => true,
+            Self::Tls => false,
+        }
     }
 }
 
@@ -42,11 +35,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_transport_has_its_carry() {
-        for (transport, expected) in
-            [(Transport::Plain, Carry::SendFile), (Transport::Tls, Carry::Seal), (Transport::Kernel, Carry::SendFile)]
-        {
-            assert_eq!(carry(transport), expected, "{transport:?}");
+    fn every_transport_has_its_way_for_files() {
+        for (transport, expected) in [(Transport::Plain, true), (Transport::Tls, false), (Transport::Kernel, true)] {
+            assert_eq!(transport.can_sendfile(), expected, "{transport:?}");
         }
     }
 }

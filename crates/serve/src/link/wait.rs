@@ -6,13 +6,13 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::{Gone, Link};
-use crate::watch::Phase;
+use super::{Disconnected, Link};
+use crate::timer::Phase;
 
 impl Link {
     /// Waits for something that is not the client's doing, and notices when the client leaves meanwhile. Requests that it sends already
     /// are kept. A client that closes its sending side counts as gone: from here it looks the same as one that closed both.
-    pub(crate) async fn wait<F: Future>(&mut self, future: F) -> Result<F::Output, Gone> {
+    pub(crate) async fn wait<F: Future>(&mut self, future: F) -> Result<F::Output, Disconnected> {
         self.enter(Phase::Waiting);
         let mut future = pin!(future);
         poll_fn(|cx| {
@@ -28,7 +28,7 @@ impl Link {
     }
 
     /// Waits for the disk: too short to look for the client, who may well have closed its sending side and still read.
-    pub(crate) async fn pause<F: Future>(&mut self, future: F) -> Result<F::Output, Gone> {
+    pub(crate) async fn wait_for_disk<F: Future>(&mut self, future: F) -> Result<F::Output, Disconnected> {
         self.enter(Phase::Waiting);
         let mut future = pin!(future);
         poll_fn(|cx| match future.as_mut().poll(cx) {
@@ -38,7 +38,7 @@ impl Link {
         .await
     }
 
-    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Gone> {
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Disconnected> {
         loop {
             if self.poll_readable(cx).is_pending() {
                 return Poll::Pending;

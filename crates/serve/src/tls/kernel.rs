@@ -15,13 +15,13 @@ const HEADER: usize = 5;
 
 /// Where records end: of the record behind the handshake nothing may be read, or the kernel would miss it.
 #[derive(Default)]
-pub(super) struct Cork {
+pub(super) struct RecordEnds {
     header: [u8; HEADER],
     have: usize,
     left: usize,
 }
 
-impl Cork {
+impl RecordEnds {
     /// So much may be read next.
     pub(super) fn most(&self) -> usize {
         if self.left > 0 { self.left } else { HEADER - self.have }
@@ -75,12 +75,12 @@ mod tests {
     fn no_byte_of_the_next_record_is_read() {
         let records = [&[22, 3, 1, 0, 3, 1, 2, 3][..], &[20, 3, 3, 0, 0], &[23, 3, 3, 1, 0], &[7; 256]].concat();
         for step in [1, 2, 4, 1000] {
-            let (mut cork, mut at, mut between) = (Cork::default(), 0, Vec::new());
+            let (mut ends, mut at, mut between) = (RecordEnds::default(), 0, Vec::new());
             while at < records.len() {
-                let len = cork.most().min(step);
-                cork.took(&records[at..at + len]);
+                let len = ends.most().min(step);
+                ends.took(&records[at..at + len]);
                 at += len;
-                if cork.is_between() {
+                if ends.is_between() {
                     between.push(at);
                 }
             }

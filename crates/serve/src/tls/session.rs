@@ -18,7 +18,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::kernel::{self, Cork};
+use super::kernel::{self, RecordEnds};
 
 /// Plaintext in a full record (RFC 8446 section 5.1).
 pub(crate) const RECORD_BYTES: usize = 16 << 10;
@@ -32,7 +32,7 @@ pub(crate) struct Session {
     /// The first byte that came: what speaks if the handshake fails.
     first: Option<u8>,
     /// Of a session that the kernel shall have.
-    cork: Option<Cork>,
+    ends: Option<RecordEnds>,
 }
 
 /// What was sealed in one call, and how much of it the kernel took.
@@ -65,7 +65,7 @@ impl Session {
         let mut connection = ServerConnection::new(config)?;
         // What is sealed at once is bounded by the caller.
         connection.set_buffer_limit(None);
-        Ok(Self { connection, batch: Batch::default(), first: None, cork: for_kernel.then(Cork::default) })
+        Ok(Self { connection, batch: Batch::default(), first: None, ends: for_kernel.then(RecordEnds::default) })
     }
 
     pub(crate) fn is_handshaking(&self) -> bool {
@@ -84,7 +84,7 @@ impl Session {
 
     /// One read from the socket and what follows from it. An error ends the connection: an alert about it may be waiting to be sent.
     pub(crate) fn poll_advance(&mut self, socket: &mut TcpStream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut source = Source { socket, cx, first: &mut self.first, cork: self.cork.as_mut() };
+        let mut source = Source { socket, cx, first: &mut self.first, ends: self.ends.as_mut() };
         match self.connection.read_tls(&mut source) {
             Ok(0) => Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
             Ok(_) => match self.connection.process_new_packets() {
@@ -98,13 +98,13 @@ impl Session {
 
     /// Whether the kernel can go on from here: it knows the cipher, and nothing is under way.
     pub(crate) fn fits_kernel(&mut self) -> bool {
-        let between = self.cork.as_ref().is_some_and(Cork::is_between);
+        let between = self.ends.as_ref().is_some_and(RecordEnds::is_between);
         between && kernel::fits(&self.connection) && !self.connection.wants_write() && !self.has_readable()
     }
 
     /// From here on what has no end in the handshake is read as it comes.
     pub(crate) fn stay(&mut self) {
-        self.cork = None;
+        self.ends = None;
     }
 
     /// Gives the keys to a socket that is attached.
@@ -183,13 +183,13 @@ struct Source<'a, 'b> {
     socket: &'a mut TcpStream,
     cx: &'a mut Context<'b>,
     first: &'a mut Option<u8>,
-    cork: Option<&'a mut Cork>,
+    ends: Option<&'a mut RecordEnds>,
 }
 
 impl Read for Source<'_, '_> {
     /// A short read clears the readiness, so that no second one is spent on hearing that there is nothing more.
     fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
-        let most = self.cork.as_ref().map_or(room.len(), |cork| cork.most().min(room.len()));
+        let most = self.ends.as_ref().map_or(room.len(), |ends| ends.most().min(room.len()));
         let mut room = ReadBuf::new(&mut room[..most]);
         match Pin::new(&mut *self.socket).poll_read(self.cx, &mut room) {
             Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
@@ -198,8 +198,8 @@ impl Read for Source<'_, '_> {
                 if self.first.is_none() {
                     *self.first = room.filled().first().copied();
                 }
-                if let Some(cork) = &mut self.cork {
-                    cork.took(room.filled());
+                if let Some(ends) = &mut self.ends {
+                    ends.took(room.filled());
                 }
                 Ok(room.filled().len())
             }

@@ -6,7 +6,7 @@ use std::{fs::File, os::fd::AsFd, sync::Arc};
 use os::engine::Engine;
 use tokio::task::JoinHandle;
 
-use crate::link::{Broken, Link};
+use crate::link::{Link, SendError};
 
 /// So much is looked at, and read, at a time.
 const WINDOW: u64 = 4 << 20;
@@ -33,16 +33,16 @@ impl Ahead {
         engine: &Engine,
         position: u64,
         until: u64,
-    ) -> Result<u64, Broken> {
+    ) -> Result<u64, SendError> {
         if position < self.clear {
             return Ok(self.clear.min(until));
         }
         if let Some((end, reading)) = self.reading.take()
             && end > position
         {
-            link.send_output(false).await?;
+            link.send_output().await?;
             // A read that failed is not repeated here: `sendfile` meets the same error and tells it.
-            let _ = link.pause(reading).await?;
+            let _ = link.wait_for_disk(reading).await?;
             self.clear = end;
             self.begin_next(link, file, engine, until);
             return Ok(end.min(until));
@@ -50,8 +50,8 @@ impl Ahead {
         let end = until.min(position + WINDOW);
         if !is_resident(file, position, end) {
             link.worker().count_cold_read();
-            link.send_output(false).await?;
-            if let Err(error) = link.pause(engine.read_ahead(file.clone(), position, end - position)).await? {
+            link.send_output().await?;
+            if let Err(error) = link.wait_for_disk(engine.read_ahead(file.clone(), position, end - position)).await? {
                 tracing::debug!(%error, "reading ahead failed");
             }
             self.clear = end;

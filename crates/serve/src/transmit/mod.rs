@@ -13,7 +13,7 @@ use protocol::span::Span;
 
 use crate::{
     head::write::Persistence,
-    link::{Broken, Link},
+    link::{Link, SendError},
     request::Asking,
     response::{Body, Part, Response},
     source::Source,
@@ -27,7 +27,7 @@ pub(crate) struct Outcome {
     /// Bytes of the head.
     pub(crate) head: u64,
     /// Whether every byte was handed to the kernel.
-    pub(crate) ended: Result<(), Broken>,
+    pub(crate) ended: Result<(), SendError>,
     /// Whether the connection's end is what tells the body's end.
     pub(crate) until_close: bool,
 }
@@ -48,11 +48,11 @@ pub(crate) fn copy(
     persistence: Persistence,
     worker: &Worker,
 ) -> Copied {
-    let load = plan::load(&response);
-    let Framed { framing, until_close: false } = plan::frame(response.status, load, asking) else {
+    let payload = plan::payload(&response);
+    let Framed { framing, until_close: false } = plan::frame(response.status, payload, asking) else {
         return Copied::Not(response);
     };
-    let way = plan::way(load, asking);
+    let way = plan::way(payload, asking);
     if !matches!(way, Way::HeadOnly | Way::Copy | Way::Read) {
         return Copied::Not(response);
     }
@@ -84,8 +84,8 @@ pub(crate) fn copy(
 
 /// Sends head and body. When the future is dropped, the transfer ends where it is. The answer's hold is given back when it ends.
 pub(crate) async fn send(link: &mut Link, response: Response, asking: Asking, persistence: Persistence) -> Outcome {
-    let load = plan::load(&response);
-    let framed = plan::frame(response.status, load, asking);
+    let payload = plan::payload(&response);
+    let framed = plan::frame(response.status, payload, asking);
     let persistence = if framed.until_close { Persistence::Closes } else { persistence };
     let worker = link.worker().clone();
     let buffers = link.buffers();
@@ -93,8 +93,8 @@ pub(crate) async fn send(link: &mut Link, response: Response, asking: Asking, pe
     worker.write_head(&mut buffers.output, &response, framed.framing, persistence);
     let head = (buffers.output.len() - begin) as u64;
     link.sent = 0;
-    let ended = match plan::way(load, asking) {
-        Way::HeadOnly => link.send_output(false).await.map_err(Broken::from),
+    let ended = match plan::way(payload, asking) {
+        Way::HeadOnly => link.send_output().await.map_err(SendError::from),
         way => {
             let _counted = worker.count_transfer();
             send_body(link, way, response.body).await
@@ -104,9 +104,9 @@ pub(crate) async fn send(link: &mut Link, response: Response, asking: Asking, pe
     Outcome { head, ended, until_close: framed.until_close }
 }
 
-async fn send_body(link: &mut Link, way: Way, body: Body) -> Result<(), Broken> {
+async fn send_body(link: &mut Link, way: Way, body: Body) -> Result<(), SendError> {
     match (way, body) {
-        (_, Body::Empty) => Ok(link.send_output(false).await?),
+        (_, Body::Empty) => Ok(link.send_output().await?),
         (_, Body::Memory(bytes)) => Ok(link.send_output_and(&bytes, false).await?),
         (way, Body::Stream { stream, len }) => stream::send(link, stream, len, way == Way::StreamChunks).await,
         (Way::Chunks, Body::File { source: Source::Object(reader), .. }) => object::send_chunks(link, &reader).await,
@@ -119,7 +119,7 @@ async fn send_body(link: &mut Link, way: Way, body: Body) -> Result<(), Broken> 
     }
 }
 
-async fn send_part(link: &mut Link, source: &Source, part: Part) -> Result<(), Broken> {
+async fn send_part(link: &mut Link, source: &Source, part: Part) -> Result<(), SendError> {
     match part {
         Part::Multipart { parts, end } => {
             for (preamble, span) in parts {
@@ -135,7 +135,7 @@ async fn send_part(link: &mut Link, source: &Source, part: Part) -> Result<(), B
     }
 }
 
-async fn send_span(link: &mut Link, source: &Source, span: Span) -> Result<(), Broken> {
+async fn send_span(link: &mut Link, source: &Source, span: Span) -> Result<(), SendError> {
     match source {
         Source::Object(reader) => object::send_span(link, reader, span).await,
         Source::Shared(file) => shared::send_span(link, file, span).await,
@@ -151,6 +151,6 @@ fn whole_span(part: &Part, len: Option<u64>) -> Option<Span> {
     }
 }
 
-fn no_length() -> Broken {
-    Broken::Source(io::Error::other("the length of a file was known and is not any more"))
+fn no_length() -> SendError {
+    SendError::Source(io::Error::other("the length of a file was known and is not any more"))
 }

@@ -7,7 +7,7 @@ use store::Reader;
 
 use super::ahead::Ahead;
 use crate::{
-    link::{Broken, Link},
+    link::{Link, SendError},
     turns::TURN_BYTES,
 };
 
@@ -27,10 +27,10 @@ pub(super) fn read_behind(output: &mut Vec<u8>, reader: &Reader, span: Span) -> 
 }
 
 /// Sends a small sealed span that is not in memory, with the head in one send.
-pub(super) async fn read_and_send(link: &mut Link, reader: &Reader, span: Span) -> Result<(), Broken> {
+pub(super) async fn read_and_send(link: &mut Link, reader: &Reader, span: Span) -> Result<(), SendError> {
     link.worker().count_cold_read();
     let (file, len) = (reader.file().clone(), span.len() as usize);
-    let read = link.pause(reader.engine().read_at(file, span.start, len)).await?;
+    let read = link.wait_for_disk(reader.engine().read_at(file, span.start, len)).await?;
     let bytes = read.and_then(|bytes| if bytes.len() == len { Ok(bytes) } else { Err(ended_early()) });
     match bytes {
         Ok(bytes) => Ok(link.send_output_and(&bytes, false).await?),
@@ -39,7 +39,7 @@ pub(super) async fn read_and_send(link: &mut Link, reader: &Reader, span: Span) 
 }
 
 /// Sends a span as its bytes become readable.
-pub(super) async fn send_span(link: &mut Link, reader: &Reader, span: Span) -> Result<(), Broken> {
+pub(super) async fn send_span(link: &mut Link, reader: &Reader, span: Span) -> Result<(), SendError> {
     let mut ahead = Ahead::new();
     let (mut position, mut step) = (span.start, FIRST_STEP);
     while position < span.end {
@@ -54,11 +54,11 @@ pub(super) async fn send_span(link: &mut Link, reader: &Reader, span: Span) -> R
         send_run(link, reader, &mut ahead, position, until).await?;
         position = until;
     }
-    Ok(link.send_output(false).await?)
+    Ok(link.send_output().await?)
 }
 
 /// Sends all of a growing object whose length was not known, in chunks (RFC 9112 section 7.1).
-pub(super) async fn send_chunks(link: &mut Link, reader: &Reader) -> Result<(), Broken> {
+pub(super) async fn send_chunks(link: &mut Link, reader: &Reader) -> Result<(), SendError> {
     let mut ahead = Ahead::new();
     let mut position = 0;
     loop {
@@ -76,13 +76,13 @@ pub(super) async fn send_chunks(link: &mut Link, reader: &Reader) -> Result<(), 
 }
 
 /// Sends all of a growing object whose length was not known; the close of the connection ends it.
-pub(super) async fn send_rest(link: &mut Link, reader: &Reader) -> Result<(), Broken> {
+pub(super) async fn send_rest(link: &mut Link, reader: &Reader) -> Result<(), SendError> {
     let mut ahead = Ahead::new();
     let mut position = 0;
     loop {
         let until = readable(link, reader, position).await?;
         if until == position {
-            return Ok(link.send_output(false).await?);
+            return Ok(link.send_output().await?);
         }
         send_run(link, reader, &mut ahead, position, until).await?;
         position = until;
@@ -90,15 +90,15 @@ pub(super) async fn send_rest(link: &mut Link, reader: &Reader) -> Result<(), Br
 }
 
 /// Up to where bytes may be sent; `position` itself at the end. What is in the output buffer is sent before a wait.
-async fn readable(link: &mut Link, reader: &Reader, position: u64) -> Result<u64, Broken> {
+async fn readable(link: &mut Link, reader: &Reader, position: u64) -> Result<u64, SendError> {
     let watermark = reader.watermark();
     if watermark > position {
         return Ok(watermark);
     }
-    link.send_output(false).await?;
-    link.rest();
+    link.send_output().await?;
+    link.give_back_buffers();
     let readable = link.wait(reader.readable(position)).await?;
-    readable.map_err(|error| Broken::Source(io::Error::other(error)))
+    readable.map_err(|error| SendError::Source(io::Error::other(error)))
 }
 
 /// Sends bytes that are readable, window by window as they are in memory.
@@ -108,7 +108,7 @@ async fn send_run(
     ahead: &mut Ahead,
     position: u64,
     until: u64,
-) -> Result<(), Broken> {
+) -> Result<(), SendError> {
     let file: &Arc<File> = reader.file();
     let now = link.worker().now();
     let fresh = !reader.is_sealed() && reader.watermark().saturating_sub(position) <= FRESH_BYTES;
@@ -126,9 +126,9 @@ async fn send_run(
 }
 
 /// The client gets the head, so that what follows is seen to be short of it.
-async fn fail_after_head(link: &mut Link, error: io::Error) -> Result<(), Broken> {
-    link.send_output(false).await?;
-    Err(Broken::Source(error))
+async fn fail_after_head(link: &mut Link, error: io::Error) -> Result<(), SendError> {
+    link.send_output().await?;
+    Err(SendError::Source(error))
 }
 
 fn ended_early() -> io::Error {

@@ -12,7 +12,7 @@
 //! | file of a share | `sendfile`, the end copied, the tail after a last look at the file |
 //! | stream | each piece as it comes, in chunks where the length is not known |
 //!
-//! Where it says `sendfile`, the transport has the last word: [`crate::link::transport::carry`].
+//! Where it says `sendfile`, the transport has the last word: [`crate::link::transport::Transport::can_sendfile`].
 
 use http::StatusCode;
 
@@ -31,7 +31,7 @@ pub(crate) const READ_MAX: u64 = 16 << 10;
 
 /// What there is to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Load {
+pub(crate) enum Payload {
     Nothing,
     Memory(u64),
     Sealed(u64),
@@ -66,17 +66,17 @@ pub(crate) struct Framed {
 }
 
 /// What an answer has to send.
-pub(crate) fn load(response: &Response) -> Load {
+pub(crate) fn payload(response: &Response) -> Payload {
     if matches!(response.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
-        return Load::Nothing;
+        return Payload::Nothing;
     }
     match &response.body {
-        Body::Empty => Load::Nothing,
-        Body::Memory(bytes) => Load::Memory(bytes.len() as u64),
-        Body::Stream { len, .. } => Load::Stream(*len),
+        Body::Empty => Payload::Nothing,
+        Body::Memory(bytes) => Payload::Memory(bytes.len() as u64),
+        Body::Stream { len, .. } => Payload::Stream(*len),
         Body::File { part: Part::Multipart { parts, end }, .. } => {
             let sum = parts.iter().map(|(preamble, span)| preamble.len() as u64 + span.len()).sum::<u64>();
-            Load::Parts(sum + end.len() as u64)
+            Payload::Parts(sum + end.len() as u64)
         }
         Body::File { source, part } => {
             let len = match part {
@@ -84,43 +84,45 @@ pub(crate) fn load(response: &Response) -> Load {
                 _ => source.len(),
             };
             match (source, len) {
-                (Source::Shared(_), len) => Load::Shared(len.unwrap_or_default()),
-                (Source::Object(reader), Some(len)) if reader.in_memory().is_some() => Load::Memory(len),
-                (Source::Object(reader), Some(len)) if reader.is_sealed() => Load::Sealed(len),
-                (Source::Object(_), len) => Load::Growing(len),
+                (Source::Shared(_), len) => Payload::Shared(len.unwrap_or_default()),
+                (Source::Object(reader), Some(len)) if reader.in_memory().is_some() => Payload::Memory(len),
+                (Source::Object(reader), Some(len)) if reader.is_sealed() => Payload::Sealed(len),
+                (Source::Object(_), len) => Payload::Growing(len),
             }
         }
     }
 }
 
-/// The way to send a load.
-pub(crate) fn way(load: Load, asking: Asking) -> Way {
-    match load {
+/// The way to send a payload.
+pub(crate) fn way(payload: Payload, asking: Asking) -> Way {
+    match payload {
         _ if asking.head_only => Way::HeadOnly,
-        Load::Nothing | Load::Memory(0) | Load::Sealed(0) => Way::HeadOnly,
-        Load::Memory(len) if len <= COPY_MAX => Way::Copy,
-        Load::Memory(_) => Way::Gather,
-        Load::Sealed(len) if len <= READ_MAX => Way::Read,
-        Load::Sealed(_) | Load::Growing(Some(_)) | Load::Parts(_) => Way::SendFile,
-        Load::Growing(None) if asking.http11 => Way::Chunks,
-        Load::Growing(None) => Way::UntilClose,
-        Load::Shared(_) => Way::Withhold,
-        Load::Stream(None) if asking.http11 => Way::StreamChunks,
-        Load::Stream(_) => Way::Stream,
+        Payload::Nothing | Payload::Memory(0) | Payload::Sealed(0) => Way::HeadOnly,
+        Payload::Memory(len) if len <= COPY_MAX => Way::Copy,
+        Payload::Memory(_) => Way::Gather,
+        Payload::Sealed(len) if len <= READ_MAX => Way::Read,
+        Payload::Sealed(_) | Payload::Growing(Some(_)) | Payload::Parts(_) => Way::SendFile,
+        Payload::Growing(None) if asking.http11 => Way::Chunks,
+        Payload::Growing(None) => Way::UntilClose,
+        Payload::Shared(_) => Way::Withhold,
+        Payload::Stream(None) if asking.http11 => Way::StreamChunks,
+        Payload::Stream(_) => Way::Stream,
     }
 }
 
-/// The framing of a load (RFC 9112 section 6.3). For HEAD it is what GET would have, as far as a length is known.
-pub(crate) fn frame(status: StatusCode, load: Load, asking: Asking) -> Framed {
+/// The framing of a payload (RFC 9112 section 6.3). For HEAD it is what GET would have, as far as a length is known.
+pub(crate) fn frame(status: StatusCode, payload: Payload, asking: Asking) -> Framed {
     let none = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    let (framing, until_close) = match load {
+    let (framing, until_close) = match payload {
         _ if none => (Framing::Unsaid, false),
-        Load::Nothing => (Framing::Length(0), false),
-        Load::Memory(len) | Load::Sealed(len) | Load::Shared(len) | Load::Parts(len) => (Framing::Length(len), false),
-        Load::Growing(Some(len)) | Load::Stream(Some(len)) => (Framing::Length(len), false),
-        Load::Growing(None) | Load::Stream(None) if asking.head_only => (Framing::Unsaid, false),
-        Load::Growing(None) | Load::Stream(None) if asking.http11 => (Framing::Chunked, false),
-        Load::Growing(None) | Load::Stream(None) => (Framing::Unsaid, true),
+        Payload::Nothing => (Framing::Length(0), false),
+        Payload::Memory(len) | Payload::Sealed(len) | Payload::Shared(len) | Payload::Parts(len) => {
+            (Framing::Length(len), false)
+        }
+        Payload::Growing(Some(len)) | Payload::Stream(Some(len)) => (Framing::Length(len), false),
+        Payload::Growing(None) | Payload::Stream(None) if asking.head_only => (Framing::Unsaid, false),
+        Payload::Growing(None) | Payload::Stream(None) if asking.http11 => (Framing::Chunked, false),
+        Payload::Growing(None) | Payload::Stream(None) => (Framing::Unsaid, true),
     };
     Framed { framing, until_close }
 }
@@ -134,41 +136,45 @@ mod tests {
     const HEAD: Asking = Asking { head_only: true, http11: true };
 
     #[test]
-    fn every_load_has_its_way_and_framing() {
+    fn every_payload_has_its_way_and_framing() {
         use Framing::{Chunked, Length, Unsaid};
-        for (load, asking, expected, framing, until_close) in [
-            (Load::Nothing, GET, Way::HeadOnly, Length(0), false),
-            (Load::Memory(0), GET, Way::HeadOnly, Length(0), false),
-            (Load::Memory(COPY_MAX), GET, Way::Copy, Length(COPY_MAX), false),
-            (Load::Memory(COPY_MAX + 1), GET, Way::Gather, Length(COPY_MAX + 1), false),
-            (Load::Sealed(0), GET, Way::HeadOnly, Length(0), false),
-            (Load::Sealed(READ_MAX), GET, Way::Read, Length(READ_MAX), false),
-            (Load::Sealed(READ_MAX + 1), GET, Way::SendFile, Length(READ_MAX + 1), false),
-            (Load::Growing(Some(9)), GET, Way::SendFile, Length(9), false),
-            (Load::Growing(None), GET, Way::Chunks, Chunked, false),
-            (Load::Growing(None), GET10, Way::UntilClose, Unsaid, true),
-            (Load::Growing(None), HEAD, Way::HeadOnly, Unsaid, false),
-            (Load::Growing(Some(9)), HEAD, Way::HeadOnly, Length(9), false),
-            (Load::Shared(9), GET, Way::Withhold, Length(9), false),
-            (Load::Parts(9), GET, Way::SendFile, Length(9), false),
-            (Load::Stream(Some(9)), GET, Way::Stream, Length(9), false),
-            (Load::Stream(Some(9)), GET10, Way::Stream, Length(9), false),
-            (Load::Stream(None), GET, Way::StreamChunks, Chunked, false),
-            (Load::Stream(None), GET10, Way::Stream, Unsaid, true),
+        for (payload, asking, expected, framing, until_close) in [
+            (Payload::Nothing, GET, Way::HeadOnly, Length(0), false),
+            (Payload::Memory(0), GET, Way::HeadOnly, Length(0), false),
+            (Payload::Memory(COPY_MAX), GET, Way::Copy, Length(COPY_MAX), false),
+            (Payload::Memory(COPY_MAX + 1), GET, Way::Gather, Length(COPY_MAX + 1), false),
+            (Payload::Sealed(0), GET, Way::HeadOnly, Length(0), false),
+            (Payload::Sealed(READ_MAX), GET, Way::Read, Length(READ_MAX), false),
+            (Payload::Sealed(READ_MAX + 1), GET, Way::SendFile, Length(READ_MAX + 1), false),
+            (Payload::Growing(Some(9)), GET, Way::SendFile, Length(9), false),
+            (Payload::Growing(None), GET, Way::Chunks, Chunked, false),
+            (Payload::Growing(None), GET10, Way::UntilClose, Unsaid, true),
+            (Payload::Growing(None), HEAD, Way::HeadOnly, Unsaid, false),
+            (Payload::Growing(Some(9)), HEAD, Way::HeadOnly, Length(9), false),
+            (Payload::Shared(9), GET, Way::Withhold, Length(9), false),
+            (Payload::Parts(9), GET, Way::SendFile, Length(9), false),
+            (Payload::Stream(Some(9)), GET, Way::Stream, Length(9), false),
+            (Payload::Stream(Some(9)), GET10, Way::Stream, Length(9), false),
+            (Payload::Stream(None), GET, Way::StreamChunks, Chunked, false),
+            (Payload::Stream(None), GET10, Way::Stream, Unsaid, true),
         ] {
-            assert_eq!(way(load, asking), expected, "{load:?} {asking:?}");
-            assert_eq!(frame(StatusCode::OK, load, asking), Framed { framing, until_close }, "{load:?} {asking:?}");
+            assert_eq!(way(payload, asking), expected, "{payload:?} {asking:?}");
+            assert_eq!(
+                frame(StatusCode::OK, payload, asking),
+                Framed { framing, until_close },
+                "{payload:?} {asking:?}"
+            );
         }
     }
 
     #[test]
     fn answers_without_a_body_say_no_length() {
         for status in [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED] {
-            let framed = frame(status, Load::Nothing, GET);
+            let framed = frame(status, Payload::Nothing, GET);
             assert_eq!(framed, Framed { framing: Framing::Unsaid, until_close: false });
             let mut response = Response::new(status);
             response.body = Body::Memory("never sent".into());
-            assert_eq!(load(&response), Load::Nothing);
+            assert_eq!(payload(&response), Payload::Nothing);
         }
     }
 }

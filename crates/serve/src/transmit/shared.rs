@@ -14,7 +14,7 @@ use protocol::span::Span;
 
 use super::ahead::Ahead;
 use crate::{
-    link::{Broken, Link},
+    link::{Link, SendError},
     source::SharedFile,
 };
 
@@ -26,7 +26,7 @@ const ON_THE_WAY_MAX: u64 = 16 << 20;
 const COPY_BYTES: u64 = 256 << 10;
 
 /// Sends a span, or ends short of it if the file changes.
-pub(super) async fn send_span(link: &mut Link, shared: &SharedFile, span: Span) -> Result<(), Broken> {
+pub(super) async fn send_span(link: &mut Link, shared: &SharedFile, span: Span) -> Result<(), SendError> {
     let tail = span.start.max(span.end.saturating_sub(TAIL));
     let copied = span.start.max(span.end.saturating_sub(ON_THE_WAY_MAX)).min(tail);
     let mut position = span.start;
@@ -38,25 +38,25 @@ pub(super) async fn send_span(link: &mut Link, shared: &SharedFile, span: Span) 
     }
     while position < tail {
         let len = COPY_BYTES.min(tail - position) as usize;
-        let read = link.pause(shared.engine.read_at(shared.file.clone(), position, len)).await?;
+        let read = link.wait_for_disk(shared.engine.read_at(shared.file.clone(), position, len)).await?;
         let bytes = whole_or_head(link, read, len).await?;
         link.send_output_and(&bytes, true).await?;
         position += len as u64;
     }
-    let bytes = link.pause(verified_tail(shared.clone(), Span::new(tail, span.end))).await?;
+    let bytes = link.wait_for_disk(verified_tail(shared.clone(), Span::new(tail, span.end))).await?;
     let bytes = whole_or_head(link, bytes, (span.end - tail) as usize).await?;
     Ok(link.send_output_and(&bytes, false).await?)
 }
 
 /// On an error the client gets what was to be sent before: the head, so that the rest is seen to be missing.
-async fn whole_or_head(link: &mut Link, read: io::Result<Vec<u8>>, len: usize) -> Result<Vec<u8>, Broken> {
+async fn whole_or_head(link: &mut Link, read: io::Result<Vec<u8>>, len: usize) -> Result<Vec<u8>, SendError> {
     let error = match read {
         Ok(bytes) if bytes.len() == len => return Ok(bytes),
         Ok(_) => io::Error::new(io::ErrorKind::UnexpectedEof, "the file became shorter while it was sent"),
         Err(error) => error,
     };
-    link.send_output(false).await?;
-    Err(Broken::Source(error))
+    link.send_output().await?;
+    Err(SendError::Source(error))
 }
 
 /// Reads the tail and then looks at the file. On a network mount either may take long: both are done by a thread that may wait.

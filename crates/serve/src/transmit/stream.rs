@@ -5,7 +5,7 @@ use std::{future::poll_fn, io, task::Poll};
 use bytes::Bytes;
 
 use crate::{
-    link::{Broken, Link},
+    link::{Link, SendError},
     response::BodyStream,
 };
 
@@ -15,7 +15,7 @@ pub(super) async fn send(
     mut stream: BodyStream,
     len: Option<u64>,
     chunks: bool,
-) -> Result<(), Broken> {
+) -> Result<(), SendError> {
     let mut left = len;
     while let Some(piece) = next(link, &mut stream).await? {
         let piece = match piece {
@@ -38,7 +38,7 @@ pub(super) async fn send(
             let output = &mut link.buffers().output;
             output.extend_from_slice(&piece);
             output.extend_from_slice(b"\r\n");
-            link.send_output(false).await?;
+            link.send_output().await?;
             continue;
         }
         link.send_output_and(&piece, false).await?;
@@ -57,7 +57,7 @@ pub(super) async fn send(
 const COPIED_PIECE_MAX: usize = 4 << 10;
 
 /// The next piece. What is in the output buffer is sent before a wait, and held for the piece if it is there already.
-async fn next(link: &mut Link, stream: &mut BodyStream) -> Result<Option<io::Result<Bytes>>, Broken> {
+async fn next(link: &mut Link, stream: &mut BodyStream) -> Result<Option<io::Result<Bytes>>, SendError> {
     let ready = poll_fn(|cx| match stream.as_mut().poll_next(cx) {
         Poll::Ready(piece) => Poll::Ready(Some(piece)),
         Poll::Pending => Poll::Ready(None),
@@ -65,12 +65,12 @@ async fn next(link: &mut Link, stream: &mut BodyStream) -> Result<Option<io::Res
     if let Some(piece) = ready.await {
         return Ok(piece);
     }
-    link.send_output(false).await?;
-    link.rest();
+    link.send_output().await?;
+    link.give_back_buffers();
     Ok(link.wait(poll_fn(|cx| stream.as_mut().poll_next(cx))).await?)
 }
 
-async fn fail_after_head(link: &mut Link, error: io::Error) -> Result<(), Broken> {
-    link.send_output(false).await?;
-    Err(Broken::Source(error))
+async fn fail_after_head(link: &mut Link, error: io::Error) -> Result<(), SendError> {
+    link.send_output().await?;
+    Err(SendError::Source(error))
 }

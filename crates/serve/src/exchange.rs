@@ -20,19 +20,19 @@ use crate::{
 const LOGGED_BYTES_MAX: usize = 256;
 
 /// What a request was, as far as its answer and the log must know.
-pub(crate) struct Asked {
+pub(crate) struct Exchange {
     pub(crate) asking: Asking,
     stays: bool,
     /// Bytes of a body follow that nobody has read.
     pub(crate) body_unread: bool,
     /// Taken only if there is a log.
     begun: Option<Instant>,
-    facts: Facts,
+    facts: LogFields,
 }
 
 /// What the log says of a request: places in the input buffer, or a copy where the buffer is given away meanwhile.
 #[derive(Default)]
-struct Facts {
+struct LogFields {
     copied: Option<Box<[u8]>>,
     request: Range<u32>,
     referer: Range<u32>,
@@ -40,8 +40,8 @@ struct Facts {
 }
 
 /// An answer in the output buffer that is not sent yet.
-pub(crate) struct Answered {
-    pub(crate) asked: Asked,
+pub(crate) struct Gathered {
+    pub(crate) exchange: Exchange,
     pub(crate) status: u16,
     /// Bytes.
     pub(crate) head: u64,
@@ -63,7 +63,7 @@ pub(crate) struct Ending {
     pub(crate) cache: Option<CacheStatus>,
 }
 
-impl Asked {
+impl Exchange {
     /// With the bytes that the request takes of the input: a body that is wholly there is skipped, of any other nothing is read any more,
     /// lest it be taken for the next request. What only the log needs is taken if it is `logged`.
     pub(crate) fn new(head: &Head<'_>, input: &Input, logged: bool) -> (Self, usize) {
@@ -73,14 +73,14 @@ impl Asked {
             RequestBody::Length(len) if len <= behind => Some(len as usize),
             RequestBody::Length(_) | RequestBody::Chunked => None,
         };
-        let asked = Self {
+        let exchange = Self {
             asking: Asking { head_only: head.request.method == Method::Head, http11: head.request.http11 },
             stays: head.keep_alive && skipped.is_some(),
             body_unread: skipped.is_none(),
             begun: logged.then(Instant::now),
-            facts: if logged { Facts::of(input, &head.request.fields) } else { Facts::default() },
+            facts: if logged { LogFields::of(input, &head.request.fields) } else { LogFields::default() },
         };
-        (asked, head.len + skipped.unwrap_or(0))
+        (exchange, head.len + skipped.unwrap_or(0))
     }
 
     /// Of bytes that are no request, or none that is answered.
@@ -90,7 +90,7 @@ impl Asked {
             stays: false,
             body_unread: true,
             begun: logged.then(Instant::now),
-            facts: Facts { request: request_line(input), ..Facts::default() },
+            facts: LogFields { request: request_line(input), ..LogFields::default() },
         }
     }
 
@@ -124,7 +124,7 @@ impl Asked {
     }
 }
 
-impl Facts {
+impl LogFields {
     /// Of the request that begins at the first unread byte of `input`, where its fields lie too.
     fn of(input: &Input, fields: &Fields<'_>) -> Self {
         let unread = input.unread();
@@ -191,8 +191,8 @@ mod tests {
         input.room(1000)[..text.len()].copy_from_slice(text);
         input.received(text.len());
         let raw = [httparse::Header { name: "Referer", value: &input.unread()[28..33] }];
-        let mut facts = Facts::of(&input, &Fields::new(&raw));
-        let seen = |facts: &Facts, input: Option<&Input>| {
+        let mut facts = LogFields::of(&input, &Fields::new(&raw));
+        let seen = |facts: &LogFields, input: Option<&Input>| {
             [&facts.request, &facts.referer, &facts.agent].map(|place| facts.text(place, input).to_vec())
         };
         let expected = [b"GET /x HTTP/1.1".to_vec(), b"there".to_vec(), Vec::new()];

@@ -66,14 +66,14 @@ fn is_overdue(phase: Phase, since: Duration, now: Duration, options: &Options) -
 }
 
 /// One connection's note. Times are counted from the worker's start.
-pub(crate) struct Watch {
+pub(crate) struct Timer {
     phase: Cell<Phase>,
     since: Cell<Duration>,
     overdue: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
 
-impl Watch {
+impl Timer {
     /// Idle since `now`.
     pub(crate) fn new(now: Duration) -> Self {
         Self {
@@ -151,10 +151,10 @@ mod tests {
     #[test]
     fn entering_a_phase_anew_forgives() {
         let options = Options::default();
-        let watch = Watch::new(Duration::ZERO);
-        watch.check(Duration::from_secs(1000), &options);
-        assert!(watch.is_overdue());
-        watch.enter(Phase::Sending, Duration::from_secs(1000));
-        assert!(!watch.is_overdue());
+        let timer = Timer::new(Duration::ZERO);
+        timer.check(Duration::from_secs(1000), &options);
+        assert!(timer.is_overdue());
+        timer.enter(Phase::Sending, Duration::from_secs(1000));
+        assert!(!timer.is_overdue());
     }
 }
