@@ -2,11 +2,11 @@
 //! the abort: followers are told, and what can be continued later is kept as a part.
 
 pub(crate) mod active;
-pub(crate) mod begin;
-pub(crate) mod commit;
+mod begin;
+mod commit;
 pub(crate) mod end;
-pub(crate) mod push;
-pub(crate) mod suspend;
+mod push;
+mod suspend;
 
 use std::sync::Arc;
 

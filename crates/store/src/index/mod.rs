@@ -4,7 +4,7 @@
 
 pub(crate) mod record;
 pub(crate) mod row;
-pub(crate) mod rows;
+mod rows;
 pub(crate) mod sip;
 pub(crate) mod slots;
 pub(crate) mod strays;

@@ -20,7 +20,8 @@ use crate::{
         table::Table,
     },
     journal::{
-        Before, replay,
+        Before,
+        frames::replay,
         snapshot::{Section, Snapshot},
     },
     space::{
@@ -124,20 +125,9 @@ pub(crate) fn load(
     let snapshot = snapshot.map(|(_, snapshot)| snapshot);
     let snapshot_bytes = snapshot.as_ref().map_or(0, |snapshot| snapshot.len);
     space.add(Account::Tables, on_disk(snapshot_bytes));
-    match &snapshot {
-        Some(snapshot) => {
-            dirs.restore(&snapshot.bitmap);
-            let section = |names| Section { snapshot: snapshot.clone(), names };
-            space.add(Account::Objects, objects.attach(Arc::new(section(false)), since.objects));
-            names.attach(Arc::new(section(true)), since.names);
-        }
-        None => {
-            since.objects.into_iter().for_each(|(hash, record)| objects.replay(hash, record));
-            since.names.into_iter().for_each(|(hash, record)| names.replay(hash, record));
-        }
-    }
     let journal = Before { next: next_journal, bytes: since.bytes, files: files.journals.len() };
     let torn = !since.whole || !known;
+    since.enter(snapshot.as_ref(), space, objects, names, dirs);
     Ok(Recovered { journal, snapshot_bytes, snapshot, search, torn })
 }
 
@@ -186,5 +176,25 @@ impl Since {
             }
         }
         Ok(())
+    }
+
+    /// Into the tables: behind what the snapshot holds, if there is one.
+    fn enter(
+        self,
+        snapshot: Option<&Arc<Snapshot>>,
+        space: &Space,
+        objects: &Table<Object, Slots>,
+        names: &Table<NameRow, ()>,
+        dirs: &Dirs,
+    ) {
+        let Some(snapshot) = snapshot else {
+            self.objects.into_iter().for_each(|(hash, record)| objects.replay(hash, record));
+            self.names.into_iter().for_each(|(hash, record)| names.replay(hash, record));
+            return;
+        };
+        dirs.restore(&snapshot.bitmap);
+        let section = |names| Section { snapshot: snapshot.clone(), names };
+        space.add(Account::Objects, objects.attach(Arc::new(section(false)), self.objects));
+        names.attach(Arc::new(section(true)), self.names);
     }
 }

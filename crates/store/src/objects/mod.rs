@@ -2,8 +2,8 @@
 //! files, [`remove`] takes objects out, [`room`] decides who has to go, [`page`] lists, [`hash`] reads again what is on disk.
 
 pub(crate) mod claim;
-pub(crate) mod hash;
-pub(crate) mod open;
+mod hash;
+mod open;
 pub(crate) mod page;
-pub(crate) mod remove;
-pub(crate) mod room;
+mod remove;
+mod room;

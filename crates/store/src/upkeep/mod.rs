@@ -2,7 +2,7 @@
 //! files that the index does not know, [`scrub`] reads everything again, and [`close`] is the orderly end.
 
 pub(crate) mod background;
-pub(crate) mod close;
-pub(crate) mod compact;
-pub(crate) mod scrub;
-pub(crate) mod search;
+mod close;
+mod compact;
+mod scrub;
+mod search;
