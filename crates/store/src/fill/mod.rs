@@ -1,5 +1,7 @@
 //! Filling an object: [`Vacancy`] -> [`Fill`] -> [`Verified`] -> [`Reader`]. Each step consumes the one before; dropping one is
 //! the abort: followers are told, and what can be continued later is kept as a part.
+//!
+//! A fill of a store is [`active`]; its steps are [`begin`], [`push`] and [`end`], then [`suspend`] or [`commit`].
 
 pub(crate) mod active;
 mod begin;
