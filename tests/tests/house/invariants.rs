@@ -122,3 +122,21 @@ fn libraries_have_no_globals() {
     let words = ["static mut ", "LazyLock<", "lazy_static", "thread_local!"];
     expect_none("a global in a library", places_with(&sources, allowed, &words));
 }
+
+#[test]
+fn queues_have_limits() {
+    let sources = sources();
+    let allowed = |path: &str| {
+        let bounded_otherwise = [
+            // By the places that operations hold.
+            "crates/os/src/engine/",
+            // By the number of fills: one stands in it once.
+            "crates/store/src/part/lane.rs",
+            // Nothing is ever sent: its end is the message.
+            "origin/src/origin.rs",
+        ];
+        bounded_otherwise.iter().any(|place| path.starts_with(place)) || path.starts_with("bench/")
+    };
+    let words = ["unbounded", "mpsc::channel()", "UnboundedSender"];
+    expect_none("a queue without a limit", places_with(&sources, allowed, &words));
+}

@@ -271,7 +271,11 @@ impl Fetch {
     async fn finish(&self, fill: Fill, head: &Head, places: &Arc<Places>) -> Flow {
         let (key, path) = (&self.question.key, self.question.full.path());
         let reader = fill.reader();
-        let verified = match fill.verify(self.question.upstream.unchanged(head)).await {
+        let is_unchanged = match self.unless_closing(self.question.upstream.is_unchanged(head)).await {
+            Ok(is_unchanged) => is_unchanged,
+            Err(error) => return self.give_up(fill, &error, Fate::Suspend),
+        };
+        let verified = match fill.verify(move || is_unchanged).await {
             Ok(verified) => verified,
             Err(FillError::Changed) => {
                 tracing::warn!(path, "a file changed while it was fetched; what came is of no use");
@@ -297,7 +301,7 @@ impl Fetch {
         Flow::Done
     }
 
-    /// Lands what is being filled, unless it is so small that it can be checked before anybody gets a head.
+    /// Announces what is being filled, unless it is so small that it can be checked before anybody gets a head.
     fn announce_fill(&self, fill: &Fill, head: &Head, places: &Arc<Places>) {
         let is_small = head.record.len.is_some_and(|len| len <= SMALL_BODY_MAX);
         if !is_small && !self.owner.has_announced() {

@@ -147,18 +147,19 @@ impl Directory {
         FilePieces::new(file.clone(), position, identity.size, self.0.reads.clone(), self.0.timeout)
     }
 
-    /// To be asked when all bytes were read: whether the path and the open file are still what they were. Blocks when called.
-    pub(crate) fn unchanged(
+    /// To be asked when all bytes were read: whether the path and the open file are still what they were.
+    pub(crate) async fn is_unchanged(
         &self,
         file: &Arc<File>,
         identity: Identity,
         path: &Arc<[u8]>,
-    ) -> impl FnOnce() -> bool + Send + 'static {
-        let (inner, file, path) = (self.0.clone(), file.clone(), path.clone());
-        move || {
-            let at_path = inner.root().ok().and_then(|root| root.share.identity(&path).ok().flatten());
-            at_path == Some(identity) && Identity::of(&file).is_ok_and(|now| now == identity)
-        }
+    ) -> Result<bool, AskError> {
+        let (file, path) = (file.clone(), path.clone());
+        let look = move |inner: &Inner| {
+            let at_path = inner.root()?.share.identity(&path).ok().flatten();
+            Ok(at_path == Some(identity) && Identity::of(&file).is_ok_and(|now| now == identity))
+        };
+        self.call(look).await
     }
 
     /// Whether the directory answers at all.

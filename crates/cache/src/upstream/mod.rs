@@ -203,13 +203,13 @@ impl Upstream {
         }
     }
 
-    /// To be asked last, off the reactors: whether what was read is what is still there.
-    pub(crate) fn unchanged(&self, head: &Head) -> Box<dyn FnOnce() -> bool + Send + 'static> {
+    /// To be asked when all bytes came: whether what was read is what is still there.
+    pub(crate) async fn is_unchanged(&self, head: &Head) -> Result<bool, AskError> {
         match (&self.kind, &head.access) {
             (Kind::Directory(directory), Access::File { file, identity, path }) => {
-                Box::new(directory.unchanged(file, *identity, path))
+                directory.is_unchanged(file, *identity, path).await
             }
-            _ => Box::new(|| true),
+            _ => Ok(true),
         }
     }
 
