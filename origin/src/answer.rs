@@ -21,44 +21,6 @@ use serve::{
 
 use crate::files::OpenFile;
 
-/// The conditions of a request, kept beyond it for an answer that has to wait.
-#[derive(Default)]
-pub(crate) struct Asked {
-    if_match: Option<Box<[u8]>>,
-    if_none_match: Option<Box<[u8]>>,
-    if_modified_since: Option<Box<[u8]>>,
-    if_unmodified_since: Option<Box<[u8]>>,
-    if_range: Option<Box<[u8]>>,
-    range: Option<Box<[u8]>>,
-}
-
-impl Asked {
-    pub(crate) fn of(request: &Request<'_>) -> Self {
-        let Conditions { if_match, if_none_match, if_modified_since, if_unmodified_since, if_range, range } =
-            conditions(request);
-        let own = |field: Option<&[u8]>| field.map(Box::from);
-        Self {
-            if_match: own(if_match),
-            if_none_match: own(if_none_match),
-            if_modified_since: own(if_modified_since),
-            if_unmodified_since: own(if_unmodified_since),
-            if_range: own(if_range),
-            range: own(range),
-        }
-    }
-
-    pub(crate) fn conditions(&self) -> Conditions<'_> {
-        Conditions {
-            if_match: self.if_match.as_deref(),
-            if_none_match: self.if_none_match.as_deref(),
-            if_modified_since: self.if_modified_since.as_deref(),
-            if_unmodified_since: self.if_unmodified_since.as_deref(),
-            if_range: self.if_range.as_deref(),
-            range: self.range.as_deref(),
-        }
-    }
-}
-
 /// The conditions as they stand in a request. `Range` counts for GET only.
 pub(crate) fn conditions<'a>(request: &Request<'a>) -> Conditions<'a> {
     let fields = &request.fields;

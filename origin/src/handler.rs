@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use os::{engine::Engine, share::Identity};
 use protocol::{
+    condition::KeptConditions,
     digest::{Digests, Md5},
     info::Info,
     listing::prefers_json,
@@ -25,7 +26,7 @@ use serve::{
 use tokio::runtime::Handle;
 
 use crate::{
-    answer::{self, Asked},
+    answer,
     files::OpenFile,
     publish::{Opened, Publication},
     queue::Queue,
@@ -75,7 +76,7 @@ impl Handler for OriginHandler {
                     let conditions = answer::conditions(request);
                     return Answer::Now(answer::file(&open, &conditions, &self.engine, SystemTime::now()));
                 }
-                let asked = Asked::of(request);
+                let asked = answer::conditions(request).keep();
                 Answer::later(async move { this.file(path, target, asked).await })
             }
             Route::Directory(path) => {
@@ -84,7 +85,7 @@ impl Handler for OriginHandler {
             }
             Route::Info(path) => Answer::later(async move { this.info(path, target).await }),
             Route::Object(md5, path) => {
-                let asked = Asked::of(request);
+                let asked = answer::conditions(request).keep();
                 Answer::later(async move { this.object(md5, path, target, asked).await })
             }
             Route::Progress(md5) => Answer::later(async move { this.progress(md5, target).await }),
@@ -94,7 +95,7 @@ impl Handler for OriginHandler {
 }
 
 impl OriginHandler {
-    async fn file(&self, path: Vec<u8>, target: Target, asked: Asked) -> Response {
+    async fn file(&self, path: Vec<u8>, target: Target, asked: KeptConditions) -> Response {
         let queue = self.queue.clone();
         let open = move |publication: &Publication| {
             let opened = publication.open(&path)?;
@@ -110,7 +111,7 @@ impl OriginHandler {
         }
     }
 
-    fn send(&self, open: &OpenFile, asked: &Asked) -> Response {
+    fn send(&self, open: &OpenFile, asked: &KeptConditions) -> Response {
         answer::file(open, &asked.conditions(), &self.engine, SystemTime::now())
     }
 
@@ -137,7 +138,7 @@ impl OriginHandler {
     }
 
     /// With a path, the file there if it has these bytes; without, any file that is known to have them.
-    async fn object(&self, md5: Md5, path: Option<Vec<u8>>, target: Target, asked: Asked) -> Response {
+    async fn object(&self, md5: Md5, path: Option<Vec<u8>>, target: Target, asked: KeptConditions) -> Response {
         let open = match path {
             Some(path) => match self.hashed(path).await {
                 Hashed::Known(open, digests) if digests.md5 == md5 => Some(open),
@@ -177,7 +178,7 @@ impl OriginHandler {
 
     /// A file with its digests; they are made before all others if they are not known. Dropping the future stops no hashing.
     async fn hashed(&self, path: Vec<u8>) -> Hashed {
-        let path = Arc::new(path);
+        let path: Arc<[u8]> = path.into();
         let mut waited = false;
         loop {
             let open = match self.look(path.clone()).await {
@@ -197,7 +198,7 @@ impl OriginHandler {
         }
     }
 
-    async fn look(&self, path: Arc<Vec<u8>>) -> io::Result<Opened> {
+    async fn look(&self, path: Arc<[u8]>) -> io::Result<Opened> {
         let fresh = self.publication.files.find(&path, Instant::now()).filter(|open| open.digests.is_some());
         match fresh {
             Some(open) => Ok(Opened::File(open)),

@@ -1,7 +1,10 @@
 //! What of a request takes part in its answer, read in one pass over its fields; borrowed for answers at once, owned for later ones.
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use protocol::{condition::Conditions, info::REQUESTER_FIELD};
+use protocol::{
+    condition::{Conditions, KeptConditions},
+    info::REQUESTER_FIELD,
+};
 use serve::{
     handler::Client,
     request::{Fields, Method, Request},
@@ -36,12 +39,7 @@ pub(crate) struct Asked<'a> {
 #[derive(Clone, Debug)]
 pub(crate) struct Owned {
     is_head: bool,
-    if_match: Option<Box<[u8]>>,
-    if_none_match: Option<Box<[u8]>>,
-    if_modified_since: Option<Box<[u8]>>,
-    if_unmodified_since: Option<Box<[u8]>>,
-    if_range: Option<Box<[u8]>>,
-    range: Option<Box<[u8]>>,
+    conditions: KeptConditions,
     wants_json: bool,
     is_controlled: bool,
     agent: Option<Box<[u8]>>,
@@ -101,18 +99,12 @@ impl<'a> Asked<'a> {
     }
 
     pub(crate) fn into_owned(self) -> Owned {
-        let own = |value: Option<&[u8]>| value.map(Into::into);
         Owned {
             is_head: self.is_head,
-            if_match: own(self.conditions.if_match),
-            if_none_match: own(self.conditions.if_none_match),
-            if_modified_since: own(self.conditions.if_modified_since),
-            if_unmodified_since: own(self.conditions.if_unmodified_since),
-            if_range: own(self.conditions.if_range),
-            range: own(self.conditions.range),
+            conditions: self.conditions.keep(),
             wants_json: self.wants_json,
             is_controlled: self.is_controlled,
-            agent: own(self.agent),
+            agent: self.agent.map(Box::from),
             client: self.client,
         }
     }
@@ -122,14 +114,7 @@ impl Owned {
     pub(crate) fn asked(&self) -> Asked<'_> {
         Asked {
             is_head: self.is_head,
-            conditions: Conditions {
-                if_match: self.if_match.as_deref(),
-                if_none_match: self.if_none_match.as_deref(),
-                if_modified_since: self.if_modified_since.as_deref(),
-                if_unmodified_since: self.if_unmodified_since.as_deref(),
-                if_range: self.if_range.as_deref(),
-                range: self.range.as_deref(),
-            },
+            conditions: self.conditions.conditions(),
             wants_json: self.wants_json,
             is_controlled: self.is_controlled,
             agent: self.agent.as_deref(),
@@ -139,16 +124,17 @@ impl Owned {
 
     /// The conditions as fields, for a request that is passed through.
     pub(crate) fn condition_fields(&self) -> HeaderMap {
-        let conditions = [
-            (header::IF_MATCH, &self.if_match),
-            (header::IF_NONE_MATCH, &self.if_none_match),
-            (header::IF_MODIFIED_SINCE, &self.if_modified_since),
-            (header::IF_UNMODIFIED_SINCE, &self.if_unmodified_since),
-            (header::IF_RANGE, &self.if_range),
-            (header::RANGE, &self.range),
+        let conditions = self.conditions.conditions();
+        let fields = [
+            (header::IF_MATCH, conditions.if_match),
+            (header::IF_NONE_MATCH, conditions.if_none_match),
+            (header::IF_MODIFIED_SINCE, conditions.if_modified_since),
+            (header::IF_UNMODIFIED_SINCE, conditions.if_unmodified_since),
+            (header::IF_RANGE, conditions.if_range),
+            (header::RANGE, conditions.range),
         ];
-        let valid = |value: &Option<Box<[u8]>>| HeaderValue::from_bytes(value.as_deref()?).ok();
-        conditions.into_iter().filter_map(|(name, value)| Some((name, valid(value)?))).collect()
+        let valid = |value: Option<&[u8]>| HeaderValue::from_bytes(value?).ok();
+        fields.into_iter().filter_map(|(name, value)| Some((name, valid(value)?))).collect()
     }
 }
 

@@ -28,6 +28,46 @@ pub struct Conditions<'a> {
     pub range: Option<&'a [u8]>,
 }
 
+/// The same beyond the request, for an answer that has to wait.
+#[derive(Clone, Debug)]
+pub struct KeptConditions {
+    if_match: Option<Box<[u8]>>,
+    if_none_match: Option<Box<[u8]>>,
+    if_modified_since: Option<Box<[u8]>>,
+    if_unmodified_since: Option<Box<[u8]>>,
+    if_range: Option<Box<[u8]>>,
+    range: Option<Box<[u8]>>,
+}
+
+impl Conditions<'_> {
+    /// Copies them.
+    pub fn keep(&self) -> KeptConditions {
+        let keep = |field: Option<&[u8]>| field.map(Box::from);
+        KeptConditions {
+            if_match: keep(self.if_match),
+            if_none_match: keep(self.if_none_match),
+            if_modified_since: keep(self.if_modified_since),
+            if_unmodified_since: keep(self.if_unmodified_since),
+            if_range: keep(self.if_range),
+            range: keep(self.range),
+        }
+    }
+}
+
+impl KeptConditions {
+    /// As they came.
+    pub fn conditions(&self) -> Conditions<'_> {
+        Conditions {
+            if_match: self.if_match.as_deref(),
+            if_none_match: self.if_none_match.as_deref(),
+            if_modified_since: self.if_modified_since.as_deref(),
+            if_unmodified_since: self.if_unmodified_since.as_deref(),
+            if_range: self.if_range.as_deref(),
+            range: self.range.as_deref(),
+        }
+    }
+}
+
 /// What is known of the representation.
 #[derive(Clone, Copy, Debug)]
 pub struct Validators<'a> {
