@@ -25,15 +25,12 @@ pub(crate) trait Row: Sized + Send + 'static {
     fn encode(&self, now: Now, out: &mut Vec<u8>);
     /// Takes the next one from a bucket.
     fn decode(input: &mut &[u8], now: Now) -> Option<Self>;
-    /// What a record of the journal does to rows of this kind; `None` if it is about others.
-    fn change(record: Record) -> Option<RowChange<Self>>;
-}
-
-/// What a record does to a row.
-pub(crate) enum RowChange<R> {
-    Put(R),
-    Remove(Box<dyn Fn(&R) -> bool>),
-    Alter(Box<dyn Fn(&R) -> bool>, Box<dyn FnOnce(&mut R)>),
+    /// The row that a record of the journal puts; the record itself if it puts none of this kind.
+    fn put_by(record: Record) -> Result<Self, Record>;
+    /// Whether a record speaks of this row.
+    fn is_meant(&self, record: &Record) -> bool;
+    /// Takes over what a record says of it; `false` if the row is to go.
+    fn heed(&mut self, record: &Record) -> bool;
 }
 
 /// One change, as it stands in the journal.
@@ -78,16 +75,19 @@ impl Row for Object {
         (size <= SIZE_MAX).then(|| Self::new(Digests { md5, sha256 }, size, Usage::restored(now, uses)))
     }
 
-    fn change(record: Record) -> Option<RowChange<Self>> {
-        match record {
-            Record::ObjectPut(object) => Some(RowChange::Put(object)),
-            Record::ObjectRemoved(md5) => Some(RowChange::Remove(Box::new(move |row| row.md5 == md5))),
-            Record::Uses(md5, uses) => Some(RowChange::Alter(
-                Box::new(move |row| row.md5 == md5),
-                Box::new(move |row| row.usage = Usage::restored(Now::default(), uses)),
-            )),
-            _ => None,
+    fn put_by(record: Record) -> Result<Self, Record> {
+        if let Record::ObjectPut(object) = record { Ok(object) } else { Err(record) }
+    }
+
+    fn is_meant(&self, record: &Record) -> bool {
+        matches!(record, Record::ObjectRemoved(md5) | Record::Uses(md5, _) if *md5 == self.md5)
+    }
+
+    fn heed(&mut self, record: &Record) -> bool {
+        if let Record::Uses(_, uses) = record {
+            self.usage = Usage::restored(Now::default(), *uses);
         }
+        !matches!(record, Record::ObjectRemoved(_))
     }
 }
 
@@ -114,12 +114,16 @@ impl Row for NameRow {
         Self::parse(input.split_off(..len)?)
     }
 
-    fn change(record: Record) -> Option<RowChange<Self>> {
-        match record {
-            Record::NamePut(name) => Some(RowChange::Put(name)),
-            Record::NameRemoved(key) => Some(RowChange::Remove(Box::new(move |row| row.key() == &*key))),
-            _ => None,
-        }
+    fn put_by(record: Record) -> Result<Self, Record> {
+        if let Record::NamePut(name) = record { Ok(name) } else { Err(record) }
+    }
+
+    fn is_meant(&self, record: &Record) -> bool {
+        matches!(record, Record::NameRemoved(key) if **key == *self.key())
+    }
+
+    fn heed(&mut self, record: &Record) -> bool {
+        !matches!(record, Record::NameRemoved(_))
     }
 }
 

@@ -16,7 +16,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::{
     index::{
-        record::{Record, Row, RowChange},
+        record::{Record, Row},
         rows::Rows,
         sip::SipKey,
     },
@@ -119,22 +119,13 @@ impl<R: Row + Clone, X: Default> Table<R, X> {
     pub(crate) fn attach(&self, buckets: Arc<dyn Buckets<R>>, since: Vec<(u64, Record)>) -> u64 {
         let per_shard = buckets.count() / SHARDS;
         let (mut rows, mut weight) = (0, 0);
+        for bucket in 0..buckets.count() {
+            let announced = buckets.announced(bucket);
+            rows += announced.0;
+            weight += announced.1;
+        }
         for (at, shard) in self.shards.iter().enumerate() {
-            let mut absent = Absent {
-                buckets: buckets.clone(),
-                unread: vec![true; per_shard],
-                left: per_shard,
-                since: HashMap::new(),
-            };
-            for bucket in at * per_shard..(at + 1) * per_shard {
-                let (bucket_rows, bucket_weight) = buckets.announced(bucket);
-                rows += bucket_rows;
-                weight += bucket_weight;
-                if bucket_rows == 0 {
-                    absent.unread[bucket % per_shard] = false;
-                    absent.left -= 1;
-                }
-            }
+            let absent = Absent::of(at, &buckets);
             self.unread.fetch_add(absent.left, Ordering::Relaxed);
             shard.lock().absent = Some(Box::new(absent));
         }
@@ -259,27 +250,29 @@ impl<R: Row + Clone, X> Shard<R, X> {
 
     fn apply(&mut self, hash: u64, record: Record) -> Change {
         let sip = self.sip;
-        match R::change(record) {
-            Some(RowChange::Put(row)) => self.put(row),
-            Some(RowChange::Remove(same)) => match self.rows.find(hash, |row| same(row)) {
-                Some(place) => {
-                    let gone = self.rows.take(hash, place, |row| row.hash(&sip));
-                    Change { rows: -1, weight: -(gone.weight() as i64), loaded: 0 }
-                }
-                None => Change::default(),
-            },
-            Some(RowChange::Alter(same, alter)) => {
-                if let Some(place) = self.rows.find(hash, |row| same(row)) {
-                    alter(self.rows.at_mut(place));
-                }
-                Change::default()
-            }
-            None => Change::default(),
+        let record = match R::put_by(record) {
+            Ok(row) => return self.put(row),
+            Err(record) => record,
+        };
+        let Some(place) = self.rows.find(hash, |row| row.is_meant(&record)) else { return Change::default() };
+        if self.rows.at_mut(place).heed(&record) {
+            return Change::default();
         }
+        let gone = self.rows.take(hash, place, |row| row.hash(&sip));
+        Change { rows: -1, weight: -(gone.weight() as i64), loaded: 0 }
     }
 }
 
 impl<R> Absent<R> {
+    /// All buckets of a shard that have rows in them.
+    fn of(shard: usize, buckets: &Arc<dyn Buckets<R>>) -> Self {
+        let per_shard = buckets.count() / SHARDS;
+        let own = shard * per_shard..(shard + 1) * per_shard;
+        let unread: Vec<_> = own.map(|bucket| buckets.announced(bucket).0 > 0).collect();
+        let left = unread.iter().filter(|unread| **unread).count();
+        Self { buckets: buckets.clone(), unread, left, since: HashMap::new() }
+    }
+
     fn bucket_of(&self, hash: u64) -> usize {
         bucket_of(hash, self.buckets.count())
     }

@@ -28,13 +28,7 @@ const SLICE: Duration = Duration::from_millis(20);
 
 /// The pool of lanes. Dropping it ends them after their turn.
 pub(crate) struct Lanes {
-    ready: Sender<Arc<dyn Work>>,
-}
-
-/// Something that a lane can do a piece of.
-pub(crate) trait Work: Send + Sync {
-    /// Does one turn; `true` if there is more to do.
-    fn turn(&self) -> bool;
+    ready: Sender<Arc<Actor>>,
 }
 
 impl Lanes {
@@ -50,21 +44,21 @@ impl Lanes {
         Ok(lanes)
     }
 
-    fn enqueue(&self, work: Arc<dyn Work>) {
+    fn enqueue(&self, actor: Arc<Actor>) {
         // Fails only when all lanes are gone, and they outlive this sender.
-        let _ = self.ready.send(work);
+        let _ = self.ready.send(actor);
     }
 }
 
-fn run(queue: &Receiver<Arc<dyn Work>>, lanes: &Weak<Lanes>) {
+fn run(queue: &Receiver<Arc<Actor>>, lanes: &Weak<Lanes>) {
     // Without it all works the same, and the first bytes of a fill come some milliseconds later where there is one core.
     if let Err(error) = os::process::set_slice(SLICE) {
         tracing::debug!(%error, "the scheduler gives no longer slices");
     }
-    for work in queue {
-        while work.turn() {
+    for actor in queue {
+        while actor.turn() {
             if let Some(lanes) = lanes.upgrade() {
-                lanes.enqueue(work);
+                lanes.enqueue(actor);
                 break;
             }
         }
@@ -153,9 +147,8 @@ impl Actor {
     pub(crate) fn md5(&self) -> Md5 {
         self.state.lock().hasher.md5()
     }
-}
 
-impl Work for Actor {
+    /// Hashes for one turn; `true` if there is more to do.
     fn turn(&self) -> bool {
         let mut hashed = 0;
         let more = loop {
@@ -173,9 +166,7 @@ impl Work for Actor {
         self.moved.notify_waiters();
         more
     }
-}
 
-impl Actor {
     /// Answers how many bytes it hashed.
     fn work_off(&self, item: Item) -> usize {
         let mut state = self.state.lock();
