@@ -1,6 +1,6 @@
 //! Sends objects of the store. A sealed object is a growing one whose watermark stands at its end: one loop serves both.
 
-use std::{fs::File, io, os::fd::AsFd, sync::Arc};
+use std::{io, os::fd::AsFd};
 
 use protocol::span::Span;
 use store::Reader;
@@ -40,7 +40,7 @@ pub(super) async fn read_and_send(link: &mut Link, reader: &Reader, span: Span) 
 
 /// Sends a span as its bytes become readable.
 pub(super) async fn send_span(link: &mut Link, reader: &Reader, span: Span) -> Result<(), SendError> {
-    let mut ahead = Ahead::new();
+    let mut ahead = Ahead::new(reader.file(), reader.engine());
     let (mut position, mut step) = (span.start, FIRST_STEP);
     while position < span.end {
         let mut until = readable(link, reader, position).await?.min(span.end);
@@ -59,7 +59,7 @@ pub(super) async fn send_span(link: &mut Link, reader: &Reader, span: Span) -> R
 
 /// Sends all of a growing object whose length was not known, in chunks (RFC 9112 section 7.1).
 pub(super) async fn send_chunks(link: &mut Link, reader: &Reader) -> Result<(), SendError> {
-    let mut ahead = Ahead::new();
+    let mut ahead = Ahead::new(reader.file(), reader.engine());
     let mut position = 0;
     loop {
         let watermark = readable(link, reader, position).await?;
@@ -77,7 +77,7 @@ pub(super) async fn send_chunks(link: &mut Link, reader: &Reader) -> Result<(), 
 
 /// Sends all of a growing object whose length was not known; the close of the connection ends it.
 pub(super) async fn send_rest(link: &mut Link, reader: &Reader) -> Result<(), SendError> {
-    let mut ahead = Ahead::new();
+    let mut ahead = Ahead::new(reader.file(), reader.engine());
     let mut position = 0;
     loop {
         let until = readable(link, reader, position).await?;
@@ -105,21 +105,20 @@ async fn readable(link: &mut Link, reader: &Reader, position: u64) -> Result<u64
 async fn send_run(
     link: &mut Link,
     reader: &Reader,
-    ahead: &mut Ahead,
+    ahead: &mut Ahead<'_>,
     position: u64,
     until: u64,
 ) -> Result<(), SendError> {
-    let file: &Arc<File> = reader.file();
     let now = link.worker().now();
     let fresh = !reader.is_sealed() && reader.watermark().saturating_sub(position) <= FRESH_BYTES;
     let look = !fresh && !reader.was_in_page_cache(now);
     let mut position = position;
     while position < until {
-        let end = if look { ahead.clear(link, file, reader.engine(), position, until).await? } else { until };
+        let end = if look { ahead.clear(link, position, until).await? } else { until };
         if look && position == 0 && Some(end) == reader.len() {
             reader.seen_in_page_cache(now);
         }
-        link.send_output_then_file(file, position, end).await?;
+        link.send_output_then_file(reader.file(), position, end).await?;
         position = end;
     }
     Ok(())

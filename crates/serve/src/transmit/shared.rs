@@ -30,9 +30,9 @@ pub(super) async fn send_span(link: &mut Link, shared: &SharedFile, span: Span) 
     let tail = span.start.max(span.end.saturating_sub(TAIL));
     let copied = span.start.max(span.end.saturating_sub(ON_THE_WAY_MAX)).min(tail);
     let mut position = span.start;
-    let mut ahead = Ahead::new();
+    let mut ahead = Ahead::new(&shared.file, &shared.engine);
     while position < copied {
-        let end = ahead.clear(link, &shared.file, &shared.engine, position, copied).await?;
+        let end = ahead.clear(link, position, copied).await?;
         link.send_output_then_file(&shared.file, position, end).await?;
         position = end;
     }

@@ -9,7 +9,7 @@ use crate::{
     part::{
         error::FillError,
         parts::Found,
-        pipe::Pipe,
+        pipe::{OpenPart, Pipe},
         spec::FillSpec,
         state::{FillState, SLACK},
     },
@@ -20,9 +20,6 @@ use crate::{
 
 /// From this length on blocks are allocated beforehand, so that what is reserved is really there.
 const ALLOCATE_MIN: u64 = 1 << 20;
-
-/// What a fill begins with: the part's number, its open file, its room, and the hashing of what it holds.
-type Begun = (u64, Arc<Body>, Reservation, DigestsHasher);
 
 impl Active {
     /// Reserves room, makes or takes up the part, and tells the followers.
@@ -35,12 +32,13 @@ impl Active {
         if store.is_closed() {
             return Err(FillError::closed());
         }
-        let (id, body, reservation, hasher) = match store.earlier_part(&spec).await? {
+        let part = match store.earlier_part(&spec).await? {
             Some(taken) => taken,
             None => store.fresh_part(spec.len).await?,
         };
         let len = spec.len;
-        let pipe = Pipe::new(&store.options, &store.lanes, body.clone(), growing.clone(), len, reservation, hasher);
+        let (id, body) = (part.id, part.body.clone());
+        let pipe = Pipe::new(&store.options, &store.lanes, growing.clone(), len, part);
         let fill = Arc::new(FillState::new(pipe, id, spec, slot));
         growing.begin(body, len);
         growing.advance(fill.pipe.released());
@@ -51,7 +49,7 @@ impl Active {
 
 impl Shared {
     /// A new, empty part with room for `len` bytes.
-    async fn fresh_part(self: &Arc<Self>, len: Option<u64>) -> Result<Begun, FillError> {
+    async fn fresh_part(self: &Arc<Self>, len: Option<u64>) -> Result<OpenPart, FillError> {
         let needed = len.map_or(0, on_disk) + SLACK;
         let mut reservation = self.reserve(needed).await?;
         for attempt in 0..2 {
@@ -61,7 +59,9 @@ impl Shared {
                 (body, reservation)
             });
             match made.await {
-                Some((Ok(body), reservation)) => return Ok((id, body, reservation, DigestsHasher::default())),
+                Some((Ok(body), reservation)) => {
+                    return Ok(OpenPart { id, body, reservation, hasher: DigestsHasher::default() });
+                }
                 // Others fill the disk too. Once more with what eviction can give.
                 Some((Err(error), kept)) if error.kind() == io::ErrorKind::StorageFull && attempt == 0 => {
                     reservation = kept;
@@ -92,7 +92,7 @@ impl Shared {
     }
 
     /// The part of an earlier fill of the same source, taken up if that is wanted and possible. Otherwise it is removed.
-    async fn earlier_part(self: &Arc<Self>, spec: &FillSpec) -> Result<Option<Begun>, FillError> {
+    async fn earlier_part(self: &Arc<Self>, spec: &FillSpec) -> Result<Option<OpenPart>, FillError> {
         match self.parts.take(&spec.source).await {
             Some(found) if spec.resume => self.take_up(found, spec).await,
             Some(found) => {
@@ -104,7 +104,7 @@ impl Shared {
     }
 
     /// Takes a part up where it was left, after comparing what is there with what was recorded. `None` if it is not what it should be.
-    async fn take_up(self: &Arc<Self>, found: Found, spec: &FillSpec) -> Result<Option<Begun>, FillError> {
+    async fn take_up(self: &Arc<Self>, found: Found, spec: &FillSpec) -> Result<Option<OpenPart>, FillError> {
         if found.contradicts(spec) {
             self.drop_part(found).await;
             return Ok(None);
@@ -124,7 +124,7 @@ impl Shared {
             }
         };
         reservation.absorb(Account::Parts, occupied);
-        Ok(Some((id, body, reservation, hasher)))
+        Ok(Some(OpenPart { id, body, reservation, hasher }))
     }
 
     /// Opens a part where it was left: its file and hashes. `None` if its bytes are not those that were recorded.

@@ -87,48 +87,53 @@ impl Files {
     }
 }
 
-/// Reads what there is into the tables.
-pub(crate) fn load(
-    space: &Arc<Space>,
-    layout: &Layout,
-    objects: &Table<Object, Slots>,
-    names: &Table<NameRow, ()>,
-    dirs: &Dirs,
-) -> io::Result<Recovered> {
-    let disk = space.disk();
-    let mut files = Files::list(space, layout)?;
-    let open = |seq: &u64| Some((*seq, Arc::new(Snapshot::open(disk, &layout.snapshot(*seq), *seq)?)));
-    let snapshot = files.snapshots.iter().rev().find_map(open);
-    let from = snapshot.as_ref().map_or(1, |(seq, _)| *seq);
-    let is_newest = snapshot.as_ref().map(|(seq, _)| *seq) == files.snapshots.last().copied();
-    let next_journal = files.journals.iter().chain(&files.snapshots).max().map_or(1, |last| last + 1);
-    if is_newest {
-        files.tidy(space, layout, from);
+/// An empty index, and where what belongs into it is.
+pub(crate) struct Index<'a> {
+    pub(crate) space: &'a Arc<Space>,
+    pub(crate) layout: &'a Layout,
+    pub(crate) objects: &'a Table<Object, Slots>,
+    pub(crate) names: &'a Table<NameRow, ()>,
+    pub(crate) dirs: &'a Dirs,
+}
+
+impl Index<'_> {
+    /// Reads what there is.
+    pub(crate) fn load(&self) -> io::Result<Recovered> {
+        let (space, layout) = (self.space, self.layout);
+        let mut files = Files::list(space, layout)?;
+        let open = |seq: &u64| Some((*seq, Arc::new(Snapshot::open(space.disk(), &layout.snapshot(*seq), *seq)?)));
+        let snapshot = files.snapshots.iter().rev().find_map(open);
+        let from = snapshot.as_ref().map_or(1, |(seq, _)| *seq);
+        let is_newest = snapshot.as_ref().map(|(seq, _)| *seq) == files.snapshots.last().copied();
+        let next_journal = files.journals.iter().chain(&files.snapshots).max().map_or(1, |last| last + 1);
+        if is_newest {
+            files.tidy(space, layout, from);
+        }
+        let mut since = Since { whole: is_newest, closed: files.journals.is_empty(), ..Since::default() };
+        let mut expected = from;
+        for seq in files.journals.iter().filter(|seq| **seq >= from) {
+            since.missing |= *seq != expected;
+            expected = seq + 1;
+            since.read(self, *seq)?;
+        }
+        // An index without a file is that of a new directory, or all of it was lost.
+        let known = match files.snapshots.is_empty() && files.journals.is_empty() {
+            true => space.disk().list(&layout.objects())?.is_empty(),
+            false => is_newest && !since.missing,
+        };
+        let search = match (known, since.whole && since.closed) {
+            (true, true) => Search::No,
+            (true, false) => Search::Strays,
+            (false, _) => Search::Everything,
+        };
+        let journal = Before { next: next_journal, bytes: since.bytes, files: files.journals.len() };
+        let torn = !since.whole || !known;
+        let snapshot = snapshot.map(|(_, snapshot)| snapshot);
+        let snapshot_bytes = snapshot.as_ref().map_or(0, |snapshot| snapshot.len);
+        space.add(Account::Tables, on_disk(snapshot_bytes));
+        since.enter(snapshot.as_ref(), self);
+        Ok(Recovered { journal, snapshot_bytes, snapshot, search, torn })
     }
-    let mut since = Since { whole: is_newest, closed: files.journals.is_empty(), ..Since::default() };
-    let mut expected = from;
-    for seq in files.journals.iter().filter(|seq| **seq >= from) {
-        since.missing |= *seq != expected;
-        expected = seq + 1;
-        since.read(space, layout, *seq, objects, dirs)?;
-    }
-    // An index without a file is that of a new directory, or all of it was lost.
-    let known = match files.snapshots.is_empty() && files.journals.is_empty() {
-        true => disk.list(&layout.objects())?.is_empty(),
-        false => is_newest && !since.missing,
-    };
-    let search = match (known, since.whole && since.closed) {
-        (true, true) => Search::No,
-        (true, false) => Search::Strays,
-        (false, _) => Search::Everything,
-    };
-    let snapshot = snapshot.map(|(_, snapshot)| snapshot);
-    let snapshot_bytes = snapshot.as_ref().map_or(0, |snapshot| snapshot.len);
-    space.add(Account::Tables, on_disk(snapshot_bytes));
-    let journal = Before { next: next_journal, bytes: since.bytes, files: files.journals.len() };
-    let torn = !since.whole || !known;
-    since.enter(snapshot.as_ref(), space, objects, names, dirs);
-    Ok(Recovered { journal, snapshot_bytes, snapshot, search, torn })
 }
 
 /// What the journals say.
@@ -146,19 +151,12 @@ struct Since {
 }
 
 impl Since {
-    fn read(
-        &mut self,
-        space: &Space,
-        layout: &Layout,
-        seq: u64,
-        objects: &Table<Object, Slots>,
-        dirs: &Dirs,
-    ) -> io::Result<()> {
-        let (disk, path) = (space.disk(), layout.journal(seq));
+    fn read(&mut self, index: &Index<'_>, seq: u64) -> io::Result<()> {
+        let (disk, path) = (index.space.disk(), index.layout.journal(seq));
         let mut bytes = vec![0; disk.stat(&path)?.len as usize];
         disk.read_exact_at(&disk.open(&path, false)?, &mut bytes, 0)?;
         self.bytes += bytes.len() as u64;
-        space.add(Account::Tables, on_disk(bytes.len() as u64));
+        index.space.add(Account::Tables, on_disk(bytes.len() as u64));
         let replay = replay(&bytes, seq, Now::default());
         self.whole &= replay.whole;
         self.closed = false;
@@ -167,9 +165,9 @@ impl Since {
                 self.closed = complete;
             }
             if let Record::ObjectPut(object) = &record {
-                dirs.there(leaf_of(&object.md5));
+                index.dirs.there(leaf_of(&object.md5));
             }
-            let Some(hash) = record.hash(objects.sip()) else { continue };
+            let Some(hash) = record.hash(index.objects.sip()) else { continue };
             match record {
                 Record::NamePut(_) | Record::NameRemoved(_) => self.names.push((hash, record)),
                 _ => self.objects.push((hash, record)),
@@ -179,22 +177,15 @@ impl Since {
     }
 
     /// Into the tables: behind what the snapshot holds, if there is one.
-    fn enter(
-        self,
-        snapshot: Option<&Arc<Snapshot>>,
-        space: &Space,
-        objects: &Table<Object, Slots>,
-        names: &Table<NameRow, ()>,
-        dirs: &Dirs,
-    ) {
+    fn enter(self, snapshot: Option<&Arc<Snapshot>>, index: &Index<'_>) {
         let Some(snapshot) = snapshot else {
-            self.objects.into_iter().for_each(|(hash, record)| objects.replay(hash, record));
-            self.names.into_iter().for_each(|(hash, record)| names.replay(hash, record));
+            self.objects.into_iter().for_each(|(hash, record)| index.objects.replay(hash, record));
+            self.names.into_iter().for_each(|(hash, record)| index.names.replay(hash, record));
             return;
         };
-        dirs.restore(&snapshot.bitmap);
+        index.dirs.restore(&snapshot.bitmap);
         let section = |names| Section { snapshot: snapshot.clone(), names };
-        space.add(Account::Objects, objects.attach(Arc::new(section(false)), self.objects));
-        names.attach(Arc::new(section(true)), self.names);
+        index.space.add(Account::Objects, index.objects.attach(Arc::new(section(false)), self.objects));
+        index.names.attach(Arc::new(section(true)), self.names);
     }
 }

@@ -17,7 +17,7 @@ use crate::{
     index::{strays::Strays, table::Table},
     journal::{
         Journal,
-        recover::{self, Recovered, Search},
+        recover::{Index, Recovered, Search},
     },
     options::{OpenError, Options},
     part::{lane::Lanes, parts::Parts},
@@ -47,7 +47,8 @@ pub(crate) fn open(options: Options, disk: Arc<dyn Disk>) -> Result<(Shared, Rec
     };
     let names = Table::new(sip, |_| {});
     let dirs = Dirs::new(space.clone(), layout.clone());
-    let recovered = recover::load(&space, &layout, &objects, &names, &dirs).map_err(failed("read", &layout.index()))?;
+    let index = Index { space: &space, layout: &layout, objects: &objects, names: &names, dirs: &dirs };
+    let recovered = index.load().map_err(failed("read", &layout.index()))?;
     let quarantine =
         Quarantine::open(&space, &layout, options.quarantine_max).map_err(failed("read", &layout.quarantine()))?;
     let parts = Parts::open(&space, &layout, quarantine.last_id()).map_err(failed("read", &layout.parts()))?;

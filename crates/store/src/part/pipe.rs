@@ -75,22 +75,31 @@ pub(crate) struct Batch {
     pub(crate) bytes: u64,
 }
 
+/// A part that a fill can go on with.
+pub(crate) struct OpenPart {
+    /// Its number.
+    pub(crate) id: u64,
+    pub(crate) body: Arc<Body>,
+    pub(crate) reservation: Reservation,
+    /// The hashing of what it holds.
+    pub(crate) hasher: DigestsHasher,
+}
+
 impl Pipe {
     pub(crate) fn new(
         options: &Options,
         lanes: &Arc<Lanes>,
-        body: Arc<Body>,
         growing: Arc<Growing>,
         len: Option<u64>,
-        reservation: Reservation,
-        begun: DigestsHasher,
+        part: OpenPart,
     ) -> Self {
-        let position = begun.position();
+        let OpenPart { body, reservation, hasher, .. } = part;
+        let position = hasher.position();
         let moved = Arc::new(Notify::new());
         Self {
             body,
             growing,
-            hashing: Actor::new(begun, moved.clone()),
+            hashing: Actor::new(hasher, moved.clone()),
             reservation: Mutex::new(Some(reservation)),
             len,
             withheld_tail: options.withheld_tail,
