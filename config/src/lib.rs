@@ -1,22 +1,22 @@
 //! What an operator writes, typed: a TOML file, then the environment, then flags; the later wins.
 //!
-//! In reading order: [`table`] is the one place where an option is defined, `option` what a definition consists of, [`value`]
-//! and `raw` the text forms, [`settings`] what comes out, [`mod@load`] the layers, `check` what makes no sense together,
-//! [`fault`] how that is said, [`flags`] the command line, [`mod@reference`] and [`mod@print`] the texts made from the table.
+//! In reading order: `table` is the one place where an option is defined, `option` what a definition consists of, [`value`]
+//! and `raw` the text forms, `settings` what comes out, [`mod@load`] the layers, `check` what makes no sense together,
+//! `fault` how that is said, [`flags`] the command line, [`mod@reference`] and [`mod@print`] the texts made from the table.
 //!
 //! It reads one file and nothing else: no environment, no clock, no disk sizes. Programs hand those in.
 #![forbid(unsafe_code)]
 
 mod check;
-pub mod fault;
+mod fault;
 pub mod flags;
 pub mod load;
 mod option;
 pub mod print;
 mod raw;
 pub mod reference;
-pub mod settings;
-pub mod table;
+mod settings;
+mod table;
 pub mod value;
 
 pub use fault::{Fault, Refused};

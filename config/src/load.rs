@@ -20,10 +20,10 @@ use crate::{
 };
 
 /// Variables that are ours begin with this.
-pub const ENVIRONMENT_PREFIX: &str = "OUTPOST__";
+pub(crate) const ENVIRONMENT_PREFIX: &str = "OUTPOST__";
 
 /// Upstreams that one configuration may have; more are refused.
-pub const UPSTREAMS_MAX: usize = 256;
+pub(crate) const UPSTREAMS_MAX: usize = 256;
 
 /// What the layers are made from; handed in by the program.
 #[derive(Clone, Debug, Default)]
@@ -321,7 +321,7 @@ impl Layers<'_> {
 }
 
 /// The name of the variable that sets a key.
-pub fn variable_of(key: &str) -> String {
+pub(crate) fn variable_of(key: &str) -> String {
     format!("{ENVIRONMENT_PREFIX}{}", key.to_ascii_uppercase().replace('.', "__"))
 }
 

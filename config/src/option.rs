@@ -15,25 +15,25 @@ use crate::{
 };
 
 /// One option of the settings `T`, defined once.
-pub struct Setting<T: 'static> {
+pub(crate) struct Setting<T: 'static> {
     /// `section.key`, or `key` at the top level.
-    pub key: &'static str,
+    pub(crate) key: &'static str,
     /// What it does, in a sentence.
-    pub what: &'static str,
+    pub(crate) what: &'static str,
     /// What a larger, smaller or other value brings.
-    pub consequence: &'static str,
+    pub(crate) consequence: &'static str,
     /// When a changed value takes effect.
-    pub applies: Applies,
+    pub(crate) applies: Applies,
     /// Its flag, without the dashes, if it is one of the common few.
-    pub flag: Option<&'static str>,
+    pub(crate) flag: Option<&'static str>,
     /// Where the default cannot be shown as a value: what it is.
-    pub default_note: Option<&'static str>,
+    pub(crate) default_note: Option<&'static str>,
     pub(crate) kind: Kind<T>,
 }
 
 /// When a changed value takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Applies {
+pub(crate) enum Applies {
     /// With SIGHUP.
     Reload,
     /// With the next start.

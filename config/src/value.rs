@@ -23,7 +23,7 @@ const SIZE_UNITS: [(&str, u64); 11] = [
 const DURATION_UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
 /// Bytes from `"200GB"`, `"10GiB"`, `"1.5 TB"` or `"4096"`. Units in any case; GB counts in thousands, GiB in 1024s.
-pub fn parse_size(text: &str) -> Result<u64, String> {
+pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     let refuse = |reason: &str| format!("'{text}' is not a size: {reason}; write bytes, \"200GB\" or \"10GiB\"");
     let trimmed = text.trim();
     let (number, unit) = split_number(trimmed);
@@ -46,7 +46,7 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
 }
 
 /// A size, or `"30%"` of the disk.
-pub fn parse_limit(text: &str) -> Result<Limit, String> {
+pub(crate) fn parse_limit(text: &str) -> Result<Limit, String> {
     let Some(percent) = text.trim().strip_suffix('%') else {
         return parse_size(text).map(Limit::Bytes).map_err(|message| format!("{message}, or \"30%\" of the disk"));
     };
@@ -88,7 +88,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
 }
 
 /// The shortest text that [`parse_size`] reads as these bytes.
-pub fn show_size(bytes: u64) -> String {
+pub(crate) fn show_size(bytes: u64) -> String {
     match SIZE_UNITS.iter().find(|(_, factor)| bytes != 0 && bytes.is_multiple_of(*factor)) {
         Some((unit, factor)) => format!("{}{unit}", bytes / factor),
         None => "0B".into(),
@@ -96,7 +96,7 @@ pub fn show_size(bytes: u64) -> String {
 }
 
 /// Text that [`parse_limit`] reads as this limit.
-pub fn show_limit(limit: Limit) -> String {
+pub(crate) fn show_limit(limit: Limit) -> String {
     match limit {
         Limit::Bytes(bytes) => show_size(bytes),
         Limit::Percent(percent) => format!("{percent}%"),

@@ -12,10 +12,12 @@ use crate::{
     settings::{Mode, Settings},
 };
 
+#[cfg(test)]
+mod tests;
 mod upstream;
 
-pub use self::upstream::UPSTREAM;
-pub use crate::option::Setting;
+pub(crate) use self::upstream::UPSTREAM;
+pub(crate) use crate::option::Setting;
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -24,7 +26,7 @@ const YEAR: Duration = Duration::from_secs(365 * 86_400);
 type Proxy = Setting<Settings>;
 
 /// Options of the proxy, in the order of the reference.
-pub static SETTINGS: &[Setting<Settings>] = &[
+pub(crate) static SETTINGS: &[Setting<Settings>] = &[
     Proxy::restart(
         "listen",
         "Addresses on which files are served.",
@@ -365,34 +367,4 @@ fn is_token(name: &str) -> Result<(), String> {
         return Err(format!("'{name}' cannot stand in Via: write 1 to 64 letters, digits, '-', '_' or '.'"));
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-
-    use super::*;
-
-    #[test]
-    fn every_key_and_flag_is_defined_once() {
-        let keys: HashSet<_> = SETTINGS.iter().map(|row| row.key).collect();
-        assert_eq!(keys.len(), SETTINGS.len());
-        let flags: Vec<_> = SETTINGS.iter().filter_map(|row| row.flag).collect();
-        assert_eq!(flags.iter().collect::<HashSet<_>>().len(), flags.len());
-        let keys: HashSet<_> = UPSTREAM.iter().map(|row| row.key).collect();
-        assert_eq!(keys.len(), UPSTREAM.len());
-    }
-
-    #[test]
-    fn words_stand_in_the_order_of_their_values() {
-        let base = std::path::Path::new("/");
-        for row in SETTINGS {
-            let Kind::Word { words, get, .. } = &row.kind else { continue };
-            for (place, word) in words.iter().enumerate() {
-                let mut settings = Settings::default();
-                row.put(&mut settings, &crate::raw::Raw::Text((*word).to_owned()), base).unwrap();
-                assert_eq!(get(&settings), place, "{} = {word}", row.key);
-            }
-        }
-    }
 }

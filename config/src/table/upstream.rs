@@ -11,7 +11,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 type Upstream = Setting<UpstreamOptions>;
 
 /// Options of one `[[upstream]]`.
-pub static UPSTREAM: &[Setting<UpstreamOptions>] = &[
+pub(crate) static UPSTREAM: &[Setting<UpstreamOptions>] = &[
     Upstream::reload(
         "name",
         "A short name for logs and metrics.",

@@ -27,7 +27,7 @@ use self::operation::{Operation, Work};
 
 /// Operations submitted and not yet done, over all callers; who comes then waits. Enough to keep a fast disk busy, few
 /// enough that the buffers they own stay small change.
-pub const IN_FLIGHT_MAX: usize = 128;
+pub(crate) const IN_FLIGHT_MAX: usize = 128;
 
 /// What the operator asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -41,7 +41,7 @@ impl ETag {
     }
 
     /// Strong comparison (RFC 9110 section 8.8.3.2): equal and neither weak.
-    pub fn matches_strongly(&self, other: &Self) -> bool {
+    pub(crate) fn matches_strongly(&self, other: &Self) -> bool {
         !self.is_weak() && self == other
     }
 
@@ -57,7 +57,7 @@ impl ETag {
 
 /// The value of `If-Match` or `If-None-Match` (RFC 9110 sections 13.1.1 and 13.1.2).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TagList {
+pub(crate) enum TagList {
     /// `*`
     Any,
     /// The tags that can be read, in order. What cannot be read equals nothing and is left out.

@@ -142,7 +142,7 @@ impl Borrow<str> for Target {
 }
 
 /// The canonical spelling of a request target: what [`Target::parse`] keeps. Borrowed where it stands so already, which is nearly always.
-pub fn canonical(text: &[u8]) -> Result<Cow<'_, str>, BadTarget> {
+pub(crate) fn canonical(text: &[u8]) -> Result<Cow<'_, str>, BadTarget> {
     let text = origin_form(text)?;
     let (path, query) = match text.iter().position(|&byte| byte == b'?') {
         Some(at) => (&text[..at], Some(&text[at + 1..])),

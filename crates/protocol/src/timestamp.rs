@@ -18,7 +18,7 @@ pub fn rfc3339(time: SystemTime) -> String {
 }
 
 /// `2026-11-22 01:41`, for a page whose head says that times are UTC.
-pub fn for_people(time: SystemTime) -> String {
+pub(crate) fn for_people(time: SystemTime) -> String {
     let Civil { year, month, day, hour, minute, .. } = Civil::of(time);
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}")
 }

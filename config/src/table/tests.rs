@@ -1,18 +1,45 @@
-//! The annotated example is complete and true: every option stands in it, with its default.
+//! The tables are sound, and the annotated example is complete and true: every option stands in it, with its default.
 
-use std::path::{Path, PathBuf};
-
-use config::{
-    Loaded, Origin, Sources,
-    load::{ConfigFile, Said},
-    print,
-    table::{SETTINGS, UPSTREAM},
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
 };
+
+use super::*;
+use crate::{
+    Loaded, Origin, Sources,
+    load::{ConfigFile, Said, load},
+    print,
+    raw::Raw,
+};
+
+#[test]
+fn every_key_and_flag_is_defined_once() {
+    let keys: HashSet<_> = SETTINGS.iter().map(|row| row.key).collect();
+    assert_eq!(keys.len(), SETTINGS.len());
+    let flags: Vec<_> = SETTINGS.iter().filter_map(|row| row.flag).collect();
+    assert_eq!(flags.iter().collect::<HashSet<_>>().len(), flags.len());
+    let keys: HashSet<_> = UPSTREAM.iter().map(|row| row.key).collect();
+    assert_eq!(keys.len(), UPSTREAM.len());
+}
+
+#[test]
+fn words_stand_in_the_order_of_their_values() {
+    let base = Path::new("/");
+    for row in SETTINGS {
+        let Kind::Word { words, get, .. } = &row.kind else { continue };
+        for (place, word) in words.iter().enumerate() {
+            let mut settings = Settings::default();
+            row.put(&mut settings, &Raw::Text((*word).to_owned()), base).unwrap();
+            assert_eq!(get(&settings), place, "{} = {word}", row.key);
+        }
+    }
+}
 
 fn example() -> Loaded {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("proxy.toml");
     let file = ConfigFile::read(&path).unwrap();
-    config::load(&Sources { file: Some(file), working_directory: "/work".into(), ..Sources::default() })
+    load(&Sources { file: Some(file), working_directory: "/work".into(), ..Sources::default() })
         .unwrap_or_else(|refused| panic!("{}", refused.render(false)))
 }
 
@@ -36,8 +63,7 @@ fn the_values_of_the_example_are_the_defaults() {
     };
     let upstream = Said { key: "upstream", flag: "--upstream".into(), value: "/srv/share".into() };
     let defaults =
-        config::load(&Sources { flags: vec![upstream], working_directory: "/work".into(), ..Sources::default() })
-            .unwrap();
+        load(&Sources { flags: vec![upstream], working_directory: "/work".into(), ..Sources::default() }).unwrap();
     let expected: Vec<_> = without_notes(&defaults)
         .into_iter()
         .map(|line| line.replace("name = \"default\"", "name = \"prod\""))
@@ -49,7 +75,7 @@ fn the_values_of_the_example_are_the_defaults() {
 fn what_is_printed_reads_back_as_the_same() {
     let printed = print::effective(&example());
     let file = ConfigFile { path: PathBuf::from("printed.toml"), text: printed.clone() };
-    let again = config::load(&Sources { file: Some(file), ..Sources::default() }).unwrap();
+    let again = load(&Sources { file: Some(file), ..Sources::default() }).unwrap();
     assert_eq!(print::effective(&again).lines().count(), printed.lines().count());
     assert!(print::needs_restart(&example(), &again).is_empty());
 }
