@@ -97,13 +97,7 @@ impl Engine {
 
     /// Reads up to `len` bytes at `offset`; short only at the end of the file.
     pub async fn read_at(&self, file: Arc<File>, offset: u64, len: usize) -> io::Result<Vec<u8>> {
-        self.run(file, Work::read(offset, len, false)).await
-    }
-
-    /// Like [`Engine::read_at`], but pages that were not in memory before do not stay there: for scrubbing, which must not
-    /// push out what is asked for (`RWF_DONTCACHE`, Linux 6.14; before that `POSIX_FADV_DONTNEED` behind the read).
-    pub async fn read_at_uncached(&self, file: Arc<File>, offset: u64, len: usize) -> io::Result<Vec<u8>> {
-        self.run(file, Work::read(offset, len, true)).await
+        self.run(file, Work::read(offset, len)).await
     }
 
     /// Brings `offset..offset + len` into the page cache and completes when it is there. The kernel may take a page back at any

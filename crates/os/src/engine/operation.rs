@@ -1,24 +1,16 @@
 //! One operation: what it owns, what is left of it, and how a completion moves it on. Knows nothing of who executes it.
 
-use std::{collections::VecDeque, fs::File, io, os::fd::AsFd, sync::Arc};
+use std::{collections::VecDeque, fs::File, io, sync::Arc};
 
 use bytes::{Buf, Bytes};
-use rustix::{
-    fs::{Advice, fadvise},
-    io::Errno,
-};
+use rustix::io::Errno;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
-
-use crate::residency::is_resident;
 
 /// How much of a read ahead is read at once.
 pub(super) const READ_AHEAD_STEP: usize = 512 << 10;
 
 /// Pieces the kernel takes in one call (`IOV_MAX`).
 pub(super) const PIECES_MAX: usize = 1024;
-
-/// The flag of `preadv2(2)` for reads that leave nothing behind; newer than the libraries' lists.
-pub(super) const RWF_DONTCACHE: u32 = 0x80;
 
 /// What is asked for and what is left of it.
 #[derive(Debug)]
@@ -28,20 +20,9 @@ pub(super) enum Work {
     /// A sync.
     Sync { metadata: bool },
     /// What was read so far, from where the read began, and how much is wanted.
-    Read { buffer: Vec<u8>, offset: u64, wanted: usize, caching: Caching },
+    Read { buffer: Vec<u8>, offset: u64, wanted: usize },
     /// Still to be brought into memory.
     ReadAhead { offset: u64, end: u64 },
-}
-
-/// What a read leaves in the page cache.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Caching {
-    /// All it read.
-    Keep,
-    /// Only what was there before, and the kernel sees to it.
-    DontCache,
-    /// The pages are dropped by us afterwards.
-    DropAfter,
 }
 
 /// What a completion led to.
@@ -71,9 +52,8 @@ impl Work {
         Self::Write { pieces, offset }
     }
 
-    pub(super) fn read(offset: u64, wanted: usize, uncached: bool) -> Self {
-        let caching = if uncached { Caching::DontCache } else { Caching::Keep };
-        Self::Read { buffer: Vec::with_capacity(wanted), offset, wanted, caching }
+    pub(super) fn read(offset: u64, wanted: usize) -> Self {
+        Self::Read { buffer: Vec::with_capacity(wanted), offset, wanted }
     }
 
     /// Whether nothing is left from the beginning.
@@ -91,7 +71,7 @@ impl Work {
         let count = match result {
             Ok(count) => count,
             Err(Errno::INTR) => return Step::Again,
-            Err(errno) => return self.retreat(errno),
+            Err(errno) => return Step::Failed(errno),
         };
         match self {
             Self::Write { pieces, offset } => {
@@ -109,19 +89,6 @@ impl Work {
         // No bytes: the end of the file.
         if count == 0 || self.is_empty() { Step::Done } else { Step::Again }
     }
-
-    /// What an error leads to: some only say that a flag is not known here.
-    fn retreat(&mut self, errno: Errno) -> Step {
-        match self {
-            Self::Read { caching: caching @ Caching::DontCache, .. }
-                if errno == Errno::OPNOTSUPP || errno == Errno::INVAL =>
-            {
-                *caching = Caching::DropAfter;
-                Step::Again
-            }
-            _ => Step::Failed(errno),
-        }
-    }
 }
 
 impl Operation {
@@ -134,27 +101,11 @@ impl Operation {
         Self { file, work, reply, _place: place }
     }
 
-    /// Before a read that cannot leave the cache alone by itself: pages that are in use already stay.
-    pub(super) fn prepare(&mut self) {
-        if let Work::Read { buffer, offset, wanted, caching: caching @ Caching::DropAfter } = &mut self.work
-            && buffer.is_empty()
-            && is_resident(self.file.as_fd(), *offset, *wanted as u64).unwrap_or(true)
-        {
-            *caching = Caching::Keep;
-        }
-    }
-
     /// Answers who asked, if they still listen. The file, the buffers and the place are given back here.
     pub(super) fn finish(self, result: Result<(), Errno>) {
         let answer = match (result, self.work) {
             (Err(errno), _) => Err(errno.into()),
-            (Ok(()), Work::Read { buffer, offset, caching, .. }) => {
-                if let (Caching::DropAfter, Some(len)) = (caching, std::num::NonZero::new(buffer.len() as u64)) {
-                    // Advice: when it is not taken, some pages stay that nobody needs.
-                    let _ = fadvise(&self.file, offset, Some(len), Advice::DontNeed);
-                }
-                Ok(buffer)
-            }
+            (Ok(()), Work::Read { buffer, .. }) => Ok(buffer),
             (Ok(()), _) => Ok(Vec::new()),
         };
         // The place first: who is told that this is done may count on it.
@@ -208,18 +159,10 @@ mod tests {
 
     #[test]
     fn a_read_ends_at_the_end_of_the_file() {
-        let mut work = Work::read(0, 10, false);
+        let mut work = Work::read(0, 10);
         assert_eq!(work.advance(Ok(0)), Step::Done);
         let mut work = Work::ReadAhead { offset: 5, end: 10 };
         assert_eq!(work.advance(Ok(4)), Step::Again);
         assert_eq!(work.advance(Ok(1)), Step::Done);
-    }
-
-    #[test]
-    fn an_unknown_flag_is_done_without() {
-        let mut work = Work::read(0, 10, true);
-        assert_eq!(work.advance(Err(Errno::OPNOTSUPP)), Step::Again);
-        assert!(matches!(work, Work::Read { caching: Caching::DropAfter, .. }));
-        assert_eq!(work.advance(Err(Errno::OPNOTSUPP)), Step::Failed(Errno::OPNOTSUPP), "the second time it is meant");
     }
 }

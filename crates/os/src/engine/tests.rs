@@ -46,7 +46,6 @@ fn what_is_written_can_be_read() {
             engine.sync(file.clone(), false).await.unwrap();
             engine.sync(file.clone(), true).await.unwrap();
             assert_eq!(engine.read_at(file.clone(), 7, bytes.len()).await.unwrap(), bytes);
-            assert_eq!(engine.read_at_uncached(file.clone(), 7, bytes.len()).await.unwrap(), bytes);
             assert_eq!(engine.read_at(file.clone(), 8, 3).await.unwrap(), bytes[1..4]);
         });
         assert_eq!(file.metadata().unwrap().len(), 3_000_008);
@@ -59,16 +58,11 @@ fn reads_are_short_only_at_the_end() {
         let file = file();
         file.write_all_at(b"0123456789", 0).unwrap();
         run(async {
-            for uncached in [false, true] {
-                let read = async |offset, len| match uncached {
-                    false => engine.read_at(file.clone(), offset, len).await.unwrap(),
-                    true => engine.read_at_uncached(file.clone(), offset, len).await.unwrap(),
-                };
-                assert_eq!(read(8, 100).await, b"89");
-                assert_eq!(read(10, 100).await, b"");
-                assert_eq!(read(99, 100).await, b"");
-                assert_eq!(read(3, 0).await, b"");
-            }
+            let read = async |offset, len| engine.read_at(file.clone(), offset, len).await.unwrap();
+            assert_eq!(read(8, 100).await, b"89");
+            assert_eq!(read(10, 100).await, b"");
+            assert_eq!(read(99, 100).await, b"");
+            assert_eq!(read(3, 0).await, b"");
         });
     }
 }
@@ -167,8 +161,6 @@ fn errors_are_those_of_the_call() {
             assert_eq!(write.raw_os_error(), Some(libc::EBADF));
             let read = engine.read_at(directory.clone(), 0, 10).await.unwrap_err();
             assert_eq!(read.kind(), io::ErrorKind::IsADirectory);
-            let read = engine.read_at_uncached(directory.clone(), 0, 10).await.unwrap_err();
-            assert_eq!(read.kind(), io::ErrorKind::IsADirectory);
             assert!(engine.read_ahead(directory.clone(), 0, 10).await.is_err());
             // Still usable afterwards.
             assert_eq!(engine.read_at(read_only.clone(), 0, 10).await.unwrap(), b"text");
@@ -206,21 +198,6 @@ fn read_ahead_completes_when_the_bytes_are_there() {
         // Beyond the end there is nothing to bring.
         run(engine.read_ahead(file.clone(), LEN - 1, 1 << 40)).unwrap();
         run(engine.read_ahead(file.clone(), LEN + 1, 1 << 20)).unwrap();
-    }
-}
-
-#[test]
-fn an_uncached_read_leaves_what_was_there_and_nothing_else() {
-    const LEN: u64 = 1 << 20;
-    for engine in engines() {
-        let file = file();
-        file.write_all_at(&pattern(LEN as usize), 0).unwrap();
-        file.sync_all().unwrap();
-        run(engine.read_at_uncached(file.clone(), 0, LEN as usize)).unwrap();
-        assert!(is_resident(file.as_fd(), 0, LEN).unwrap(), "hot pages were pushed out");
-        fadvise(&file, 0, None, Advice::DontNeed).unwrap();
-        run(engine.read_at_uncached(file.clone(), 0, LEN as usize)).unwrap();
-        assert!(!is_resident(file.as_fd(), 0, LEN).unwrap(), "cold pages stayed");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, IoSlice, IoSliceMut},
+    io::{self, IoSlice},
     sync::{
         Arc,
         mpsc::{self, Receiver, Sender},
@@ -14,10 +14,10 @@ use parking_lot::Mutex;
 use rustix::{
     buffer::spare_capacity,
     fs::sendfile,
-    io::{Errno, ReadWriteFlags, pread, preadv2, pwritev},
+    io::{Errno, pread, pwritev},
 };
 
-use super::operation::{Caching, Operation, PIECES_MAX, READ_AHEAD_STEP, RWF_DONTCACHE, Step, Work};
+use super::operation::{Operation, PIECES_MAX, READ_AHEAD_STEP, Step, Work};
 
 /// Threads of the pool: what keeps a disk busy with large requests, without a crowd where there is one processor.
 const THREADS: usize = 4;
@@ -86,7 +86,6 @@ fn run(operation: &mut Operation, aside: &mut Aside) -> Result<(), Errno> {
         return Ok(());
     }
     loop {
-        operation.prepare();
         let result = execute(operation, aside);
         match operation.work.advance(result) {
             Step::Again => {}
@@ -106,15 +105,6 @@ fn execute(operation: &mut Operation, aside: &mut Aside) -> Result<usize, Errno>
         }
         Work::Sync { metadata: true } => rustix::fs::fsync(file).map(|()| 0),
         Work::Sync { metadata: false } => rustix::fs::fdatasync(file).map(|()| 0),
-        Work::Read { buffer, offset, wanted, caching: Caching::DontCache } => {
-            // This call takes only bytes that are initialised, and those it did not fill are cut off again.
-            let (filled, from) = (buffer.len(), *offset + buffer.len() as u64);
-            buffer.resize(*wanted, 0);
-            let flags = ReadWriteFlags::from_bits_retain(RWF_DONTCACHE);
-            let result = preadv2(file, &mut [IoSliceMut::new(&mut buffer[filled..])], from, flags);
-            buffer.truncate(filled + result.unwrap_or(0));
-            result
-        }
         Work::Read { buffer, offset, .. } => {
             let from = *offset + buffer.len() as u64;
             pread(file, spare_capacity(buffer), from)

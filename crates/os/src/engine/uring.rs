@@ -30,7 +30,7 @@ use rustix::{
 
 use super::{
     IN_FLIGHT_MAX,
-    operation::{Caching, Operation, PIECES_MAX, READ_AHEAD_STEP, RWF_DONTCACHE, Step, Work},
+    operation::{Operation, PIECES_MAX, READ_AHEAD_STEP, Step, Work},
     threads::Pool,
 };
 
@@ -362,7 +362,6 @@ fn broken() -> io::Error {
 impl Flight {
     /// The entry for what is left. It points into this flight and into `sink`.
     fn entry(&mut self, sink: *mut u8) -> squeue::Entry {
-        self.operation.prepare();
         let file = types::Fd(self.operation.file.as_raw_fd());
         match &mut self.operation.work {
             Work::Write { pieces, offset } => {
@@ -377,12 +376,11 @@ impl Flight {
             }
             Work::Sync { metadata: true } => opcode::Fsync::new(file).build(),
             Work::Sync { metadata: false } => opcode::Fsync::new(file).flags(types::FsyncFlags::DATASYNC).build(),
-            Work::Read { buffer, offset, wanted, caching } => {
+            Work::Read { buffer, offset, wanted } => {
                 let from = *offset + buffer.len() as u64;
                 let len = u32::try_from(*wanted - buffer.len()).unwrap_or(READ_MAX);
-                let flags = if *caching == Caching::DontCache { RWF_DONTCACHE as i32 } else { 0 };
                 let target = buffer.spare_capacity_mut().as_mut_ptr().cast();
-                opcode::Read::new(file, target, len).offset(from).rw_flags(flags).build()
+                opcode::Read::new(file, target, len).offset(from).build()
             }
             Work::ReadAhead { offset, end } => {
                 let len = (*end - *offset).min(READ_AHEAD_STEP as u64) as u32;
