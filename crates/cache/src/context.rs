@@ -8,7 +8,7 @@ use serve::{response::Response, source::Source};
 
 use crate::{
     answer::{
-        content::{self, PlaceCheck},
+        content::{PlaceCheck, Reply},
         pages::Pages,
     },
     asked::Asked,
@@ -47,12 +47,16 @@ impl<'a> RequestContext<'a> {
     ) -> Response {
         self.count(status);
         let check = PlaceCheck { places, options: &self.settings.options, counters: &self.shared.counters };
-        content::with_bytes(representation, source, &self.asked, self.now, status, &check)
+        self.reply(representation, status).with_bytes(source, &check)
     }
 
     /// What a content is, if that is all that is needed.
     pub(crate) fn description(&self, representation: &Representation) -> Option<Response> {
-        content::without_bytes(representation, &self.asked, self.now, CacheStatus::Passed)
+        self.reply(representation, CacheStatus::Passed).without_bytes()
+    }
+
+    pub(crate) fn reply<'b>(&'b self, representation: &'b Representation, status: CacheStatus) -> Reply<'b> {
+        Reply { representation, asked: &self.asked, now: self.now, status }
     }
 
     /// A directory's index.

@@ -12,10 +12,7 @@ use serve::response::{Body as Downstream, BodyStream, Response};
 use tokio::sync::mpsc;
 
 use crate::{
-    answer::{
-        content::unlimited,
-        pieces::{NoPieces, Queue},
-    },
+    answer::pieces::{NoPieces, Queue},
     asked::Owned,
     context::RequestContext,
     fetch::outcome::Content,
@@ -90,8 +87,7 @@ fn respond(context: &RequestContext<'_>, question: &Question, reply: Reply) -> R
 
 /// A file of a share takes no requester place: it is no object.
 pub(crate) fn from_file(context: &RequestContext<'_>, content: &Content) -> Response {
-    let (representation, source) = (&content.representation, content.source.clone());
-    unlimited(representation, source, &context.asked, context.now, CacheStatus::Passed)
+    context.reply(&content.representation, CacheStatus::Passed).unlimited(content.source.clone())
 }
 
 /// The upstream's answer as ours.

@@ -25,7 +25,7 @@ use crate::{
     names::representation::{self, Representation},
     options::Options,
     requesters::{Places, Refused, Requester},
-    status::Counters,
+    status::{Counters, add},
 };
 
 /// A body of at most so many bytes is gone in one send: it takes no requester place.
@@ -78,20 +78,6 @@ impl Plan {
     }
 }
 
-/// Answers without bytes at hand: HEAD, 304, 412, 416. `None` if bytes are needed.
-pub(crate) fn without_bytes(
-    representation: &Representation,
-    asked: &Asked<'_>,
-    now: SystemTime,
-    status: CacheStatus,
-) -> Option<Response> {
-    let plan = plan(representation, asked, now);
-    if plan.needs_bytes(asked) {
-        return None;
-    }
-    Some(respond(representation, plan, None, asked, now, status))
-}
-
 /// Who asks for bytes, and of what object.
 pub(crate) struct PlaceCheck<'a> {
     pub(crate) places: &'a dyn Fn() -> Arc<Places>,
@@ -99,42 +85,92 @@ pub(crate) struct PlaceCheck<'a> {
     pub(crate) counters: &'a Counters,
 }
 
-/// Answers with bytes, if the requester finds a place.
-pub(crate) fn with_bytes(
-    representation: &Representation,
-    source: Source,
-    asked: &Asked<'_>,
-    now: SystemTime,
-    status: CacheStatus,
-    requester: &PlaceCheck<'_>,
-) -> Response {
-    let plan = plan(representation, asked, now);
-    let mut hold = None;
-    if plan.needs_bytes(asked) && plan.body_bytes(representation.len) > SMALL_BODY_MAX {
-        let options = requester.options;
-        let who = Requester::of(&asked.client, asked.agent, options.requesters_by);
-        match (requester.places)().take(who, options.max_requesters, Instant::now(), options.retry_delay) {
-            Ok(place) => hold = Some(Hold::new(place)),
-            Err(refused) => {
-                requester.counters.refused_requesters.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                return refusal(refused, options, &source);
-            }
-        }
-    }
-    let mut response = respond(representation, plan, Some(source), asked, now, status);
-    response.hold = hold;
-    response
+/// A content that somebody asks for.
+pub(crate) struct Reply<'a> {
+    pub(crate) representation: &'a Representation,
+    pub(crate) asked: &'a Asked<'a>,
+    pub(crate) now: SystemTime,
+    pub(crate) status: CacheStatus,
 }
 
-/// Answers with bytes that are no object's, and so take no place.
-pub(crate) fn unlimited(
-    representation: &Representation,
-    source: Source,
-    asked: &Asked<'_>,
-    now: SystemTime,
-    status: CacheStatus,
-) -> Response {
-    respond(representation, plan(representation, asked, now), Some(source), asked, now, status)
+impl Reply<'_> {
+    /// Answers without bytes at hand: HEAD, 304, 412, 416. `None` if bytes are needed.
+    pub(crate) fn without_bytes(&self) -> Option<Response> {
+        let plan = self.plan();
+        if plan.needs_bytes(self.asked) { None } else { Some(self.respond(plan, None)) }
+    }
+
+    /// Answers with bytes, if the requester finds a place.
+    pub(crate) fn with_bytes(&self, source: Source, check: &PlaceCheck<'_>) -> Response {
+        let plan = self.plan();
+        let mut hold = None;
+        if plan.needs_bytes(self.asked) && plan.body_bytes(self.representation.len) > SMALL_BODY_MAX {
+            let options = check.options;
+            let who = Requester::of(&self.asked.client, self.asked.agent, options.requesters_by);
+            match (check.places)().take(who, options.max_requesters, Instant::now(), options.retry_delay) {
+                Ok(place) => hold = Some(Hold::new(place)),
+                Err(refused) => {
+                    add(&check.counters.refused_requesters, 1);
+                    return refusal(refused, options, &source);
+                }
+            }
+        }
+        let mut response = self.respond(plan, Some(source));
+        response.hold = hold;
+        response
+    }
+
+    /// Answers with bytes that are no object's, and so take no place.
+    pub(crate) fn unlimited(&self, source: Source) -> Response {
+        self.respond(self.plan(), Some(source))
+    }
+
+    fn plan(&self) -> Plan {
+        plan(self.representation, self.asked, self.now)
+    }
+
+    fn respond(&self, plan: Plan, source: Option<Source>) -> Response {
+        let (representation, is_head) = (self.representation, self.asked.is_head);
+        let mut response = match plan {
+            Plan::NotModified => with_block(StatusCode::NOT_MODIFIED, representation.not_modified_block(), Body::Empty),
+            Plan::PreconditionFailed => {
+                let detail =
+                    "the file is not the version that the request's condition names; ask again without the condition";
+                Response::problem(&Problem::new(Kind::PreconditionFailed, detail), Kind::PreconditionFailed)
+            }
+            Plan::Unsatisfiable(len) => unsatisfiable(len),
+            Plan::Whole => {
+                let body = body(source, Part::Whole, representation.len, is_head);
+                with_block(StatusCode::OK, representation.whole_block(), body)
+            }
+            Plan::Part(span, len) => {
+                let body = body(source, Part::Span(span), Some(span.len()), is_head);
+                let mut response = with_block(StatusCode::PARTIAL_CONTENT, representation.whole_block(), body);
+                response.fields.push("Content-Range", content_range(span, len));
+                response
+            }
+            Plan::Parts(spans, len) => {
+                let (part, content_type) = byteranges(&spans, len, representation.part_type());
+                let body = body(source, part, None, is_head);
+                let mut response = with_block(StatusCode::PARTIAL_CONTENT, representation.untyped_block(), body);
+                response.fields.push("Content-Type", content_type);
+                response
+            }
+        };
+        if let Some(age) = representation.age(self.now) {
+            response.fields.push("Age", representation::number(age));
+        }
+        response.cache_status = Some(self.status);
+        response
+    }
+}
+
+fn unsatisfiable(len: u64) -> Response {
+    let detail = format!("the file has {len} bytes; the range begins behind its end");
+    let problem = Problem::new(Kind::RangeNotSatisfiable, detail);
+    let mut response = Response::problem(&problem, Kind::RangeNotSatisfiable);
+    response.fields.push("Content-Range", format!("bytes */{len}"));
+    response
 }
 
 /// 503: the object has no place left. Says how far the fill is and which position the client has.
@@ -152,53 +188,6 @@ fn refusal(refused: Refused, options: &Options, source: &Source) -> Response {
         problem.total = reader.len();
     }
     Response::problem(&problem, Kind::MaxRequesters)
-}
-
-fn respond(
-    representation: &Representation,
-    plan: Plan,
-    source: Option<Source>,
-    asked: &Asked<'_>,
-    now: SystemTime,
-    status: CacheStatus,
-) -> Response {
-    let len = representation.len;
-    let mut response = match plan {
-        Plan::NotModified => with_block(StatusCode::NOT_MODIFIED, representation.not_modified_block(), Body::Empty),
-        Plan::PreconditionFailed => {
-            let detail =
-                "the file is not the version that the request's condition names; ask again without the condition";
-            Response::problem(&Problem::new(Kind::PreconditionFailed, detail), Kind::PreconditionFailed)
-        }
-        Plan::Unsatisfiable(len) => {
-            let detail = format!("the file has {len} bytes; the range begins behind its end");
-            let problem = Problem::new(Kind::RangeNotSatisfiable, detail);
-            let mut response = Response::problem(&problem, Kind::RangeNotSatisfiable);
-            response.fields.push("Content-Range", format!("bytes */{len}"));
-            response
-        }
-        Plan::Whole => {
-            with_block(StatusCode::OK, representation.whole_block(), body(source, Part::Whole, len, asked.is_head))
-        }
-        Plan::Part(span, len) => {
-            let body = body(source, Part::Span(span), Some(span.len()), asked.is_head);
-            let mut response = with_block(StatusCode::PARTIAL_CONTENT, representation.whole_block(), body);
-            response.fields.push("Content-Range", content_range(span, len));
-            response
-        }
-        Plan::Parts(spans, len) => {
-            let (part, content_type) = byteranges(&spans, len, representation.part_type());
-            let body = body(source, part, None, asked.is_head);
-            let mut response = with_block(StatusCode::PARTIAL_CONTENT, representation.untyped_block(), body);
-            response.fields.push("Content-Type", content_type);
-            response
-        }
-    };
-    if let Some(age) = representation.age(now) {
-        response.fields.push("Age", representation::number(age));
-    }
-    response.cache_status = Some(status);
-    response
 }
 
 fn with_block(status: StatusCode, block: bytes::Bytes, body: Body) -> Response {
@@ -247,6 +236,10 @@ mod tests {
         UNIX_EPOCH + Duration::from_secs(1_795_000_100)
     }
 
+    fn reply<'a>(representation: &'a Representation, asked: &'a Asked<'a>) -> Reply<'a> {
+        Reply { representation, asked, now: now(), status: CacheStatus::Hit }
+    }
+
     #[test]
     fn plans_follow_conditions_and_ranges() {
         let sealed = Representation::of_name(&of_directory(1000), known(), "/a", "x");
@@ -284,7 +277,7 @@ mod tests {
         let head = asked(true, Conditions::default());
         let fields = |known| {
             let representation = Representation::of_name(&of_directory(1000), known, "/a.txt", "branch-7");
-            text(&without_bytes(&representation, &head, now(), CacheStatus::Hit).unwrap())
+            text(&reply(&representation, &head).without_bytes().unwrap())
         };
         let sealed = fields(known());
         for line in [
@@ -307,7 +300,7 @@ mod tests {
     fn a_304_has_no_fields_of_the_body() {
         let representation = Representation::of_name(&of_directory(1000), known(), "/a.txt", "x");
         let conditions = Conditions { if_none_match: Some(b"*"), ..Conditions::default() };
-        let response = without_bytes(&representation, &asked(false, conditions), now(), CacheStatus::Hit).unwrap();
+        let response = reply(&representation, &asked(false, conditions)).without_bytes().unwrap();
         let text = text(&response);
         assert_eq!(response.status, StatusCode::NOT_MODIFIED);
         assert!(text.contains("ETag") && !text.contains("Content-Type") && !text.contains("Repr-Digest"), "{text}");
@@ -317,6 +310,6 @@ mod tests {
     fn a_get_that_needs_bytes_is_not_answered_without() {
         let representation = Representation::of_name(&of_directory(1000), known(), "/a.txt", "x");
         let get = asked(false, Conditions::default());
-        assert!(without_bytes(&representation, &get, now(), CacheStatus::Hit).is_none());
+        assert!(reply(&representation, &get).without_bytes().is_none());
     }
 }
