@@ -3,7 +3,7 @@
 use std::{thread, time::Duration};
 
 /// Waits.
-#[allow(clippy::disallowed_methods, reason = "there is nothing here to wait for but the time")]
+#[expect(clippy::disallowed_methods, reason = "there is nothing here to wait for but the time")]
 pub(crate) fn pause(duration: Duration) {
     thread::sleep(duration);
 }

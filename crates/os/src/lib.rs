@@ -1,7 +1,7 @@
 //! Every system call that std and tokio lack, each behind a safe function. The only room with `unsafe` in it.
 //!
 //! It knows files, sockets and memory; it has never heard of objects, HTTP or caches.
-#![allow(unsafe_code)]
+#![expect(unsafe_code, reason = "see above: the only room of it")]
 
 pub mod clock;
 pub mod disk_space;

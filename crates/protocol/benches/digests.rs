@@ -1,5 +1,5 @@
 //! What hashing costs, and that SHA-256 beside MD5 costs next to nothing: `cargo bench -p outpost-protocol`.
-#![allow(missing_docs, reason = "made by criterion's macros")]
+#![expect(missing_docs, reason = "made by criterion's macros")]
 
 use std::hint::black_box;
 

@@ -20,7 +20,7 @@ pub(crate) struct Buffers {
 }
 
 /// Buffers that nobody uses now.
-#[allow(clippy::vec_box, reason = "an idle connection has room for a pointer, and lending moves no more than that")]
+#[expect(clippy::vec_box, reason = "an idle connection has room for a pointer, and lending moves no more than that")]
 #[derive(Default)]
 pub(crate) struct Pool(RefCell<Vec<Box<Buffers>>>);
 

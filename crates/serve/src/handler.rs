@@ -11,7 +11,7 @@ pub trait Handler: Send + Sync + 'static {
 }
 
 /// At once, or later. A future is dropped when the client leaves; it must own nothing that others wait for.
-#[allow(clippy::large_enum_variant, reason = "a box would be an allocation for every hit")]
+#[expect(clippy::large_enum_variant, reason = "a box would be an allocation for every hit")]
 pub enum Answer {
     /// Nothing to wait for.
     Now(Response),

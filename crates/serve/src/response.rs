@@ -25,7 +25,7 @@ pub struct Response {
 }
 
 /// Something that is given back by being dropped.
-pub struct Hold(#[allow(dead_code, reason = "held for its Drop")] Box<dyn Send + Sync>);
+pub struct Hold(#[expect(dead_code, reason = "held for its Drop")] Box<dyn Send + Sync>);
 
 /// Where the bytes of an answer come from.
 pub enum Body {

@@ -27,7 +27,7 @@ pub struct SharedFile {
 
 impl Source {
     /// Complete length, if known.
-    #[allow(clippy::len_without_is_empty, reason = "an unknown length is neither empty nor not")]
+    #[expect(clippy::len_without_is_empty, reason = "an unknown length is neither empty nor not")]
     pub fn len(&self) -> Option<u64> {
         match self {
             Self::Object(reader) => reader.len(),

@@ -1,5 +1,5 @@
 //! A handler made of a closure, and a client that sees every byte. It speaks TLS with a server that speaks nothing else.
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, reason = "`exhaustion` uses a part of it")]
 
 use std::{
     fs::File,

@@ -1,5 +1,5 @@
 //! Requests, objects, transfers and ends once more, by a client that speaks TLS: nothing but the bytes on the wire may differ.
-#![allow(clippy::duplicate_mod, reason = "the same tests twice is what this is for")]
+#![expect(clippy::duplicate_mod, reason = "the same tests twice is what this is for")]
 
 use crate::common::tls_options as options;
 

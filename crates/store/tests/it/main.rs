@@ -1,5 +1,4 @@
 //! The store as its users see it: one test binary, a file per promise.
-#![allow(missing_docs)]
 
 mod crash;
 mod fills;
