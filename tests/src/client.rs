@@ -151,7 +151,7 @@ impl Connection {
     }
 
     /// The next answer, or `None` when the connection was closed or reset in its place.
-    pub fn try_answer(mut self, method: &str) -> io::Result<Option<Transfer>> {
+    fn try_answer(mut self, method: &str) -> io::Result<Option<Transfer>> {
         let head = match wire::read_head(&mut self.reader) {
             Ok(Some(head)) => head,
             Ok(None) => return Ok(None),

@@ -76,11 +76,6 @@ impl Content {
         bytes[at as usize] ^= 1;
         Self::from(bytes)
     }
-
-    /// The first `at` bytes of this and the rest of `other`.
-    pub fn spliced(&self, at: u64, other: &Self) -> Self {
-        Self::from([&self.bytes[..at as usize], &other.bytes[at as usize..]].concat())
-    }
 }
 
 impl From<Vec<u8>> for Content {

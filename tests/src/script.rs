@@ -96,7 +96,6 @@ pub struct Reply {
     pub(crate) ignores_range: bool,
     pub(crate) ignores_if_range: bool,
     pub(crate) before_head: Option<Gate>,
-    pub(crate) ignores_conditions: bool,
     pub(crate) framing: Framing,
     pub(crate) bytes_per_second: Option<u64>,
 }
@@ -183,12 +182,6 @@ impl Reply {
     /// Says nothing, not even the head, until the gate is opened.
     pub fn hold_head(mut self, gate: &Gate) -> Self {
         self.before_head = Some(gate.clone());
-        self
-    }
-
-    /// Never says 304.
-    pub fn ignoring_conditions(mut self) -> Self {
-        self.ignores_conditions = true;
         self
     }
 

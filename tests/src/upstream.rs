@@ -114,11 +114,6 @@ impl ScriptedUpstream {
         self.shared.pages.lock().expect("no holder panics").insert(path.into(), page);
     }
 
-    /// Takes a page away.
-    pub fn withdraw(&self, path: &str) {
-        self.shared.pages.lock().expect("no holder panics").remove(path);
-    }
-
     /// From now on requests are read and never answered, or answered again.
     pub fn be_silent(&self, silent: bool) {
         self.shared.silent.store(silent, SeqCst);
@@ -251,7 +246,7 @@ impl Plan {
     fn new(page: &Page, reply: &Reply, asked: &Asked) -> Self {
         let body = reply.body.clone().unwrap_or_else(|| page.content.bytes().clone());
         let len = body.len() as u64;
-        let unchanged = !reply.ignores_conditions && is_unchanged(page, asked);
+        let unchanged = is_unchanged(page, asked);
         let range = if reply.ignores_range || unchanged { None } else { asked_range(page, reply, asked, len) };
         let (start, end) = range.unwrap_or((0, len));
         let status = match (unchanged, range) {

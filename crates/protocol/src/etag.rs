@@ -69,7 +69,7 @@ const TAGS_MAX: usize = 256;
 
 impl TagList {
     /// Reads a field's value. A comma inside a tag's quotes belongs to the tag.
-    pub fn parse(field: &[u8]) -> Self {
+    pub(crate) fn parse(field: &[u8]) -> Self {
         let field = field.trim_ascii();
         if field == b"*" {
             return Self::Any;
@@ -83,7 +83,7 @@ impl TagList {
     }
 
     /// Whether `*` or one of the tags, as `equal` says.
-    pub fn any(&self, equal: impl FnMut(&ETag) -> bool) -> bool {
+    pub(crate) fn any(&self, equal: impl FnMut(&ETag) -> bool) -> bool {
         match self {
             Self::Any => true,
             Self::Tags(tags) => tags.iter().any(equal),

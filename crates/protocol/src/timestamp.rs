@@ -1,4 +1,4 @@
-//! How times are written: RFC 3339 in JSON, RFC 9110 in header fields, and short for people. Always UTC, to the second.
+//! How times are written: RFC 3339 in JSON, RFC 9110 in header fields. Always UTC, to the second.
 //!
 //! A file system may hold any time, also ones that no calendar of ours can write. They are moved to the nearest that it can,
 //! for a strange time must not stop a file from being served.
@@ -15,12 +15,6 @@ const LAST: i64 = 253_402_300_799;
 pub fn rfc3339(time: SystemTime) -> String {
     let Civil { year, month, day, hour, minute, second } = Civil::of(time);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
-}
-
-/// `2026-11-22 01:41`, for a page whose head says that times are UTC.
-pub(crate) fn for_people(time: SystemTime) -> String {
-    let Civil { year, month, day, hour, minute, .. } = Civil::of(time);
-    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}")
 }
 
 /// `Sun, 22 Nov 2026 01:41:00 GMT`, as in `Last-Modified` (RFC 9110 section 5.6.7). Times before 1970 are written as 1970.
@@ -118,7 +112,6 @@ mod tests {
     fn a_time_that_no_header_can_hold_does_not_panic() {
         assert_eq!(http_date(at(-5)), "Thu, 01 Jan 1970 00:00:00 GMT");
         assert_eq!(http_date(at(LAST + 9)), "Fri, 31 Dec 9999 23:59:59 GMT");
-        assert_eq!(for_people(at(0)), "1970-01-01 00:00");
     }
 
     proptest! {
