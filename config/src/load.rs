@@ -98,6 +98,11 @@ impl ConfigFile {
             .into()),
         }
     }
+
+    fn not_valid(&self, error: &toml::de::Error) -> Fault {
+        let spans = error.span().map(|span| (span, "here".to_owned()));
+        Fault::new(format!("not valid TOML: {}", error.message().trim()), None).at(&self.path, &self.text, spans)
+    }
 }
 
 impl Loaded {
@@ -139,13 +144,7 @@ impl Layers<'_> {
         let (table, errors) = DeTable::parse_recoverable(&file.text);
         if !errors.is_empty() {
             // What follows a syntax error is guesswork: say only the errors themselves.
-            for error in errors {
-                let spans = error.span().map(|span| (span, "here".to_owned()));
-                self.faults.push(
-                    Fault::new(format!("not valid TOML: {}", error.message().trim()), None)
-                        .at(&file.path, &file.text, spans),
-                );
-            }
+            self.faults.extend(errors.iter().map(|error| file.not_valid(error)));
             return;
         }
         for (key, value) in in_file_order(table.get_ref()) {
