@@ -1,6 +1,6 @@
 //! Opening the files of sealed objects, and letting go of those that are only kept open for speed.
 
-use std::{io, sync::Arc};
+use std::{fs::File, io, sync::Arc};
 
 use protocol::digest::{Digests, Md5};
 use rustix::io::Errno;
@@ -73,7 +73,7 @@ impl Shared {
     }
 
     /// Opens a file; when no descriptors are left, those that are only kept for speed go first.
-    pub(crate) fn with_descriptors<T>(&self, open: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    pub(crate) fn with_descriptors(&self, open: impl Fn() -> io::Result<File>) -> io::Result<File> {
         match open() {
             Err(error) if is_lack_of_descriptors(&error) => {
                 self.close_kept();
