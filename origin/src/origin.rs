@@ -137,7 +137,7 @@ impl Origin {
     }
 
     /// Where its admin listener is.
-    pub fn admin_address(&self) -> Option<SocketAddr> {
+    pub(crate) fn admin_address(&self) -> Option<SocketAddr> {
         self.admin.as_ref().and_then(|admin| admin.addresses().first().copied())
     }
 
@@ -164,17 +164,17 @@ impl Origin {
     }
 
     /// Lets what is being sent finish; answers how many transfers were cut.
-    pub async fn drain(&self) -> usize {
+    pub(crate) async fn drain(&self) -> usize {
         self.server.drain().await
     }
 
     /// Cuts everything now.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.server.stop();
     }
 
     /// What it does, in a few lines for a person.
-    pub fn describe(&self, options: &Options) -> String {
+    pub(crate) fn describe(&self, options: &Options) -> String {
         let known = self.known();
         let addresses: Vec<_> = self.addresses().iter().map(|address| format!("http://{address}/")).collect();
         let announced = if options.no_watch { "" } else { "as the kernel announces them, and " };

@@ -121,7 +121,6 @@ impl Numbers {
         self.next() % bound
     }
 
-    #[expect(clippy::should_implement_trait, reason = "endless, and used as a plain call")]
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;

@@ -1,5 +1,4 @@
 //! What a whole hit costs without a socket, from a parsed request to an answer that is ready to be sent: `cargo bench -p outpost-cache`.
-#![expect(missing_docs, reason = "made by criterion's macros")]
 
 use std::{fs, hint::black_box, time::Duration};
 

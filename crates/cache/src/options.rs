@@ -70,9 +70,9 @@ pub enum Location {
 )]
 pub struct BadLocation {
     /// As written.
-    pub text: String,
+    text: String,
     /// What is wrong.
-    pub reason: String,
+    reason: String,
 }
 
 /// What counts as a requester.

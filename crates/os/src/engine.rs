@@ -9,7 +9,7 @@
 //!
 //! | an operation | where it is | leaves by |
 //! |---|---|---|
-//! | asked for | in the caller's future, waiting for one of [`IN_FLIGHT_MAX`] places | a place is free; or the future is dropped: it never was |
+//! | asked for | in the caller's future, waiting for one of `IN_FLIGHT_MAX` places | a place is free; or the future is dropped: it never was |
 //! | submitted | in the channel to the backend | the backend takes it |
 //! | in flight | in the slab of `uring`, or on the stack of a thread of `threads` | wholly done, or an error; parts are continued |
 //! | done | its result in the oneshot of the future | the future takes it, or is gone |

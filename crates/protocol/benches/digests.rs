@@ -1,5 +1,4 @@
 //! What hashing costs, and that SHA-256 beside MD5 costs next to nothing: `cargo bench -p outpost-protocol`.
-#![expect(missing_docs, reason = "made by criterion's macros")]
 
 use std::hint::black_box;
 

@@ -44,7 +44,7 @@ pub struct Claims {
 #[error("not a digest: expected {expected} hexadecimal digits")]
 pub struct NotADigest {
     /// How many digits there should have been.
-    pub expected: usize,
+    expected: usize,
 }
 
 impl Claims {

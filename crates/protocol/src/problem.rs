@@ -61,7 +61,7 @@ impl Kind {
     }
 
     /// A short title, the same for every occurrence.
-    pub const fn title(self) -> &'static str {
+    pub(crate) const fn title(self) -> &'static str {
         self.row().2
     }
 

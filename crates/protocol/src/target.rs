@@ -1,9 +1,6 @@
 //! What a request asks for. A name is kept in one canonical spelling, so that two spellings of one name are one name.
 
-use std::{
-    borrow::{Borrow, Cow},
-    fmt,
-};
+use std::{borrow::Cow, fmt};
 
 /// A path and query in canonical spelling (RFC 3986 section 6.2.2): begins with `/`; escapes are upper case; unreserved bytes are never
 /// escaped; bytes that must be (space, `%`, `#`, `?`, controls, non-ASCII) are. An escaped delimiter such as `%2B` stays what it is, for
@@ -131,13 +128,6 @@ impl Target {
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
-    }
-}
-
-/// So that a map by target can be asked with what [`canonical`] gives, without an allocation.
-impl Borrow<str> for Target {
-    fn borrow(&self) -> &str {
-        &self.0
     }
 }
 

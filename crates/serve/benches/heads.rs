@@ -1,5 +1,4 @@
 //! What reading a request's head and writing an answer's cost: `cargo bench -p outpost-serve`.
-#![expect(missing_docs, reason = "made by criterion's macros")]
 
 use std::hint::black_box;
 

@@ -1,5 +1,4 @@
 //! What a hit looks up: a name among a million, an object among a thousand: `cargo bench -p outpost-store`.
-#![expect(missing_docs, reason = "made by criterion's macros")]
 
 use std::{hint::black_box, path::Path};
 

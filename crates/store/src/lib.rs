@@ -32,7 +32,7 @@ mod wait;
 
 pub use disk::Disk;
 pub use fill::{Fill, Vacancy, Verified};
-pub use names::{Name, Names};
+pub use names::Names;
 pub use options::{Limit, OpenError, Options};
 pub use part::{
     error::FillError,

@@ -23,15 +23,6 @@ pub struct Names {
     store: Arc<Shared>,
 }
 
-/// What a name stands for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Name {
-    /// Its content.
-    pub md5: Md5,
-    /// What the caller keeps with it (validators, freshness); at most 64 KiB.
-    pub meta: Box<[u8]>,
-}
-
 impl Names {
     pub(crate) fn new(store: Arc<Shared>) -> Self {
         Self { store }
@@ -46,11 +37,6 @@ impl Names {
         let place = locked.shard.rows.find(hash, |row| row.key() == key)?;
         let row = locked.shard.rows.at(place);
         Some(read(&row.md5(), row.meta()))
-    }
-
-    /// What the name stands for, copied.
-    pub fn find(&self, key: &[u8]) -> Option<Name> {
-        self.read(key, |md5, meta| Name { md5: *md5, meta: meta.into() })
     }
 
     /// Sets or replaces. Journaled in the background; survives `kill -9` within a second, a power loss with the next sync.
@@ -85,16 +71,6 @@ impl Names {
         locked.take(place);
         self.store.journal.append(&Record::NameRemoved(key.into()), now);
         true
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.store.names.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     /// There are too many names: one goes, of a content that is not here if there is such a one among a few of the shard (or of the

@@ -7,7 +7,7 @@ use super::refusal::Refusal;
 
 /// The body that a head announces. It means nothing to GET and HEAD, but it must never be taken for the next request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RequestBody {
+pub(crate) enum RequestBody {
     /// None.
     None,
     /// So many bytes.

@@ -48,13 +48,13 @@ pub enum Parsed<'a> {
 #[derive(Debug)]
 pub struct Head<'a> {
     /// What is asked.
-    pub request: Request<'a>,
+    pub(crate) request: Request<'a>,
     /// Bytes it takes, a tolerated empty line before it included.
     pub len: usize,
     /// Whether the client wants to go on after the answer.
-    pub keep_alive: bool,
+    pub(crate) keep_alive: bool,
     /// What follows the head.
-    pub body: RequestBody,
+    pub(crate) body: RequestBody,
 }
 
 /// Reads one head from the beginning of `bytes`. `slots` are the caller's, so that nothing is allocated.

@@ -75,7 +75,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// The problem that the client is told.
-    pub fn kind(self) -> Kind {
+    pub(crate) fn kind(self) -> Kind {
         match self {
             Self::Method => Kind::MethodNotAllowed,
             Self::MethodUnknown => Kind::NotImplemented,

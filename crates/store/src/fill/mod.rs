@@ -49,11 +49,6 @@ impl Vacancy {
         Self { store: store.clone(), md5, growing, spent: false }
     }
 
-    /// The digest that is to be filled.
-    pub fn md5(&self) -> Md5 {
-        self.md5
-    }
-
     /// A reader that follows whatever becomes of this vacancy.
     pub fn reader(&self) -> Reader {
         Reader::following(self.growing.clone())

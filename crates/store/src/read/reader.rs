@@ -3,7 +3,7 @@
 use std::{fs::File, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use protocol::digest::{Digests, Md5};
+use protocol::digest::Digests;
 
 use crate::read::{
     growing::{Growing, ReadError},
@@ -30,16 +30,12 @@ impl Reader {
     }
 
     /// Complete length; `None` while it is not known.
+    #[expect(clippy::len_without_is_empty, reason = "an unknown length is neither empty nor not")]
     pub fn len(&self) -> Option<u64> {
         match &self.0 {
             Kind::Sealed(sealed) => Some(sealed.len),
             Kind::Growing(growing) => growing.len(),
         }
-    }
-
-    /// Whether the object is known to have no bytes.
-    pub fn is_empty(&self) -> bool {
-        self.len() == Some(0)
     }
 
     /// Bytes that may be read now.
@@ -71,14 +67,6 @@ impl Reader {
         match &self.0 {
             Kind::Sealed(sealed) => Some(sealed.digests),
             Kind::Growing(growing) => growing.end()?.as_ref().ok().copied(),
-        }
-    }
-
-    /// The digest that names the object, known for sealed ones.
-    pub fn md5(&self) -> Option<Md5> {
-        match &self.0 {
-            Kind::Sealed(sealed) => Some(sealed.digests.md5),
-            Kind::Growing(_) => self.digests().map(|digests| digests.md5),
         }
     }
 

@@ -77,8 +77,8 @@ async fn check_served(store: &Store, promised: &Promised, what: &str) {
         if let Lookup::Hit(reader) = store.lookup(&md5) {
             assert_eq!(read(&reader), content, "{what}: wrong bytes of {seed}");
         }
-        if let Some(name) = store.names().find(format!("name {seed}").as_bytes()) {
-            assert_eq!((name.md5, &*name.meta), (md5, &seed.to_le_bytes()[..]), "{what}: a wrong name");
+        if let Some(name) = name(store, format!("name {seed}").as_bytes()) {
+            assert_eq!(name, (md5, seed.to_le_bytes().to_vec()), "{what}: a wrong name");
         }
     }
     for (md5, seed) in &promised.committed {

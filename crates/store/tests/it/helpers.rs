@@ -74,6 +74,11 @@ pub(crate) async fn put(store: &Store, bytes: &Bytes) -> Md5 {
     md5
 }
 
+/// What a name stands for, if it is there.
+pub(crate) fn name(store: &Store, key: &[u8]) -> Option<(Md5, Vec<u8>)> {
+    store.names().read(key, |md5, meta| (*md5, meta.to_vec()))
+}
+
 /// All bytes that may be read now.
 pub(crate) fn read(reader: &Reader) -> Vec<u8> {
     let mut bytes = vec![0; reader.watermark() as usize];
