@@ -30,20 +30,9 @@ pub(super) async fn send(
             *left = rest;
         }
         if chunks {
-            let size = format!("{:X}\r\n", piece.len());
-            link.buffers().output.extend_from_slice(size.as_bytes());
-        }
-        if chunks && piece.len() <= COPIED_PIECE_MAX {
-            // A small piece goes with its framing in one buffer.
-            let output = &mut link.buffers().output;
-            output.extend_from_slice(&piece);
-            output.extend_from_slice(b"\r\n");
-            link.send_output().await?;
-            continue;
-        }
-        link.send_output_and(&piece, false).await?;
-        if chunks {
-            link.buffers().output.extend_from_slice(b"\r\n");
+            send_chunk(link, &piece).await?;
+        } else {
+            link.send_output_and(&piece, false).await?;
         }
     }
     if left.is_some_and(|left| left > 0) {
@@ -53,8 +42,22 @@ pub(super) async fn send(
     Ok(link.send_output_and(end, false).await?)
 }
 
-/// Pieces up to this are copied behind the size of their chunk.
+/// Pieces up to this are copied behind the size of their chunk, and go with it in one buffer.
 const COPIED_PIECE_MAX: usize = 4 << 10;
+
+/// Sends a piece as a chunk. The end of a large one stays in the output buffer, before what comes next.
+async fn send_chunk(link: &mut Link, piece: &[u8]) -> Result<(), SendError> {
+    let output = &mut link.buffers().output;
+    output.extend_from_slice(format!("{:X}\r\n", piece.len()).as_bytes());
+    if piece.len() <= COPIED_PIECE_MAX {
+        output.extend_from_slice(piece);
+        output.extend_from_slice(b"\r\n");
+        return Ok(link.send_output().await?);
+    }
+    link.send_output_and(piece, false).await?;
+    link.buffers().output.extend_from_slice(b"\r\n");
+    Ok(())
+}
 
 /// The next piece. What is in the output buffer is sent before a wait, and held for the piece if it is there already.
 async fn next(link: &mut Link, stream: &mut BodyStream) -> Result<Option<io::Result<Bytes>>, SendError> {
