@@ -80,7 +80,7 @@ impl<'a> RequestContext<'a> {
             CacheStatus::Collapsed => &counters.collapsed,
             CacheStatus::Revalidated => &counters.revalidated,
             CacheStatus::Stale => &counters.stale,
-            CacheStatus::Passed | CacheStatus::Bypass => &counters.passed,
+            CacheStatus::Passed => &counters.passed,
         };
         add(counter, 1);
     }

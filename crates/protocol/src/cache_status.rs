@@ -1,7 +1,5 @@
 //! `Cache-Status` (RFC 9211) as Outpost writes it; the cache's name is `outpost`.
 
-use std::fmt;
-
 /// How an answer came about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CacheStatus {
@@ -17,8 +15,6 @@ pub enum CacheStatus {
     Stale,
     /// `outpost; fwd=uri-miss`: passed through, not kept.
     Passed,
-    /// `outpost; fwd=bypass`: not for a cache.
-    Bypass,
 }
 
 impl CacheStatus {
@@ -31,11 +27,10 @@ impl CacheStatus {
             Self::Revalidated => "outpost; fwd=stale; fwd-status=304",
             Self::Stale => "outpost; fwd=stale",
             Self::Passed => "outpost; fwd=uri-miss",
-            Self::Bypass => "outpost; fwd=bypass",
         }
     }
 
-    /// One word for logs and counters: `HIT`, `MISS`, `COLLAPSED`, `REVALIDATED`, `STALE`, `PASS`, `BYPASS`.
+    /// One word for logs and counters: `HIT`, `MISS`, `COLLAPSED`, `REVALIDATED`, `STALE`, `PASS`.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Hit => "HIT",
@@ -44,13 +39,6 @@ impl CacheStatus {
             Self::Revalidated => "REVALIDATED",
             Self::Stale => "STALE",
             Self::Passed => "PASS",
-            Self::Bypass => "BYPASS",
         }
-    }
-}
-
-impl fmt::Display for CacheStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
