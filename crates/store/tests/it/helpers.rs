@@ -90,11 +90,16 @@ pub(crate) fn claims(digests: Digests) -> Claims {
     Claims { md5: Some(digests.md5), sha256: Some(digests.sha256) }
 }
 
-/// Looks again until the store reports what is waited for: what is done in the background has no other sign.
+/// Waits until the store reports it.
 pub(crate) async fn until(store: &Store, reached: impl Fn(&Report) -> bool) {
+    until_true(|| format!("{:?}", store.report()), || reached(&store.report())).await;
+}
+
+/// Looks again until it holds, and fails with `what` if it never does: what is done in the background has no other sign.
+pub(crate) async fn until_true(what: impl Fn() -> String, holds: impl Fn() -> bool) {
     let begun = std::time::Instant::now();
-    while !reached(&store.report()) {
-        assert!(begun.elapsed().as_secs() < 20, "never reached: {:?}", store.report());
+    while !holds() {
+        assert!(begun.elapsed().as_secs() < 20, "never reached: {}", what());
         tokio::time::sleep(std::time::Duration::from_millis(2)).await;
     }
 }

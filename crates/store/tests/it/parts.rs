@@ -138,11 +138,8 @@ async fn a_checkpoint_survives_what_a_crash_does_to_the_rest() {
             .filter_map(Result::ok)
             .find(|entry| entry.path().extension().is_some_and(|extension| extension == "state"))
     };
-    // The checkpoint at 64 MiB is written in the background: at a process border there is only looking again.
-    let begun = std::time::Instant::now();
-    while state().is_none() && begun.elapsed().as_secs() < 20 {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
+    // Of 64 MiB, in the background.
+    until_true(|| "a checkpoint".into(), || state().is_some()).await;
     // As a crash would leave it: the part, longer than the checkpoint, and the state of the checkpoint.
     let crashed = tempfile::tempdir().expect("a directory");
     let copy = crashed.path().join("cache");
