@@ -105,7 +105,12 @@ impl Proxy {
 
 /// Bytes that differ from place to place and from seed to seed.
 pub(crate) fn content(seed: u64, len: usize) -> Vec<u8> {
-    (0..len as u64).map(|at| ((at + seed * 0x1234_5677).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect()
+    let mut bytes = vec![0; len];
+    for (number, place) in bytes.chunks_mut(8).enumerate() {
+        let mixed = (number as u64 + 1 + seed * 0x1234_5677).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        place.copy_from_slice(&(mixed ^ (mixed >> 29)).to_le_bytes()[..place.len()]);
+    }
+    bytes
 }
 
 /// Polls a condition at the border of what the test can see.
