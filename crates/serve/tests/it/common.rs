@@ -2,10 +2,8 @@
 #![allow(dead_code, reason = "`exhaustion` uses a part of it")]
 
 use std::{
-    fs::File,
     io::{Read, Write},
     net::{Shutdown, SocketAddr, TcpStream},
-    os::fd::AsFd,
     sync::Arc,
     time::Duration,
 };
@@ -91,15 +89,6 @@ pub(crate) fn pattern(len: usize) -> Vec<u8> {
         place.copy_from_slice(&(mixed ^ (mixed >> 29)).to_le_bytes()[..place.len()]);
     }
     bytes
-}
-
-/// Drops a file's bytes from memory. The kernel keeps the pages that it is still busy with, so it is told until they are gone.
-pub(crate) fn drop_pages(file: &File) {
-    let len = file.metadata().unwrap().len();
-    eventually("the pages' end", || {
-        rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
-        !os::residency::is_resident(file.as_fd(), 0, len).unwrap()
-    });
 }
 
 /// A connection to a server.

@@ -129,14 +129,21 @@ fn a_follower_of_many_small_steps_gets_every_byte_once() {
 #[test]
 fn a_small_object_that_is_not_in_memory_is_read_first() {
     let bench = Bench::new();
-    for len in [1000, 100_000] {
-        let content = pattern(len);
-        bench.sealed(&content);
-        let file = bench.reader.lock().clone().unwrap().file().clone();
-        drop_pages(&file);
-        let before = bench.server.counters().cold_reads.load(Relaxed);
-        assert!(Peer::connect(&bench.server).get("/").body == content);
-        assert_eq!(bench.server.counters().cold_reads.load(Relaxed), before + 1);
+    let cold_reads = || bench.server.counters().cold_reads.load(Relaxed);
+    for mut len in [1000, 100_000] {
+        // A look makes the kernel read ahead, and a quick disk may be done before the look is: then it is another object's turn.
+        eventually("a cold read", || {
+            len += 1;
+            let content = pattern(len);
+            bench.sealed(&content);
+            let file = bench.reader.lock().clone().unwrap().file().clone();
+            rustix::fs::fadvise(&*file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+            let before = cold_reads();
+            assert!(Peer::connect(&bench.server).get("/").body == content);
+            let reads = cold_reads() - before;
+            assert!(reads <= 1, "{reads}");
+            reads == 1
+        });
     }
 }
 

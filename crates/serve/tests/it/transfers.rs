@@ -339,7 +339,7 @@ fn cold_pages_are_read_before_they_are_sent() {
     let share = share(&content, whole);
     let file = File::open(&share.path).unwrap();
     file.sync_all().unwrap();
-    drop_pages(&file);
+    rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
     let mut peer = Peer::connect(&share.server);
     assert!(peer.get("/").body == content);
     assert!(share.server.counters().cold_reads.load(Relaxed) > 0);
