@@ -63,7 +63,7 @@ pub(crate) struct Options {
 pub(crate) struct Tally {
     /// Requests for it.
     pub(crate) requests: u64,
-    /// Bytes of bodies given to the kernel.
+    /// Bytes of bodies, counted when they are about to be given to the kernel: before anybody can have them.
     pub(crate) body_bytes: u64,
     /// When the first of them was.
     pub(crate) first_byte: Option<Instant>,
@@ -183,9 +183,9 @@ impl Shared {
             let piece = self.admit(end - at);
             self.note(&reply.target, |tally| {
                 tally.first_byte.get_or_insert_with(Instant::now);
+                tally.body_bytes += piece;
             });
             send_piece(socket, content, at, piece)?;
-            self.note(&reply.target, |tally| tally.body_bytes += piece);
             at += piece;
         }
         Ok(())
