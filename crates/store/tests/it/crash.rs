@@ -174,7 +174,7 @@ async fn one_failing_operation_fails_one_fill_and_nothing_else() {
             }
         }
         assert!(failed <= 1, "operation {at}: {failed} failed");
-        until(&store, |report| report.fills == 0).await;
+        until(&store, |report| report.fills == 0 && report.unlinked == 0).await;
         let report = store.report();
         assert_eq!((report.objects, report.reserved, report.unlinked), (6 - failed, 0, 0), "operation {at}");
         assert!(failed == 0 || report.disk_errors > 0);

@@ -170,8 +170,8 @@ async fn a_changed_source_is_refused_without_quarantine() {
     assert!(matches!(fill.verify(|| false).await, Err(FillError::Changed)));
     assert_eq!(reader.sealed().await, Err(ReadError::Rejected));
     drop(reader);
-    store.close().await;
-    assert_eq!((store.report().quarantined, store.report().used, store.report().rejections), (0, 4096, 1));
+    let report = close(&store).await;
+    assert_eq!((report.quarantined, report.used, report.rejections), (0, 4096, 1));
 }
 
 #[tokio::test]
@@ -205,8 +205,7 @@ async fn dropping_is_giving_up_at_every_stage() {
     drop(reader);
 
     put(&store, &content).await;
-    store.close().await;
-    let report = store.report();
+    let report = close(&store).await;
     assert_eq!((report.objects, report.fills, report.parts, report.reserved, report.unlinked), (1, 0, 0, 0, 0));
 }
 
@@ -233,8 +232,7 @@ async fn equal_content_is_kept_once() {
     let b = b.verify(|| true).await.expect("it is right");
     let (a, b) = tokio::join!(a.commit(), b.commit());
     assert_eq!(read(&a.expect("durable")), read(&b.expect("durable")));
-    store.close().await;
-    let report = store.report();
+    let report = close(&store).await;
     assert_eq!((report.objects, report.duplicates, report.unlinked), (2, 2, 0));
     assert!(dir.path().join(format!("cache/objects/{:02x}/{:02x}/{first}", first.0[0], first.0[1])).is_file());
 }

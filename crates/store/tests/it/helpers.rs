@@ -90,6 +90,13 @@ pub(crate) fn claims(digests: Digests) -> Claims {
     Claims { md5: Some(digests.md5), sha256: Some(digests.sha256) }
 }
 
+/// Closes, and waits for the files that have no name any more: the last to let go of one may be a thread that hashed it.
+pub(crate) async fn close(store: &Store) -> Report {
+    store.close().await;
+    until(store, |report| report.unlinked == 0).await;
+    store.report()
+}
+
 /// Waits until the store reports it.
 pub(crate) async fn until(store: &Store, reached: impl Fn(&Report) -> bool) {
     until_true(|| format!("{:?}", store.report()), || reached(&store.report())).await;

@@ -84,8 +84,7 @@ async fn used_never_exceeds_max_size_while_fills_run() {
     let samples = sampler.join().expect("the limit was never exceeded");
     assert!(filled > 100 && samples > 20, "{filled} filled, {samples} samples");
     assert!(store.report().evictions > 0);
-    store.close().await;
-    let report = store.report();
+    let report = close(&store).await;
     assert_eq!((report.reserved, report.unlinked, report.fills), (0, 0, 0));
     let occupied = du(&dir.path().join("cache"));
     assert!(report.used.abs_diff(occupied) <= 64 << 10, "{} counted, {occupied} on disk", report.used);

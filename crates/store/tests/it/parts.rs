@@ -30,8 +30,7 @@ async fn a_suspended_fill_continues_at_its_byte() {
     fill.verify(|| true).await.expect("it is right").commit().await.expect("it is durable");
     assert_eq!(read(&hit(&store, &md5)), content);
     drop(reader);
-    store.close().await;
-    let report = store.report();
+    let report = close(&store).await;
     assert_eq!((report.parts, report.reserved, report.unlinked), (0, 0, 0));
 }
 
@@ -117,9 +116,8 @@ async fn discarded_small_or_nameless_ones_leave_nothing() {
     let mut fill = store.fill(spec(content.len())).await.expect("it begins");
     push(&mut fill, &content.slice(..200_000)).await;
     drop(fill);
-    store.close().await;
+    let report = close(&store).await;
     assert_eq!(std::fs::read_dir(dir.path().join("cache/parts")).expect("a directory").count(), 0);
-    let report = store.report();
     assert_eq!((report.parts, report.reserved, report.unlinked), (0, 0, 0));
 }
 
