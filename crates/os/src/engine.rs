@@ -131,7 +131,7 @@ fn stopped() -> io::Error {
 
 /// Why io_uring was refused, for an operator who insisted on it.
 fn refused(error: io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("io_uring cannot be used here ({error}); choose threads"))
+    io::Error::new(io::ErrorKind::Unsupported, format!("the kernel allows no io_uring here: {error}"))
 }
 
 #[cfg(test)]

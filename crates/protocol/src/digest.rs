@@ -41,7 +41,7 @@ pub struct Claims {
 
 /// Text that is not a digest in hexadecimal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a digest: expected {expected} hexadecimal digits")]
+#[error("not a digest of {expected} hexadecimal digits")]
 pub struct NotADigest {
     /// How many digits there should have been.
     expected: usize,

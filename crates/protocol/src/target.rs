@@ -13,22 +13,22 @@ pub struct Target(Box<str>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadTarget {
     /// Neither origin-form nor absolute-form.
-    #[error("the request target does not begin with '/'")]
+    #[error("the path does not begin with '/'")]
     Form,
     /// `%` without two hexadecimal digits.
-    #[error("the request target has '%' without two hexadecimal digits")]
+    #[error("the path has a '%' without two hexadecimal digits behind it; the sign itself is written %25")]
     Escape,
     /// Control bytes, spaces, `#`. Non-ASCII bytes are read as if they were escaped: command-line tools send names as they are typed.
-    #[error("the request target has a byte that must be percent-encoded")]
+    #[error("the path has a character that must be percent-encoded; a space is written %20")]
     Byte,
     /// `.` or `..` as a segment, escaped or not, also beside an encoded `/` or a `\`.
-    #[error("the request target has '.' or '..' as a path segment")]
+    #[error("the path has '.' or '..' as a segment; write it without them")]
     DotSegment,
     /// `%2F` where a file name is meant.
-    #[error("the request target has an encoded '/' in a file name")]
+    #[error("the path has an encoded '/' (%2F) in a file name, which no file can have")]
     EncodedSlash,
     /// `%00` where a file name is meant.
-    #[error("the request target has an encoded NUL in a file name")]
+    #[error("the path has an encoded NUL (%00) in a file name, which no file can have")]
     Nul,
 }
 

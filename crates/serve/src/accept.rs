@@ -97,9 +97,13 @@ struct Dispatcher {
 
 async fn accept(listener: Listener, dispatcher: Rc<Dispatcher>, mut state: watch::Receiver<State>) {
     let secure = listener.secure;
+    let address = listener.socket.local_addr();
     let listener = match tokio::net::TcpListener::from_std(listener.socket) {
         Ok(listener) => listener,
-        Err(error) => return tracing::error!(%error, "a listener cannot be watched; nothing is accepted on it"),
+        Err(error) => {
+            let address = address.map_or_else(|_| "unknown".to_owned(), |address| address.to_string());
+            return tracing::error!(address, %error, "no connections can be taken on an address; restart the program");
+        }
     };
     let mut waiting = false;
     loop {
@@ -116,7 +120,7 @@ async fn accept(listener: Listener, dispatcher: Rc<Dispatcher>, mut state: watch
             Err(error) => {
                 // Once per time of need.
                 if !std::mem::replace(&mut waiting, true) {
-                    tracing::warn!(%error, "connections cannot be accepted just now and wait; raise the limit of open files");
+                    tracing::warn!(%error, "new connections wait, for they cannot be taken just now; if this lasts, raise the limit of open files (ulimit -n, LimitNOFILE=)");
                 }
                 tokio::time::sleep(EXHAUSTED_WAIT).await;
             }
@@ -181,8 +185,10 @@ async fn tell_overloaded(socket: std::net::TcpStream) -> io::Result<()> {
 }
 
 fn overloaded() -> Vec<u8> {
-    let problem = Problem::new(Kind::Overloaded, "the server has as many connections as it may; try again shortly")
-        .retry_after(REFUSED_RETRY_AFTER);
+    let detail = format!(
+        "this server has as many connections as it may have (serve.connections_max); try again in {REFUSED_RETRY_AFTER} s"
+    );
+    let problem = Problem::new(Kind::Overloaded, detail).retry_after(REFUSED_RETRY_AFTER);
     let response = Response::problem(&problem, Kind::Overloaded);
     let Body::Memory(body) = response.body else { return Vec::new() };
     let head = Head {

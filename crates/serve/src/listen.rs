@@ -60,12 +60,12 @@ fn listen(address: SocketAddr, only_ipv6: bool) -> io::Result<TcpListener> {
     };
     bound().map_err(|error: io::Error| {
         let advice = match error.kind() {
-            io::ErrorKind::AddrInUse => "; another program listens there: stop it or choose another port",
-            io::ErrorKind::AddrNotAvailable => "; this machine does not have that address",
-            io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege: choose a higher one",
-            _ => "",
+            io::ErrorKind::AddrInUse => "end the program that uses it, or choose another address",
+            io::ErrorKind::AddrNotAvailable => "choose an address that this machine has (`ip address` shows them)",
+            io::ErrorKind::PermissionDenied => "give the program CAP_NET_BIND_SERVICE, or choose a port above 1023",
+            _ => "choose another address",
         };
-        io::Error::new(error.kind(), format!("cannot listen on {address}: {error}{advice}"))
+        io::Error::new(error.kind(), format!("cannot listen on {address}: {error}; {advice}"))
     })
 }
 

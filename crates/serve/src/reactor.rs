@@ -88,7 +88,7 @@ fn start<H: Handler>(worker: &Rc<Worker>, accepted: Accepted, handler: Arc<H>) {
     match link(worker, socket, client, secure) {
         Ok(link) => _ = tokio::task::spawn_local(connection::run(link, handler)),
         Err(error) => {
-            tracing::warn!(%error, client = %client.address, "a connection could not be watched and is closed");
+            tracing::warn!(%error, client = %client.address, "a connection is closed at once, for it cannot be watched; if this lasts, raise the limit of open files (ulimit -n, LimitNOFILE=)");
             worker.left(client.connection);
         }
     }

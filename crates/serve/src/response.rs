@@ -91,7 +91,7 @@ impl FieldBlock {
             && !name.is_empty()
             && !name.bytes().any(|byte| byte <= b' ' || byte == b':');
         if !sendable {
-            tracing::error!(name, value = %value.escape_ascii(), "a field that cannot be sent was left out of an answer");
+            tracing::warn!(name, value = %value.escape_ascii(), "a header field with characters that cannot be sent was left out of an answer");
             return self;
         }
         self.own.reserve(name.len() + value.len() + 4);

@@ -13,14 +13,17 @@ const WOKEN_ELSEWHERE_EVERY: u32 = 3;
 /// Starts a thread. Its runtime is made before anybody relies on it: an error says that the system has no more to give.
 pub(crate) fn spawn(name: String, body: impl FnOnce(LocalRuntime) + Send + 'static) -> io::Result<()> {
     let (made, is_made) = std::sync::mpsc::sync_channel(1);
-    std::thread::Builder::new().name(name).spawn(move || match runtime() {
+    let started = std::thread::Builder::new().name(name).spawn(move || match runtime() {
         Ok(runtime) => {
             let _ = made.send(Ok(()));
             body(runtime);
         }
         Err(error) => _ = made.send(Err(error)),
-    })?;
-    is_made.recv().map_err(io::Error::other)?
+    });
+    let made = started.and_then(|_| is_made.recv().map_err(io::Error::other)?);
+    made.map_err(|error| {
+        io::Error::new(error.kind(), format!("cannot start the serving threads: {error}; raise the limit of processes"))
+    })
 }
 
 fn runtime() -> io::Result<LocalRuntime> {

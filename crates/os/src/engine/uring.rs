@@ -217,7 +217,7 @@ impl Driver {
         while self.open || self.in_flight() > 0 || self.wake_armed {
             self.take_in();
             if let Err(error) = self.enter() {
-                tracing::error!(%error, "the disk engine's ring failed; threads take its place");
+                tracing::error!(%error, "io_uring failed; from now on threads reach the disk. A restart tries io_uring again");
                 let _ = failure.set(error.to_string());
                 return hand_over(self.abandon());
             }
@@ -350,13 +350,15 @@ impl Driver {
 fn hand_over(waiting: Receiver<Operation>) {
     match Pool::start() {
         Ok(pool) => waiting.iter().for_each(|operation| pool.submit(operation)),
-        Err(error) => tracing::error!(%error, "there are no threads either; disk operations are refused from now on"),
+        Err(error) => {
+            tracing::error!(%error, "no threads can be started to reach the disk; nothing is read or written any more. Restart the program")
+        }
     }
 }
 
 /// Nobody knows whether what was in flight was done.
 fn broken() -> io::Error {
-    io::Error::other("the disk engine's ring failed in the middle of it; it goes on with threads, try again")
+    io::Error::other("io_uring failed in the middle of it; threads take its place, try again")
 }
 
 impl Flight {

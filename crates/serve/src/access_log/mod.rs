@@ -75,8 +75,10 @@ impl AccessLog {
         let (queue, messages) = crossbeam_channel::bounded(QUEUE_BATCHES_MAX);
         let dropped = Arc::new(AtomicU64::new(0));
         let counted = dropped.clone();
-        let thread =
-            std::thread::Builder::new().name("access-log".into()).spawn(move || write(sink, &messages, &counted))?;
+        let shown = path.as_ref().map_or_else(|| "standard output".to_owned(), |path| path.display().to_string());
+        let thread = std::thread::Builder::new()
+            .name("access-log".into())
+            .spawn(move || write(&shown, sink, &messages, &counted))?;
         let writer = Writer { format, path, queue: Some(queue), dropped, thread: Mutex::new(Some(thread)) };
         Ok(Self { writer: Arc::new(writer) })
     }
@@ -84,8 +86,9 @@ impl AccessLog {
     /// Opens the file anew (after a rotation). What was handed over before goes to the old file.
     pub fn reopen(&self) -> io::Result<()> {
         let sink = open_sink(self.writer.path.as_deref())?;
-        self.hand_over(Message::WriteTo(sink), Some(LAST_BATCH_WAIT_MAX))
-            .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the access log's disk does not keep up"))
+        self.hand_over(Message::WriteTo(sink), Some(LAST_BATCH_WAIT_MAX)).map_err(|_| {
+            io::Error::new(io::ErrorKind::TimedOut, "what was logged before is not on the disk yet; try again")
+        })
     }
 
     /// Lines dropped because the queue was full or the disk refused them.
@@ -115,12 +118,12 @@ impl Drop for Writer {
 fn open_sink(path: Option<&Path>) -> io::Result<Sink> {
     let Some(path) = path else { return Ok(Sink::Stdout(io::stdout())) };
     OpenOptions::new().append(true).create(true).open(path).map(Sink::File).map_err(|error| {
-        io::Error::new(error.kind(), format!("cannot open the access log {}: {error}", path.display()))
+        io::Error::new(error.kind(), format!("cannot write the access log {}: {error}", path.display()))
     })
 }
 
 /// The writer's thread.
-fn write(mut sink: Sink, messages: &Receiver<Message>, dropped: &AtomicU64) {
+fn write(path: &str, mut sink: Sink, messages: &Receiver<Message>, dropped: &AtomicU64) {
     let mut complained = false;
     for message in messages {
         match message {
@@ -133,7 +136,7 @@ fn write(mut sink: Sink, messages: &Receiver<Message>, dropped: &AtomicU64) {
                 dropped.fetch_add(lines, Ordering::Relaxed);
                 // Once until the log is opened anew: a full disk must not be filled with complaints.
                 if !std::mem::replace(&mut complained, true) {
-                    tracing::error!(%error, "the access log cannot be written; lines are lost until it can");
+                    tracing::error!(path, %error, "the access log cannot be written; its lines are lost until it can");
                 }
             }
         }

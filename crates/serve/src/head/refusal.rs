@@ -6,70 +6,70 @@ use protocol::problem::Kind;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// More than one empty line, or a stray line end.
-    #[error("there are line ends before the request line")]
+    #[error("there are empty lines before the request line")]
     EmptyLines,
     /// Not `METHOD TARGET HTTP/1.1`.
-    #[error("the request line is not METHOD SP TARGET SP HTTP/1.1")]
+    #[error("the first line of the request is not of the form: GET /PATH HTTP/1.1")]
     RequestLine,
     /// The preface of HTTP/2.
-    #[error("this is the preface of HTTP/2, which is not spoken here; use HTTP/1.1")]
+    #[error("HTTP/2 is not spoken here; use HTTP/1.1")]
     Preface,
     /// A target that is neither a path nor an absolute URI.
-    #[error("the request target is neither a path nor an http URI")]
+    #[error("what is asked for is neither a path that begins with '/' nor an http:// URL")]
     TargetForm,
     /// Bytes beyond ASCII in the target.
-    #[error("the request target has bytes that must be percent-encoded")]
+    #[error("the path has characters that must be percent-encoded; a space is written %20")]
     TargetBytes,
     /// A field line that is none.
-    #[error("a header field is malformed: a name is a token with ':' right behind it, on one line")]
+    #[error("a header field is not of the form \"Name: value\" on one line")]
     Field,
     /// A value with a control byte.
-    #[error("a header field's value has a control byte")]
+    #[error("the value of a header field has a control character")]
     Value,
     /// LF without CR or the other way round.
-    #[error("a line does not end with CR LF")]
+    #[error("a line of the request does not end with CR LF")]
     LineEnd,
     /// No `Host` in HTTP/1.1.
-    #[error("HTTP/1.1 needs a Host field")]
+    #[error("the request has no Host field, which HTTP/1.1 needs")]
     HostMissing,
     /// More than one.
-    #[error("there is more than one Host field")]
+    #[error("the request has more than one Host field")]
     HostTwice,
     /// Not `host[:port]`.
-    #[error("the Host field is not a host with an optional port")]
+    #[error("the Host field is not of the form HOST or HOST:PORT")]
     HostMalformed,
     /// Absolute-form and `Host` name different hosts.
-    #[error("the Host field differs from the request target's host")]
+    #[error("the Host field names another host than the URL that is asked for")]
     HostDiffers,
     /// `Content-Length` is not one plain number.
-    #[error("Content-Length must be given once, as plain decimal digits")]
+    #[error("Content-Length must be given once, in decimal digits")]
     Length,
     /// Anything but one `chunked`, or in HTTP/1.0.
     #[error("Transfer-Encoding must be exactly 'chunked', in HTTP/1.1")]
     Coding,
     /// Both.
-    #[error("Content-Length and Transfer-Encoding exclude each other")]
+    #[error("the request has both Content-Length and Transfer-Encoding; send one of them")]
     LengthAndCoding,
     /// A method that is known and not offered.
-    #[error("only GET and HEAD are answered here")]
+    #[error("this method is not answered here; use GET or HEAD")]
     Method,
     /// A method that nobody knows.
-    #[error("this method is not known; only GET and HEAD are answered here")]
+    #[error("this method is not known here; only GET and HEAD are answered")]
     MethodUnknown,
     /// HTTP where TLS is spoken.
-    #[error("this port speaks TLS: ask for https:// instead of http://")]
+    #[error("this port speaks TLS; ask for https:// instead of http://")]
     PlainOnTls,
     /// Not 1.0 or 1.1.
-    #[error("only HTTP/1.1 and HTTP/1.0 are spoken here")]
+    #[error("this HTTP version is not spoken here; use HTTP/1.1 or HTTP/1.0")]
     Version,
     /// The request line does not fit.
-    #[error("the request target is longer than this server reads")]
+    #[error("the path with its query is longer than this server reads")]
     TargetTooLong,
     /// The head does not fit, or has too many fields.
-    #[error("the header fields are more than this server reads")]
+    #[error("the header fields are more, or longer, than this server reads; send fewer or shorter ones")]
     FieldsTooLarge,
     /// The head did not arrive in time.
-    #[error("the request did not arrive in time")]
+    #[error("the head of the request did not arrive in the time that this server waits for it")]
     Timeout,
 }
 

@@ -84,7 +84,7 @@ impl Link {
         self.kernel_records = Some(kernel::RECORDS_MAX);
         session.hand_over(self.socket.as_fd()).map_err(|error| {
             let client = self.client.address;
-            tracing::warn!(%error, %client, "the kernel did not take the keys of a session; tls.kernel = \"off\" does without it");
+            tracing::warn!(%error, %client, "a connection is closed, for the kernel did not take its TLS keys; tls.kernel = \"off\" does without the kernel");
             Disconnected::Left
         })
     }

@@ -24,7 +24,7 @@ pub struct Identity(pub(crate) Arc<CertifiedKey>);
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
     /// Nobody said where it is.
-    #[error("TLS needs a certificate and its key")]
+    #[error("TLS is on, but the certificate or its key is not given")]
     Missing,
     /// A file that cannot be read.
     #[error("cannot read the {what} {}: {source}", file.display())]
@@ -37,7 +37,7 @@ pub enum IdentityError {
         source: io::Error,
     },
     /// A file that is not PEM, or has something else in it.
-    #[error("{} holds no usable {what}: {reason} (PEM text with -----BEGIN {begin}----- is expected)", file.display())]
+    #[error("{} holds no usable {what}: {reason}; PEM text with -----BEGIN {begin}----- is expected", file.display())]
     Content {
         /// `certificate` or `private key`.
         what: &'static str,
@@ -78,17 +78,19 @@ impl IdentityError {
     /// What to do about it.
     pub fn advice(&self) -> &'static str {
         match self {
-            Self::Missing => "give the paths of two PEM files, tls.certificate and tls.key",
+            Self::Missing => "give the paths of two PEM files, with tls.certificate and tls.key",
             Self::Read { .. } => "give the path of a PEM file that this user may read",
-            Self::Content { .. } => "a file in another form can be converted with: openssl x509 or openssl pkey",
+            Self::Content { .. } => {
+                "convert a file of another form with openssl x509 (certificate) or openssl pkey (key, also to take off a passphrase)"
+            }
             Self::Key { .. } => {
-                "RSA keys of 2048 bits or more, ECDSA (P-256, P-384, P-521) and Ed25519 can be used, without a passphrase"
+                "give a key without a passphrase: RSA of 2048 bits or more, ECDSA (P-256, P-384, P-521) or Ed25519"
             }
             Self::Mismatch { .. } => {
                 "give the key that the certificate was made with; the server's own certificate comes first in its file, \
                  those between it and its root behind it"
             }
-            Self::Certificate { .. } => "the server's own certificate, of X.509 version 3, comes first in its file",
+            Self::Certificate { .. } => "give a file that begins with the server's own certificate, of X.509 version 3",
         }
     }
 }
@@ -103,7 +105,7 @@ impl Identity {
                 IdentityError::Mismatch { certificate: certificate.to_owned(), key: key.to_owned() }
             }
             rustls::Error::InvalidCertificate(error) => {
-                IdentityError::Certificate { file: certificate.to_owned(), reason: format!("{error:?}") }
+                IdentityError::Certificate { file: certificate.to_owned(), reason: error.to_string() }
             }
             rustls::Error::General(reason) => IdentityError::Key { file: key.to_owned(), reason },
             other => IdentityError::Key { file: key.to_owned(), reason: other.to_string() },
