@@ -62,15 +62,17 @@ impl Options {
 pub enum OpenError {
     /// Another instance runs on it.
     #[error(
-        "the cache directory {dir} is in use by another running instance; stop that one or choose another directory"
+        "the cache directory {dir} is in use by another running instance: {source}; stop that one, or choose another directory"
     )]
     InUse {
         /// The directory.
         dir: PathBuf,
+        /// Who has it.
+        source: std::io::Error,
     },
     /// There are files in it that we did not make.
     #[error(
-        "the directory {dir} is not empty and not an Outpost cache; choose an empty or new directory (nothing in it was touched)"
+        "the directory {dir} is not empty and not an Outpost cache, and nothing in it was touched; choose an empty or a new directory"
     )]
     NotOurs {
         /// The directory.
@@ -78,7 +80,7 @@ pub enum OpenError {
     },
     /// Made by a newer version.
     #[error(
-        "the cache directory {dir} has format {found}, this version knows {known}; use a newer Outpost or another directory"
+        "the cache directory {dir} has format {found}, and this version knows format {known}; use the version of Outpost that made it, or choose another directory"
     )]
     Format {
         /// The directory.
@@ -89,7 +91,7 @@ pub enum OpenError {
         known: u32,
     },
     /// The limits make no sense together.
-    #[error("cache limits make no sense: {reason}")]
+    #[error("the limits of the cache make no sense: {reason}")]
     Limits {
         /// Which and why.
         reason: String,

@@ -71,6 +71,8 @@ pub(crate) struct Shared {
     pub(crate) counted: AtomicBool,
     pub(crate) searched: AtomicBool,
     pub(crate) strays: Strays,
+    /// Files could not be opened for want of descriptors, and that has been told.
+    pub(crate) short_of_files: AtomicBool,
 }
 
 impl Shared {
@@ -97,11 +99,16 @@ impl Shared {
         self.closed.load(Ordering::Acquire)
     }
 
-    /// Counts an error of the disk and says what it kept from being done.
+    /// Counts an error of the disk; whoever gets it from here says it once.
     pub(crate) fn disk_trouble(&self, action: &'static str, source: io::Error) -> FillError {
         self.counters.disk_errors.add(1);
-        tracing::warn!(error = %source, "cannot {action}");
         FillError::Io { action, source }
+    }
+
+    /// Likewise, where nobody waits for the outcome.
+    pub(crate) fn note_disk_trouble(&self, action: &'static str, source: io::Error) {
+        let error = self.disk_trouble(action, source);
+        tracing::warn!(dir = %self.options.dir.display(), %error, "an operation on the cache's disk failed; if it happens again, look at the disk");
     }
 
     /// Waits until it is known how many bytes there are. Only after the loss of the index there is anything to wait for.

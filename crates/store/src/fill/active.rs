@@ -72,7 +72,7 @@ impl Shared {
         if let Err(error) = self.disk.unlink(&self.layout.part(id))
             && error.kind() != io::ErrorKind::NotFound
         {
-            let _ = self.disk_trouble("remove a part", error);
+            self.note_disk_trouble("remove the part of a fetch", error);
         }
     }
 

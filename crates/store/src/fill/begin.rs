@@ -68,7 +68,7 @@ impl Shared {
                     self.make_room(needed).await;
                 }
                 Some((Err(error), _)) if error.kind() == io::ErrorKind::StorageFull => break,
-                Some((Err(source), _)) => return Err(self.disk_trouble("create the part", source)),
+                Some((Err(source), _)) => return Err(self.disk_trouble("create a file in the cache", source)),
                 None => return Err(FillError::closed()),
             }
         }

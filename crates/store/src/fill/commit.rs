@@ -50,13 +50,13 @@ impl Active {
             break;
         }
         let file = self.pipe().body.file().clone();
-        store.disk.sync(file).await.map_err(|error| store.disk_trouble("sync the object", error))?;
+        store.disk.sync(file).await.map_err(|error| store.disk_trouble("sync the file", error))?;
         let active = self.clone();
         let placed = store.io.blocking(move || active.store.place(active.fill.id, &md5));
         placed
             .await
             .ok_or_else(FillError::closed)?
-            .map_err(|error| store.disk_trouble("put the object in its place", error))?;
+            .map_err(|error| store.disk_trouble("move the file to its place", error))?;
         let (sealed, durable) = self.enter(digests);
         if let Err(error) = durable.await.unwrap_or_else(|_| Err(io::Error::other("the journal has ended"))) {
             let store = store.clone();
@@ -100,8 +100,8 @@ impl Shared {
     /// is somebody's collision: what was here first stays, what came second is refused.
     fn duplicate(self: &Arc<Self>, object: &Object, digests: &Digests) -> Result<Option<Reader>, FillError> {
         if object.sha256 != digests.sha256 {
-            let (claimed, found) = (format!("{:?}", object.sha256), format!("{:?}", digests.sha256));
-            tracing::warn!(md5 = %digests.md5, "two contents with one MD5: the first one is kept, the second one refused");
+            let (claimed, found) = (format!("sha256:{}", object.sha256), format!("sha256:{}", digests.sha256));
+            tracing::warn!(md5 = %digests.md5, "two different files have the same MD5: the first stays, the second is refused. Somebody may have made it so on purpose");
             self.counters.rejections.add(1);
             return Err(FillError::Digest { claimed, found });
         }

@@ -33,7 +33,7 @@ pub struct Vacancy {
     spent: bool,
 }
 
-/// A fill in progress; one writer. Dropping it is [`Fill::suspend`] with the reason "abandoned".
+/// A fill in progress; one writer. Dropping it is [`Fill::suspend`].
 pub struct Fill {
     active: Active,
 }
@@ -149,7 +149,7 @@ impl Fill {
 impl Drop for Fill {
     fn drop(&mut self) {
         // Does nothing if it was ended or verified.
-        self.active.end(End::Suspend, "abandoned");
+        self.active.end(End::Suspend, "it was broken off");
     }
 }
 

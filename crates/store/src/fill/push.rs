@@ -96,7 +96,6 @@ impl Active {
 
     fn broken(&self, error: &io::Error) -> Broken {
         self.store.counters.disk_errors.add(1);
-        tracing::warn!(%error, "a part cannot be written");
         Broken::Io(error.kind(), error.raw_os_error())
     }
 }

@@ -28,7 +28,7 @@ impl Active {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "an interrupted fetch cannot be kept to be continued");
+                    tracing::warn!(%error, "what came of an interrupted fetch cannot be kept; it begins anew when the file is asked for");
                     store.parts.not_suspended(&source, id);
                     active.remove_part(false);
                 }
@@ -69,7 +69,7 @@ impl Active {
     async fn checkpoint(&self, position: u64) {
         let Ok(prefix) = self.pipe().until_marked(position).await else { return };
         if let Err(error) = self.describe(position, prefix).await {
-            tracing::warn!(%error, "a fetch in progress cannot be made continuable");
+            tracing::warn!(%error, "a checkpoint of a fetch could not be written; after a crash it would begin anew or further back");
         }
     }
 
@@ -90,12 +90,12 @@ impl Active {
             return Ok(state);
         }
         let file = fill.pipe.body.file().clone();
-        store.disk.sync(file).await.map_err(|error| store.disk_trouble("sync the part", error))?;
+        store.disk.sync(file).await.map_err(|error| store.disk_trouble("sync what has come", error))?;
         let (active, written) = (self.clone(), state.clone());
         let result = store.io.blocking(move || active.write_description(&written)).await;
         result
-            .unwrap_or_else(|| Err(io::Error::other("the store is closed")))
-            .map_err(|error| store.disk_trouble("describe the part", error))?;
+            .unwrap_or_else(|| Err(io::Error::other("this server is stopping")))
+            .map_err(|error| store.disk_trouble("write the checkpoint", error))?;
         *described = position;
         Ok(state)
     }

@@ -272,7 +272,7 @@ impl Inner {
         self.wants_snapshot.store(true, Ordering::Relaxed);
         open.dirty_since = None;
         if let Err(error) = self.next(open) {
-            tracing::warn!(%error, "the journal cannot be written; changes may be forgotten at the next start");
+            tracing::warn!(%error, "the journal of the cache cannot be written; what comes in now may be fetched again after the next start");
         }
     }
 

@@ -206,7 +206,9 @@ impl<R: Row> Buckets<R> for Section {
     fn read(&self, bucket: usize, now: Now) -> Vec<R> {
         self.snapshot.bucket(&self.entries()[bucket], now).unwrap_or_else(|| {
             if !self.snapshot.damaged.swap(true, Ordering::Relaxed) {
-                tracing::warn!("the snapshot of the index is damaged; the directory will be searched for what it lost");
+                tracing::warn!(
+                    "the index of the cache is damaged; the cache directory is looked through for what it lost"
+                );
             }
             Vec::new()
         })

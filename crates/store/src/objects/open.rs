@@ -1,6 +1,10 @@
 //! Opening the files of sealed objects, and letting go of those that are only kept open for speed.
 
-use std::{fs::File, io, sync::Arc};
+use std::{
+    fs::File,
+    io,
+    sync::{Arc, atomic::Ordering},
+};
 
 use protocol::digest::{Digests, Md5};
 use rustix::io::Errno;
@@ -52,14 +56,16 @@ impl Shared {
         let path = self.layout.object(&object.md5);
         let lost = match self.with_descriptors(|| self.disk.open(&path, false)) {
             Ok(file) if file.metadata().is_ok_and(|found| found.len() == object.size()) => {
+                self.short_of_files.store(false, Ordering::Relaxed);
                 return Some(Body::new(file, self.space.clone()));
             }
             Ok(_) => "has another length than it had".to_owned(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => "is gone".to_owned(),
             Err(error) if is_lack_of_descriptors(&error) => {
-                tracing::warn!(
-                    "no file can be opened: the limit of open files is reached; raise it (ulimit -n, LimitNOFILE=)"
-                );
+                // Once per time of need: every request would say it.
+                if !self.short_of_files.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(%error, "files of the cache cannot be opened; raise the limit of open files (ulimit -n, LimitNOFILE=)");
+                }
                 return None;
             }
             Err(error) => {
@@ -67,7 +73,7 @@ impl Shared {
                 format!("cannot be opened ({error})")
             }
         };
-        tracing::warn!(md5 = %object.md5, "the file of an object {lost}; it will be fetched again");
+        tracing::warn!(md5 = %object.md5, "the file of an object in the cache {lost}; it is fetched again when it is asked for");
         self.remove_object(&object.md5, false);
         None
     }

@@ -43,7 +43,7 @@ impl Shared {
         match self.disk.unlink(&self.layout.object(&object.md5)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 // It still occupies its bytes, so they stay counted; the next start finds it again.
-                let _ = self.disk_trouble("remove an object", error);
+                self.note_disk_trouble("remove an object", error);
                 return None;
             }
             _ => {}
@@ -67,7 +67,7 @@ impl Shared {
 
     /// A file that is not what its name says goes to quarantine. Its bytes are in the account of the objects, its row is gone. Blocks.
     pub(crate) fn expel(&self, md5: &Md5, len: u64) {
-        tracing::warn!(%md5, "a file is not what its name says; it goes to quarantine");
+        tracing::warn!(%md5, "a file in the cache has not the bytes that its digest says; it goes to quarantine, and is fetched again when it is asked for");
         self.counters.rejections.add(1);
         let path = self.layout.object(md5);
         match self.quarantine.take_in(self.parts.next_id(), &path, md5, len) {

@@ -35,7 +35,7 @@ pub(crate) fn take(dir: &Path, disk: &dyn Disk) -> Result<(Held, SipKey), OpenEr
         return Err(OpenError::NotOurs { dir: dir.to_owned() });
     }
     let held = disk.lock(dir, LOCK).map_err(|source| match source.kind() {
-        io::ErrorKind::WouldBlock => OpenError::InUse { dir: dir.to_owned() },
+        io::ErrorKind::WouldBlock => OpenError::InUse { dir: dir.to_owned(), source },
         _ => OpenError::Io { action: "lock", path: dir.to_owned(), source },
     })?;
     let marker = dir.join(MARKER);

@@ -84,6 +84,7 @@ pub(crate) fn open(options: Options, disk: Arc<dyn Disk>) -> Result<(Shared, Rec
         counted: AtomicBool::new(recovered.search != Search::Everything),
         searched: AtomicBool::new(recovered.search == Search::No),
         strays: Strays::default(),
+        short_of_files: AtomicBool::new(false),
     };
     Ok((shared, recovered))
 }

@@ -6,7 +6,7 @@ use std::io;
 #[derive(Debug, thiserror::Error)]
 pub enum FillError {
     /// Larger than the cache may ever be: pass it through.
-    #[error("{needed} bytes do not fit into the cache, which may hold {capacity}")]
+    #[error("{needed} bytes do not fit into the cache, which may hold {capacity} bytes")]
     TooLarge {
         /// Bytes asked for.
         needed: u64,
@@ -14,13 +14,13 @@ pub enum FillError {
         capacity: u64,
     },
     /// No room now, although everything evictable was evicted.
-    #[error("no room for {needed} bytes: everything in the cache is in use, or the disk is full")]
+    #[error("there is no room for {needed} bytes: everything in the cache is in use, or the disk is full")]
     NoRoom {
         /// Bytes asked for.
         needed: u64,
     },
     /// More or fewer bytes than announced.
-    #[error("the length is wrong: {expected} bytes were announced, {found} came")]
+    #[error("{expected} bytes were announced, and {found} bytes came")]
     Length {
         /// Announced.
         expected: u64,
@@ -28,7 +28,7 @@ pub enum FillError {
         found: u64,
     },
     /// Not the digest that was claimed.
-    #[error("the digest is wrong: {claimed} was announced, {found} came")]
+    #[error("{claimed} was announced, and {found} came")]
     Digest {
         /// As claimed.
         claimed: String,
@@ -36,7 +36,7 @@ pub enum FillError {
         found: String,
     },
     /// `check` said no: the source is not what it was when the fill began.
-    #[error("the source changed while it was read")]
+    #[error("the file changed while it was read")]
     Changed,
     /// The disk failed.
     #[error("cannot {action}: {source}")]
@@ -61,6 +61,6 @@ impl FillError {
 
     /// The store is closing.
     pub(crate) fn closed() -> Self {
-        Self::Io { action: "continue the fill", source: io::Error::other("the store is closed") }
+        Self::Io { action: "continue the fetch", source: io::Error::other("this server is stopping") }
     }
 }

@@ -165,7 +165,7 @@ impl Pipe {
             Some(Broken::NoRoom { needed }) => Err(FillError::NoRoom { needed }),
             Some(Broken::Io(kind, number)) => {
                 let source = number.map_or_else(|| kind.into(), io::Error::from_raw_os_error);
-                Err(FillError::Io { action: "write the part", source })
+                Err(FillError::Io { action: "write what has come", source })
             }
         }
     }

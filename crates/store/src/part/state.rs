@@ -104,11 +104,11 @@ impl FillState {
     fn refuted(&self, found: &Digests) -> FillError {
         match self.spec.claims.md5 {
             Some(md5) if md5 != found.md5 => {
-                FillError::Digest { claimed: format!("{md5:?}"), found: format!("{:?}", found.md5) }
+                FillError::Digest { claimed: format!("md5:{md5}"), found: format!("md5:{}", found.md5) }
             }
             _ => FillError::Digest {
-                claimed: self.spec.claims.sha256.map_or_else(String::new, |sha256| format!("{sha256:?}")),
-                found: format!("{:?}", found.sha256),
+                claimed: self.spec.claims.sha256.map_or_else(String::new, |sha256| format!("sha256:{sha256}")),
+                found: format!("sha256:{}", found.sha256),
             },
         }
     }

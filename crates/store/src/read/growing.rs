@@ -40,7 +40,7 @@ pub enum ReadError {
         reason: Arc<str>,
     },
     /// What arrived is not what it should be.
-    #[error("what arrived has the wrong digest or length")]
+    #[error("what came has not the digest or the length that was announced; ask again")]
     Rejected,
 }
 

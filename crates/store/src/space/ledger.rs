@@ -269,16 +269,16 @@ fn resolve(max_size: Limit, min_free: Limit, total: u64) -> Result<(u64, u64), S
     let bytes = |name: &str, limit: Limit| match limit {
         Limit::Bytes(bytes) => Ok(bytes),
         Limit::Percent(percent) if !(0.0..=100.0).contains(&percent) => {
-            Err(format!("{name} is {percent} %, which is not between 0 and 100"))
+            Err(format!("{name} is {percent}%, which is not between 0% and 100%"))
         }
         Limit::Percent(percent) => Ok((total as f64 * percent / 100.0) as u64),
     };
     let (max, free) = (bytes("max_size", max_size)?, bytes("min_free", min_free)?);
     if max == 0 {
-        return Err("max_size is 0, so nothing could be kept".into());
+        return Err("max_size is 0 bytes, so nothing could be kept; raise it".into());
     }
     if free >= total && total > 0 {
-        return Err(format!("min_free is {free} bytes, but the disk has only {total}"));
+        return Err(format!("min_free is {free} bytes, and the whole disk has {total} bytes; lower it"));
     }
     Ok((max, free))
 }

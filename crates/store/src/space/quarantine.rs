@@ -72,7 +72,8 @@ impl Quarantine {
         // Whoever reads it still (a follower that has not noticed yet) keeps it a moment longer; that is not counted.
         match self.space.disk().unlink(&self.layout.quarantined(oldest.id, &oldest.md5)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!(%error, id = oldest.id, "a file in quarantine cannot be removed");
+                let path = self.layout.quarantined(oldest.id, &oldest.md5);
+                tracing::warn!(path = %path.display(), %error, "a file in quarantine cannot be removed; remove it by hand");
                 None
             }
             _ => {

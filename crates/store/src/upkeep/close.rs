@@ -22,7 +22,7 @@ impl Shared {
             return false;
         }
         for fill in self.running() {
-            Active { store: self.clone(), fill }.end(End::Suspend, "the store is closing");
+            Active { store: self.clone(), fill }.end(End::Suspend, "this server is stopping");
         }
         self.moved.notify_waiters();
         true
@@ -35,7 +35,10 @@ impl Shared {
         }
         let quiet = until(&self.moved, || self.is_quiet().then_some(()));
         if tokio::time::timeout(CLOSE_MAX, quiet).await.is_err() {
-            tracing::warn!("fetches are still being written; they will not be continued");
+            tracing::warn!(
+                "some fetches could not be brought to rest within {} s; the next start continues them from their last checkpoint, or begins them anew",
+                CLOSE_MAX.as_secs()
+            );
         }
         self.note_uses(usize::MAX);
         // Everything queued is in the file now, and its length says whether it is worth it.
@@ -46,7 +49,7 @@ impl Shared {
         let complete = self.searched.load(Ordering::Acquire);
         let closed = self.journal.append_durably(&[&Record::Closed { complete }], self.clock.now());
         if let Ok(Err(error)) = closed.await {
-            tracing::warn!(%error, "the journal cannot be ended; the next start searches the directory");
+            tracing::warn!(%error, "the index of the cache could not be completed; the next start looks through the whole cache directory instead");
         }
         self.journal.end();
         self.journal.ended().await;

@@ -43,7 +43,7 @@ impl Shared {
         let room = match self.reserve(on_disk(estimate)).await {
             Ok(room) => room,
             Err(error) => {
-                tracing::warn!(%error, "no room to compact the journal");
+                tracing::warn!(%error, "no room to write the index of the cache anew; its journal grows until there is");
                 return false;
             }
         };
@@ -62,7 +62,7 @@ impl Shared {
                 self.io.blocking(move || store.remove_before(seq, bytes)).await.is_some()
             }
             Some(Err(error)) => {
-                let _ = self.disk_trouble("compact the journal", error);
+                self.note_disk_trouble("write the index anew", error);
                 false
             }
             None => false,

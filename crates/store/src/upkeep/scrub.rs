@@ -74,7 +74,7 @@ impl Shared {
                 return removed.map(|_| Outcome::Missing);
             }
             Err(error) => {
-                let _ = self.disk_trouble("read an object", error);
+                self.note_disk_trouble("read an object", error);
                 return None;
             }
         };

@@ -51,7 +51,11 @@ impl Shared {
         }
         self.searched.store(true, Ordering::Release);
         if adopted + rejected > 0 {
-            tracing::info!(adopted, rejected, "files that the index did not know were compared with their names");
+            tracing::info!(
+                adopted,
+                rejected,
+                "files that the index of the cache did not know were checked: whole ones were adopted, the others put in quarantine"
+            );
         }
     }
 
