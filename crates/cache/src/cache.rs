@@ -100,7 +100,12 @@ impl Cache {
         self.shared.closing.cancel();
         self.shared.flying.close();
         if tokio::time::timeout(CLOSE_WAIT_MAX, self.shared.flying.wait()).await.is_err() {
-            tracing::warn!(flights = self.shared.flying.len(), "some fetches did not stop in time");
+            let fetches = self.shared.flying.len();
+            tracing::warn!(
+                fetches,
+                "some fetches did not stop within {} s; the end does not wait for them",
+                CLOSE_WAIT_MAX.as_secs()
+            );
         }
     }
 }

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use protocol::problem::{Kind, Problem};
+use protocol::{
+    digest::Md5,
+    problem::{Kind, Problem},
+};
 use serve::response::Response;
 
 /// A problem with its status. Clones share it: everybody who waited for the same thing gets the same answer.
@@ -23,8 +26,16 @@ impl Failure {
 
     /// The task that should have answered ended.
     pub(crate) fn interrupted() -> Self {
-        Self::new(Kind::Overloaded, "the fetch was interrupted because this server is stopping; try again")
+        Self::new(Kind::Overloaded, "the fetch was interrupted, for this server is stopping; ask again in a moment")
             .with_retry_after(1)
+    }
+
+    /// An object that is neither here nor where digests are known.
+    pub(crate) fn no_object(md5: &Md5) -> Self {
+        let detail = format!(
+            "there is no object {md5} here, and no upstream that knows digests has it; ask for the file by its path"
+        );
+        Self::new(Kind::NotFound, detail)
     }
 
     pub(crate) fn to_response(&self) -> Response {

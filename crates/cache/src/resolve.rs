@@ -36,7 +36,7 @@ use crate::{
 pub(crate) fn answer(shared: &Arc<Shared>, request: &Request<'_>, client: &Client) -> Answer {
     let target = match Target::parse(request.target) {
         Ok(target) => target,
-        Err(bad) => return now(refusal(Kind::BadRequest, format!("{bad}; see RFC 3986 for how names are encoded"))),
+        Err(bad) => return now(refusal(Kind::BadRequest, bad.to_string())),
     };
     let mut context = RequestContext::new(shared, Asked::read(request, client));
     if target.path().starts_with("/.outpost/") {
@@ -140,7 +140,7 @@ fn serve(
 /// The upstream must be asked: joins the flight that is on, or begins one.
 fn ask(context: &RequestContext<'_>, question: Arc<Question>) -> Answer {
     if freshness::wants_only_cached(&question.sent) {
-        let detail = "the request wants only what is here (Cache-Control: only-if-cached), and a fresh copy is not";
+        let detail = "no fresh copy is here, and the request forbids to fetch one (Cache-Control: only-if-cached); ask again without that";
         return now(refusal(Kind::UpstreamTimeout, detail));
     }
     let joined = join(context.shared, &question, !context.asked.may_need_no_body());
@@ -175,7 +175,13 @@ fn mounts(context: &RequestContext<'_>, target: &Target) -> Response {
     let mounts = context.settings.upstreams.iter().map(|upstream| upstream.options.mount.as_str());
     match pages::of_mounts(target, mounts) {
         Some(listing) => context.pages(&Pages::of(&listing), CacheStatus::Hit),
-        None => refusal(Kind::NotFound, format!("no upstream is mounted where {} would be", target.path())),
+        None => refusal(
+            Kind::NotFound,
+            format!(
+                "there is no file {}, for no upstream is mounted there; the page / shows the mounts",
+                target.path()
+            ),
+        ),
     }
 }
 

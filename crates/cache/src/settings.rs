@@ -29,7 +29,11 @@ impl Settings {
         for wanted in &options.upstreams {
             upstreams.push(match known(wanted) {
                 Some(upstream) => upstream,
-                None => Arc::new(Upstream::new(wanted.clone(), &options.via, counters)?),
+                None => {
+                    Arc::new(Upstream::new(wanted.clone(), &options.via, counters).map_err(|error| {
+                        io::Error::new(error.kind(), format!("upstream '{}': {error}", wanted.name))
+                    })?)
+                }
             });
         }
         upstreams.sort_by_key(|upstream| std::cmp::Reverse(upstream.options.mount.trim_end_matches('/').len()));

@@ -135,7 +135,7 @@ impl Reply<'_> {
             Plan::NotModified => with_block(StatusCode::NOT_MODIFIED, representation.not_modified_block(), Body::Empty),
             Plan::PreconditionFailed => {
                 let detail =
-                    "the file is not the version that the request's condition names; ask again without the condition";
+                    "the file is not the version that If-Match or If-Unmodified-Since names; ask again without them";
                 Response::problem(&Problem::new(Kind::PreconditionFailed, detail), Kind::PreconditionFailed)
             }
             Plan::Unsatisfiable(len) => unsatisfiable(len),
@@ -166,7 +166,8 @@ impl Reply<'_> {
 }
 
 fn unsatisfiable(len: u64) -> Response {
-    let detail = format!("the file has {len} bytes; the range begins behind its end");
+    let detail =
+        format!("the file has {len} bytes, and the range begins behind its end; ask for less, or for the whole");
     let problem = Problem::new(Kind::RangeNotSatisfiable, detail);
     let mut response = Response::problem(&problem, Kind::RangeNotSatisfiable);
     response.fields.push("Content-Range", format!("bytes */{len}"));
@@ -176,9 +177,11 @@ fn unsatisfiable(len: u64) -> Response {
 /// 503: the object has no place left. Says how far the fill is and which position the client has.
 fn refusal(refused: Refused, options: &Options, source: &Source) -> Response {
     let detail = format!(
-        "{} transfers of this file are going on, which is the limit; you are number {} of those waiting. Ask again after the \
-         time in Retry-After, or follow the progress endpoint",
-        options.max_requesters, refused.position
+        "all places for this file are taken (serve.max_requesters = {}); this request is number {} of those waiting. Ask again \
+         in {} s, or follow /.outpost/v1/progress/MD5",
+        options.max_requesters,
+        refused.position,
+        options.retry_delay.as_secs()
     );
     let mut problem = Problem::new(Kind::MaxRequesters, detail).retry_after(options.retry_delay.as_secs());
     problem.position = Some(refused.position);

@@ -31,7 +31,10 @@ pub(super) fn answer(context: &RequestContext<'_>, name: &str, fields: Fields<'_
 }
 
 fn no_file(path: &Target) -> Failure {
-    Failure::new(Kind::NotFound, format!("there is no file {}", path.path()))
+    Failure::new(
+        Kind::NotFound,
+        format!("there is no file {}: it is a directory, or no upstream is mounted there", path.path()),
+    )
 }
 
 async fn find(shared: &Arc<Shared>, question: Arc<Question>) -> Result<Info, Failure> {
@@ -41,7 +44,7 @@ async fn find(shared: &Arc<Shared>, question: Arc<Question>) -> Result<Info, Fai
         shared.report(upstream, &asked);
         match asked {
             Ok(Some(info)) => return Ok(Info { path: question.full.path().into(), ..info }),
-            Ok(None) => return Err(no_file(&question.full)),
+            Ok(None) => return Err(question.not_found()),
             // What is here may still answer.
             Err(error) => tracing::debug!(%error, "an upstream cannot be asked for information"),
         }

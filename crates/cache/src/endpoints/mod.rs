@@ -31,10 +31,14 @@ fn answer_known(context: &mut RequestContext<'_>, target: Target, fields: Fields
     if let Some(name) = path.strip_prefix(INFO.trim_end_matches('/')).filter(|name| name.starts_with('/')) {
         return info::answer(context, name, fields);
     }
-    Err(Failure::new(Kind::NotFound, format!("there is nothing at {path}; see the documentation of the interface")))
+    Err(Failure::new(
+        Kind::NotFound,
+        format!("there is nothing at {path}; ask for objects/MD5, progress/MD5 or info/PATH below /.outpost/v1/"),
+    ))
 }
 
 fn digest(text: &str) -> Result<Md5, Failure> {
-    let not_one = |_| Failure::new(Kind::BadRequest, format!("'{text}' is not an MD5: it has 32 hexadecimal digits"));
+    let not_one =
+        |_| Failure::new(Kind::BadRequest, format!("'{text}' is not an MD5, which has 32 hexadecimal digits"));
     text.parse().map_err(not_one)
 }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use http::HeaderMap;
-use protocol::{cache_status::CacheStatus, digest::Md5, problem::Kind, target::Target};
+use protocol::{cache_status::CacheStatus, digest::Md5, target::Target};
 use serve::{handler::Answer, response::Response, source::Source};
 use store::Reader;
 
@@ -29,7 +29,7 @@ pub(super) fn answer(context: &mut RequestContext<'_>, target: Target, md5: Md5)
     }
     let (shared, owned) = (context.shared.clone(), context.asked.into_owned());
     match candidates(context.shared, &context.settings, &md5, path.as_ref()) {
-        Candidates::None => Answer::Now(no_object(&md5).to_response()),
+        Candidates::None => Answer::Now(Failure::no_object(&md5).to_response()),
         Candidates::Outposts(candidates) => {
             let question = |(upstream, below)| Question::of_object(upstream, target.clone(), below, md5);
             let questions = candidates.into_iter().map(question).map(Arc::new).collect();
@@ -79,7 +79,7 @@ async fn from_outposts(shared: Arc<Shared>, questions: Vec<Arc<Question>>, md5: 
             },
         }
     }
-    last.unwrap_or_else(|| no_object(&md5)).to_response()
+    last.unwrap_or_else(|| Failure::no_object(&md5)).to_response()
 }
 
 /// The name is fetched; what comes is the object only if it has the digest, which is known at its end.
@@ -89,7 +89,7 @@ async fn from_name(shared: Arc<Shared>, question: Arc<Question>, md5: Md5, owned
         Ok((reader, _)) if reader.digests().is_some_and(|digests| digests.md5 == md5) => {
             sealed_object(&RequestContext::new(&shared, owned.asked()), md5, reader, Some(&path))
         }
-        Ok(_) => no_object(&md5).to_response(),
+        Ok(_) => Failure::no_object(&md5).to_response(),
         Err(failure) => failure.to_response(),
     }
 }
@@ -99,9 +99,4 @@ fn sealed_object(context: &RequestContext<'_>, md5: Md5, reader: Reader, path: O
     let representation = Representation::of_object(proof, reader.len(), path.map(Target::path), context.via());
     let places = || context.shared.requesters.of(&md5);
     context.content(&representation, Source::Object(reader), &places, CacheStatus::Hit)
-}
-
-fn no_object(md5: &Md5) -> Failure {
-    let detail = format!("there is no object {md5} here, and no upstream that knows digests is said to have it");
-    Failure::new(Kind::NotFound, detail)
 }

@@ -39,7 +39,7 @@ pub(super) fn answer(context: &RequestContext<'_>, md5: Md5) -> Result<Answer, F
     }
     let is_of_it = |flight: &Arc<Flight>| flight.md5.get() == Some(&md5) && flight.reader.get().is_some();
     let flight = shared.flights.all().into_iter().find(is_of_it).ok_or_else(|| {
-        Failure::new(Kind::NotFound, format!("nothing with the digest {md5} is here or being fetched"))
+        Failure::new(Kind::NotFound, format!("no object {md5} is here or being fetched; ask for the file by its path"))
     })?;
     let who = Requester::of(&asked.client, asked.agent, shared.settings().options.requesters_by);
     let (send, receive) = mpsc::channel(EVENTS_MAX);

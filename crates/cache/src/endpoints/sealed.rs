@@ -28,7 +28,10 @@ pub(super) async fn sealed(
         let shared = shared.clone();
         async move {
             tokio::time::timeout(WAIT_MAX, wait(&shared, &question)).await.unwrap_or_else(|_| {
-                let detail = "the file is being fetched, and its digests are known at its end; ask again";
+                let detail = format!(
+                    "the file is still being fetched, and its digests are known at its end; ask again in {} s",
+                    WAIT_MAX.as_secs()
+                );
                 Err(Failure::new(Kind::Overloaded, detail).with_retry_after(WAIT_MAX.as_secs()))
             })
         }
@@ -49,12 +52,13 @@ async fn wait(shared: &Arc<Shared>, question: &Arc<Question>) -> Result<(Reader,
         Outcome::Failed(failure) => Err(failure),
         Outcome::Pass(_) => Err(not_kept(question)),
         Outcome::Described(_) | Outcome::Index(_) | Outcome::NeedsSlash => {
-            Err(Failure::new(Kind::NotFound, format!("{} is no file", question.full.path())))
+            Err(Failure::new(Kind::NotFound, format!("{} is a directory, which has no digests", question.full.path())))
         }
     }
 }
 
 fn not_kept(question: &Question) -> Failure {
-    let detail = format!("{} is not kept here, so its digests are not known", question.full.path());
+    let detail =
+        format!("{} passes through this server uncached, so its digests are not known here", question.full.path());
     Failure::new(Kind::NotFound, detail)
 }

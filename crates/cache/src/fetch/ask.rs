@@ -100,8 +100,7 @@ impl Fetch {
             Ok(None) => {}
             Err(error) => self.unreachable(&error, None),
         }
-        let detail = format!("there is no object {md5} here, and no upstream that knows digests has it");
-        self.owner.conclude(Outcome::Failed(Failure::new(Kind::NotFound, detail)));
+        self.owner.conclude(Outcome::Failed(Failure::no_object(&md5)));
     }
 
     /// Asks; while nothing is here to serve instead, a connection that broke or an upstream that is busy for a moment is asked again.
@@ -221,7 +220,7 @@ impl Fetch {
                 Lookup::Miss(vacancy) => return Some(Begin::Vacancy(vacancy)),
             }
         }
-        let failure = Failure::new(Kind::Overloaded, "other fetches of the same content failed; ask again");
+        let failure = Failure::new(Kind::Overloaded, "other fetches of the same content failed; ask again in 1 s");
         self.owner.conclude(Outcome::Failed(failure.with_retry_after(1)));
         None
     }

@@ -109,7 +109,7 @@ impl Fetch {
     ) -> Result<T, AskError> {
         tokio::select! {
             () = self.shared.closing.cancelled() => {
-                let detail = "this server is stopping; ask again".into();
+                let detail = "this server is stopping; ask again in a moment".into();
                 Err(AskError::Busy { retry_after: PATIENCE_MAX + 1, detail, kind: Kind::Overloaded })
             }
             asked = asking => asked,

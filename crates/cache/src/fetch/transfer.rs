@@ -70,8 +70,9 @@ enum Fate {
 pub(crate) fn wrong(question: &Question) -> Failure {
     let (path, name) = (question.full.path(), &question.upstream.options.name);
     let detail = format!(
-        "the upstream '{name}' sent bytes for {path} that are not what it announces, more than once; compare the file with its \
-         digest there. It is fetched again in some seconds"
+        "what the upstream '{name}' sends for {path} is not what it announces, more than once; compare the file with its digest \
+         there. It is fetched again after {} s",
+        WRONG_FOR.as_secs()
     );
     Failure::new(Kind::DigestMismatch, detail).with_retry_after(WRONG_FOR.as_secs())
 }
@@ -79,7 +80,8 @@ pub(crate) fn wrong(question: &Question) -> Failure {
 /// The answer while a name is not tried again because there was no room for it.
 pub(crate) fn no_room(path: &str) -> Failure {
     let detail = format!(
-        "{path} found no room in the cache a moment ago. It is fetched again after a minute; a larger cache would help"
+        "{path} found no room in the cache a moment ago, and is fetched again after a minute. The administrator can give the cache \
+         more room, or let such files pass (cache.no_room)"
     );
     Failure::new(Kind::NoRoom, detail)
 }
@@ -88,7 +90,7 @@ impl Fetch {
     /// Fetches into the store.
     pub(crate) async fn fetch(&self, head: Head, body: Option<Body>, begin: Begin) -> Flow {
         let Some(_slot) = self.shared.slots.take(self.shared.settings().options.fills_max) else {
-            let detail = "as many files as may be at once are being fetched; ask again";
+            let detail = "as many files are being fetched as may be at once (cache.fills_max); ask again in 1 s";
             return self.fail(Failure::new(Kind::Overloaded, detail).with_retry_after(1));
         };
         let fill = match self.begin(&head, begin).await {
@@ -197,7 +199,7 @@ impl Fetch {
                     }
                 }
                 Ok(None) if len.is_some_and(|len| fill.position() < len) => {
-                    return End::Broken(AskError::Unreachable("the bytes ended before the announced length".into()));
+                    return End::Broken(AskError::cut());
                 }
                 Ok(None) => return End::Complete,
                 Err(error) => {
@@ -210,7 +212,7 @@ impl Fetch {
 
     /// Waits before the next try, or says what becomes of the part.
     async fn retry(&self, retries: &mut Retries, progressed: bool, error: &AskError) -> Result<(), Fate> {
-        let path = self.question.full.path();
+        let (upstream, path) = (&self.question.upstream.options.name, self.question.full.path());
         let wait = match error {
             // An answer that makes no sense says nothing against the bytes that are here, and the next one may.
             AskError::Unreachable(_) | AskError::TimedOut(_) | AskError::Failing(_) | AskError::Invalid(_) => None,
@@ -228,18 +230,26 @@ impl Fetch {
             }
             Decision::Again(backoff) => {
                 let wait = wait.unwrap_or(backoff).max(backoff);
-                tracing::info!(path, %error, wait_ms = wait.as_millis() as u64, "a fetch broke off and will be continued");
+                let pause_ms = wait.as_millis() as u64;
+                tracing::info!(upstream, path, %error, pause_ms, "a fetch broke off; it is continued after a pause");
                 if self.pause(wait).await { Ok(()) } else { Err(Fate::Suspend) }
             }
         }
     }
 
     fn give_up(&self, fill: Fill, error: &AskError, fate: Fate) -> Flow {
-        tracing::warn!(path = self.question.full.path(), position = fill.position(), %error, "a fetch was given up");
+        let (upstream, path) = (&self.question.upstream.options.name, self.question.full.path());
+        let bytes = fill.position();
         self.close_if_announced();
         match fate {
-            Fate::Suspend => fill.suspend(&error.to_string()),
-            Fate::Discard => fill.discard(&error.to_string()),
+            Fate::Suspend => {
+                tracing::warn!(upstream, path, bytes, %error, "a fetch was given up; the next request for the file continues it");
+                fill.suspend(&error.to_string());
+            }
+            Fate::Discard => {
+                tracing::warn!(upstream, path, bytes, %error, "a fetch was given up; the next request for the file begins it anew");
+                fill.discard(&error.to_string());
+            }
         }
         self.changed_or(error, || self.question.failure(error))
     }
@@ -253,10 +263,11 @@ impl Fetch {
 
     /// What came is of no use, or there is no use for it here.
     fn not_kept(&self, error: &FillError) -> Flow {
-        tracing::warn!(path = self.question.full.path(), %error, "what was fetched is not kept");
         if !error.is_room() {
             return self.fail(self.bad_bytes(error));
         }
+        let (upstream, path) = (&self.question.upstream.options.name, self.question.full.path());
+        tracing::warn!(upstream, path, %error, "what came of a file is not kept, for there is no room for the rest");
         // Its length was not known, or others filled the disk meanwhile: the next asker gets it uncached, if that may be.
         if let Some(failure) = self.refusal_for_room(error) {
             self.shared.memos.no_room(&self.question.key, Instant::now());
@@ -270,6 +281,7 @@ impl Fetch {
     /// All bytes came: checks them, releases the tail, makes it durable, and writes the name.
     async fn finish(&self, fill: Fill, head: &Head, places: &Arc<Places>) -> Flow {
         let (key, path) = (&self.question.key, self.question.full.path());
+        let upstream = &self.question.upstream.options.name;
         let reader = fill.reader();
         let is_unchanged = match self.unless_closing(self.question.upstream.is_unchanged(head)).await {
             Ok(is_unchanged) => is_unchanged,
@@ -278,7 +290,7 @@ impl Fetch {
         let verified = match fill.verify(move || is_unchanged).await {
             Ok(verified) => verified,
             Err(FillError::Changed) => {
-                tracing::warn!(path, "a file changed while it was fetched; what came is of no use");
+                tracing::warn!(upstream, path, "a file changed while it was fetched; what came of it is not kept");
                 let error = AskError::Changed("the file changed while it was fetched".into());
                 return self.changed_or(&error, || self.question.failure(&error));
             }
@@ -295,7 +307,7 @@ impl Fetch {
             Ok(_) if self.question.object.is_none() => _ = self.shared.book.write(key, digests.md5, record),
             Ok(_) => {}
             Err(error) => {
-                tracing::error!(path, %error, "a fetched file could not be made durable; it will be fetched again")
+                tracing::error!(upstream, path, %error, "a file was fetched and sent, but is not kept; it is fetched again when it is asked for")
             }
         }
         Flow::Done
@@ -342,7 +354,10 @@ impl Fetch {
         if self.shared.settings().options.no_room != NoRoom::Refuse {
             return None;
         }
-        let detail = format!("{} cannot be kept: {error}. A larger cache would help", self.question.full.path());
+        let detail = format!(
+            "{} is not served: {error}. The administrator can give the cache more room, or let such files pass (cache.no_room)",
+            self.question.full.path()
+        );
         Some(Failure::new(Kind::NoRoom, detail))
     }
 
@@ -360,13 +375,19 @@ impl Fetch {
             FillError::Length { .. } => Kind::UpstreamInvalid,
             _ => return self.disk_failure(error),
         };
-        let (path, name) = (self.question.full.path(), &self.question.upstream.options.name);
-        Failure::new(kind, format!("what the upstream '{name}' sent for {path} is not what it announced: {error}"))
+        let (path, upstream) = (self.question.full.path(), &self.question.upstream.options.name);
+        tracing::warn!(upstream, path, %error, "what came of a file is not what the upstream announced, and is not kept");
+        let detail = format!(
+            "what the upstream '{upstream}' sent for {path} is not what it announced: {error}. Ask again; if it lasts, compare the \
+             file with its digest there"
+        );
+        Failure::new(kind, detail)
     }
 
     fn disk_failure(&self, error: &FillError) -> Failure {
-        tracing::error!(path = self.question.full.path(), %error, "the cache cannot store a file");
-        let detail = format!("this server cannot store the file: {error}. Its administrator finds more in its log");
+        let path = self.question.full.path();
+        tracing::error!(path, %error, "a file cannot be stored in the cache; look at its disk");
+        let detail = format!("this server cannot store {path}: {error}. Its administrator finds more in its log");
         Failure::new(Kind::Internal, detail)
     }
 }

@@ -58,10 +58,12 @@ impl FilePieces {
                 self.ahead = None;
                 return Err(AskError::Unreachable(format!("cannot read the file at byte {position}: {error}")));
             }
-            Ok(Err(_)) => return Err(AskError::Unreachable("the server is stopping".into())),
+            Ok(Err(_)) => return Err(AskError::Unreachable("this server is stopping".into())),
             Err(_) => {
                 let waited = self.timeout.as_secs_f32();
-                return Err(AskError::TimedOut(format!("reading the file at byte {position} took over {waited} s")));
+                return Err(AskError::TimedOut(format!(
+                    "the file could not be read at byte {position} within {waited} s"
+                )));
             }
         };
         self.ahead = None;
@@ -86,7 +88,7 @@ fn read_piece(file: &Arc<File>, reads: &Arc<Semaphore>, position: u64, end: u64)
             let _permit = permit;
             read_wholly(&file, position, len)
         });
-        reading.await.unwrap_or_else(|_| Err(io::Error::other("the server is stopping")))
+        reading.await.unwrap_or_else(|_| Err(io::Error::other("this server is stopping")))
     })
 }
 

@@ -44,7 +44,11 @@ impl Connector {
         tcp.set_keepalive(Some(KEEPALIVE));
         let inner = if is_tls {
             let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-            let builder = HttpsConnectorBuilder::new().with_provider_and_platform_verifier(provider)?;
+            let builder = HttpsConnectorBuilder::new().with_provider_and_platform_verifier(provider);
+            let builder = builder.map_err(|error| {
+                let advice = "install the package ca-certificates";
+                io::Error::other(format!("cannot load the certificates that this system trusts: {error}; {advice}"))
+            })?;
             Inner::Tls(builder.https_only().enable_http1().wrap_connector(tcp))
         } else {
             Inner::Plain(tcp)

@@ -16,7 +16,6 @@ use protocol::{
     digest::Claims,
     listing::{Listing, RawEntry},
     problem::Kind,
-    target::Target,
 };
 use tokio::sync::Semaphore;
 
@@ -77,10 +76,10 @@ impl Directory {
         let target = &question.target;
         let path = match target.decode() {
             Ok(path) => path,
-            Err(bad) => return Ok(Reply::No(Failure::new(Kind::BadRequest, format!("{bad}")))),
+            Err(bad) => return Ok(Reply::No(Failure::new(Kind::BadRequest, bad.to_string()))),
         };
         if target.is_directory() {
-            return self.list(path, &question.full).await;
+            return self.list(path, question).await;
         }
         let known_identity = match known.map(|known| &known.record.provenance) {
             Some(Provenance::Directory(identity)) => Some(*identity),
@@ -99,8 +98,8 @@ impl Directory {
                 Ok(Reply::File(Box::new(self.head(&question.key, path, file, identity)), None))
             }
             Looked::Directory => Ok(Reply::NeedsSlash),
-            Looked::Nothing => Ok(Reply::No(absent(target))),
-            Looked::Forbidden => Ok(Reply::No(forbidden(target))),
+            Looked::Nothing => Ok(Reply::No(question.not_found())),
+            Looked::Forbidden => Ok(Reply::No(forbidden(question))),
         }
     }
 
@@ -123,23 +122,23 @@ impl Directory {
         }
     }
 
-    async fn list(&self, path: Vec<u8>, target: &Target) -> Result<Reply, AskError> {
+    async fn list(&self, path: Vec<u8>, question: &Question) -> Result<Reply, AskError> {
         let listed = self.call(move |inner| {
             let root = inner.root()?;
             match root.share.list(&path) {
                 Ok(entries) => Ok(Some(entries)),
                 Err(error) if is_absent(&error) => Ok(None),
-                Err(error) => Err(inner.trouble("list a part of", &error)),
+                Err(error) => Err(inner.trouble("list a directory in", &error)),
             }
         });
-        let Some(entries) = listed.await? else { return Ok(Reply::No(absent(target))) };
+        let Some(entries) = listed.await? else { return Ok(Reply::No(question.not_found())) };
         let raw = |entry: os::share::DirEntry| RawEntry {
             modified: Some(entry.identity.modified_time()),
             size: entry.identity.size,
             name: entry.name,
             directory: entry.directory,
         };
-        Ok(Reply::Listing(Listing::new(target.path(), entries.into_iter().map(raw).collect())))
+        Ok(Reply::Listing(Listing::new(question.full.path(), entries.into_iter().map(raw).collect())))
     }
 
     /// The bytes of an opened file from a position on.
@@ -180,12 +179,12 @@ impl Directory {
                 let _permit = permit;
                 call(&inner)
             });
-            running.await.unwrap_or_else(|_| Err(AskError::Unreachable("the server is stopping".into())))
+            running.await.unwrap_or_else(|_| Err(AskError::Unreachable("this server is stopping".into())))
         };
         match tokio::time::timeout(self.0.timeout, called).await {
             Ok(answer) => answer,
             Err(_) => Err(AskError::TimedOut(format!(
-                "the directory {} did not answer within {} s; is its file server reachable?",
+                "the directory {} did not answer within {} s; if it is a network share, its file server may be away",
                 self.0.path.display(),
                 self.0.timeout.as_secs_f32()
             ))),
@@ -224,11 +223,14 @@ impl Inner {
             Ok(Found::Directory) => Ok(Looked::Directory),
             // What was a file yesterday is not gone because its share is not mounted today.
             Err(error) if is_absent(&error) && known.is_some_and(|known| self.is_unmounted(&root, &known)) => {
-                Err(AskError::Unreachable(format!("the directory {} is empty: is it mounted?", self.path.display())))
+                Err(AskError::Unreachable(format!(
+                    "the directory {} is empty; if it is a network share, it may not be mounted",
+                    self.path.display()
+                )))
             }
             Err(error) if is_absent(&error) => Ok(Looked::Nothing),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(Looked::Forbidden),
-            Err(error) => Err(self.trouble("read a file of", &error)),
+            Err(error) => Err(self.trouble("read a file in", &error)),
         }
     }
 
@@ -242,7 +244,7 @@ impl Inner {
         use io::ErrorKind::{
             HostUnreachable, NetworkDown, NetworkUnreachable, NotConnected, StaleNetworkFileHandle, TimedOut,
         };
-        let text = format!("cannot {action} the directory {}: {error}", self.path.display());
+        let text = format!("cannot {action} {}: {error}", self.path.display());
         match error.kind() {
             HostUnreachable | NetworkDown | NetworkUnreachable | NotConnected | StaleNetworkFileHandle | TimedOut => {
                 AskError::Unreachable(text)
@@ -273,11 +275,8 @@ fn is_absent(error: &io::Error) -> bool {
     )
 }
 
-fn absent(target: &Target) -> Failure {
-    Failure::new(Kind::NotFound, format!("there is no file {} in the directory behind this server", target.path()))
-}
-
-fn forbidden(target: &Target) -> Failure {
-    let detail = format!("this server may not read {}; its administrator can give it the right to", target.path());
+fn forbidden(question: &Question) -> Failure {
+    let detail =
+        format!("this server may not read {}; its administrator can give it the right to", question.full.path());
     Failure::new(Kind::NotAllowed, detail)
 }

@@ -36,42 +36,51 @@ pub(crate) enum AskError {
 impl AskError {
     /// A request that got no answer.
     pub(super) fn of_request(server: &str, error: &hyper_util::client::legacy::Error) -> Self {
-        let text = with_causes(error);
+        let text = root_cause(error);
+        let is_name_unknown = causes(error).any(|cause| cause.to_string() == "dns error");
         let timed_out = causes(error).any(|cause| {
             cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
         });
         let of_hyper = causes(error).find_map(|cause| cause.downcast_ref::<hyper::Error>());
         match of_hyper {
             Some(error) if error.is_parse() => {
-                Self::Invalid(format!("{} sent something that is not HTTP: {text}", server))
+                Self::Invalid(format!("{server} sent something that is not HTTP: {text}"))
             }
-            _ if timed_out => Self::TimedOut(format!("{} does not answer: {text}", server)),
-            _ if error.is_connect() => Self::Unreachable(format!("cannot connect to {}: {text}", server)),
+            _ if timed_out => Self::TimedOut(format!("{server} does not answer: {text}")),
+            _ if is_name_unknown => Self::Unreachable(format!("the name in {server} is not found: {text}")),
+            _ if error.is_connect() => Self::Unreachable(format!("cannot connect to {server}: {text}")),
             // Whatever else failed cost no timeout, and may be the fault of one name.
-            _ => Self::Failing(format!("the connection to {} broke: {text}", server)),
+            _ => Self::Failing(format!("the connection to {server} broke: {text}")),
         }
     }
 
     /// A body that broke off.
     pub(super) fn of_body(error: &hyper::Error) -> Self {
-        let text = with_causes(error);
-        let is_framing = causes(error).any(|cause| {
-            let kind = cause.downcast_ref::<io::Error>().map(io::Error::kind);
-            matches!(kind, Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData))
-        });
-        if error.is_parse() || is_framing {
-            return Self::Invalid(format!("its body is framed wrongly: {text}"));
+        let text = root_cause(error);
+        let is_of = |kinds: &[io::ErrorKind]| {
+            let found = causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>());
+            found.map(io::Error::kind).any(|kind| kinds.contains(&kind))
+        };
+        if error.is_parse() || is_of(&[io::ErrorKind::InvalidInput, io::ErrorKind::InvalidData]) {
+            return Self::Invalid(format!("the upstream's body is not as its head announces it: {text}"));
+        }
+        if is_of(&[io::ErrorKind::UnexpectedEof]) {
+            return Self::cut();
         }
         Self::Unreachable(format!("the connection broke: {text}"))
+    }
+
+    /// Fewer bytes than were announced.
+    pub(crate) fn cut() -> Self {
+        Self::Unreachable("the connection ended before all bytes had come".into())
     }
 
     /// As clients see it when there is nothing else to serve: of which path, and the upstream's name.
     pub(crate) fn to_failure(&self, path: &str, name: &str) -> Failure {
         let failure = |kind, advice: &str| {
-            Failure::new(
-                kind,
-                format!("{path} is not here, and the upstream '{name}' cannot be asked: {self}. {advice}"),
-            )
+            let detail =
+                format!("{path} is not here, and cannot be fetched from the upstream '{name}': {self}. {advice}");
+            Failure::new(kind, detail)
         };
         match self {
             Self::Unreachable(_) | Self::Failing(_) => failure(
@@ -83,7 +92,7 @@ impl AskError {
                 "Try again later; if it lasts, check the upstream and the line to it",
             ),
             Self::Invalid(_) => failure(ProblemKind::UpstreamInvalid, "Check what the upstream sends"),
-            Self::Changed(_) => failure(ProblemKind::UpstreamInvalid, "Ask again: the file is changing upstream"),
+            Self::Changed(_) => failure(ProblemKind::UpstreamInvalid, "Try again when nobody writes to it"),
             Self::Busy { retry_after, detail, kind } => {
                 Failure::new(*kind, detail.clone()).with_retry_after(*retry_after)
             }
@@ -106,6 +115,7 @@ fn causes<'a>(
     std::iter::successors(Some(error), |&error| error.source())
 }
 
-fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
-    causes(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+/// What the last in the chain says; those before it say in which of its steps the client library met it.
+fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
+    causes(error).last().map_or_else(String::new, ToString::to_string)
 }

@@ -77,9 +77,11 @@ pub(crate) fn check_continuation<B>(answer: &Response<B>, head: &Head, position:
             return Err(AskError::Busy { retry_after: retry_after(fields), detail, kind });
         }
         status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
-            return Err(AskError::Failing(format!("the upstream answered {status} when it was asked to continue")));
+            return Err(AskError::Failing(format!(
+                "the upstream answered {status} when it was asked for the rest of the file"
+            )));
         }
-        status => return changed(&format!("it answered {status} when it was asked to continue")),
+        status => return changed(&format!("the upstream answered {status} when it was asked for the rest of it")),
     }
     check_validators(fields, head, position).map_err(|what| has_changed(&what))?;
     if answer.status() == StatusCode::OK {
@@ -93,15 +95,17 @@ pub(crate) fn check_continuation<B>(answer: &Response<B>, head: &Head, position:
     match parse_content_range(field) {
         Some((span, total)) if span.start == position => match (total, head.record.len) {
             (Some(total), Some(len)) if total != len => changed("it has another length"),
-            _ if position == 0 => Err(AskError::Invalid("it answered 206 to a request without a range".into())),
+            _ if position == 0 => {
+                Err(AskError::Invalid("the upstream answered 206 to a request without a range".into()))
+            }
             _ => Ok(0),
         },
-        _ => Err(AskError::Invalid("its Content-Range is not what was asked for".into())),
+        _ => Err(AskError::Invalid("the upstream sent another range than it was asked for".into())),
     }
 }
 
 fn has_changed(what: &str) -> AskError {
-    AskError::Changed(format!("the file changed upstream while it was fetched: {what}"))
+    AskError::Changed(format!("the file changed at the upstream while it was fetched: {what}"))
 }
 
 /// Equal strong tags, or where there is none equal dates that are strong (RFC 9110 section 8.8.2.2). What has neither can be begun again, but
@@ -123,7 +127,7 @@ fn check_validators(fields: &HeaderMap, head: &Head, position: u64) -> Result<()
         return Err("it has another Last-Modified".into());
     }
     if position > 0 && !is_date_strong(record) {
-        return Err("it has no strong ETag and no old Last-Modified, so it cannot be continued".into());
+        return Err("nothing shows that it did not, for it has neither a strong ETag nor an old Last-Modified".into());
     }
     Ok(())
 }
@@ -154,7 +158,7 @@ pub(crate) fn announced_len<B>(answer: &Response<B>) -> Result<Option<u64>, AskE
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     match text.parse() {
         Ok(len) if is_number && values.all(|value| value == first) => Ok(Some(len)),
-        _ => Err(AskError::Invalid(format!("its Content-Length '{text}' is not a length"))),
+        _ => Err(AskError::Invalid(format!("the upstream sent the Content-Length '{text}', which is not a length"))),
     }
 }
 

@@ -62,14 +62,14 @@ struct Base {
 impl Base {
     fn parse(url: &str) -> io::Result<Self> {
         let invalid = |text: String| io::Error::new(io::ErrorKind::InvalidInput, text);
-        let uri: Uri = url.parse().map_err(|error| invalid(format!("the upstream URL {url} is not valid: {error}")))?;
+        let uri: Uri = url.parse().map_err(|error| invalid(format!("{url} is not a URL: {error}")))?;
         let parts = uri.into_parts();
         match (parts.scheme, parts.authority) {
             (Some(scheme), Some(authority)) => {
                 let path = parts.path_and_query.as_ref().map_or("", |path| path.path());
                 Ok(Self { scheme, authority, path: path.trim_end_matches('/').into() })
             }
-            _ => Err(invalid(format!("the upstream URL {url} names no host"))),
+            _ => Err(invalid(format!("the URL {url} names no host"))),
         }
     }
 
@@ -80,7 +80,7 @@ impl Base {
             .authority(self.authority.clone())
             .path_and_query(path)
             .build()
-            .map_err(|error| AskError::Invalid(format!("the name cannot be asked for: {error}")))
+            .map_err(|error| AskError::Invalid(format!("the path cannot be asked for there: {error}")))
     }
 }
 
@@ -165,10 +165,10 @@ impl Http {
     fn judge(&self, question: &Question, answer: Response<Incoming>, method: &Method) -> Result<Reply, AskError> {
         match answer.status() {
             StatusCode::NOT_MODIFIED => {
-                Err(AskError::Invalid("it answered 304 to a request without a condition".into()))
+                Err(AskError::Invalid("the upstream answered 304 to a request without a condition".into()))
             }
             StatusCode::PARTIAL_CONTENT => {
-                Err(AskError::Invalid("it answered 206 to a request without a range".into()))
+                Err(AskError::Invalid("the upstream answered 206 to a request without a range".into()))
             }
             StatusCode::OK => self.file(question, answer, method),
             _ => Ok(Reply::Answer(Box::new(self.open(answer)))),

@@ -17,7 +17,7 @@ pub(crate) mod reply;
 use std::{io, sync::Arc};
 
 use ::http::{HeaderMap, Method};
-use protocol::{digest::Md5, info::Info, target::Target};
+use protocol::{digest::Md5, info::Info, problem::Kind as ProblemKind, target::Target};
 use smallvec::SmallVec;
 
 use self::{
@@ -82,6 +82,15 @@ impl Question {
         Self { upstream, full, target, key, sent: HeaderMap::new(), object: Some(md5) }
     }
 
+    /// What clients see of a file that the upstream does not have.
+    pub(crate) fn not_found(&self) -> Failure {
+        let (path, name) = (self.full.path(), &self.upstream.options.name);
+        let detail = format!(
+            "there is no file {path} at the upstream '{name}'; check its spelling, upper and lower case included"
+        );
+        Failure::new(ProblemKind::NotFound, detail)
+    }
+
     /// What clients see of an error when there is nothing else to serve.
     pub(crate) fn failure(&self, error: &AskError) -> Failure {
         error.to_failure(self.full.path(), &self.upstream.options.name)
@@ -102,8 +111,7 @@ impl Upstream {
             Location::Directory(path) => {
                 let opened = Directory::open(path.clone(), options.read_timeout);
                 Kind::Directory(opened.map_err(|error| {
-                    let text = format!("cannot open the upstream directory {}: {error}", path.display());
-                    io::Error::new(error.kind(), text)
+                    io::Error::new(error.kind(), format!("cannot open the directory {}: {error}", path.display()))
                 })?)
             }
             Location::Http(url) => Kind::Http(Http::new(url, &options, via, counters)?),
@@ -227,7 +235,7 @@ impl Upstream {
         match outcome.as_ref().map_err(|error| (error.trouble(), error)) {
             Ok(_) | Err((None, _)) => {
                 if self.health.success() {
-                    tracing::info!(upstream = self.options.name, "the upstream can be reached again");
+                    tracing::info!(upstream = self.options.name, "an upstream can be reached again");
                 }
                 false
             }
@@ -237,7 +245,7 @@ impl Upstream {
                     tracing::warn!(
                         upstream = self.options.name,
                         %error,
-                        "the upstream cannot be reached: serving what is here until it can"
+                        "an upstream cannot be reached; what is in the cache is served meanwhile, and it is tried again every few seconds"
                     );
                 }
                 opened

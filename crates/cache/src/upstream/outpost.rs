@@ -20,12 +20,9 @@ use super::{
     http::Http,
     reply::{Access, Head, Reply},
 };
-use crate::{
-    failure::Failure,
-    names::{
-        book::Known,
-        record::{Provenance, Record, seconds},
-    },
+use crate::names::{
+    book::Known,
+    record::{Provenance, Record, seconds},
 };
 
 /// Bytes of an index, an `info` or a problem; more is an invalid answer.
@@ -54,11 +51,7 @@ impl Outpost {
         let answer = self.http.send(Method::HEAD, &path, question.sent.clone()).await?;
         match answer.status() {
             StatusCode::OK => {}
-            StatusCode::NOT_FOUND => {
-                let (path, name) = (question.full.path(), &question.upstream.options.name);
-                let detail = format!("there is no file {path} at the upstream '{name}'");
-                return Ok(Reply::No(Failure::new(ProblemKind::NotFound, detail)));
-            }
+            StatusCode::NOT_FOUND => return Ok(Reply::No(question.not_found())),
             StatusCode::MOVED_PERMANENTLY if leads_to_slash(&answer) => return Ok(Reply::NeedsSlash),
             // Why it cannot serve (now, or at all) stands in a body, which a HEAD does not have.
             StatusCode::SERVICE_UNAVAILABLE => return self.by_name(&path, question).await,
@@ -139,7 +132,11 @@ impl Outpost {
             StatusCode::OK => {}
             StatusCode::SERVICE_UNAVAILABLE => return Err(busy(answer).await),
             StatusCode::NOT_FOUND | StatusCode::CONFLICT | StatusCode::PRECONDITION_FAILED => return Ok(None),
-            status => return Err(AskError::Invalid(format!("it answered {status} when it was asked for an object"))),
+            status => {
+                return Err(AskError::Invalid(format!(
+                    "the upstream answered {status} when it was asked for an object"
+                )));
+            }
         }
         let fields = answer.headers();
         let mut claims = claims(fields);
@@ -194,7 +191,9 @@ impl Outpost {
             StatusCode::OK => json(answer).await.map(Some),
             StatusCode::NOT_FOUND => Ok(None),
             StatusCode::SERVICE_UNAVAILABLE => Err(busy(answer).await),
-            status => Err(AskError::Invalid(format!("it answered {status} when it was asked for information"))),
+            status => {
+                Err(AskError::Invalid(format!("the upstream answered {status} when it was asked for information")))
+            }
         }
     }
 
@@ -239,7 +238,7 @@ async fn busy(answer: Response<Incoming>) -> AskError {
     let known = [ProblemKind::MaxRequesters, ProblemKind::NotPreloaded];
     let kind = known.into_iter().find(|kind| problem.kind.ends_with(kind.name())).unwrap_or(ProblemKind::Overloaded);
     let detail = if problem.detail.is_empty() {
-        "the upstream has no place left now; ask again after the time in Retry-After".into()
+        format!("the upstream has no place left; ask again in {retry_after} s")
     } else {
         format!("the upstream says: {}", problem.detail)
     };
@@ -247,11 +246,16 @@ async fn busy(answer: Response<Incoming>) -> AskError {
 }
 
 async fn json<T: serde::de::DeserializeOwned>(answer: Response<Incoming>) -> Result<T, AskError> {
-    let invalid = |what: String| AskError::Invalid(format!("its JSON cannot be read: {what}"));
+    let invalid = |what: String| AskError::Invalid(format!("the upstream sent JSON that cannot be read: {what}"));
     let reading = Limited::new(answer.into_body(), JSON_BYTES_MAX).collect();
     let body = match tokio::time::timeout(JSON_TIMEOUT, reading).await {
         Ok(body) => body.map_err(|error| invalid(error.to_string()))?.to_bytes(),
-        Err(_) => return Err(AskError::TimedOut(format!("its JSON did not end within {} s", JSON_TIMEOUT.as_secs()))),
+        Err(_) => {
+            return Err(AskError::TimedOut(format!(
+                "the upstream's answer did not end within {} s",
+                JSON_TIMEOUT.as_secs()
+            )));
+        }
     };
     serde_json::from_slice(&body).map_err(|error| invalid(error.to_string()))
 }
