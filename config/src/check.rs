@@ -38,7 +38,7 @@ fn mode(settings: &Settings) -> Vec<Complaint> {
     vec![complaint(
         "mode \"preload\" is not available in this version",
         &["mode"],
-        "use \"fetch\": files come when they are asked for",
+        "write \"fetch\": files come when they are asked for",
     )]
 }
 
@@ -49,7 +49,7 @@ fn sizes(settings: &Settings) -> Vec<Complaint> {
         found.push(complaint(
             "cache.max_size leaves no room for a cache",
             &["cache.max_size"],
-            "give it at least 1MiB, and better room for the largest file",
+            "give it at least 1MiB, and better as much as the files that are often asked for",
         ));
     }
     if min_free == Limit::Percent(100.0) {
@@ -116,9 +116,9 @@ fn tls(settings: &Settings) -> Vec<Complaint> {
     if !tls.is_on() || keys.is_empty() {
         return Vec::new();
     }
-    let message = format!("TLS is to be spoken (tls.listen), but {} is not given", keys.join(" and "));
+    let message = format!("tls.listen is given without {}", keys.join(" and "));
     let help = "give the paths of two PEM files, the certificate and its key, or leave tls.listen out";
-    vec![Complaint { message, keys: [vec!["tls.listen".into()], keys].concat(), help: help.into() }]
+    vec![complaint(message, &["tls.listen"], help)]
 }
 
 fn upstreams(settings: &Settings) -> Vec<Complaint> {
@@ -127,7 +127,7 @@ fn upstreams(settings: &Settings) -> Vec<Complaint> {
         return vec![complaint(
             "there is no upstream: nothing to serve",
             &[],
-            "say --upstream DIR_OR_URL, or write an [[upstream]] with name and url into the file of --config",
+            "give --upstream DIR_OR_URL, or write an [[upstream]] with name and url into the file of --config",
         )];
     }
     let mut found = Vec::new();
@@ -151,7 +151,7 @@ fn upstreams(settings: &Settings) -> Vec<Complaint> {
             found.push(complaint(
                 format!("upstream '{}': retry_backoff is longer than retry_backoff_max", upstream.name),
                 &[&key(place, "retry_backoff"), &key(place, "retry_backoff_max")],
-                "retry_backoff is the first wait, retry_backoff_max the longest",
+                "retry_backoff is the first wait, retry_backoff_max the longest: lower the one or raise the other",
             ));
         }
     }
@@ -216,16 +216,13 @@ mod tests {
             (|s| s.store.min_free = Limit::Percent(30.0), "more than the whole disk"),
             (|s| s.admin = "127.0.0.1:8080".parse().unwrap(), "cannot share an address"),
             (|s| s.serve.listen.push("127.0.0.1:8080".parse().unwrap()), "cannot both be listened on"),
-            (
-                |s| s.serve.tls.listen = vec!["127.0.0.1:8443".parse().unwrap()],
-                "tls.certificate and tls.key is not given",
-            ),
+            (|s| s.serve.tls.listen = vec!["127.0.0.1:8443".parse().unwrap()], "without tls.certificate and tls.key"),
             (
                 |s| {
                     s.serve.tls.listen = vec!["127.0.0.1:8443".parse().unwrap()];
                     s.serve.tls.certificate = Some("/c.pem".into());
                 },
-                "tls.key is not given",
+                "without tls.key",
             ),
             (
                 |s| {

@@ -3,6 +3,10 @@
 use std::{fmt, ops::Range, path::Path};
 
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode};
+use textwrap::WordSeparator;
+
+/// The narrowest terminal that is usual.
+const TERMINAL_COLUMNS: usize = 80;
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -59,10 +63,17 @@ impl Diagnostic for Fault {
 }
 
 impl Refused {
-    /// As a person reads it on a terminal (with colours or without).
-    pub fn render(&self, colours: bool) -> String {
-        let theme = if colours { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
-        let handler = GraphicalReportHandler::new_themed(theme).with_width(120).with_links(false);
+    /// As a person reads it: on a terminal coloured and wrapped, elsewhere plain and with each sentence on one line, so that it can be
+    /// searched for.
+    pub fn render(&self, on_terminal: bool) -> String {
+        let theme = if on_terminal { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
+        let handler = GraphicalReportHandler::new_themed(theme)
+            .with_width(TERMINAL_COLUMNS)
+            // Paths and URLs stay whole.
+            .with_word_separator(WordSeparator::AsciiSpace)
+            .with_break_words(false)
+            .with_wrap_lines(on_terminal)
+            .with_links(false);
         let mut text = String::new();
         for fault in &self.faults {
             // Writing into a String cannot fail, and a fault that cannot be drawn still has its message.
@@ -85,7 +96,7 @@ impl fmt::Display for Refused {
     /// On one line per fault, for a log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (place, fault) in self.faults.iter().enumerate() {
-            let line = fault.line().map(|line| format!("line {line}: ")).unwrap_or_default();
+            let line = fault.place().map(|place| format!("{place}: ")).unwrap_or_default();
             let separator = if place == 0 { "" } else { "; " };
             let help = fault.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
             write!(f, "{separator}{line}{}{help}", fault.message)?;
@@ -97,10 +108,10 @@ impl fmt::Display for Refused {
 impl std::error::Error for Refused {}
 
 impl Fault {
-    /// The line of the first place, from 1.
-    fn line(&self) -> Option<usize> {
-        let offset = self.labels.first()?.offset();
-        let text = self.file.as_ref()?.inner();
-        Some(text.as_bytes().iter().take(offset).filter(|byte| **byte == b'\n').count() + 1)
+    /// The file, and the line of the first place in it, from 1.
+    fn place(&self) -> Option<String> {
+        let (file, offset) = (self.file.as_ref()?, self.labels.first()?.offset());
+        let before = file.inner().as_bytes().iter().take(offset);
+        Some(format!("{} line {}", file.name(), before.filter(|byte| **byte == b'\n').count() + 1))
     }
 }

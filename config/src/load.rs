@@ -1,7 +1,7 @@
 //! The layers: defaults, file, environment, flags. The later wins, and of each value is remembered where it came from.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     io::ErrorKind,
     ops::Range,
     path::{Path, PathBuf},
@@ -90,10 +90,10 @@ impl ConfigFile {
             Ok(text) => Ok(Self { path: path.to_owned(), text }),
             Err(error) => Err(Fault::new(
                 match error.kind() {
-                    ErrorKind::InvalidData => format!("the configuration file {} is not UTF-8 text", path.display()),
+                    ErrorKind::InvalidData => format!("the configuration file {} is not text in UTF-8", path.display()),
                     _ => format!("cannot read the configuration file {}: {error}", path.display()),
                 },
-                Some("give the path of a TOML file to --config, or none to use the defaults".into()),
+                Some("give --config the path of a TOML file that can be read, or leave it out".into()),
             )
             .into()),
         }
@@ -101,7 +101,9 @@ impl ConfigFile {
 
     fn not_valid(&self, error: &toml::de::Error) -> Fault {
         let spans = error.span().map(|span| (span, "here".to_owned()));
-        Fault::new(format!("not valid TOML: {}", error.message().trim()), None).at(&self.path, &self.text, spans)
+        let message = format!("this is not valid TOML: {}", error.message().trim());
+        let help = "write key = \"text\", key = 5, key = [\"a\", \"b\"] and [section]; config/proxy.toml is an example";
+        Fault::new(message, Some(help.into())).at(&self.path, &self.text, spans)
     }
 }
 
@@ -143,8 +145,10 @@ impl Layers<'_> {
         let Some(file) = &self.sources.file else { return };
         let (table, errors) = DeTable::parse_recoverable(&file.text);
         if !errors.is_empty() {
-            // What follows a syntax error is guesswork: say only the errors themselves.
-            self.faults.extend(errors.iter().map(|error| file.not_valid(error)));
+            // What follows a syntax error is guesswork: say only the errors themselves, each once.
+            let mut told = HashSet::new();
+            let each_once = errors.iter().filter(|error| told.insert((error.span(), error.message())));
+            self.faults.extend(each_once.map(|error| file.not_valid(error)));
             return;
         }
         for (key, value) in in_file_order(table.get_ref()) {
@@ -194,11 +198,17 @@ impl Layers<'_> {
             let span = block.span();
             match block.get_ref() {
                 DeValue::Table(_) if place >= UPSTREAMS_MAX => {
-                    let message = format!("more than {UPSTREAMS_MAX} upstreams");
-                    return self.fault_at(message, "one too many", span, None);
+                    let message = format!("there are more than {UPSTREAMS_MAX} upstreams, which is the limit");
+                    let help = Some("leave out what is not needed, or run a second proxy".to_owned());
+                    return self.fault_at(message, "one too many", span, help);
                 }
                 DeValue::Table(table) => self.upstream(place, table, span),
-                _ => self.fault_at("an upstream is written as [[upstream]]".into(), "not a table", span, None),
+                _ => self.fault_at(
+                    "an upstream is written as [[upstream]]".into(),
+                    "not a table",
+                    span,
+                    Some("write its keys below [[upstream]]".into()),
+                ),
             }
         }
     }
@@ -246,7 +256,7 @@ impl Layers<'_> {
             let key = rest.to_ascii_lowercase().replace("__", ".");
             let origin = Origin::Environment(variable.clone());
             if key == "upstream" {
-                self.only_upstream(value, variable, origin);
+                self.only_upstream(value, &format!("environment variable {variable}"), origin);
                 continue;
             }
             let Some(row) = find(&key) else {
@@ -298,16 +308,26 @@ impl Layers<'_> {
         });
     }
 
+    /// A key as people know it: those of upstreams are counted only among us.
+    fn shown(&self, key: &str) -> String {
+        let parts = key.strip_prefix("upstream[").and_then(|rest| rest.split_once("]."));
+        let upstream = |place: &str| self.settings.upstreams().get(place.parse::<usize>().ok()?);
+        match parts.and_then(|(place, last)| Some((upstream(place)?, last))) {
+            Some((upstream, last)) => format!("{last} of upstream '{}'", upstream.name),
+            None => key.to_owned(),
+        }
+    }
+
     /// Points at each value that a complaint is about: in the file, or by the name of its flag or variable.
     fn complain(&mut self, complaint: check::Complaint) {
         let mut spans = Vec::new();
         let mut elsewhere = Vec::new();
         for key in &complaint.keys {
             match self.origins.get(key) {
-                Some(Origin::File(span)) => spans.push((span.clone(), key.clone())),
-                Some(Origin::Environment(name)) => elsewhere.push(format!("{key} comes from {name}")),
-                Some(Origin::Flag(flag)) => elsewhere.push(format!("{key} comes from {flag}")),
-                Some(Origin::Default) | None => elsewhere.push(format!("{key} has its default")),
+                Some(Origin::File(span)) => spans.push((span.clone(), self.shown(key))),
+                Some(Origin::Environment(name)) => elsewhere.push(format!("{} comes from {name}", self.shown(key))),
+                Some(Origin::Flag(flag)) => elsewhere.push(format!("{} comes from {flag}", self.shown(key))),
+                Some(Origin::Default) | None => elsewhere.push(format!("{} has its default", self.shown(key))),
             }
         }
         let help = [complaint.help].into_iter().chain(elsewhere).collect::<Vec<_>>().join("; ");

@@ -11,7 +11,7 @@ use store::Limit;
 
 use crate::{
     raw::Raw,
-    value::{parse_duration, parse_limit, parse_size, show_duration, show_limit, show_size},
+    value::{parse_address, parse_duration, parse_limit, parse_size, show_duration, show_limit, show_size},
 };
 
 /// One option of the settings `T`, defined once.
@@ -115,7 +115,9 @@ impl<T> Setting<T> {
             }
             Kind::Count { min, max, put, .. } => put(settings, count(raw, *min, *max)?),
             Kind::Word { words, put, .. } => put(settings, word(raw, words)?),
-            Kind::Address { put, .. } => put(settings, address(&text(raw, "an address such as \"127.0.0.1:8081\"")?)?),
+            Kind::Address { put, .. } => {
+                put(settings, parse_address(&text(raw, "an address such as \"127.0.0.1:8081\"")?)?)
+            }
             Kind::Addresses { may_be_none, put, .. } => put(settings, addresses(raw, *may_be_none)?),
             Kind::Path { put, .. } => put(settings, path(raw, base)?),
             Kind::File { put, .. } => put(settings, file(raw, base)?),
@@ -235,31 +237,19 @@ fn word(raw: &Raw, words: &[&str]) -> Result<usize, String> {
     place.ok_or_else(|| format!("{} is none of: {}", raw.describe(), words.join(", ")))
 }
 
-fn address(text: &str) -> Result<SocketAddr, String> {
-    let text = text.trim();
-    text.parse().map_err(|_| {
-        let port = text.strip_prefix(':').unwrap_or(text);
-        if port.parse::<u16>().is_ok() {
-            format!("'{text}' has no IP address: write 0.0.0.0:{port} for every network, or 127.0.0.1:{port} for this machine alone")
-        } else {
-            format!("'{text}' is not an address: write IP:PORT such as 0.0.0.0:8080 or [::]:8080 (names are not looked up)")
-        }
-    })
-}
-
 fn addresses(raw: &Raw, may_be_none: bool) -> Result<Vec<SocketAddr>, String> {
     let texts = raw.texts().ok_or_else(|| {
         format!("{} stands where a list of addresses such as [\"0.0.0.0:8080\"] is expected", raw.describe())
     })?;
     if texts.is_empty() && !may_be_none {
-        return Err("the list is empty: at least one address is needed".into());
+        return Err("the list is empty, and at least one address is needed; write [\"0.0.0.0:8080\"]".into());
     }
-    texts.iter().map(|text| address(text)).collect()
+    texts.iter().map(|text| parse_address(text)).collect()
 }
 
 fn path(raw: &Raw, base: &Path) -> Result<PathBuf, String> {
     match text(raw, "a directory")?.as_str() {
-        "" => Err("the path is empty".into()),
+        "" => Err("the path is empty; write that of a directory".into()),
         path => Ok(absolute(Path::new(path), base)),
     }
 }

@@ -1,6 +1,6 @@
-//! Sizes and durations as people write them, and back. Only text and numbers; which values an option takes is said in its definition.
+//! Sizes, durations and addresses as people write them, and back. Only text and numbers; which values an option takes is said in its definition.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use store::Limit;
 
@@ -72,6 +72,9 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         let (number, after) = split_number(rest);
         let unit_len = after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len());
         let (unit, after) = after.split_at(unit_len);
+        if number.is_empty() {
+            return Err(refuse("a number is missing".into()));
+        }
         let Some((_, factor)) = DURATION_UNITS.iter().find(|(name, _)| *name == unit) else {
             return Err(refuse(if unit.is_empty() {
                 "a unit is missing".into()
@@ -79,12 +82,24 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
                 format!("'{unit}' is not a unit of time (d, h, m, s, ms)")
             }));
         };
-        let part =
-            scale(number, *factor).ok_or_else(|| refuse("a number is missing, not valid or too large".into()))?;
+        let part = scale(number, *factor).ok_or_else(|| refuse("the number is not valid or too large".into()))?;
         total_ms = total_ms.checked_add(part).ok_or_else(|| refuse("it is too long".into()))?;
         rest = after.trim_start();
     }
     Ok(Duration::from_millis(total_ms))
+}
+
+/// `"0.0.0.0:8080"` or `"[::]:8080"`.
+pub fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    let text = text.trim();
+    text.parse().map_err(|_| {
+        let port = text.strip_prefix(':').unwrap_or(text);
+        if port.parse::<u16>().is_ok() {
+            format!("'{text}' has no IP address: write 0.0.0.0:{port} for every network, or 127.0.0.1:{port} for this machine alone")
+        } else {
+            format!("'{text}' is not an address: write IP:PORT such as 0.0.0.0:8080 or [::]:8080 (names are not looked up)")
+        }
+    })
 }
 
 /// The shortest text that [`parse_size`] reads as these bytes.

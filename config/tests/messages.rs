@@ -31,7 +31,10 @@ fn an_unknown_key_is_shown_with_its_line_and_the_nearest_key() {
   help: did you mean cache.max_size?
 ";
     assert_eq!(refused.render(false).trim_end(), expected.trim_end());
-    assert_eq!(refused.to_string(), "line 3: there is no option 'cache.max_sise' (did you mean cache.max_size?)");
+    assert_eq!(
+        refused.to_string(),
+        "proxy.toml line 3: there is no option 'cache.max_sise' (did you mean cache.max_size?)"
+    );
 }
 
 #[test]
