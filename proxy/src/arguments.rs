@@ -58,15 +58,12 @@ fn command() -> Command {
         )
         .after_help(
             "Simplest use: outpost-proxy --upstream /srv/share\n\
-             All options: docs/config.md. Exit codes: 0, 1 run time, 2 command line, 78 configuration.",
+             All options: docs/config.md. Messages and what to do: docs/messages.md.\n\
+             Exit codes: 0 told to end, 1 cannot start, 2 wrong command line, 78 wrong configuration.",
         )
-        .arg(
-            Arg::new("config")
-                .long("config")
-                .value_name("FILE")
-                .value_parser(clap::value_parser!(PathBuf))
-                .help("Configuration in TOML; the environment (OUTPOST__SECTION__KEY) and flags go before it"),
-        );
+        .arg(Arg::new("config").long("config").value_name("FILE").value_parser(clap::value_parser!(PathBuf)).help(
+            "Configuration in TOML; the environment (OUTPOST__SECTION__KEY) overrules it, and flags overrule both",
+        ));
     flags::arguments(program)
         .arg(switch("check-config", "Reads and checks the configuration, then ends with 0 or 78"))
         .arg(switch("print-config", "Prints the effective configuration and where each value came from, then ends"))
@@ -77,7 +74,7 @@ fn command() -> Command {
                 .env("OUTPOST_LOG")
                 .value_name("FILTER")
                 .default_value("info")
-                .help("Which events are logged: error, warn, info, debug, or per module such as info,cache=debug"),
+                .help("Which events are logged: error, warn, info or debug, or per module such as info,cache=debug"),
         )
 }
 

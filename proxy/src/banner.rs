@@ -77,13 +77,13 @@ fn url(scheme: &str, mut address: SocketAddr) -> String {
 fn cache(settings: &Settings, facts: &Facts) -> String {
     let report = &facts.report;
     format!(
-        "{}: {} in {}; at most {}, keeps {} of the disk free ({} are now)",
+        "{}\n           {} in {}, at most {}; {} of the disk free, at least {}",
         settings.store.dir.display(),
         human_size(report.used),
         counted(report.objects, "object"),
         human_size(report.max_size),
-        human_size(report.min_free),
         human_size(report.disk_available),
+        human_size(report.min_free),
     )
 }
 
@@ -96,7 +96,8 @@ fn clients(settings: &Settings) -> String {
     }
 }
 
-fn counted(number: u64, what: &str) -> String {
+/// A number with its noun.
+pub(crate) fn counted(number: u64, what: &str) -> String {
     if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
 
@@ -126,7 +127,7 @@ mod tests {
                 disk_available: 300_000_000_000,
                 ..store::Report::default()
             },
-            engine: "io_uring".into(),
+            engine: "threads".into(),
             threads: 4,
         };
         let expected = format!(
@@ -136,9 +137,10 @@ mod tests {
            https://127.0.0.1:8443/ (and every IPv4 address of this machine)
   from     /      /srv/share (prod)
            /test  /srv/test (test)
-  cache    /var/cache/outpost: 12.3 GB in 1 object; at most 400 GB, keeps 25.0 GB of the disk free (300 GB are now)
+  cache    /var/cache/outpost
+           12.3 GB in 1 object, at most 400 GB; 300 GB of the disk free, at least 25.0 GB
   clients  5 at once per file; others come back after 90s
-  engine   io_uring for the disk, 4 serving threads
+  engine   threads for the disk, 4 serving threads
   admin    http://[::1]:8081/v1/status  /metrics  /readyz",
             env!("CARGO_PKG_VERSION")
         );

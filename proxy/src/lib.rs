@@ -18,7 +18,13 @@ mod log;
 mod preflight;
 mod snapshot;
 
-use std::{io::Write, net::TcpListener, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    io::{ErrorKind, Write},
+    net::TcpListener,
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context, anyhow};
 use cache::Cache;
@@ -70,8 +76,11 @@ fn run(arguments: &Arc<Arguments>) -> Result<(), Failure> {
     let admin = preflight::bind("admin", loaded.settings.admin)?;
 
     // Fetches have threads of their own, so that what they do never delays a hit, nor the admin interface.
-    let fetches =
-        Builder::new_multi_thread().thread_name("fetch").enable_all().build().context("cannot start threads")?;
+    let fetches = Builder::new_multi_thread()
+        .thread_name("fetch")
+        .enable_all()
+        .build()
+        .context("cannot start the threads that fetch")?;
     let control = Builder::new_current_thread().enable_all().build().context("cannot start the control thread")?;
     let ended = control.block_on(serve(arguments, loaded, open_files_max, admin, console, fetches.handle()));
     fetches.shutdown_timeout(TASKS_END_TIMEOUT);
@@ -122,12 +131,27 @@ async fn open_store(options: store::Options) -> Result<Store, Failure> {
     let opened = tokio::task::spawn_blocking(|| Store::open(options)).await.context("opening the cache failed")?;
     opened.map_err(|error| match &error {
         OpenError::Limits { .. } => Failure::configuration(error),
-        OpenError::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => Failure::Run(anyhow!(
-            "{error}; give this user the right to write there, or choose another directory with --cache-dir DIR"
-        )),
-        // The message has its cause in it already.
-        _ => Failure::Run(anyhow!("{error}")),
+        // The messages have their causes in them already.
+        OpenError::Io { source, .. } => Failure::Run(anyhow!("{error}; {}", advice(source.kind()))),
+        _ => Failure::Run(anyhow!("{error} with --cache-dir DIR")),
     })
+}
+
+/// What to do about a cache directory that the file system refuses.
+fn advice(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::PermissionDenied => {
+            "give the user that this program runs as the right to write there, or choose another directory with --cache-dir DIR"
+        }
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            "make room on that disk, or choose a directory on another one with --cache-dir DIR"
+        }
+        ErrorKind::AlreadyExists | ErrorKind::NotADirectory => {
+            "a file stands in the way: choose another directory with --cache-dir DIR"
+        }
+        ErrorKind::Unsupported => "set cache.disk_engine = \"threads\"",
+        _ => "choose another directory with --cache-dir DIR",
+    }
 }
 
 fn start(
@@ -136,9 +160,9 @@ fn start(
     access_log: Option<AccessLog>,
     fetches: &Handle,
 ) -> Result<Parts, Failure> {
-    let cache = Cache::new(settings.cache.clone(), store.clone(), fetches.clone()).context("cannot start the cache")?;
+    let cache = Cache::new(settings.cache.clone(), store.clone(), fetches.clone()).map_err(anyhow::Error::from)?;
     let handler = Arc::new(cache.clone());
-    let server = Server::start(settings.serve.clone(), handler, access_log.clone()).context("cannot serve")?;
+    let server = Server::start(settings.serve.clone(), handler, access_log.clone()).map_err(anyhow::Error::from)?;
     Ok(Parts { store: store.clone(), cache, server: Arc::new(server), access_log })
 }
 
@@ -146,7 +170,7 @@ fn start(
 fn open_access_log(settings: &Settings) -> Result<Option<AccessLog>, Failure> {
     let Some(path) = &settings.access_log else { return Ok(None) };
     let log = AccessLog::open(path, settings.access_log_format);
-    Ok(Some(log.with_context(|| format!("cannot write the access log {}", path.display()))?))
+    Ok(Some(log.map_err(|error| anyhow!("{error}; choose another file with --access-log PATH"))?))
 }
 
 /// Whoever asked for it and closed the pipe has read enough.

@@ -18,6 +18,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::{
     app::{App, Parts},
     arguments::Arguments,
+    banner::counted,
     preflight,
 };
 
@@ -70,7 +71,7 @@ pub(crate) async fn run(app: &Arc<App>, arguments: &Arc<Arguments>, signals: &mu
     loop {
         match signals.next(app).await {
             Told::End(by) => {
-                tracing::info!("{by} asks to end");
+                tracing::info!("told to end by {by}");
                 return;
             }
             Told::Reload => {
@@ -99,18 +100,22 @@ async fn drain(app: &App, parts: &Parts, signals: &mut Signals) {
     let transfers = parts.server.counters().transfers.load(Ordering::Relaxed);
     if transfers > 0 {
         let bound = show_duration(app.at_start.settings.serve.drain_timeout);
-        tracing::info!("draining: {transfers} transfers may finish within {bound}; a second signal cuts them");
+        let transfers = counted(transfers, "transfer");
+        tracing::info!(
+            "{transfers} may go on for up to {bound} (serve.drain_timeout); a second SIGTERM or SIGINT ends at once"
+        );
     }
     let drained = tokio::select! {
         cut = parts.server.drain() => cut,
         () = signals.end() => {
             parts.server.stop();
-            tracing::warn!("told twice: what was being sent is cut");
+            tracing::warn!("told to end a second time: what is being sent is cut off, and clients can resume it after the restart");
             return;
         }
     };
     if drained > 0 {
-        tracing::warn!("{drained} transfers were not finished in time and were cut");
+        let cut = counted(drained as u64, "transfer");
+        tracing::warn!("{cut} cut off at the end of serve.drain_timeout; clients can resume after the restart");
     }
 }
 
@@ -118,7 +123,7 @@ async fn drain(app: &App, parts: &Parts, signals: &mut Signals) {
 async fn unless_told(signals: &mut Signals, closing: impl Future<Output = ()>) {
     tokio::select! {
         () = closing => {}
-        () = signals.end() => tracing::warn!("told again: ends without writing the use counts"),
+        () = signals.end() => tracing::warn!("told to end once more: the cache is not closed in good order; only counts of use are lost"),
     }
 }
 
@@ -136,21 +141,25 @@ fn reload(app: &App, arguments: &Arguments) {
             *app.config.lock() = new;
             app.reloads.fetch_add(1, Ordering::Relaxed);
             app.last_reload_refused.store(false, Ordering::Relaxed);
-            tracing::info!("the configuration was read again");
+            tracing::info!("the configuration was read again and is in use");
             if !restart.is_empty() {
-                tracing::warn!("changed, but only taken with the next start: {}", restart.join(", "));
+                tracing::warn!(
+                    "these options were changed, but are only taken with the next start: {}",
+                    restart.join(", ")
+                );
             }
         }
         Err(reason) => {
             app.reloads_refused.fetch_add(1, Ordering::Relaxed);
             app.last_reload_refused.store(true, Ordering::Relaxed);
-            tracing::error!("the new configuration is not used, the old one stays: {reason}");
+            tracing::error!("the new configuration is not used, and the old one stays in use: {reason}");
         }
     }
 }
 
 fn take(app: &App, parts: &Parts, new: &Loaded) -> Result<(), String> {
     preflight::upstreams(&new.settings).map_err(|refused| refused.to_string())?;
+    preflight::limits(&new.settings).map_err(|refused| refused.to_string())?;
     let identity = preflight::identity(&new.settings).map_err(|refused| refused.to_string())?;
     let old = app.config.lock().settings.store.clone();
     let store = &new.settings.store;
@@ -170,6 +179,8 @@ fn reopen(app: &App) {
     let Some(log) = app.parts().and_then(|parts| parts.access_log.as_ref()) else { return };
     match log.reopen() {
         Ok(()) => tracing::info!("the access log was opened anew"),
-        Err(error) => tracing::error!("the access log cannot be opened anew, lines go to the old file: {error}"),
+        Err(error) => {
+            tracing::error!("the access log is not opened anew, and its lines go on to the old file: {error}")
+        }
     }
 }

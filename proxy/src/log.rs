@@ -17,9 +17,9 @@ const TO_THE_SECOND: usize = 19;
 
 /// Begins to log what the filter lets through.
 pub(crate) fn start(filter: &str, console: &Console) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(filter).map_err(|error| {
+    let filter = EnvFilter::try_new(filter).map_err(|_| {
         Failure::configuration(format!(
-            "--log (OUTPOST_LOG) '{filter}' is not a filter: {error}; write error, warn, info or debug"
+            "--log (OUTPOST_LOG): '{filter}' is not a filter: write error, warn, info or debug, or per module such as info,cache=debug"
         ))
     })?;
     let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());

@@ -5,7 +5,6 @@ use std::{
     net::{SocketAddr, TcpListener},
 };
 
-use anyhow::Context;
 use cache::options::Location;
 use config::{Fault, Loaded, Origin, Refused, Settings, value::human_size};
 use serve::tls::Identity;
@@ -28,7 +27,10 @@ pub(crate) fn upstreams(settings: &Settings) -> Result<(), Refused> {
                 ErrorKind::NotADirectory => format!("{shown} is not a directory"),
                 _ => format!("the directory {shown} cannot be read: {error}"),
             };
-            let help = "give an existing directory, http(s)://HOST/ or outpost+http(s)://HOST/; a network share must be mounted first";
+            let help = match error.kind() {
+                ErrorKind::PermissionDenied => "give the user that this program runs as the right to read the directory",
+                _ => "give a directory that is there (a network share must be mounted first), http(s)://HOST/ or outpost+http(s)://HOST/",
+            };
             Some(Fault::new(format!("upstream '{}': {what}", upstream.name), Some(help.into())))
         })
         .collect();
@@ -54,11 +56,9 @@ pub(crate) fn identity(settings: &Settings) -> Result<Option<Identity>, Refused>
 pub(crate) fn bind(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).map_err(|error| {
         let advice = match error.kind() {
-            ErrorKind::AddrInUse => "another program uses it: end that one, or choose another address",
-            ErrorKind::PermissionDenied => {
-                "ports below 1024 need CAP_NET_BIND_SERVICE: grant it, or choose another port"
-            }
-            ErrorKind::AddrNotAvailable => "this machine does not have it: choose one that `ip address` shows",
+            ErrorKind::AddrInUse => "end the program that uses it, or choose another address",
+            ErrorKind::PermissionDenied => "give the program CAP_NET_BIND_SERVICE, or choose a port above 1023",
+            ErrorKind::AddrNotAvailable => "choose an address that this machine has (`ip address` shows them)",
             _ => "choose another address",
         };
         anyhow::anyhow!("cannot listen on {address}: {error}; {advice} with --{flag} IP:PORT")
@@ -75,7 +75,9 @@ pub(crate) fn limits(settings: &Settings) -> Result<(), Refused> {
             let (wanted, total) = (human_size(bytes), human_size(disk.total));
             let shown = settings.store.dir.display();
             Err(Fault::new(
-                format!("cache.min_free of {wanted} leaves no room: the disk of {shown} has {total} in all"),
+                format!(
+                    "cache.min_free of {wanted} leaves no room for a cache: the disk of {shown} has {total} in all"
+                ),
                 Some("lower it with --min-free, or choose a larger disk with --cache-dir".into()),
             )
             .into())
@@ -88,7 +90,8 @@ pub(crate) fn limits(settings: &Settings) -> Result<(), Refused> {
 pub(crate) fn warnings(settings: &Settings) {
     if !settings.admin.ip().is_loopback() {
         tracing::warn!(
-            "the admin interface on {} asks for no password: whoever reaches it can empty the cache or end the program",
+            "the admin interface on {} asks for no password: whoever reaches it can empty the cache or end the program. Choose a \
+             loopback address with --admin 127.0.0.1:PORT, or let a firewall guard it",
             settings.admin
         );
     }
@@ -109,8 +112,8 @@ pub(crate) fn fit_open_files(loaded: &Loaded, settings: &mut Settings, open_file
     let asked_for = |key| loaded.origin(key) != Origin::Default;
     (asked_for("serve.connections_max") || asked_for("cache.open_files_max")).then(|| {
         format!(
-            "the system allows {open_files_max} open files, the configuration needs {wanted}: {} connections and {} open objects \
-             are possible; raise the limit with ulimit -n or LimitNOFILE=",
+            "the system allows {open_files_max} open files, and the configuration needs {wanted}: serve.connections_max is lowered to \
+             {} and cache.open_files_max to {}; raise the limit (ulimit -n, LimitNOFILE=)",
             settings.serve.connections_max, settings.store.open_files_max
         )
     })
@@ -118,8 +121,8 @@ pub(crate) fn fit_open_files(loaded: &Loaded, settings: &mut Settings, open_file
 
 /// A listener for use with tokio.
 pub(crate) fn nonblocking(listener: TcpListener) -> anyhow::Result<tokio::net::TcpListener> {
-    listener.set_nonblocking(true).context("cannot prepare a socket")?;
-    tokio::net::TcpListener::from_std(listener).context("cannot prepare a socket")
+    listener.set_nonblocking(true)?;
+    Ok(tokio::net::TcpListener::from_std(listener)?)
 }
 
 #[cfg(test)]

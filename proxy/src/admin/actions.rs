@@ -1,6 +1,6 @@
 //! What can be asked of a running proxy: purge, scrub, drain. Preloading is not in this version and says so.
 
-use std::{sync::Arc, time::Instant};
+use std::{error::Error, sync::Arc, time::Instant};
 
 use axum::{
     Json,
@@ -28,27 +28,32 @@ pub(super) async fn purge(State(app): State<Arc<App>>, body: Result<Json<Purge>,
     let Some(parts) = app.parts() else { return starting() };
     let purged = match body {
         Ok(Json(Purge { path: Some(path), md5: None })) => match Target::parse(path.as_bytes()) {
-            Ok(_) => parts.cache.purge_path(&path),
+            Ok(_) => parts.cache.purge_path(&path).then_some(path),
             Err(error) => {
-                let detail =
-                    format!("'{path}': {error}; write the path as in a URL, percent-encoded and beginning with '/'");
+                let detail = format!("'{path}' is not a path as it stands in a URL: {error}");
                 return problem(Kind::BadRequest, detail);
             }
         },
         Ok(Json(Purge { path: None, md5: Some(md5) })) => match md5.parse::<Md5>() {
-            Ok(md5) => parts.store.remove(&md5),
+            Ok(md5) => parts.store.remove(&md5).then(|| md5.to_string()),
             Err(error) => return problem(Kind::BadRequest, format!("'{md5}' is {error}")),
         },
         Ok(_) => return problem(Kind::BadRequest, HOW_TO_PURGE),
-        Err(rejection) => return problem(Kind::BadRequest, format!("{HOW_TO_PURGE} ({})", rejection.body_text())),
+        Err(rejection) => return problem(Kind::BadRequest, how_to_purge(&rejection)),
     };
-    if purged {
-        tracing::info!("purged through the admin interface");
+    if let Some(what) = &purged {
+        tracing::info!("{what} was purged through the admin interface");
     }
-    json(StatusCode::OK, &value!({ "purged": purged }))
+    json(StatusCode::OK, &value!({ "purged": purged.is_some() }))
 }
 
 const HOW_TO_PURGE: &str = "send {\"path\": \"/PATH\"} or {\"md5\": \"...\"} with Content-Type: application/json";
+
+/// With what the parser met, where there is more to say than that it was not JSON.
+fn how_to_purge(rejection: &JsonRejection) -> String {
+    let causes = std::iter::successors(rejection.source(), |&error| error.source());
+    causes.last().map_or_else(|| HOW_TO_PURGE.to_owned(), |cause| format!("{HOW_TO_PURGE}; in what came: {cause}"))
+}
 
 /// `POST /v1/scrub`: begins to read every object again. What it finds is in `/v1/status`. One at a time.
 pub(super) async fn scrub(State(app): State<Arc<App>>) -> Response {
@@ -66,10 +71,11 @@ pub(super) async fn scrub(State(app): State<Arc<App>>) -> Response {
         scrub.last = Some((report, began.elapsed()));
         drop(scrub);
         if report.bad + report.missing == 0 {
-            tracing::info!("scrub: {} objects are good", report.good);
+            tracing::info!("the scrub is done: {} objects are good", report.good);
         } else {
             tracing::warn!(
-                "scrub: {} objects are good, {} were bad and {} missing",
+                "the scrub is done: {} objects are good, {} were bad (now in quarantine) and {} missing; they are fetched again when they \
+                 are asked for. Look at the disk",
                 report.good,
                 report.bad,
                 report.missing
@@ -87,5 +93,5 @@ pub(super) async fn drain(State(app): State<Arc<App>>) -> Response {
 
 /// `/v1/preload`
 pub(super) async fn preload() -> Response {
-    problem(Kind::NotImplemented, "this version does not preload; files come when they are asked for")
+    problem(Kind::NotImplemented, "this version cannot preload; files come when they are asked for")
 }

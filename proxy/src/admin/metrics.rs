@@ -203,7 +203,10 @@ static METRICS: &[Metric] = &[
 pub(super) async fn answer(State(app): State<Arc<App>>) -> Response {
     match text(Snapshot::take(&app)) {
         Ok(text) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
-        Err(_) => super::problem(protocol::problem::Kind::Internal, "the metrics cannot be written"),
+        Err(_) => super::problem(
+            protocol::problem::Kind::Internal,
+            "the metrics cannot be written; this is a fault of the program",
+        ),
     }
 }
 
@@ -327,7 +330,7 @@ mod tests {
     use super::*;
 
     fn sample() -> Snapshot {
-        let mut now = Snapshot { engine: "threads (io_uring: Operation not permitted)".into(), ..Snapshot::default() };
+        let mut now = Snapshot { engine: "threads (io_uring failed: Bad address)".into(), ..Snapshot::default() };
         now.serve.by_class = [0, 7, 1, 2, 3];
         now.cache.upstream_bytes = u64::MAX;
         now.usage.user = 1.5;

@@ -77,9 +77,16 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/scrub", post(actions::scrub))
         .route("/v1/drain", post(actions::drain))
         .route("/v1/preload", get(actions::preload).post(actions::preload))
-        .fallback(async |request: Request| problem(Kind::NotFound, format!("there is no {}", request.uri().path())))
+        .fallback(async |request: Request| problem(Kind::NotFound, no_such_path(request.uri().path())))
         .method_not_allowed_fallback(async |request: Request| {
-            problem(Kind::MethodNotAllowed, format!("{} does not take {}", request.uri().path(), request.method()))
+            problem(
+                Kind::MethodNotAllowed,
+                format!(
+                    "{} does not take {}; the field Allow says what it takes",
+                    request.uri().path(),
+                    request.method()
+                ),
+            )
         })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn(guard))
@@ -94,7 +101,7 @@ async fn accept(listener: tokio::net::TcpListener, router: Router) {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
-                tracing::warn!("the admin interface cannot accept: {error}");
+                tracing::warn!("the admin interface cannot take a connection, and tries again: {error}");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
@@ -118,12 +125,25 @@ async fn accept(listener: tokio::net::TcpListener, router: Router) {
 async fn guard(request: Request, next: Next) -> Response {
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
     if changes && request.headers().contains_key(header::ORIGIN) {
-        return problem(Kind::NotAllowed, "requests from web pages may not change anything here; use curl or a script");
+        return problem(
+            Kind::NotAllowed,
+            "a web page may not change anything here; use curl or a script, which send no Origin field",
+        );
     }
     match tokio::time::timeout(ANSWER_TIMEOUT, next.run(request)).await {
         Ok(response) => response,
-        Err(_) => problem(Kind::RequestTimeout, "the request did not arrive in time"),
+        Err(_) => problem(
+            Kind::RequestTimeout,
+            format!("the request was not here and answered within {} s; try again", ANSWER_TIMEOUT.as_secs()),
+        ),
     }
+}
+
+fn no_such_path(path: &str) -> String {
+    format!(
+        "there is no {path}; there are /healthz, /readyz, /metrics, /v1/status, /v1/objects, /v1/purge, /v1/scrub, /v1/drain and \
+         /v1/preload"
+    )
 }
 
 /// An error as problem details.
@@ -135,7 +155,7 @@ fn problem(kind: Kind, detail: impl Into<String>) -> Response {
 
 /// 503 while the store is being opened.
 fn starting() -> Response {
-    let mut response = problem(Kind::Overloaded, "the proxy is starting; ask again in a second");
+    let mut response = problem(Kind::Overloaded, "the proxy is starting; ask again in 1 s");
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     response
 }
@@ -144,6 +164,8 @@ fn starting() -> Response {
 fn json(status: StatusCode, body: &impl serde::Serialize) -> Response {
     match serde_json::to_string_pretty(body) {
         Ok(text) => (status, [(header::CONTENT_TYPE, "application/json")], text + "\n").into_response(),
-        Err(error) => problem(Kind::Internal, format!("the answer cannot be written: {error}")),
+        Err(error) => {
+            problem(Kind::Internal, format!("the answer cannot be written, which is a fault of the program: {error}"))
+        }
     }
 }

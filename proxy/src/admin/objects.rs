@@ -52,11 +52,11 @@ impl From<ObjectInfo> for Object {
 pub(super) async fn list(State(app): State<Arc<App>>, wanted: Result<Query<Wanted>, QueryRejection>) -> Response {
     let Some(parts) = app.parts() else { return starting() };
     let Ok(Query(wanted)) = wanted else {
-        return problem(Kind::BadRequest, "write /v1/objects?cursor=MD5&limit=N; both can be left out");
+        return problem(Kind::BadRequest, "ask for /v1/objects?cursor=MD5&limit=N; both can be left out");
     };
     let limit = wanted.limit.unwrap_or(PAGE);
     if limit == 0 || limit > PAGE_MAX {
-        return problem(Kind::BadRequest, format!("limit is 1 to {PAGE_MAX}"));
+        return problem(Kind::BadRequest, format!("limit={limit} is out of range: 1 to {PAGE_MAX} is possible"));
     }
     let cursor = match wanted.cursor.as_deref().map(str::parse::<Md5>).transpose() {
         Ok(cursor) => cursor,
@@ -90,7 +90,7 @@ pub(super) async fn remove(State(app): State<Arc<App>>, Path(md5): Path<String>)
     if !parts.store.remove(&md5) {
         return problem(Kind::NotFound, format!("the object {md5} is not in the cache"));
     }
-    tracing::info!("object {md5} removed through the admin interface");
+    tracing::info!("the object {md5} was removed through the admin interface");
     StatusCode::NO_CONTENT.into_response()
 }
 
