@@ -86,9 +86,14 @@ impl Handler for Admin {
         Answer::Now(match path {
             b"/healthz" => text(StatusCode::OK, "ok\n".into()),
             b"/readyz" if self.is_ready() => text(StatusCode::OK, "ready\n".into()),
-            b"/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "the share is being looked through\n".into()),
+            b"/readyz" => {
+                text(StatusCode::SERVICE_UNAVAILABLE, "the share is being looked through for the first time\n".into())
+            }
             b"/metrics" => text(StatusCode::OK, self.metrics()),
-            _ => answer::problem(Kind::NotFound, "there are /healthz, /readyz and /metrics"),
+            _ => {
+                let detail = format!("there is no {}; there are /healthz, /readyz and /metrics", path.escape_ascii());
+                answer::problem(Kind::NotFound, detail)
+            }
         })
     }
 }

@@ -47,11 +47,14 @@ pub(crate) fn file(open: &OpenFile, conditions: &Conditions<'_>, engine: &Engine
     match decide(conditions, &validators) {
         Verdict::NotModified => with_fields(open, StatusCode::NOT_MODIFIED),
         Verdict::PreconditionFailed => {
-            let detail = "the file is not the one that If-Match or If-Unmodified-Since names; ask for it without";
+            let detail =
+                "the file is not the version that If-Match or If-Unmodified-Since names; ask again without them";
             problem(Kind::PreconditionFailed, detail)
         }
         Verdict::Send(Selection::Unsatisfiable) => {
-            let detail = format!("the file has {len} bytes, and the range lies behind them");
+            let detail = format!(
+                "the file has {len} bytes, and the range begins behind its end; ask for less, or for the whole"
+            );
             let mut response = problem(Kind::RangeNotSatisfiable, detail);
             response.fields.push("Content-Range", unsatisfied_range(len));
             response
@@ -120,23 +123,30 @@ pub(crate) fn problem_for_now(kind: Kind, detail: impl Into<String>, retry_after
 
 /// 404 for what is not there, or may not be told to be there.
 pub(crate) fn not_found(target: &Target) -> Response {
-    problem(Kind::NotFound, format!("there is no {target} in the share"))
+    problem(
+        Kind::NotFound,
+        format!("there is no file {target} in the share; check its spelling, upper and lower case included"),
+    )
 }
 
 /// What a file system's error means to a client.
 pub(crate) fn unreadable(target: &Target, error: &io::Error) -> Response {
     match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory => not_found(target),
-        io::ErrorKind::PermissionDenied => {
-            problem(Kind::NotAllowed, format!("the origin may not read {target}; its administrator can allow it"))
-        }
+        io::ErrorKind::PermissionDenied => problem(
+            Kind::NotAllowed,
+            format!("this server may not read {target}; its administrator can give it the right to"),
+        ),
         io::ErrorKind::TimedOut => {
-            tracing::error!(%target, "the share does not answer; is its server there?");
+            tracing::error!(%target, "the share does not answer; if it is a network share, its file server may be away");
             problem(Kind::UpstreamTimeout, "the share does not answer; ask again later")
         }
         _ => {
-            tracing::error!(%target, %error, "a path of the share cannot be read");
-            problem(Kind::Internal, format!("the share could not be read: {error}"))
+            tracing::error!(%target, %error, "a file or directory of the share cannot be read");
+            problem(
+                Kind::Internal,
+                format!("this server cannot read {target}: {error}. Its administrator finds the same in its log"),
+            )
         }
     }
 }

@@ -37,17 +37,17 @@ pub(crate) struct Catalogue {
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogueError {
     /// The directory is not there, no permission, ...
-    #[error("cannot open the database {0}: {1}; name another with --database")]
+    #[error("cannot open the database {0}: {why}; give another file with --database FILE", why = reason(.1))]
     Open(PathBuf, #[source] rusqlite::Error),
     /// Not SQLite, or SQLite of another program.
-    #[error("{0} is not a database of outpost-origin; name another file with --database")]
+    #[error("{0} is not a database of outpost-origin; give another file with --database FILE")]
     Foreign(PathBuf),
     /// Damaged.
-    #[error("the database {0} is damaged ({1}); remove it, and every file will be hashed again")]
+    #[error("the database {0} is damaged ({1}); remove it, and every file is read for its digest again")]
     Damaged(PathBuf, #[source] rusqlite::Error),
     /// Made by a later release.
     #[error(
-        "the database {path} has version {version}, and this release knows only up to {VERSION}; use the newer release or another --database"
+        "the database {path} has version {version}, and this release knows versions up to {VERSION}; use the newer release, or give another file with --database FILE"
     )]
     Newer {
         /// The file.
@@ -57,7 +57,7 @@ pub enum CatalogueError {
     },
     /// Made for another directory.
     #[error(
-        "the database {path} belongs to the share {share:?}; name another with --database, or remove it if the share was moved"
+        "the database {path} belongs to the share {share}; give another file with --database FILE, or remove it if the share was moved"
     )]
     OtherShare {
         /// The file.
@@ -68,6 +68,15 @@ pub enum CatalogueError {
     /// A statement failed while running.
     #[error("the database failed: {0}")]
     Statement(#[from] rusqlite::Error),
+}
+
+/// Without the path, which SQLite says once more.
+fn reason(error: &rusqlite::Error) -> String {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::CannotOpen) => "its directory is not there, or this user may not write there".into(),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => "another program uses it".into(),
+        _ => error.to_string(),
+    }
 }
 
 /// An identity as the database keeps it.
@@ -268,6 +277,11 @@ fn split(path: &[u8]) -> (&[u8], &[u8]) {
 /// A name in a directory as a path below the share.
 pub(crate) fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
     if directory.is_empty() { name.to_vec() } else { [directory, b"/", name].concat() }
+}
+
+/// A path below the share, for a log.
+pub(crate) fn shown(path: &[u8]) -> String {
+    String::from_utf8_lossy(path).into_owned()
 }
 
 #[cfg(test)]

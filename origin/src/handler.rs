@@ -158,7 +158,10 @@ impl OriginHandler {
                 }
                 response
             }
-            None => answer::problem(Kind::NotFound, format!("no file with the digest {md5} is known here")),
+            None => answer::problem(
+                Kind::NotFound,
+                format!("no file with the digest {md5} is known here; ask for it by its path"),
+            ),
         }
     }
 
@@ -227,12 +230,14 @@ impl Hashed {
             Self::Known(..) | Self::Directory => answer::not_found(target),
             Self::Failed(error) => answer::unreadable(target, &error),
             Self::Refused => {
-                let detail = "too many clients wait for digests; ask again later, or for the file itself";
+                let detail = "too many clients wait for digests; ask again in 10 s, or for the file itself";
                 answer::problem_for_now(Kind::Overloaded, detail, 10)
             }
             Self::Pending(identity) => {
                 let seconds = (identity.size / HASH_BYTES_PER_SECOND).clamp(2, RETRY_AFTER_MAX);
-                let detail = "the file is still being read for its digest, or is still being written; ask again later";
+                let detail = format!(
+                    "the file is still being read for its digest, or still being written; ask again in {seconds} s"
+                );
                 answer::problem_for_now(Kind::DigestPending, detail, seconds)
             }
         }
@@ -240,5 +245,5 @@ impl Hashed {
 }
 
 fn failed(error: &io::Error) -> Response {
-    answer::problem(Kind::Internal, format!("the origin could not look at its share: {error}"))
+    answer::problem(Kind::Internal, format!("this server cannot look at its share: {error}; ask again later"))
 }

@@ -19,7 +19,7 @@ use tokio::runtime::Handle;
 use tracing::{debug, warn};
 
 use crate::{
-    catalogue::{Catalogue, CatalogueError},
+    catalogue::{Catalogue, CatalogueError, shown},
     counters::Counters,
     queue::{Outcome, Queue, Takes},
 };
@@ -50,10 +50,10 @@ enum HashError {
     #[error(transparent)]
     Catalogue(#[from] CatalogueError),
     /// It is not what it was when the reading began.
-    #[error("changed while it was read")]
+    #[error("the file changed while it was read")]
     Changed,
     /// The program ends.
-    #[error("stopped")]
+    #[error("this server is stopping")]
     Stopped,
 }
 
@@ -88,13 +88,13 @@ impl Hasher {
             Err(HashError::Stopped) => Outcome::Finished,
             Err(HashError::Changed) => {
                 self.counters.changed_while_hashing.fetch_add(1, Ordering::Relaxed);
-                debug!(path = %path.escape_ascii(), "changed while it was read for its digest; will be read again");
+                debug!(path = shown(path), "changed while it was read for its digest; will be read again");
                 Outcome::Unsettled(self.settle)
             }
             Err(HashError::Read(error)) if error.kind() == io::ErrorKind::NotFound => Outcome::Finished,
             Err(error) => {
                 self.counters.hash_errors.fetch_add(1, Ordering::Relaxed);
-                warn!(path = %path.escape_ascii(), %error, "no digest for a file; it is tried again at the next rescan");
+                warn!(path = shown(path), %error, "a file has no digest, for it cannot be read; it is tried again at the next rescan");
                 Outcome::Finished
             }
         }

@@ -25,6 +25,7 @@ mod watch;
 use std::{
     io::{self, IsTerminal, Write},
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::Parser;
@@ -66,7 +67,7 @@ fn run(options: &Options) -> anyhow::Result<()> {
     let mut signals = listened.map_err(|error| anyhow::anyhow!("cannot listen for signals: {error}"))?;
     let origin = Origin::start(options, runtime.handle())?;
     say(options, &origin.describe(options));
-    runtime.block_on(until_ended(&origin, &mut signals));
+    runtime.block_on(until_ended(&origin, &mut signals, options.drain_timeout));
     drop(origin);
     // Threads that hang on a mount that is gone must not keep the program.
     runtime.shutdown_background();
@@ -108,13 +109,16 @@ impl Signals {
     }
 }
 
-async fn until_ended(origin: &Origin, signals: &mut Signals) {
+async fn until_ended(origin: &Origin, signals: &mut Signals, drain_timeout: Duration) {
     signals.next().await;
-    tracing::info!("draining: what is being sent may finish; a second signal cuts it");
+    let bound = config::value::show_duration(drain_timeout);
+    tracing::info!(
+        "told to end: what is being sent may go on for up to {bound} (--drain-timeout); a second signal ends at once"
+    );
     let drained = async {
         match origin.drain().await {
-            0 => tracing::info!("drained"),
-            cut => tracing::warn!(cut, "the drain timeout cut transfers"),
+            0 => tracing::info!("ended"),
+            cut => tracing::warn!(transfers = cut, "what was not sent by the end of --drain-timeout was cut off"),
         }
     };
     tokio::select! {

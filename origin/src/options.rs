@@ -3,34 +3,39 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Parser, ValueEnum};
-use config::value::parse_duration;
+use config::value::{parse_address, parse_duration};
+
+const AFTER_HELP: &str = "\
+Simplest use: outpost-origin --share /srv/share
+Messages and what to do: docs/messages.md. RUST_LOG=debug logs more, RUST_LOG=warn less.
+Exit codes: 0 told to end, 1 cannot start, 2 wrong command line.";
 
 /// Publishes a directory and tells the digests of its files.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "outpost-origin", version)]
+#[command(name = "outpost-origin", version, after_help = AFTER_HELP)]
 pub struct Options {
     /// The directory to publish: a local disk, or an SMB or NFS mount.
     #[arg(long, value_name = "DIR")]
     pub share: PathBuf,
 
     /// Where to serve files; may be given several times.
-    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8090")]
+    #[arg(long, value_name = "IP:PORT", default_value = "0.0.0.0:8090", value_parser = parse_address)]
     pub listen: Vec<SocketAddr>,
 
     /// Where to serve /healthz, /readyz and /metrics.
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "IP:PORT", value_parser = parse_address)]
     pub admin: Option<SocketAddr>,
 
-    /// Where digests are kept, so that a restart reads no file again. Must not lie in the share.
+    /// File in which digests are kept, so that a restart reads no file again; must not lie in the share.
     #[arg(long, value_name = "FILE", default_value = "outpost-origin.db")]
     pub database: PathBuf,
 
-    /// Write a line per request to a file, or to standard output with "-".
-    #[arg(long, value_name = "PATH")]
+    /// File for a line per request, appended to; "-" is standard output.
+    #[arg(long, value_name = "PATH|-")]
     pub access_log: Option<PathBuf>,
 
     /// How the lines of the access log look.
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_name = "WORD", value_enum, default_value_t)]
     pub access_log_format: LogFormat,
 
     /// How often the whole share is looked through for changes that were not announced (network mounts announce none).

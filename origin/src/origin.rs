@@ -62,22 +62,24 @@ pub struct Origin {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// Not there, not a directory, no permission.
-    #[error("cannot publish {0}: {1}; name a directory that can be read with --share")]
+    #[error("cannot publish {0}: {1}; give a directory that this user may read with --share DIR")]
     Share(PathBuf, #[source] io::Error),
     /// Clients could fetch it, and every write to it would be announced as a change.
-    #[error("the database {0} lies in the share; name a file outside of it with --database")]
+    #[error(
+        "the database {0} lies in the share, where clients could fetch it; give a file outside of it with --database FILE"
+    )]
     DatabaseInShare(PathBuf),
     /// The database cannot be used.
     #[error(transparent)]
     Catalogue(#[from] CatalogueError),
     /// The file cannot be written.
-    #[error("cannot write the access log {0}: {1}; name another file with --access-log")]
-    AccessLog(PathBuf, #[source] io::Error),
+    #[error("{0}; choose another file with --access-log PATH")]
+    AccessLog(#[source] io::Error),
     /// An address is in use or not ours.
-    #[error("{0} (the address is given with {1})")]
+    #[error("{0} ({1})")]
     Listen(#[source] io::Error, &'static str),
     /// The system gives no more threads.
-    #[error("cannot start threads: {0}")]
+    #[error("cannot start threads: {0}; raise the limit of processes")]
     Threads(#[source] io::Error),
 }
 
@@ -198,7 +200,7 @@ impl Drop for Origin {
         self.changes.close();
         self.queue.close();
         if matches!(self.ended.recv_timeout(THREADS_END_MAX), Err(RecvTimeoutError::Timeout)) {
-            tracing::warn!("the share does not answer; a thread that waits for it is left behind");
+            tracing::warn!("the share does not answer; the program ends without waiting for it");
             return;
         }
         for thread in self.threads.drain(..) {
@@ -227,8 +229,7 @@ fn listen(options: &Options, handler: OriginHandler) -> Result<Server, StartErro
         LogFormat::Combined => Format::Combined,
         LogFormat::Json => Format::Json,
     };
-    let open =
-        |path: &PathBuf| AccessLog::open(path, format).map_err(|error| StartError::AccessLog(path.clone(), error));
+    let open = |path: &PathBuf| AccessLog::open(path, format).map_err(StartError::AccessLog);
     let log = options.access_log.as_ref().map(open).transpose()?;
     let options = serve::options::Options {
         listen: options.listen.clone(),

@@ -20,7 +20,7 @@ use serve::response::FieldBlock;
 use tracing::error;
 
 use crate::{
-    catalogue::Catalogue,
+    catalogue::{Catalogue, shown},
     files::{OpenFile, OpenFiles},
 };
 
@@ -54,7 +54,7 @@ impl Publication {
     /// The digests of a file, if they are known. A database that fails costs the digest, not the file.
     fn digests(&self, path: &[u8], identity: &Identity) -> Option<Digests> {
         self.catalogue.digests(path, identity).unwrap_or_else(|error| {
-            error!(path = %path.escape_ascii(), %error, "the digest of a file could not be looked up");
+            error!(path = shown(path), %error, "the digest of a file cannot be looked up; the file is sent without it");
             None
         })
     }
@@ -62,7 +62,7 @@ impl Publication {
     /// A file that has these bytes now, wherever it is.
     pub(crate) fn find_object(&self, md5: &Md5) -> Option<Arc<OpenFile>> {
         let paths = self.catalogue.paths_of(md5, PATHS_MAX).unwrap_or_else(|error| {
-            error!(%md5, %error, "a digest could not be looked up");
+            error!(%md5, %error, "the file of a digest cannot be looked up; the client is told that there is none");
             Vec::new()
         });
         paths.iter().find_map(|path| match self.open(path) {

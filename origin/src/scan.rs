@@ -13,10 +13,10 @@ use std::{
 };
 
 use os::share::Share;
-use tracing::{error, warn};
+use tracing::warn;
 
 use crate::{
-    catalogue::{Catalogue, CatalogueError, Stamp, join},
+    catalogue::{Catalogue, CatalogueError, Stamp, join, shown},
     counters::Counters,
     queue::Queue,
 };
@@ -58,7 +58,7 @@ impl Scanner {
         }
         if pass.files == 0 && self.catalogue.len()? > 0 {
             // An unmounted share looks like this. To read everything again when it is back would take hours.
-            warn!(share = %self.share.path().display(), "the share is empty; is it mounted? The digests of its files are kept");
+            warn!(share = %self.share.path().display(), "the share is empty; if it is a network share, it may not be mounted. The digests of its files are kept");
         } else {
             self.forget_lost_directories(&pass)?;
         }
@@ -88,7 +88,7 @@ impl Scanner {
                 Ok(())
             }
             Err(error) => {
-                warn!(path = %path.escape_ascii(), %error, "cannot look at a path of the share");
+                warn!(path = shown(path), %error, "a changed path of the share cannot be looked at; the next rescan tries again");
                 Ok(())
             }
         }
@@ -110,7 +110,7 @@ impl Scanner {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => {
-                warn!(directory = %directory.escape_ascii(), %error, "cannot list a directory of the share");
+                warn!(directory = shown(directory), %error, "a directory of the share cannot be listed; what is known of the files below it is kept");
                 pass.unlisted.push(directory.into());
                 return Ok(());
             }
@@ -143,7 +143,10 @@ impl Scanner {
             return Ok(());
         }
         if pass.above.len() >= DEPTH_MAX {
-            error!(directory = %path.escape_ascii(), "directories lie deeper than {DEPTH_MAX}; digests of files below are made only when asked for");
+            warn!(
+                directory = shown(path),
+                "a directory lies more than {DEPTH_MAX} levels deep; the files below it get their digests only when they are asked for"
+            );
             pass.unlisted.push(path.into());
             return Ok(());
         }

@@ -19,9 +19,9 @@ use std::{
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher, event::AccessKind, event::AccessMode};
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::watch;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
-use crate::{files::OpenFiles, scan::Scanner};
+use crate::{catalogue::shown, files::OpenFiles, scan::Scanner};
 
 /// A writer that pauses for so long has finished, or will be announced again.
 const QUIET: Duration = Duration::from_millis(250);
@@ -171,12 +171,19 @@ impl Watch {
         let started = Instant::now();
         let number = self.changes.begin_scan();
         match self.scanner.scan() {
-            Ok(()) => info!(
-                files = self.scanner.counters.files.load(std::sync::atomic::Ordering::Relaxed),
-                seconds = started.elapsed().as_secs_f64(),
-                "the share was looked through"
-            ),
-            Err(error) => warn!(%error, "the share could not be looked through; it is tried again at the next rescan"),
+            Ok(()) => {
+                let files = self.scanner.counters.files.load(std::sync::atomic::Ordering::Relaxed);
+                let seconds = started.elapsed().as_secs_f64();
+                // Once is news; then it is what happens all day.
+                if number == 1 {
+                    info!("the share was looked through: {files} files in {seconds:.1} s");
+                } else {
+                    debug!("the share was looked through again: {files} files in {seconds:.1} s");
+                }
+            }
+            Err(error) => {
+                warn!(%error, "the share could not be looked through to the end; the next rescan tries again")
+            }
         }
         self.changes.scans.send_replace(number);
     }
@@ -184,7 +191,7 @@ impl Watch {
     fn look(&self, paths: &BTreeSet<Vec<u8>>) {
         for path in paths {
             if let Err(error) = self.scanner.look(path) {
-                warn!(path = %path.escape_ascii(), %error, "a change could not be noted; the next rescan will find it");
+                warn!(path = shown(path), %error, "a change of the share could not be noted; the next rescan finds it");
             }
         }
     }
@@ -206,7 +213,7 @@ impl Watch {
         let rescan = config::value::show_duration(self.rescan);
         if matches!(error.kind, notify::ErrorKind::MaxFilesWatch) {
             warn!(
-                "the kernel's limit of watched directories is too low for this share: raise the sysctl fs.inotify.max_user_watches. Changes are found by the rescan every {rescan}"
+                "this share has more directories than the kernel may watch: raise the sysctl fs.inotify.max_user_watches. Until then changes are found by the rescan every {rescan}"
             );
         } else {
             warn!(%error, "the kernel announces no changes of this share; they are found by the rescan every {rescan}");
@@ -226,7 +233,7 @@ fn handle(event: notify::Result<Event>, changes: &Changes, files: &OpenFiles, to
         }
         Ok(_) => {}
         Err(error) => {
-            warn!(%error, "an announcement of the kernel was lost; the whole share is looked through");
+            warn!(%error, "an announcement of a change was lost; the whole share is looked through now");
             changes.rescan();
         }
     }
