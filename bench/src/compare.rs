@@ -94,7 +94,7 @@ type Said = Vec<(Program, Result<String, String>)>;
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let rows = rows::choose(&options.rows).map_err(anyhow::Error::msg)?;
     if let Some(name) = options.without.iter().find(|name| !is_somebody(name)) {
-        bail!("there is no {name:?} to leave out; there are outpost, nginx, varnish, limit");
+        bail!("there is no '{name}' to leave out; there are outpost, nginx, varnish and limit");
     }
     let machine = Machine::look(options.server_cpu, &options.load_cpu)?;
     let temporary = options.keep.is_none().then(tempfile::tempdir).transpose().context("cannot make a directory")?;

@@ -30,16 +30,16 @@ pub(crate) enum BadTarget {
     #[error("give at least one --url or a file of them with --urls")]
     None,
     /// Only plain TCP is measured.
-    #[error("{0}: only http:// is measured here")]
+    #[error("'{0}' cannot be measured: only http:// can")]
     Scheme(String),
     /// Would make a broken request.
-    #[error("{0:?} holds spaces or control characters; percent-encode them")]
+    #[error("'{0}' holds spaces or control characters; percent-encode them")]
     Characters(String),
     /// Connections are kept, so they must go to one place.
-    #[error("{1} is another server than {0}; all URLs of a run must name the same one")]
+    #[error("{1} is another server than {0}; name the same one in all URLs of a run")]
     OtherServer(String, String),
     /// Not `Name: value`.
-    #[error("header {0:?} is not of the form \"Name: value\"")]
+    #[error("the header '{0}' is not of the form \"Name: value\"")]
     Header(String),
 }
 
