@@ -128,7 +128,7 @@ async fn serve(
 
 /// Opening reads files, so it has a thread of its own: the admin interface answers meanwhile that the start is under way.
 async fn open_store(options: store::Options) -> Result<Store, Failure> {
-    let opened = tokio::task::spawn_blocking(|| Store::open(options)).await.context("opening the cache failed")?;
+    let opened = tokio::task::spawn_blocking(|| Store::open(options)).await.context("cannot open the cache")?;
     opened.map_err(|error| match &error {
         OpenError::Limits { .. } => Failure::configuration(error),
         // The messages have their causes in them already.
@@ -141,7 +141,7 @@ async fn open_store(options: store::Options) -> Result<Store, Failure> {
 fn advice(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::PermissionDenied => {
-            "give the user that this program runs as the right to write there, or choose another directory with --cache-dir DIR"
+            "allow the user that runs this program to write there, or choose another directory with --cache-dir DIR"
         }
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
             "make room on that disk, or choose a directory on another one with --cache-dir DIR"

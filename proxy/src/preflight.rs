@@ -28,7 +28,7 @@ pub(crate) fn upstreams(settings: &Settings) -> Result<(), Refused> {
                 _ => format!("the directory {shown} cannot be read: {error}"),
             };
             let help = match error.kind() {
-                ErrorKind::PermissionDenied => "give the user that this program runs as the right to read the directory",
+                ErrorKind::PermissionDenied => "allow the user that runs this program to read the directory",
                 _ => "give a directory that is there (a network share must be mounted first), http(s)://HOST/ or outpost+http(s)://HOST/",
             };
             Some(Fault::new(format!("upstream '{}': {what}", upstream.name), Some(help.into())))

@@ -184,7 +184,7 @@ pub(crate) static SETTINGS: &[Setting<Settings>] = &[
     .flag("max-requesters"),
     Proxy::reload(
         "serve.retry_delay",
-        "`Retry-After` of a refusal: when the client shall come back.",
+        "How long a refused client is asked to wait (`Retry-After`).",
         "Shorter brings more requests that are refused again, longer leaves places empty.",
         Kind::Duration {
             min: SECOND,
@@ -307,14 +307,14 @@ pub(crate) static SETTINGS: &[Setting<Settings>] = &[
     .flag("tls-listen"),
     Proxy::reload(
         "tls.certificate",
-        "PEM file of the server's certificate, with those between it and its root behind it.",
+        "PEM file of the server's certificate, followed by those between it and its root.",
         "SIGHUP reads it again: new connections see the new one, those that are there stay.",
         Kind::File { put: |s, v| s.serve.tls.certificate = v, get: |s| s.serve.tls.certificate.clone() },
     )
     .flag("tls-certificate"),
     Proxy::reload(
         "tls.key",
-        "PEM file of its private key, without a passphrase.",
+        "PEM file of the certificate's private key, without a passphrase.",
         "A key for ECDSA P-256 costs less per new session than one for RSA. Only this user should be able to read the file.",
         Kind::File { put: |s, v| s.serve.tls.key = v, get: |s| s.serve.tls.key.clone() },
     )
