@@ -3,5 +3,6 @@
 
 mod arrows;
 mod invariants;
+mod messages;
 mod source;
 mod tidy;

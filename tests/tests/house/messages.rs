@@ -8,8 +8,9 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    path::{Path, PathBuf},
 };
+
+use crate::source::{Source, expect_none, root, sources};
 
 /// Shorter texts are names, units and labels.
 const WORDS_MIN: usize = 3;
@@ -66,29 +67,14 @@ const NOT_MESSAGES: &[(&str, &str)] = &[
 const NOT_TO_PEOPLE: [&str; 8] =
     [".expect(", "debug_assert", "assert!(", "assert_eq!(", "debug!(", "trace!(", "println!(", "reason ="];
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this package lies in the workspace").to_path_buf()
-}
-
-/// The product code of the programs and libraries: a path, and the text before its unit tests.
-fn sources() -> Vec<(String, String)> {
-    let root = root();
-    let mut waiting: Vec<PathBuf> = PRODUCT.iter().map(|directory| root.join(directory)).collect();
-    let mut found = Vec::new();
-    while let Some(directory) = waiting.pop() {
-        for entry in fs::read_dir(&directory).expect("a directory of the workspace") {
-            let path = entry.expect("an entry of a directory").path();
-            let shown = path.strip_prefix(&root).expect("found below it").display().to_string();
-            if path.is_dir() {
-                waiting.push(path);
-            } else if shown.contains("/src/") && shown.ends_with(".rs") && !shown.ends_with("/tests.rs") {
-                let text = fs::read_to_string(&path).expect("a source file is text");
-                let product = text.split("\n#[cfg(test)]").next().unwrap_or_default();
-                found.push((shown, product.to_owned()));
-            }
-        }
-    }
-    found
+/// The product code of the programs and libraries: a path, and the text without comments and unit tests.
+fn product() -> Vec<(String, String)> {
+    let is_product = |source: &Source| {
+        let is_of = |directory: &&str| source.path.starts_with(&format!("{directory}/"));
+        PRODUCT.iter().any(is_of) && source.path.contains("/src/") && !source.is_test_file()
+    };
+    let code = |source: &Source| source.product_code().map(|(_, line)| line).collect::<Vec<_>>().join("\n");
+    sources().iter().filter(|source| is_product(source)).map(|source| (source.path.clone(), code(source))).collect()
 }
 
 /// String literals, each with what stands before it in its statement.
@@ -178,7 +164,7 @@ fn is_excluded(path: &str, text: &str) -> bool {
 /// Every message of the sources, with a place where it stands.
 fn said() -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
-    for (path, code) in sources() {
+    for (path, code) in product() {
         for (literal, before) in literals(&code) {
             let text = normal(&literal);
             let is_to_people = !NOT_TO_PEOPLE.iter().any(|word| before.contains(word));
@@ -206,16 +192,15 @@ fn listed() -> BTreeSet<String> {
 fn the_page_has_every_message() {
     let (said, listed) = (said(), listed());
     assert!(said.len() >= MESSAGES_MIN, "only {} messages were found: the sources were not read", said.len());
-    let missing: Vec<_> = said.iter().filter(|(text, _)| !listed.contains(*text)).collect();
-    let lines: Vec<_> = missing.iter().map(|(text, path)| format!("- `{text}` ({path})")).collect();
-    assert!(lines.is_empty(), "docs/messages.md lacks:\n{}", lines.join("\n"));
+    let missing = said.iter().filter(|(text, _)| !listed.contains(*text));
+    expect_none("docs/messages.md lacks", missing.map(|(text, path)| format!("- `{text}` ({path})")));
 }
 
 #[test]
 fn the_page_has_no_message_that_nobody_says() {
     let (said, listed) = (said(), listed());
-    let stale: Vec<_> = listed.iter().filter(|text| !said.contains_key(*text)).map(String::as_str).collect();
-    assert!(stale.is_empty(), "docs/messages.md has what no source says any more:\n{}", stale.join("\n"));
+    let stale = listed.iter().filter(|text| !said.contains_key(*text));
+    expect_none("docs/messages.md has what no source says any more", stale.cloned());
 }
 
 #[test]
