@@ -1,5 +1,5 @@
 //! The head of an answer, appended to a buffer: status line, this second's `Date` and `Server`, the handler's fields, framing, `Connection`,
-//! `Cache-Status`. It decides nothing: see `transmit::plan` for the framing and `connection` for who stays.
+//! `Cache-Status`. It decides nothing: see `transmit::plan` for the framing and `exchange` for who stays.
 
 use http::StatusCode;
 use protocol::cache_status::CacheStatus;
