@@ -65,7 +65,7 @@ impl Link {
         position: u64,
         until: u64,
     ) -> Result<(), SendError> {
-        if !self.transport().can_sendfile() {
+        if !self.transport().kernel_sends_files() {
             return self.send_sealed(file, position, until).await;
         }
         let is_behind_head = self.buffers.as_ref().is_some_and(|held| !held.output.is_empty());

@@ -22,7 +22,7 @@ pub(crate) enum Transport {
 
 impl Transport {
     /// Whether the kernel can send its own pages of a file. Else they are read, sealed, and sent in pieces of many full records.
-    pub(crate) fn can_sendfile(self) -> bool {
+    pub(crate) fn kernel_sends_files(self) -> bool {
         match self {
             Self::Plain | Self::Kernel => true,
             Self::Tls => false,
@@ -37,7 +37,7 @@ mod tests {
     #[test]
     fn every_transport_has_its_way_for_files() {
         for (transport, expected) in [(Transport::Plain, true), (Transport::Tls, false), (Transport::Kernel, true)] {
-            assert_eq!(transport.can_sendfile(), expected, "{transport:?}");
+            assert_eq!(transport.kernel_sends_files(), expected, "{transport:?}");
         }
     }
 }

@@ -12,7 +12,7 @@
 //! | file of a share | `sendfile`, the end copied, the tail after a last look at the file |
 //! | stream | each piece as it comes, in chunks where the length is not known |
 //!
-//! Where it says `sendfile`, the transport has the last word: [`crate::link::transport::Transport::can_sendfile`].
+//! Where it says `sendfile`, the transport has the last word: [`crate::link::transport::Transport::kernel_sends_files`].
 
 use http::StatusCode;
 
