@@ -83,7 +83,7 @@ impl Store {
     /// Never waits. Counts as a use of the object. A file that is found missing is a miss.
     pub fn lookup(&self, md5: &Md5) -> Lookup {
         loop {
-            match self.shared.look(md5) {
+            match self.look(md5) {
                 Found::Sealed(Sealed::Open(reader)) => return Lookup::Hit(reader),
                 Found::Filling(reader) => return Lookup::Filling(reader),
                 Found::Vacant(growing) if self.shared.rescue(md5, &growing) => {
@@ -107,7 +107,7 @@ impl Store {
     /// The object if it is here, whole; gives out no vacancy. Never waits. Counts as a use.
     pub fn hit(&self, md5: &Md5) -> Option<Reader> {
         let now = self.shared.clock.now();
-        let sealed = self.shared.look_for_sealed(&mut self.shared.objects.shard(md5_hash(md5), now).shard, md5, now)?;
+        let sealed = self.look_for_sealed(&mut self.shared.objects.shard(md5_hash(md5), now).shard, md5, now)?;
         match sealed {
             Sealed::Open(reader) => Some(reader),
             Sealed::Row(object, body) => self.shared.open_object(&object, body),
@@ -203,13 +203,12 @@ impl Store {
     pub async fn close(&self) {
         self.shared.close().await;
     }
-}
 
-impl Shared {
     /// One look under one lock: hit, follow or vacant is decided here, and nowhere else.
-    fn look(self: &Arc<Self>, md5: &Md5) -> Found {
-        let (now, hash) = (self.clock.now(), md5_hash(md5));
-        let mut locked = self.objects.shard(hash, now);
+    fn look(&self, md5: &Md5) -> Found {
+        let shared = &self.shared;
+        let (now, hash) = (shared.clock.now(), md5_hash(md5));
+        let mut locked = shared.objects.shard(hash, now);
         let shard = &mut *locked.shard;
         if let Some(sealed) = self.look_for_sealed(shard, md5, now) {
             return Found::Sealed(sealed);
@@ -217,7 +216,7 @@ impl Shared {
         if let Some(slot) = shard.extra.filling.get(md5) {
             return Found::Filling(Reader::following(slot.growing.clone()));
         }
-        let growing = Growing::new(self.disk.clone());
+        let growing = Growing::new(shared.disk.clone());
         shard.extra.filling.insert(*md5, Slot { growing: growing.clone(), verified: false });
         Found::Vacant(growing)
     }
@@ -226,7 +225,8 @@ impl Shared {
     fn look_for_sealed(&self, shard: &mut Shard<Object, Slots>, md5: &Md5, now: Now) -> Option<Sealed> {
         shard.extra.lookups += 1;
         if shard.extra.lookups >= LOOKUPS_TOLD {
-            self.clock.advance(std::mem::take(&mut shard.extra.lookups), self.objects.len() as u64);
+            let lookups = std::mem::take(&mut shard.extra.lookups);
+            self.shared.clock.advance(lookups, self.shared.objects.len() as u64);
         }
         let place = shard.rows.find(md5_hash(md5), |row| row.md5 == *md5)?;
         touch(shard, place, now);

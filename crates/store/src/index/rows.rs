@@ -34,7 +34,8 @@ impl<R> Rows<R> {
         &mut self.chunks[place as usize / CHUNK][place as usize % CHUNK]
     }
 
-    /// Where the row is that `same` recognises.
+    /// Where the row is that `same` recognises. Inlined, for every hit looks for its row here (benchmark `lookup`).
+    #[inline]
     pub(crate) fn find(&self, hash: u64, mut same: impl FnMut(&R) -> bool) -> Option<u32> {
         self.places.find(mix(hash), |place| same(self.at(*place))).copied()
     }
