@@ -3,7 +3,7 @@
 use crate::span::Span;
 
 /// At most so many parts are answered; a request for more is answered whole (200).
-pub const PARTS_MAX: usize = 16;
+pub(crate) const PARTS_MAX: usize = 16;
 
 /// What of a representation is to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ enum Spec {
 
 /// Applies a `Range` field to a representation of `len` bytes. An invalid field or another unit is ignored; values beyond
 /// 64 bits saturate; overlapping parts or more than [`PARTS_MAX`] give the whole.
-pub fn select(range: &[u8], len: u64) -> Selection {
+pub(crate) fn select(range: &[u8], len: u64) -> Selection {
     let Some(set) = range_set(range) else { return Selection::Whole };
     let mut parts = Vec::new();
     let (mut asked, mut abusive) = (0_usize, false);

@@ -29,7 +29,7 @@ pub fn parse_http_date(field: &[u8]) -> Option<SystemTime> {
 }
 
 /// Whole seconds since 1970, rounded down, as header fields have them.
-pub fn seconds(time: SystemTime) -> i64 {
+pub(crate) fn seconds(time: SystemTime) -> i64 {
     match time.duration_since(UNIX_EPOCH) {
         Ok(after) => i64::try_from(after.as_secs()).unwrap_or(i64::MAX),
         Err(before) => {

@@ -10,7 +10,7 @@ use protocol::{
     cache_status::CacheStatus,
     condition::{Validators, Verdict, decide},
     problem::{Kind, Problem},
-    range::{Selection, content_range},
+    range::{Selection, content_range, unsatisfied_range},
     span::Span,
 };
 use serve::{
@@ -170,7 +170,7 @@ fn unsatisfiable(len: u64) -> Response {
         format!("the file has {len} bytes, and the range begins behind its end; ask for less, or for the whole");
     let problem = Problem::new(Kind::RangeNotSatisfiable, detail);
     let mut response = Response::problem(&problem, Kind::RangeNotSatisfiable);
-    response.fields.push("Content-Range", format!("bytes */{len}"));
+    response.fields.push("Content-Range", unsatisfied_range(len));
     response
 }
 

@@ -14,10 +14,10 @@ use super::{
 use crate::request::{Fields, Method, Request};
 
 /// More fields than this are never read, whatever the options say.
-pub const FIELDS_CEILING: usize = 256;
+pub(crate) const FIELDS_CEILING: usize = 256;
 
 /// Room for the fields of one head, on the stack and not initialised: that would cost more than the parse.
-pub type Slots<'a> = [MaybeUninit<Header<'a>>; FIELDS_CEILING];
+pub(crate) type Slots<'a> = [MaybeUninit<Header<'a>>; FIELDS_CEILING];
 
 /// Empty room for one head.
 pub fn slots<'a>() -> Slots<'a> {
@@ -29,7 +29,7 @@ pub fn slots<'a>() -> Slots<'a> {
 pub struct Limits {
     /// Bytes, the empty line included.
     pub head_bytes_max: usize,
-    /// Fields; at most [`FIELDS_CEILING`].
+    /// Fields; at most `FIELDS_CEILING`.
     pub fields_max: usize,
 }
 
