@@ -1,7 +1,7 @@
 //! What the index weighs and how a start goes with a million objects. The figures are printed, not asserted, for they depend on the machine:
 //! `cargo test --release -p outpost-store a_million -- --nocapture`.
 
-use std::time::Instant;
+use std::{ops::Range, time::Instant};
 
 use protocol::digest::{Digests, Md5, Md5Hasher, Sha256};
 
@@ -23,9 +23,9 @@ fn md5_of(at: u64) -> Md5 {
 }
 
 /// Puts rows into the index as commits do, without files behind them: a file is looked for when it is asked for.
-fn put_rows(store: &Store, count: u64) {
+fn put_rows(store: &Store, numbers: Range<u64>) {
     let shared = &store.shared;
-    for at in 0..count {
+    for at in numbers {
         let md5 = md5_of(at);
         let object = Object::new(Digests { md5, sha256: Sha256([at as u8; 32]) }, 1024, Usage::default());
         shared.objects.shard(md5_hash(&md5), shared.clock.now()).push(object);
@@ -38,7 +38,12 @@ async fn measure(count: u64) {
     let dir = tempfile::tempdir().expect("a directory");
     let store = Store::open(options(dir.path())).expect("it opens");
     let before = os::process::usage().resident;
-    put_rows(&store, count);
+    std::thread::scope(|scope| {
+        let half = count / 2;
+        for numbers in [0..half, half..count] {
+            scope.spawn(|| put_rows(&store, numbers));
+        }
+    });
     let per_object = os::process::usage().resident.saturating_sub(before) / count;
     store.shared.compact().await;
     store.close().await;

@@ -26,6 +26,11 @@ fn content(seed: u64) -> bytes::Bytes {
     bytes(seed, 1 + (seed as usize * 7919) % 150_000)
 }
 
+/// A directory on no disk: what a disk keeps and forgets is simulated, and the thousands of files are quicker made.
+fn in_memory() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").expect("a directory")
+}
+
 /// A few dozen random operations, until the end or until the disk says no.
 async fn run(store: &Store, random: &mut Random, promised: &mut Promised) {
     for _ in 0..40 {
@@ -90,7 +95,7 @@ async fn check_served(store: &Store, promised: &Promised, what: &str) {
 async fn power_loss(seed: u64, max_size: u64) {
     let evicts = max_size < 4 << 20;
     let what = format!("seed {seed}");
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = in_memory();
     let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     let mut promised = Promised::default();
     let mut from = dir.path().join("0");
@@ -151,7 +156,7 @@ async fn power_loss_while_evicting() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_failing_operation_fails_one_fill_and_nothing_else() {
     for at in 0..60 {
-        let dir = tempfile::tempdir().expect("a directory");
+        let dir = in_memory();
         let root = dir.path().join("cache");
         let disk = SimDisk::new(&root, Fault::Fail { at, number: EIO });
         let Ok(store) = Store::open_on(options(dir.path()), disk) else { continue };
@@ -185,7 +190,7 @@ async fn one_failing_operation_fails_one_fill_and_nothing_else() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_makes_room_or_says_so() {
     for at in (10..80).step_by(7) {
-        let dir = tempfile::tempdir().expect("a directory");
+        let dir = in_memory();
         let root = dir.path().join("cache");
         let disk = SimDisk::new(&root, Fault::Full { at, for_so_many: 6 });
         let options = Options { max_size: Limit::Bytes(64 << 20), ..options(dir.path()) };
