@@ -3,7 +3,7 @@
 use std::{fmt, ops::Range, path::Path};
 
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode};
-use textwrap::WordSeparator;
+use textwrap::{WordSeparator, WordSplitter};
 
 /// The narrowest terminal that is usual.
 const TERMINAL_COLUMNS: usize = 80;
@@ -69,8 +69,9 @@ impl Refused {
         let theme = if on_terminal { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
         let handler = GraphicalReportHandler::new_themed(theme)
             .with_width(TERMINAL_COLUMNS)
-            // Paths and URLs stay whole.
+            // Paths, URLs and flags stay whole.
             .with_word_separator(WordSeparator::AsciiSpace)
+            .with_word_splitter(WordSplitter::NoHyphenation)
             .with_break_words(false)
             .with_wrap_lines(on_terminal)
             .with_links(false);

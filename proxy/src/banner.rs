@@ -77,7 +77,7 @@ fn url(scheme: &str, mut address: SocketAddr) -> String {
 fn cache(settings: &Settings, facts: &Facts) -> String {
     let report = &facts.report;
     format!(
-        "{}\n           {} in {}, at most {}; {} of the disk free, at least {}",
+        "{}\n           {} in {}, at most {}; {} free, keeps {} free",
         settings.store.dir.display(),
         human_size(report.used),
         counted(report.objects, "object"),
@@ -138,7 +138,7 @@ mod tests {
   from     /      /srv/share (prod)
            /test  /srv/test (test)
   cache    /var/cache/outpost
-           12.3 GB in 1 object, at most 400 GB; 300 GB of the disk free, at least 25.0 GB
+           12.3 GB in 1 object, at most 400 GB; 300 GB free, keeps 25.0 GB free
   clients  5 at once per file; others come back after 90s
   engine   threads for the disk, 4 serving threads
   admin    http://[::1]:8081/v1/status  /metrics  /readyz",

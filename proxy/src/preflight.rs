@@ -29,7 +29,7 @@ pub(crate) fn upstreams(settings: &Settings) -> Result<(), Refused> {
             };
             let help = match error.kind() {
                 ErrorKind::PermissionDenied => "allow the user that runs this program to read the directory",
-                _ => "give a directory that is there (a network share must be mounted first), http(s)://HOST/ or outpost+http(s)://HOST/",
+                _ => "give a directory that is there, http(s)://HOST/ or outpost+http(s)://HOST/; a network share must be mounted first",
             };
             Some(Fault::new(format!("upstream '{}': {what}", upstream.name), Some(help.into())))
         })

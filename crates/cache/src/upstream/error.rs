@@ -47,7 +47,10 @@ impl AskError {
                 Self::Invalid(format!("{server} sent something that is not HTTP: {text}"))
             }
             _ if timed_out => Self::TimedOut(format!("{server} does not answer: {text}")),
-            _ if is_name_unknown => Self::Unreachable(format!("the name in {server} is not found: {text}")),
+            _ if is_name_unknown => {
+                let text = text.rsplit(": ").next().unwrap_or_default();
+                Self::Unreachable(format!("the server {server} cannot be found by its name: {text}"))
+            }
             _ if error.is_connect() => Self::Unreachable(format!("cannot connect to {server}: {text}")),
             // Whatever else failed cost no timeout, and may be the fault of one name.
             _ => Self::Failing(format!("the connection to {server} broke: {text}")),
