@@ -68,6 +68,8 @@ impl Pages {
         response.fields.push("Cache-Control", "no-cache").push("Vary", "Accept").push("Via", format!("1.1 {via}"));
         if !is_known {
             response.fields.push("Content-Type", content_type);
+            // Names come from whoever can write to the share: the page runs nothing and loads nothing.
+            response.fields.push("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'");
             response.body = Body::Memory(page.body.clone());
         }
         response.cache_status = Some(status);

@@ -80,6 +80,12 @@ fn directories_have_an_index_and_their_slash() {
     assert_eq!(get(proxy.address(), "/prod").field("Location"), Some("/prod/"));
     let html = get(proxy.address(), "/prod/dir/");
     assert!(html.status == 200 && html.text().contains("a%20file.txt"), "{}", html.text());
+    assert!(html.field("Content-Security-Policy").is_some_and(|policy| policy.starts_with("default-src 'none'")));
+    let tag = html.field("ETag").unwrap();
+    for known in ["*", &format!("\"a,b\", {tag}")] {
+        let again = get_with(proxy.address(), "/prod/dir/", &[("If-None-Match", known)]);
+        assert_eq!((again.status, again.body.len()), (304, 0), "{known}");
+    }
     let json = get_with(proxy.address(), "/prod/dir/", &[("Accept", "application/json")]);
     assert!(json.text().contains(r#""path":"/prod/dir/""#), "{}", json.text());
     assert!(get(proxy.address(), "/").text().contains("prod/"), "the index of mounts");
