@@ -7,7 +7,7 @@ use http::StatusCode;
 use os::engine::Engine;
 use protocol::{
     condition::{Conditions, Validators, Verdict, decide},
-    listing::Listing,
+    listing::{Listing, PAGE_POLICY},
     problem::{Kind, Problem},
     range::{Selection, content_range, unsatisfied_range},
     target::Target,
@@ -95,8 +95,7 @@ pub(crate) fn listing(listing: &Listing, json: bool) -> Response {
     } else {
         let mut response = Response::new(StatusCode::OK);
         response.fields.push("Content-Type", "text/html; charset=utf-8");
-        // Names may come from anybody who can write to the share: the page runs nothing and loads nothing.
-        response.fields.push("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'");
+        response.fields.push("Content-Security-Policy", PAGE_POLICY);
         response.body = Body::Memory(Bytes::from(listing.to_html()));
         response
     };

@@ -12,6 +12,9 @@ use crate::{
     timestamp,
 };
 
+/// `Content-Security-Policy` of a page: it runs nothing and loads nothing, for names come from whoever can write to the share.
+pub const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
+
 /// One directory, sorted: directories first, then by name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listing {

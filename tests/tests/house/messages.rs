@@ -50,7 +50,6 @@ const NOT_MESSAGES: &[(&str, &str)] = &[
     ("crates/protocol/src/cache_status.rs", ""),
     ("crates/serve/src/accept.rs", "HTTP/1.1 503"),
     ("crates/serve/src/head/write.rs", "HTTP/1.1 "),
-    ("origin/src/answer.rs", "default-src"),
     ("origin/src/admin.rs", "# HELP"),
     ("origin/src/admin.rs", "Files "),
     ("origin/src/admin.rs", "Bytes "),

@@ -14,7 +14,7 @@ use protocol::{
     condition::{Conditions, Validators, Verdict, decide},
     digest::Md5,
     etag::ETag,
-    listing::{Listing, RawEntry},
+    listing::{Listing, PAGE_POLICY, RawEntry},
     target::Target,
 };
 use serve::response::{Body, Response};
@@ -68,8 +68,7 @@ impl Pages {
         response.fields.push("Cache-Control", "no-cache").push("Vary", "Accept").push("Via", format!("1.1 {via}"));
         if !is_known {
             response.fields.push("Content-Type", content_type);
-            // Names come from whoever can write to the share: the page runs nothing and loads nothing.
-            response.fields.push("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'");
+            response.fields.push("Content-Security-Policy", PAGE_POLICY);
             response.body = Body::Memory(page.body.clone());
         }
         response.cache_status = Some(status);
