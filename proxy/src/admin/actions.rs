@@ -12,7 +12,7 @@ use protocol::{digest::Md5, problem::Kind, target::Target};
 use serde::Deserialize;
 use serde_json::json as value;
 
-use super::{json, problem, starting};
+use super::{aside, json, problem, starting};
 use crate::app::App;
 
 /// Exactly one of them.
@@ -28,14 +28,20 @@ pub(super) async fn purge(State(app): State<Arc<App>>, body: Result<Json<Purge>,
     let Some(parts) = app.parts() else { return starting() };
     let purged = match body {
         Ok(Json(Purge { path: Some(path), md5: None })) => match Target::parse(path.as_bytes()) {
-            Ok(_) => parts.cache.purge_path(&path).then_some(path),
+            Ok(_) => {
+                let cache = parts.cache.clone();
+                aside(&app, move |_| cache.purge_path(&path).then_some(path)).await
+            }
             Err(error) => {
                 let detail = format!("'{path}' is not a path as it stands in a URL: {error}");
                 return problem(Kind::BadRequest, detail);
             }
         },
         Ok(Json(Purge { path: None, md5: Some(md5) })) => match md5.parse::<Md5>() {
-            Ok(md5) => parts.store.remove(&md5).then(|| md5.to_string()),
+            Ok(md5) => {
+                let store = parts.store.clone();
+                aside(&app, move |_| store.remove(&md5).then(|| md5.to_string())).await
+            }
             Err(error) => return problem(Kind::BadRequest, format!("'{md5}' is {error}")),
         },
         Ok(_) => return problem(Kind::BadRequest, HOW_TO_PURGE),

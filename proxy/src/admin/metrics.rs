@@ -201,7 +201,7 @@ static METRICS: &[Metric] = &[
 
 /// `GET /metrics`
 pub(super) async fn answer(State(app): State<Arc<App>>) -> Response {
-    match text(Snapshot::take(&app)) {
+    match text(super::aside(&app, Snapshot::take).await) {
         Ok(text) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
         Err(_) => super::problem(
             protocol::problem::Kind::Internal,

@@ -57,6 +57,18 @@ const CONNECTION_AGE_MAX: Duration = Duration::from_secs(600);
 /// After an accept that failed for want of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Calls what may wait for the disk on a thread of its own: a disk that hangs must not keep this one from its signals. Dropping the future
+/// does not stop the call.
+async fn aside<T: Send + 'static>(app: &Arc<App>, call: impl FnOnce(&App) -> T + Send + 'static) -> T {
+    let app = app.clone();
+    match tokio::task::spawn_blocking(move || call(&app)).await {
+        Ok(answer) => answer,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        // The runtime is ending, and with it who asked.
+        Err(_) => std::future::pending().await,
+    }
+}
+
 /// Serves on a bound listener until the runtime ends; answers where.
 pub(crate) fn start(listener: TcpListener, app: Arc<App>) -> anyhow::Result<SocketAddr> {
     let address = listener.local_addr()?;

@@ -11,7 +11,7 @@ use protocol::{digest::Md5, problem::Kind};
 use serde::{Deserialize, Serialize};
 use store::ObjectInfo;
 
-use super::{json, problem, starting};
+use super::{aside, json, problem, starting};
 use crate::app::App;
 
 /// Objects per page, unless asked for fewer or more.
@@ -62,7 +62,8 @@ pub(super) async fn list(State(app): State<Arc<App>>, wanted: Result<Query<Wante
         Ok(cursor) => cursor,
         Err(error) => return problem(Kind::BadRequest, format!("the cursor is {error}; take it from \"next\"")),
     };
-    let page = parts.store.objects(cursor, limit);
+    let store = parts.store.clone();
+    let page = aside(&app, move |_| store.objects(cursor, limit)).await;
     let objects = page.objects.into_iter().map(Object::from).collect();
     json(StatusCode::OK, &Listed { objects, next: page.next.map(|md5| md5.to_string()) })
 }
@@ -87,7 +88,8 @@ pub(super) async fn remove(State(app): State<Arc<App>>, Path(md5): Path<String>)
         Ok(md5) => md5,
         Err(refusal) => return *refusal,
     };
-    if !parts.store.remove(&md5) {
+    let store = parts.store.clone();
+    if !aside(&app, move |_| store.remove(&md5)).await {
         return problem(Kind::NotFound, format!("the object {md5} is not in the cache"));
     }
     tracing::info!("the object {md5} was removed through the admin interface");

@@ -6,7 +6,7 @@ use axum::{extract::State, http::StatusCode, response::Response};
 use config::Settings;
 use serde_json::{Value, json as value};
 
-use super::json;
+use super::{aside, json};
 use crate::{
     app::{App, Phase, Scrub},
     snapshot::Snapshot,
@@ -15,12 +15,12 @@ use crate::{
 /// `GET /v1/status`
 pub(super) async fn answer(State(app): State<Arc<App>>) -> Response {
     let settings = app.config.lock().settings.clone();
-    json(StatusCode::OK, &body(&settings, &Snapshot::take(&app)))
+    json(StatusCode::OK, &body(&settings, &aside(&app, Snapshot::take).await))
 }
 
 /// `GET /readyz`: whether to send requests here. An upstream that is away does not count: what is in the cache is still served.
 pub(super) async fn ready(State(app): State<Arc<App>>) -> Response {
-    let (ready, body) = readiness(&Snapshot::take(&app));
+    let (ready, body) = readiness(&aside(&app, Snapshot::take).await);
     json(if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &body)
 }
 

@@ -5,7 +5,7 @@ use std::{io, sync::Arc};
 use protocol::digest::{DigestsHasher, Md5};
 
 use crate::{
-    fill::active::Active,
+    fill::{active::Active, end::End},
     part::{
         error::FillError,
         parts::Found,
@@ -43,7 +43,13 @@ impl Active {
         growing.begin(body, len);
         growing.advance(fill.pipe.released());
         store.register(&fill);
-        Ok(Self { store: store.clone(), fill })
+        let active = Self { store: store.clone(), fill };
+        if store.is_closed() {
+            // The end has looked through the fills already, and waits for all of them.
+            active.end(End::Suspend, "this server is stopping");
+            return Err(FillError::closed());
+        }
+        Ok(active)
     }
 }
 

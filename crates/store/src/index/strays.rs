@@ -21,6 +21,8 @@ pub(crate) struct Strays {
     left: Mutex<HashMap<Md5, u64>>,
     /// Whether there are any: spares every miss the lock.
     some: AtomicBool,
+    /// Whether one could not be looked at: it is still there, and still counted.
+    missed: AtomicBool,
 }
 
 impl Strays {
@@ -39,5 +41,15 @@ impl Strays {
         let len = left.remove(md5)?;
         self.some.store(!left.is_empty(), Ordering::Release);
         Some(Stray { md5: *md5, len })
+    }
+
+    /// One could not be looked at now: a later start has to find it again.
+    pub(crate) fn miss(&self) {
+        self.missed.store(true, Ordering::Release);
+    }
+
+    /// Whether every one that was found could be looked at.
+    pub(crate) fn all_seen(&self) -> bool {
+        !self.missed.load(Ordering::Acquire)
     }
 }

@@ -2,7 +2,10 @@
 //! of the index all of them. The files are the truth: one that is what its name says is adopted, after it was read and
 //! hashed; one that is not goes to quarantine; one whose name is not ours is left alone.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    io,
+    sync::{Arc, atomic::Ordering},
+};
 
 use protocol::digest::{Digests, DigestsHasher, Md5};
 
@@ -49,7 +52,7 @@ impl Shared {
                 (adopted, rejected) = (adopted + u64::from(right), rejected + u64::from(!right));
             }
         }
-        self.searched.store(true, Ordering::Release);
+        self.searched.store(self.strays.all_seen(), Ordering::Release);
         if adopted + rejected > 0 {
             tracing::info!(
                 adopted,
@@ -113,9 +116,17 @@ impl Shared {
         let path = self.layout.object(&stray.md5);
         let store = self.clone();
         let opened = self.io.blocking(move || store.with_descriptors(|| store.disk.open(&path, false))).await;
-        let Some(Ok(file)) = opened else {
-            self.space.sub(Account::Objects, on_disk(stray.len));
-            return None;
+        let file = match opened {
+            Some(Ok(file)) => file,
+            Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => {
+                self.space.sub(Account::Objects, on_disk(stray.len));
+                return None;
+            }
+            // It cannot be opened for now, or the store is closing: its bytes stay counted.
+            Some(Err(_)) | None => {
+                self.strays.miss();
+                return None;
+            }
         };
         let body = Body::new(file, self.space.clone());
         let found = self.hash(&body, stray.len, gently).await.map(DigestsHasher::finish);
