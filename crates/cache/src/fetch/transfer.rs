@@ -256,6 +256,10 @@ impl Fetch {
 
     /// The store took no more: too many bytes, no room for them, or the disk.
     fn refused(&self, fill: Fill, error: &FillError) -> Flow {
+        // Before anybody who followed can see the end and ask again.
+        if error.is_room() {
+            self.remember_no_room(error);
+        }
         self.close_if_announced();
         fill.discard(&error.to_string());
         self.not_kept(error)
@@ -268,14 +272,20 @@ impl Fetch {
         }
         let (upstream, path) = (&self.question.upstream.options.name, self.question.full.path());
         tracing::warn!(upstream, path, %error, "what came of a file is not kept, for there is no room for the rest");
-        // Its length was not known, or others filled the disk meanwhile: the next asker gets it uncached, if that may be.
+        self.remember_no_room(error);
         if let Some(failure) = self.refusal_for_room(error) {
-            self.shared.memos.no_room(&self.question.key, Instant::now());
             return self.fail(failure);
         }
-        self.shared.memos.passes(&self.question.key, Instant::now());
         self.owner.conclude(Outcome::pass(None));
         Flow::Done
+    }
+
+    /// Its length was not known, or others filled the disk meanwhile: the next asker gets it uncached, if that may be.
+    fn remember_no_room(&self, error: &FillError) {
+        match self.refusal_for_room(error) {
+            Some(_) => self.shared.memos.no_room(&self.question.key, Instant::now()),
+            None => self.shared.memos.passes(&self.question.key, Instant::now()),
+        }
     }
 
     /// All bytes came: checks them, releases the tail, makes it durable, and writes the name.
