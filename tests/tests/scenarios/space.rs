@@ -46,6 +46,8 @@ fn a_file_that_turns_out_not_to_fit_is_passed_through_from_then_on() {
     let proxy = proxy().upstream("/", &upstream.url()).cache("max_size = \"16MiB\"").start();
     // Nobody said how long it would be: whoever followed when the room ran out is cut short, and sees that.
     proxy.get("/huge").expect_none_but(&[&content]);
+    // Who comes before that fill is over follows it as well.
+    proxy.wait_until_idle();
     let result = proxy.open("/huge").compare(&content, 0);
     assert_eq!((result.status, result.ending), (200, Ending::Whole));
     proxy.wait_until_idle();
