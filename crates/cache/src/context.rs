@@ -1,6 +1,9 @@
 //! One request while it is being answered: what every step of that needs.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
 use http::StatusCode;
 use protocol::{cache_status::CacheStatus, target::Target};
@@ -11,12 +14,13 @@ use crate::{
         content::{PlaceCheck, Reply},
         pages::Pages,
     },
-    asked::Asked,
+    asked::{Asked, Owned},
     names::representation::Representation,
     requesters::Places,
     settings::Settings,
     shared::Shared,
     status::add,
+    upstream::Question,
 };
 
 /// Made for each request; borrows it.
@@ -30,6 +34,13 @@ pub(crate) struct RequestContext<'a> {
 impl<'a> RequestContext<'a> {
     pub(crate) fn new(shared: &'a Arc<Shared>, asked: Asked<'a>) -> Self {
         Self { shared, settings: shared.settings(), asked, now: os::clock::coarse_now() }
+    }
+
+    /// Of a request that has waited for what its question came to. That may have been the end of wrong bytes that the client has a piece of.
+    pub(crate) fn after_wait(shared: &'a Arc<Shared>, owned: &'a Owned, question: &Question) -> Self {
+        let mut context = Self::new(shared, owned.asked());
+        context.asked.range_unless(|| shared.memos.is_tainted(&question.key, Instant::now()));
+        context
     }
 
     /// This machine's name.

@@ -23,7 +23,7 @@ use crate::{
 pub(crate) async fn wait(shared: Arc<Shared>, question: Arc<Question>, owned: Owned, mut joined: Joined) -> Response {
     for _ in 0..JOINS_MAX {
         let (outcome, role) = joined.wait(&shared, &question).await;
-        match from_outcome(&RequestContext::new(&shared, owned.asked()), &question, outcome, role) {
+        match from_outcome(&RequestContext::after_wait(&shared, &owned, &question), &question, outcome, role) {
             Ok(response) => return response,
             Err(Next::Pass) => return pass(shared, question, Arc::new(owned)).await,
             Err(Next::AskForBytes) => joined = join(&shared, &question, true),

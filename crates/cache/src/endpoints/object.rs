@@ -73,10 +73,12 @@ async fn from_outposts(shared: Arc<Shared>, questions: Vec<Arc<Question>>, md5: 
         let (outcome, role) = joined.wait(&shared, &question).await;
         match outcome {
             Outcome::Failed(failure) => last = Some(failure),
-            outcome => match from_outcome(&RequestContext::new(&shared, owned.asked()), &question, outcome, role) {
-                Ok(response) => return response,
-                Err(_) => return pass(shared, question, Arc::new(owned)).await,
-            },
+            outcome => {
+                match from_outcome(&RequestContext::after_wait(&shared, &owned, &question), &question, outcome, role) {
+                    Ok(response) => return response,
+                    Err(_) => return pass(shared, question, Arc::new(owned)).await,
+                }
+            }
         }
     }
     last.unwrap_or_else(|| Failure::no_object(&md5)).to_response()
