@@ -1,7 +1,10 @@
 //! What the parts of a cache share: where each finds the store, the names, the flights, the options in force and the runtime of the fetches. It
 //! decides nothing.
 
-use std::{future::Future, sync::Arc};
+use std::{
+    future::Future,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use parking_lot::RwLock;
 use store::Store;
@@ -30,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) slots: Slots,
     pub(crate) requesters: Requesters,
     pub(crate) counters: Arc<Counters>,
+    /// Whether the last fill that was to begin found no room: then the log has said so.
+    pub(crate) is_short_of_room: AtomicBool,
     /// Cancelled when the program stops.
     pub(crate) closing: CancellationToken,
     /// Flights that have not ended.
@@ -49,6 +54,7 @@ impl Shared {
             slots: Slots::default(),
             requesters: Requesters::default(),
             counters,
+            is_short_of_room: AtomicBool::new(false),
             closing: CancellationToken::new(),
             flying: TaskTracker::new(),
             settings: RwLock::new(Arc::new(settings)),

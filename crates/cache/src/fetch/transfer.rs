@@ -11,7 +11,7 @@
 //! | record | | the name is known from here on |
 
 use std::{
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -94,8 +94,12 @@ impl Fetch {
             return self.fail(Failure::new(Kind::Overloaded, detail).with_retry_after(1));
         };
         let fill = match self.begin(&head, begin).await {
-            Ok(fill) => fill,
+            Ok(fill) => {
+                self.shared.is_short_of_room.store(false, Ordering::Relaxed);
+                fill
+            }
             Err(error) if error.is_room() => {
+                self.warn_of_no_room(&error);
                 self.owner.conclude(self.no_room(head, body, &error));
                 return Flow::Done;
             }
@@ -357,6 +361,19 @@ impl Fetch {
             body,
         });
         Outcome::pass(opened)
+    }
+
+    /// Once per time of need: from here on every file is sent at the cost of the line, which nobody sees.
+    fn warn_of_no_room(&self, error: &FillError) {
+        if !self.shared.is_short_of_room.swap(true, Ordering::Relaxed) {
+            let (upstream, path) = (&self.question.upstream.options.name, self.question.full.path());
+            tracing::warn!(
+                upstream,
+                path,
+                %error,
+                "the cache has no room for a file; until it has, files pass through uncached or are refused (cache.no_room): free space on its disk, raise cache.max_size or lower cache.min_free"
+            );
+        }
     }
 
     /// What is said where nothing may pass through uncached.
