@@ -96,8 +96,11 @@ impl Store {
                     }
                     // Its row is gone with its file, unless the file cannot be opened for now: then it is as good as gone.
                     if self.peek(md5).is_some() {
-                        let growing = Growing::new(self.shared.disk.clone());
-                        return Lookup::Miss(Vacancy::new(&self.shared, *md5, growing));
+                        let mut locked = self.shared.objects.shard(md5_hash(md5), self.shared.clock.now());
+                        return match self.look_for_slot(&mut locked.shard, md5) {
+                            Ok(reader) => Lookup::Filling(reader),
+                            Err(growing) => Lookup::Miss(Vacancy::new(&self.shared, *md5, growing)),
+                        };
                     }
                 }
             }
@@ -213,12 +216,20 @@ impl Store {
         if let Some(sealed) = self.look_for_sealed(shard, md5, now) {
             return Found::Sealed(sealed);
         }
-        if let Some(slot) = shard.extra.filling.get(md5) {
-            return Found::Filling(Reader::following(slot.growing.clone()));
+        match self.look_for_slot(shard, md5) {
+            Ok(reader) => Found::Filling(reader),
+            Err(growing) => Found::Vacant(growing),
         }
-        let growing = Growing::new(shared.disk.clone());
+    }
+
+    /// A reader that follows who fills the digest; else its slot is taken, for the vacancy that is given out.
+    fn look_for_slot(&self, shard: &mut Shard<Object, Slots>, md5: &Md5) -> Result<Reader, Arc<Growing>> {
+        if let Some(slot) = shard.extra.filling.get(md5) {
+            return Ok(Reader::following(slot.growing.clone()));
+        }
+        let growing = Growing::new(self.shared.disk.clone());
         shard.extra.filling.insert(*md5, Slot { growing: growing.clone(), verified: false });
-        Found::Vacant(growing)
+        Err(growing)
     }
 
     /// One use of a sealed object.
