@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cache::options::{NoRoom, RequestersBy};
 use os::engine::Choice;
-use serve::{access_log::Format, tls::Kernel};
+use serve::{access_log::Format, head::parse::FIELDS_CEILING, tls::Kernel};
 
 use crate::{
     option::Kind,
@@ -243,7 +243,7 @@ pub(crate) static SETTINGS: &[Setting<Settings>] = &[
         "More are answered 431.",
         Kind::Count {
             min: 8,
-            max: 1024,
+            max: FIELDS_CEILING as u64,
             put: |s, v| s.serve.fields_max = v as usize,
             get: |s| s.serve.fields_max as u64,
         },

@@ -18,7 +18,7 @@ pub struct Options {
     pub connections_max: usize,
     /// Bytes of a request head; more: 431 (414 if it is the target).
     pub head_bytes_max: usize,
-    /// Header fields, at most 256; more: 431.
+    /// Header fields, at most [`FIELDS_CEILING`](crate::head::parse::FIELDS_CEILING); more: 431.
     pub fields_max: usize,
     /// From the first byte of a request to the end of its head; then 408 and close.
     pub header_timeout: Duration,

@@ -13,8 +13,8 @@ use super::{
 };
 use crate::request::{Fields, Method, Request};
 
-/// More fields than this are never read, whatever the options say.
-pub(crate) const FIELDS_CEILING: usize = 256;
+/// The highest that [`Limits::fields_max`] can be: more fields are never read.
+pub const FIELDS_CEILING: usize = 256;
 
 /// Room for the fields of one head, on the stack and not initialised: that would cost more than the parse.
 pub(crate) type Slots<'a> = [MaybeUninit<Header<'a>>; FIELDS_CEILING];
