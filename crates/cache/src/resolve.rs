@@ -19,7 +19,7 @@ use crate::{
     failure::Failure,
     fetch::{
         join::{Joined, join},
-        transfer,
+        refused,
     },
     follow,
     names::{
@@ -58,8 +58,8 @@ pub(crate) fn answer(shared: &Arc<Shared>, request: &Request<'_>, client: &Clien
         Look::Ask => ask(&context, question(forwarded(request.fields))),
         Look::Pass => pass(&context, question(forwarded(request.fields))),
         Look::Down => down(&context, question(forwarded(request.fields))),
-        Look::NoRoom => now(transfer::no_room(target.path()).to_response()),
-        Look::Wrong => now(transfer::wrong(&question(forwarded(request.fields))).to_response()),
+        Look::NoRoom => now(refused::no_room(target.path()).to_response()),
+        Look::Wrong => now(refused::wrong(&question(forwarded(request.fields))).to_response()),
     }
 }
 
