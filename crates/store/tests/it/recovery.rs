@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use protocol::digest::Md5;
 use store::{Lookup, ReadError, Store};
 
-use crate::helpers::*;
+use crate::{
+    helpers::*,
+    sim_disk::{Fault, SimDisk},
+};
 
 fn object(dir: &Path, md5: &Md5) -> PathBuf {
     dir.join(format!("cache/objects/{:02x}/{:02x}/{md5}", md5.0[0], md5.0[1]))
@@ -63,6 +66,21 @@ async fn a_lost_index_is_rebuilt_from_the_files() {
     assert!(!is_hit(&store, &all[3]));
     assert_eq!(read(&hit(&store, &all[4])), bytes(4, 2004));
     assert!(foreign.exists(), "what is not ours stays");
+    store.close().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_opened_for_now_is_found_at_the_next_start() {
+    let (dir, _) = filled(3).await;
+    for file in index(dir.path(), "") {
+        std::fs::remove_file(file).expect("removed");
+    }
+    let disk = SimDisk::new(&dir.path().join("cache"), Fault::Shut);
+    let store = Store::open_on(options(dir.path()), disk.clone()).expect("it opens");
+    until_true(|| "all were tried".into(), || disk.refused() >= 3).await;
+    store.close().await;
+    let store = Store::open(options(dir.path())).expect("it opens");
+    until(&store, |report| report.objects == 3).await;
     store.close().await;
 }
 

@@ -36,6 +36,8 @@ pub(crate) enum Fault {
         at: u64,
         for_so_many: u64,
     },
+    /// Objects are there and cannot be opened.
+    Shut,
     None,
 }
 
@@ -47,6 +49,7 @@ pub(crate) struct SimDisk {
     root: PathBuf,
     fault: Fault,
     operations: AtomicU64,
+    refused: AtomicU64,
     durable: Mutex<Durable>,
 }
 
@@ -66,10 +69,21 @@ enum Entry {
 impl SimDisk {
     pub(crate) fn new(root: &Path, fault: Fault) -> Arc<Self> {
         let real = RealDisk::start(os::engine::Choice::Threads).expect("threads start");
-        let disk =
-            Self { real, root: root.to_owned(), fault, operations: AtomicU64::new(0), durable: Mutex::default() };
+        let disk = Self {
+            real,
+            root: root.to_owned(),
+            fault,
+            operations: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            durable: Mutex::default(),
+        };
         disk.all_durable(root);
         Arc::new(disk)
+    }
+
+    /// Objects so far that were to be opened and could not be.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::SeqCst)
     }
 
     /// Operations so far that changed something.
@@ -220,6 +234,10 @@ impl Disk for SimDisk {
     }
 
     fn open(&self, path: &Path, write: bool) -> io::Result<File> {
+        if self.fault == Fault::Shut && path.components().any(|part| part.as_os_str() == "objects") {
+            self.refused.fetch_add(1, Ordering::SeqCst);
+            return Err(io::Error::from_raw_os_error(EIO));
+        }
         self.real.open(path, write)
     }
 
