@@ -140,7 +140,7 @@ impl Flight {
         self.outcome.borrow().clone()
     }
 
-    /// Waits for that. Bounded, for the task is: every step of it has a limit, and its end lands it.
+    /// Waits for that. Bounded, for the task is: every step of it has a limit, and its end is an outcome.
     pub(crate) async fn wait(&self) -> Outcome {
         let mut outcome = self.outcome.subscribe();
         let outcome = match outcome.wait_for(Option::is_some).await {

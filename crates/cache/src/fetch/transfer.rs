@@ -251,7 +251,7 @@ impl Fetch {
             Ok(is_unchanged) => is_unchanged,
             Err(error) => return self.give_up(fill, &error, Fate::Suspend),
         };
-        let verified = match fill.verify(move || is_unchanged).await {
+        let verified = match fill.verify(is_unchanged).await {
             Ok(verified) => verified,
             Err(FillError::Changed) => {
                 tracing::warn!(upstream, path, "a file changed while it was fetched; what came of it is not kept");

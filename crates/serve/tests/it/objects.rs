@@ -63,7 +63,7 @@ impl Bench {
     }
 
     fn seal(&self, fill: Fill) {
-        let reader = self.runtime.block_on(async { fill.verify(|| true).await.unwrap().commit().await.unwrap() });
+        let reader = self.runtime.block_on(async { fill.verify(true).await.unwrap().commit().await.unwrap() });
         *self.reader.lock() = Some(reader);
     }
 
@@ -252,7 +252,7 @@ fn a_fill_that_fails_is_never_whole() {
         peer.send(if old { "GET / HTTP/1.0\r\n\r\n" } else { GET });
         peer.head();
         bench.push(&mut fill, &content);
-        assert!(bench.runtime.block_on(fill.verify(|| true)).is_err());
+        assert!(bench.runtime.block_on(fill.verify(true)).is_err());
         match peer.rest_or_reset() {
             Ok(rest) => assert!(!old && rest.len() < content.len() && !rest.ends_with(b"0\r\n\r\n"), "{}", rest.len()),
             // Over TLS every end that is not said is seen to be a cut.

@@ -21,11 +21,11 @@ pub(crate) enum End {
 
 impl Active {
     /// Waits for writes and hashes and judges what came.
-    pub(crate) async fn verify(&self, check: impl FnOnce() -> bool + Send + 'static) -> Result<Digests, FillError> {
+    pub(crate) async fn verify(&self, is_unchanged: bool) -> Result<Digests, FillError> {
         let fill = &self.fill;
         fill.pipe.until_settled().await?;
         let digests = fill.judge().inspect_err(|_| self.reject(End::Reject))?;
-        if self.store.io.blocking(check).await != Some(true) {
+        if !is_unchanged {
             self.reject(End::Discard);
             return Err(FillError::Changed);
         }

@@ -128,10 +128,10 @@ impl Fill {
     }
 
     /// The end of the bytes: waits for writes and hashes, compares length and claims, then releases the withheld tail to all readers.
-    /// On a mismatch the part goes to quarantine and readers fail. `check` is asked last, off the reactor, before the tail is
-    /// released: `false` means that the source changed while it was read (then likewise, but without quarantine).
-    pub async fn verify(self, check: impl FnOnce() -> bool + Send + 'static) -> Result<Verified, FillError> {
-        let digests = self.active.verify(check).await?;
+    /// On a mismatch the part goes to quarantine and readers fail. `is_unchanged`: whether the source, asked when all bytes had been read, is what
+    /// it was when the first was; if not, readers fail likewise, but without quarantine.
+    pub async fn verify(self, is_unchanged: bool) -> Result<Verified, FillError> {
+        let digests = self.active.verify(is_unchanged).await?;
         Ok(Verified { active: self.active.clone(), digests })
     }
 

@@ -35,7 +35,7 @@ pub enum FillError {
         /// As computed.
         found: String,
     },
-    /// `check` said no: the source is not what it was when the fill began.
+    /// The source is not what it was when the fill began.
     #[error("the file changed while it was read")]
     Changed,
     /// The disk failed.

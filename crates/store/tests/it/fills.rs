@@ -84,7 +84,7 @@ async fn many_follow_one_fill() {
     barrier.wait().await;
     let mut fill = vacancy.begin(spec(content.len())).await.expect("it begins");
     push(&mut fill, &content).await;
-    let verified = fill.verify(|| true).await.expect("it is right");
+    let verified = fill.verify(true).await.expect("it is right");
     for follower in followers {
         assert_eq!(follower.await.expect("it ends"), content.len() as u64);
     }
@@ -116,7 +116,7 @@ async fn the_tail_is_withheld_until_verified() {
             }
         }
         assert_eq!(reader.watermark(), visible);
-        let verified = fill.verify(|| true).await.expect("it is right");
+        let verified = fill.verify(true).await.expect("it is right");
         assert_eq!((reader.watermark(), reader.len()), (len as u64, Some(len as u64)));
         verified.commit().await.expect("it is durable");
     }
@@ -131,7 +131,7 @@ async fn wrong_bytes_are_quarantined_and_never_complete() {
     let mut fill = vacancy(&store, &wrong).begin(spec(content.len())).await.expect("it begins");
     let reader = fill.reader();
     push(&mut fill, &content).await;
-    let error = fill.verify(|| true).await.err().expect("it is wrong");
+    let error = fill.verify(true).await.err().expect("it is wrong");
     assert!(matches!(error, FillError::Digest { .. }) && error.is_mismatch());
     assert_eq!(reader.sealed().await, Err(ReadError::Rejected));
     assert!(reader.watermark() <= (content.len() - TAIL) as u64);
@@ -149,13 +149,13 @@ async fn a_wrong_length_is_refused_either_way() {
     let content = bytes(6, 1000);
     let mut fill = store.fill(spec(2000)).await.expect("it begins");
     push(&mut fill, &content).await;
-    assert!(matches!(fill.verify(|| true).await, Err(FillError::Length { expected: 2000, found: 1000 })));
+    assert!(matches!(fill.verify(true).await, Err(FillError::Length { expected: 2000, found: 1000 })));
     let mut fill = store.fill(spec(500)).await.expect("it begins");
     assert!(matches!(fill.push(content).await, Err(FillError::Length { expected: 500, found: 1000 })));
     let sha256 = Claims { md5: None, sha256: Some(digests(b"other").sha256) };
     let mut fill = store.fill(FillSpec { claims: sha256, ..spec(4) }).await.expect("it begins");
     fill.push(Bytes::from_static(b"this")).await.expect("it fits");
-    assert!(matches!(fill.verify(|| true).await, Err(FillError::Digest { .. })));
+    assert!(matches!(fill.verify(true).await, Err(FillError::Digest { .. })));
     store.close().await;
     assert_eq!(store.report().rejections, 3);
 }
@@ -167,7 +167,7 @@ async fn a_changed_source_is_refused_without_quarantine() {
     let mut fill = store.fill(spec(content.len())).await.expect("it begins");
     let reader = fill.reader();
     push(&mut fill, &content).await;
-    assert!(matches!(fill.verify(|| false).await, Err(FillError::Changed)));
+    assert!(matches!(fill.verify(false).await, Err(FillError::Changed)));
     assert_eq!(reader.sealed().await, Err(ReadError::Rejected));
     drop(reader);
     let report = close(&store).await;
@@ -197,7 +197,7 @@ async fn dropping_is_giving_up_at_every_stage() {
 
     let mut fill = vacancy(&store, &md5).begin(spec(content.len())).await.expect("it begins");
     push(&mut fill, &content).await;
-    let verified = fill.verify(|| true).await.expect("it is right");
+    let verified = fill.verify(true).await.expect("it is right");
     let reader = verified.reader();
     drop(verified);
     assert_eq!(read(&reader), content, "who has it keeps it");
@@ -216,7 +216,7 @@ async fn equal_content_is_kept_once() {
     let first = put(&store, &content).await;
     let mut fill = store.fill(FillSpec::default()).await.expect("it begins");
     push(&mut fill, &content).await;
-    let verified = fill.verify(|| true).await.expect("it is right");
+    let verified = fill.verify(true).await.expect("it is right");
     let reader = verified.commit().await.expect("it is here already");
     assert_eq!(read(&reader), content);
 
@@ -228,8 +228,8 @@ async fn equal_content_is_kept_once() {
     );
     push(&mut a, &content).await;
     push(&mut b, &content).await;
-    let a = a.verify(|| true).await.expect("it is right");
-    let b = b.verify(|| true).await.expect("it is right");
+    let a = a.verify(true).await.expect("it is right");
+    let b = b.verify(true).await.expect("it is right");
     let (a, b) = tokio::join!(a.commit(), b.commit());
     assert_eq!(read(&a.expect("durable")), read(&b.expect("durable")));
     let report = close(&store).await;
@@ -245,11 +245,11 @@ async fn a_fill_that_finds_its_digest_takes_the_slot_from_one_that_still_runs() 
     let mut slow = vacancy(&store, &md5).begin(spec(content.len())).await.expect("it begins");
     let mut fast = store.fill(spec(content.len())).await.expect("it begins");
     push(&mut fast, &content).await;
-    let fast = fast.verify(|| true).await.expect("it is right");
+    let fast = fast.verify(true).await.expect("it is right");
     assert!(matches!(store.lookup(&md5), Lookup::Filling(reader) if reader.is_sealed()));
     fast.commit().await.expect("it is durable");
     push(&mut slow, &content).await;
-    let slow = slow.verify(|| true).await.expect("it is right too");
+    let slow = slow.verify(true).await.expect("it is right too");
     slow.commit().await.expect("it is here already");
     assert_eq!((store.report().commits, store.report().duplicates), (1, 1));
     store.close().await;
@@ -266,7 +266,7 @@ async fn back_pressure_holds_a_fast_upstream() {
         // What was taken and is not yet in the file is at most the buffer and the piece that was let in.
         assert!(fill.position() - reader.watermark() <= (4 << 20) + (1 << 20) + TAIL as u64);
     }
-    fill.verify(|| true).await.expect("it is right").commit().await.expect("it is durable");
+    fill.verify(true).await.expect("it is right").commit().await.expect("it is durable");
     store.close().await;
 }
 
@@ -302,7 +302,7 @@ async fn a_second_content_with_the_same_md5_is_refused() {
     let md5 = put(&store, &a).await;
     let mut fill = store.fill(spec(b.len())).await.expect("it begins");
     fill.push(b).await.expect("it fits");
-    let refused = fill.verify(|| true).await.expect("no claim is broken").commit().await;
+    let refused = fill.verify(true).await.expect("no claim is broken").commit().await;
     assert!(matches!(refused, Err(FillError::Digest { .. })));
     assert_eq!(read(&hit(&store, &md5)), a, "what was here first stays");
     store.close().await;

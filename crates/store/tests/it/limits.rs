@@ -68,7 +68,7 @@ async fn used_never_exceeds_max_size_while_fills_run() {
                         }
                     }
                     if fits && at % 5 != 0 {
-                        fill.verify(|| true).await.expect("it is right").commit().await.expect("it is durable");
+                        fill.verify(true).await.expect("it is right").commit().await.expect("it is durable");
                         filled += 1;
                     }
                 }
@@ -160,7 +160,7 @@ async fn parts_and_quarantine_go_before_objects() {
     fill.suspend("enough");
     let mut fill = store.fill(spec(1 << 20)).await.expect("it begins");
     push(&mut fill, &bytes(3, 1 << 19)).await;
-    assert!(fill.verify(|| true).await.is_err());
+    assert!(fill.verify(true).await.is_err());
     // Both are put away in the background.
     until(&store, |report| report.fills == 0 && report.quarantined == 1).await;
     assert_eq!(store.report().parts, 1);
