@@ -10,15 +10,53 @@ use serve::{
     request::{Fields, Method, Request},
 };
 
-/// Request fields that may go upstream. Everything else stays here: what is not part of a name's key must not shape its content.
-const FORWARDED: [HeaderName; 7] = [
-    header::AUTHORIZATION,
-    header::COOKIE,
-    header::ACCEPT,
-    header::ACCEPT_LANGUAGE,
-    header::CACHE_CONTROL,
-    header::PRAGMA,
-    header::USER_AGENT,
+/// Request fields that stay here: they end at each hop (RFC 9110 section 7.6.1), are written anew for the upstream, or are answered here.
+const NOT_FORWARDED: [&str; 22] = [
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "host",
+    "content-length",
+    "expect",
+    "via",
+    "accept-encoding",
+    "range",
+    "if-range",
+    "if-match",
+    "if-none-match",
+    "if-modified-since",
+    "if-unmodified-since",
+    "max-forwards",
+    REQUESTER_FIELD,
+];
+
+/// Fields by which a client tells a server behind a proxy that the request is another one than its first line says: other servers' names, paths,
+/// methods and clients. They are no part of a name's key, so an answer that obeys them would be given to everybody under the wrong name.
+const CLAIMS: [&str; 18] = [
+    "forwarded",
+    "x-forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "x-forwarded-proto",
+    "x-forwarded-scheme",
+    "x-forwarded-server",
+    "x-host",
+    "x-http-host-override",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-original-url",
+    "x-real-ip",
+    "x-rewrite-url",
+    "front-end-https",
 ];
 
 /// One request, without its target.
@@ -138,17 +176,29 @@ impl Owned {
     }
 }
 
-/// The fields that may go upstream.
+/// The fields that go upstream: all that speak to the server itself.
 pub(crate) fn forwarded(fields: Fields<'_>) -> HeaderMap {
     let mut forwarded = HeaderMap::new();
-    for (name, value) in fields.iter() {
-        let Some(name) = FORWARDED.iter().find(|known| known.as_str().eq_ignore_ascii_case(name)) else { continue };
-        if let Ok(value) = HeaderValue::from_bytes(value) {
+    for (name, value) in fields.iter().filter(|(name, _)| goes_upstream(name)) {
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value)) {
             forwarded.append(name, value);
+        }
+    }
+    for value in fields.iter().filter(|(name, _)| name.eq_ignore_ascii_case("connection")).map(|(_, value)| value) {
+        for nominated in
+            value.split(|byte| *byte == b',').filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        {
+            forwarded.remove(nominated);
         }
     }
     forwarded.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     forwarded
+}
+
+/// Whether a field goes upstream unless `Connection` names it.
+fn goes_upstream(name: &str) -> bool {
+    let is = |known: &&str| known.eq_ignore_ascii_case(name);
+    !NOT_FORWARDED.iter().any(is) && !CLAIMS.iter().any(is)
 }
 
 #[cfg(test)]
@@ -185,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn only_allowed_fields_go_upstream() {
+    fn what_speaks_to_the_server_itself_goes_upstream() {
         let fields = [
             header("Host", "h"),
             header("X-Forwarded-Host", "evil"),
@@ -193,9 +243,13 @@ mod tests {
             header("Range", "bytes=0-1"),
             header("Accept-Encoding", "gzip"),
             header("authorization", "Basic eA=="),
+            header("X-Unknown", "1"),
+            header("X-Hop", "1"),
+            header("Connection", "close, x-hop"),
         ];
         let sent = forwarded(Fields::new(&fields));
-        assert_eq!(sent.len(), 2);
+        assert_eq!(sent.len(), 3);
+        assert_eq!(sent["x-unknown"], "1");
         assert_eq!(sent["accept-encoding"], "identity");
         assert!(sent.contains_key("authorization"));
     }
