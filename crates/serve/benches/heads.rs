@@ -37,7 +37,7 @@ fn heads(criterion: &mut Criterion) {
         b"Content-Type: application/octet-stream\r\nETag: \"79054025255fb1a26e4bc422aef54eb4\"\r\n\
         Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\nAccept-Ranges: bytes\r\n",
     );
-    let fields = FieldBlock { shared: Some(shared), own: Vec::new() };
+    let fields = FieldBlock { shared: Some(shared), own: Vec::new(), dated: false };
     let head = Head {
         status: StatusCode::OK,
         stamp: b"Server: outpost/0.1.0\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n",

@@ -74,6 +74,8 @@ pub struct FieldBlock {
     pub shared: Option<Bytes>,
     /// Likewise.
     pub own: Vec<u8>,
+    /// These lines have the `Date` of who made the answer, and its `Server` if it has one: then none is added (RFC 9110 section 6.6.1).
+    pub dated: bool,
 }
 
 impl Hold {

@@ -194,7 +194,7 @@ fn refusal(refused: Refused, options: &Options, source: &Source) -> Response {
 }
 
 fn with_block(status: StatusCode, block: bytes::Bytes, body: Body) -> Response {
-    let fields = FieldBlock { shared: Some(block), own: Vec::new() };
+    let fields = FieldBlock { shared: Some(block), own: Vec::new(), dated: false };
     Response { fields, body, ..Response::new(status) }
 }
 

@@ -33,7 +33,7 @@ pub enum Persistence {
 pub struct Head<'a> {
     /// Status code.
     pub status: StatusCode,
-    /// `Date` and `Server` lines of this second.
+    /// `Date` and `Server` lines of this second, for fields that have none.
     pub stamp: &'a [u8],
     /// The handler's fields.
     pub fields: &'a FieldBlock,
@@ -48,7 +48,9 @@ pub struct Head<'a> {
 /// Appends the head to `out`.
 pub fn write(out: &mut Vec<u8>, head: &Head<'_>) {
     status_line(out, head.status);
-    out.extend_from_slice(head.stamp);
+    if !head.fields.dated {
+        out.extend_from_slice(head.stamp);
+    }
     out.extend_from_slice(head.fields.shared.as_deref().unwrap_or_default());
     out.extend_from_slice(&head.fields.own);
     match head.framing {
@@ -109,7 +111,8 @@ mod tests {
     use super::*;
 
     fn written(status: StatusCode, framing: Framing, persistence: Persistence, cache: Option<CacheStatus>) -> String {
-        let mut fields = FieldBlock { shared: Some(Bytes::from_static(b"ETag: \"x\"\r\n")), own: Vec::new() };
+        let mut fields =
+            FieldBlock { shared: Some(Bytes::from_static(b"ETag: \"x\"\r\n")), own: Vec::new(), dated: false };
         fields.push("Age", "3");
         let stamp = b"Server: s\r\nDate: d\r\n";
         let head = Head { status, stamp, fields: &fields, framing, persistence, cache_status: cache };
@@ -148,5 +151,22 @@ mod tests {
             let text = written(status, framing, persistence, cache);
             assert_eq!(text, format!("HTTP/1.1 {first}\r\n{common}{last}\r\n"));
         }
+    }
+
+    #[test]
+    fn an_answer_with_the_date_of_its_origin_gets_no_other() {
+        let shared = Some(Bytes::from_static(b"Date: then\r\n"));
+        let fields = FieldBlock { shared, own: Vec::new(), dated: true };
+        let head = Head {
+            status: StatusCode::OK,
+            stamp: b"Server: s\r\nDate: now\r\n",
+            fields: &fields,
+            framing: Framing::Length(0),
+            persistence: Persistence::Stays,
+            cache_status: None,
+        };
+        let mut out = Vec::new();
+        write(&mut out, &head);
+        assert_eq!(out, b"HTTP/1.1 200 OK\r\nDate: then\r\nContent-Length: 0\r\n\r\n");
     }
 }
