@@ -59,6 +59,9 @@ const CLAIMS: [&str; 18] = [
     "front-end-https",
 ];
 
+/// A `Range` that asks for nothing.
+const NO_RANGE: &[u8] = b"bytes=";
+
 /// One request, without its target.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asked<'a> {
@@ -109,7 +112,8 @@ impl<'a> Asked<'a> {
         let is = |wanted: &str| name.eq_ignore_ascii_case(wanted);
         let conditions = &mut self.conditions;
         match name.len() {
-            5 if is("range") => _ = conditions.range.get_or_insert(value),
+            // Twice, and as one they would be no valid field (RFC 9110 section 5.3): ignored, like any that is not.
+            5 if is("range") => conditions.range = Some(if conditions.range.is_none() { value } else { NO_RANGE }),
             6 if is("accept") => self.wants_json |= protocol::listing::prefers_json(value),
             6 if is("pragma") => self.is_controlled = true,
             8 if is("if-range") => _ = conditions.if_range.get_or_insert(value),

@@ -10,6 +10,14 @@ use crate::response::Part;
 /// BITS takes no more than this of framing for one part; a `Content-Type` that does not fit is left out of the parts.
 const PREAMBLE_MAX: usize = 180;
 
+/// What follows the last part: a delimiter of 16 hexadecimal digits in its dashes and line ends.
+const END_BYTES: u64 = 24;
+
+/// The most that so many parts cost in framing, in bytes.
+pub fn framing_max(parts: usize) -> u64 {
+    (parts * PREAMBLE_MAX) as u64 + END_BYTES
+}
+
 /// The framing of `multipart/byteranges` for these spans of one representation: the part for a body and the value of `Content-Type`.
 /// At most 180 bytes of fields per part (BITS).
 pub fn byteranges(spans: &[Span], len: u64, content_type: &str) -> (Part, String) {
@@ -57,8 +65,11 @@ mod tests {
     fn a_part_costs_no_more_than_bits_allows() {
         let far = Span::new(u64::MAX - 2, u64::MAX - 1);
         for content_type in ["", "application/octet-stream", &"x".repeat(200)] {
-            let (Part::Multipart { parts, .. }, _) = byteranges(&[far, far], u64::MAX, content_type) else { panic!() };
+            let (Part::Multipart { parts, end }, _) = byteranges(&[far, far], u64::MAX, content_type) else { panic!() };
             assert!(parts.iter().all(|(bytes, _)| bytes.len() <= PREAMBLE_MAX), "{content_type}");
+            let framing = parts.iter().map(|(bytes, _)| bytes.len() as u64).sum::<u64>() + end.len() as u64;
+            assert!(framing <= framing_max(2), "{content_type}");
+            assert_eq!(end.len() as u64, END_BYTES);
         }
     }
 }

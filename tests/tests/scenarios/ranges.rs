@@ -103,6 +103,91 @@ fn several_ranges_come_in_several_parts() {
     }
 }
 
+/// What has amplified elsewhere: overlapping sets, sets of thousands, numbers at the edges of 63 and 64 bits, and nonsense. `None`: the whole file
+/// may come; else 206 with that span, or 416 where it is empty.
+const ABUSIVE: [(&str, Option<(u64, u64)>); 21] = [
+    ("bytes=0-,0-,0-", None),
+    ("bytes=0-99,50-149", None),
+    ("bytes=0-0,0-0", None),
+    ("bytes=5-,-5", None),
+    ("bytes=-9223372036854775608,-9223372036854775609", None),
+    ("bytes=-9223372036854775608", Some((0, 100_000))),
+    ("bytes=-18446744073709551615", Some((0, 100_000))),
+    ("bytes=-18446744073709551616", Some((0, 100_000))),
+    ("bytes=0-18446744073709551615", Some((0, 100_000))),
+    ("bytes=0-18446744073709551616", Some((0, 100_000))),
+    ("bytes=99999-9223372036854775807", Some((99_999, 100_000))),
+    ("bytes=99999-9223372036854775808", Some((99_999, 100_000))),
+    ("bytes=100000-", Some((0, 0))),
+    ("bytes=-0", Some((0, 0))),
+    ("bytes=9223372036854775807-", Some((0, 0))),
+    ("bytes=9223372036854775808-", Some((0, 0))),
+    ("bytes=18446744073709551615-", Some((0, 0))),
+    ("bytes=18446744073709551616-", Some((0, 0))),
+    ("bytes=18446744073709551615-18446744073709551615", Some((0, 0))),
+    ("bytes=18446744073709551615-0", None),
+    ("bytes=--9223372036854775808", None),
+];
+
+#[test]
+fn abusive_ranges_never_cost_more_than_the_file_and_fetch_it_once() {
+    let content = Content::random(9, 100_000);
+    let (upstream, proxy) = one_file(&content, Reply::right());
+    let many = |spec: &dyn Fn(usize) -> String, count: usize| {
+        format!("bytes={}", (0..count).map(spec).collect::<Vec<_>>().join(","))
+    };
+    let sets = [
+        // The first fits the head of a request, as the tool for that attack sends it.
+        many(&|n| format!("5-{n}"), 1300),
+        many(&|_| "0-".into(), 1300),
+        many(&|n| format!("{0}-{0}", 2 * n), 17),
+        many(&|n| format!("-{}", n + 1), 16),
+    ];
+    for _ in ["cold", "warm"] {
+        for (asked, expected) in ABUSIVE {
+            let answer = range(&proxy, asked);
+            match expected {
+                None => drop(answer.expect(&content)),
+                Some((0, 0)) => {
+                    let answer = answer.expect_status(416);
+                    assert_eq!(answer.field("Content-Range"), Some("bytes */100000"), "{asked}");
+                }
+                Some((start, end)) => drop(answer.expect_part(&content, start, end)),
+            }
+        }
+        for set in &sets {
+            range(&proxy, set).expect(&content);
+        }
+        let two_fields = Ask::get("/file").range("bytes=0-9").range("bytes=20-29");
+        proxy.ask(&two_fields).expect(&content);
+    }
+    assert_eq!(upstream.body_bytes("/file"), content.len());
+}
+
+#[test]
+fn sixteen_parts_are_framed_as_strict_readers_want_them() {
+    let content = Content::random(10, 4 * MIB);
+    let (_upstream, proxy) = one_file(&content, Reply::right());
+    let spans: Vec<_> = (0..16).map(|n| (n * 100_000, n * 100_000 + 1)).collect();
+    let asked: Vec<_> = spans.iter().map(|(start, _)| format!("{start}-{start}")).collect();
+    for _ in ["cold", "warm"] {
+        let answer = range(&proxy, &format!("bytes={}", asked.join(","))).expect_status(206);
+        assert!(answer.body.starts_with(b"--"), "no line end before the first delimiter");
+        assert_eq!(answer.field("Content-Length"), Some(answer.body.len().to_string().as_str()));
+        let parts = parts_of(&answer);
+        let sum: u64 = spans.iter().map(|(start, end)| end - start).sum();
+        assert!(answer.body.len() as u64 - sum <= 16 * 180 + 24, "{} bytes for {sum}", answer.body.len());
+        for ((content_range, bytes), (start, end)) in parts.iter().zip(&spans) {
+            assert_eq!(*content_range, format!("bytes {start}-{}/{}", end - 1, content.len()));
+            assert_eq!(*bytes, content.bytes()[*start as usize..*end as usize]);
+        }
+        assert_eq!(parts.len(), 16);
+        // HEAD knows no ranges (RFC 9110 section 14.2), and says the size.
+        let head = proxy.ask(&Ask::head("/file").range("bytes=0-9")).expect_status(200);
+        assert_eq!(head.field("Content-Length"), Some(content.len().to_string().as_str()));
+    }
+}
+
 /// The parts of a `multipart/byteranges` body: the `Content-Range` and the bytes of each.
 fn parts_of(answer: &Answer) -> Vec<(String, Vec<u8>)> {
     let kind = answer.field("Content-Type").expect("a type");

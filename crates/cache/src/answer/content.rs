@@ -14,7 +14,7 @@ use protocol::{
     span::Span,
 };
 use serve::{
-    multipart::byteranges,
+    multipart::{byteranges, framing_max},
     response::{Body, FieldBlock, Hold, Part, Response},
     source::Source,
 };
@@ -55,10 +55,16 @@ pub(crate) fn plan(representation: &Representation, asked: &Asked<'_>, now: Syst
         (Verdict::NotModified, _) => Plan::NotModified,
         (Verdict::PreconditionFailed, _) => Plan::PreconditionFailed,
         (Verdict::Send(Selection::Part(span)), Some(len)) => Plan::Part(span, len),
-        (Verdict::Send(Selection::Parts(spans)), Some(len)) => Plan::Parts(spans, len),
+        // Never more bytes than the object has: with their framing, many small parts of a small one would be.
+        (Verdict::Send(Selection::Parts(spans)), Some(len)) if framed_bytes(&spans) <= len => Plan::Parts(spans, len),
         (Verdict::Send(Selection::Unsatisfiable), Some(len)) => Plan::Unsatisfiable(len),
         (Verdict::Send(_), _) => Plan::Whole,
     }
+}
+
+/// The most that these parts come to as `multipart/byteranges`.
+fn framed_bytes(spans: &[Span]) -> u64 {
+    spans.iter().map(|span| span.len()).sum::<u64>() + framing_max(spans.len())
 }
 
 impl Plan {
@@ -251,6 +257,8 @@ mod tests {
         let none = Conditions::default();
         let range = Some(&b"bytes=0-9"[..]);
         let provisional = Some(&b"\"f-0123456789abcdef\""[..]);
+        let two = Plan::Parts(vec![Span::new(0, 10), Span::new(20, 30)], 1000);
+        let most = Plan::Parts(vec![Span::new(0, 600), Span::new(700, 716)], 1000);
         for (conditions, of_sealed, of_filling) in [
             (none, Plan::Whole, Plan::Whole),
             (Conditions { range, ..none }, Plan::Part(Span::new(0, 10), 1000), Plan::Part(Span::new(0, 10), 1000)),
@@ -268,6 +276,11 @@ mod tests {
             (Conditions { if_none_match: Some(md5_tag.as_bytes()), ..none }, Plan::NotModified, Plan::Whole),
             (Conditions { if_match: Some(b"\"other\""), ..none }, Plan::PreconditionFailed, Plan::PreconditionFailed),
             (Conditions { range: Some(b"bytes=1000-"), ..none }, Plan::Unsatisfiable(1000), Plan::Unsatisfiable(1000)),
+            (Conditions { range: Some(b"bytes=0-9,20-29"), ..none }, two.clone(), two.clone()),
+            // 384 bytes of framing.
+            (Conditions { range: Some(b"bytes=0-599,700-715"), ..none }, most.clone(), most),
+            (Conditions { range: Some(b"bytes=0-599,700-716"), ..none }, Plan::Whole, Plan::Whole),
+            (Conditions { range: Some(b"bytes=0-0,2-2,4-4,6-6,8-8,10-10"), ..none }, Plan::Whole, Plan::Whole),
         ] {
             let asked = asked(false, conditions);
             assert_eq!(plan(&sealed, &asked, now()), of_sealed, "{conditions:?}");
