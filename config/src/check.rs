@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::Path};
 
 use cache::options::Location;
+use serve::tls::clients::Wanted;
 use store::Limit;
 
 use crate::settings::{Mode, Settings};
@@ -110,15 +111,24 @@ fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
 /// Whether the files are good is for the program to see.
 fn tls(settings: &Settings) -> Vec<Complaint> {
     let tls = &settings.serve.tls;
-    let missing = |key: &str, is: bool| (!is).then(|| key.to_owned());
-    let keys = [missing("tls.certificate", tls.certificate.is_some()), missing("tls.key", tls.key.is_some())];
-    let keys: Vec<String> = keys.into_iter().flatten().collect();
-    if !tls.is_on() || keys.is_empty() {
-        return Vec::new();
+    let mut found = Vec::new();
+    let (certificate, key) = (tls.certificate.is_some(), tls.key.is_some());
+    for (given, missing, alone) in
+        [("tls.certificate", "tls.key", certificate && !key), ("tls.key", "tls.certificate", key && !certificate)]
+    {
+        if alone {
+            let help = "give the paths of two PEM files, the certificate and its key";
+            found.push(complaint(format!("{given} is given without {missing}"), &[given], help));
+        }
     }
-    let message = format!("tls.listen is given without {}", keys.join(" and "));
-    let help = "give the paths of two PEM files, the certificate and its key, or leave tls.listen out";
-    vec![complaint(message, &["tls.listen"], help)]
+    if tls.clients.wanted != Wanted::Off && tls.clients.authorities.is_none() {
+        found.push(complaint(
+            "tls.client_certificates asks clients for certificates, and tls.client_ca does not say who signs them",
+            &["tls.client_certificates", "tls.client_ca"],
+            "give tls.client_ca the path of a PEM file with the certificates of the authorities that do",
+        ));
+    }
+    found
 }
 
 fn upstreams(settings: &Settings) -> Vec<Complaint> {
@@ -216,14 +226,9 @@ mod tests {
             (|s| s.store.min_free = Limit::Percent(30.0), "more than the whole disk"),
             (|s| s.admin = "127.0.0.1:8080".parse().unwrap(), "cannot share an address"),
             (|s| s.serve.listen.push("127.0.0.1:8080".parse().unwrap()), "cannot both be listened on"),
-            (|s| s.serve.tls.listen = vec!["127.0.0.1:8443".parse().unwrap()], "without tls.certificate and tls.key"),
-            (
-                |s| {
-                    s.serve.tls.listen = vec!["127.0.0.1:8443".parse().unwrap()];
-                    s.serve.tls.certificate = Some("/c.pem".into());
-                },
-                "without tls.key",
-            ),
+            (|s| s.serve.tls.certificate = Some("/c.pem".into()), "tls.certificate is given without tls.key"),
+            (|s| s.serve.tls.key = Some("/k.pem".into()), "tls.key is given without tls.certificate"),
+            (|s| s.serve.tls.clients.wanted = Wanted::Optional, "tls.client_ca does not say who signs them"),
             (
                 |s| {
                     s.serve.tls.listen = vec!["127.0.0.1:8080".parse().unwrap()];

@@ -8,6 +8,7 @@ use std::{
 };
 
 use cache::options::{Location, UpstreamOptions};
+use serve::tls::Pair;
 use toml::de::{DeTable, DeValue};
 
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
     option::{Setting, absolute},
     raw::Raw,
     settings::Settings,
-    table::{SETTINGS, UPSTREAM},
+    table::{CERTIFICATE, SETTINGS, UPSTREAM},
 };
 
 /// Variables that are ours begin with this.
@@ -24,6 +25,9 @@ pub(crate) const ENVIRONMENT_PREFIX: &str = "OUTPOST__";
 
 /// Upstreams that one configuration may have; more are refused.
 pub(crate) const UPSTREAMS_MAX: usize = 256;
+
+/// Certificates besides the one of `[tls]`, likewise.
+const CERTIFICATES_MAX: usize = 256;
 
 /// What the layers are made from; handed in by the program.
 #[derive(Clone, Debug, Default)]
@@ -114,6 +118,39 @@ impl Loaded {
     }
 }
 
+/// Blocks that may stand several times.
+struct Blocks {
+    name: &'static str,
+    many: &'static str,
+    max: usize,
+    required: &'static [&'static str],
+    read: fn(&mut Layers<'_>, usize, &DeTable<'_>),
+}
+
+static UPSTREAMS: Blocks = Blocks {
+    name: "upstream",
+    many: "upstreams",
+    max: UPSTREAMS_MAX,
+    required: &["url", "name"],
+    read: |layers, place, table| layers.upstream(place, table),
+};
+
+static CERTIFICATES: Blocks = Blocks {
+    name: "certificate",
+    many: "certificates",
+    max: CERTIFICATES_MAX,
+    required: &["file", "key"],
+    read: |layers, place, table| layers.certificate(place, table),
+};
+
+/// A key with its value, as they stand in the file.
+type Entry<'t, 'i> = (&'t toml::Spanned<toml::de::DeString<'i>>, &'t toml::Spanned<DeValue<'i>>);
+
+/// A block's name as a sentence has it.
+fn article(name: &str) -> String {
+    if name.starts_with(['a', 'e', 'i', 'o', 'u']) { format!("an {name}") } else { format!("a {name}") }
+}
+
 /// Puts the layers together and checks the whole.
 pub fn load(sources: &Sources) -> Result<Loaded, Refused> {
     let mut layers = Layers { sources, settings: Settings::default(), origins: Origins::new(), faults: Vec::new() };
@@ -154,13 +191,14 @@ impl Layers<'_> {
         for (key, value) in in_file_order(table.get_ref()) {
             let name: &str = key.get_ref();
             match value.get_ref() {
-                DeValue::Array(blocks) if name == "upstream" => self.upstreams(blocks),
-                _ if name == "upstream" => {
+                DeValue::Array(blocks) if name == "upstream" => self.blocks(blocks, &UPSTREAMS),
+                DeValue::Array(blocks) if name == "certificate" => self.blocks(blocks, &CERTIFICATES),
+                _ if name == "upstream" || name == "certificate" => {
                     self.fault_at(
-                        "an upstream is written as [[upstream]]".into(),
+                        format!("{} is written as [[{name}]]", article(name)),
                         "not a list of tables",
                         key.span(),
-                        Some("write [[upstream]] with two brackets, and its keys below it".into()),
+                        Some(format!("write [[{name}]] with two brackets, and its keys below it")),
                     );
                 }
                 DeValue::Table(section) if is_section(name) => {
@@ -193,61 +231,78 @@ impl Layers<'_> {
         }
     }
 
-    fn upstreams(&mut self, blocks: &toml::de::DeArray<'_>) {
+    fn blocks(&mut self, blocks: &toml::de::DeArray<'_>, kind: &Blocks) {
+        let Blocks { name, many, max, .. } = kind;
         for (place, block) in blocks.iter().enumerate() {
             let span = block.span();
             match block.get_ref() {
-                DeValue::Table(_) if place >= UPSTREAMS_MAX => {
-                    let message = format!("there are more than {UPSTREAMS_MAX} upstreams, which is the limit");
+                DeValue::Table(_) if place >= *max => {
+                    let message = format!("there are more than {max} {many}, which is the limit");
                     let help = Some("leave out what is not needed, or run a second proxy".to_owned());
                     return self.fault_at(message, "one too many", span, help);
                 }
-                DeValue::Table(table) => self.upstream(place, table, span),
+                DeValue::Table(table) => {
+                    self.required(table, &span, kind);
+                    (kind.read)(self, place, table);
+                }
                 _ => self.fault_at(
-                    "an upstream is written as [[upstream]]".into(),
+                    format!("{} is written as [[{name}]]", article(name)),
                     "not a table",
                     span,
-                    Some("write its keys below [[upstream]]".into()),
+                    Some(format!("write its keys below [[{name}]]")),
                 ),
             }
         }
     }
 
-    /// One block. The URL is read first, for other defaults follow from the kind of upstream.
-    fn upstream(&mut self, place: usize, table: &DeTable<'_>, span: Range<usize>) {
-        let base = self.sources.working_directory.clone();
+    /// Keys without which a block is nothing.
+    fn required(&mut self, table: &DeTable<'_>, span: &Range<usize>, kind: &Blocks) {
+        let Blocks { name, required, .. } = kind;
+        for required in required.iter().filter(|key| !table.iter().any(|(given, _)| given.get_ref() == **key)) {
+            let message = format!("this {name} has no {required}");
+            let help = Some(format!("add {required} = \"...\" below [[{name}]]"));
+            self.fault_at(message, &format!("this {name}"), span.clone(), help);
+        }
+    }
+
+    /// One entry of a block.
+    fn entry<T>(&mut self, block: &mut T, kind: &Blocks, rows: &[Setting<T>], place: usize, entry: Entry<'_, '_>) {
+        let (key, value) = entry;
+        let name: &str = key.get_ref();
+        let Some(row) = rows.iter().find(|row| row.key == name) else {
+            let help = nearest(name, rows.iter().map(|row| row.key)).map(|near| format!("did you mean {near}?"));
+            let message = format!("{} has no key '{name}'", article(kind.name));
+            return self.fault_at(message, "unknown key", key.span(), help);
+        };
+        match row.put(block, &Raw::from_toml(value.get_ref()), &self.sources.working_directory) {
+            Ok(()) => {
+                self.origins.insert(format!("{}[{place}].{name}", kind.name), Origin::File(value.span()));
+            }
+            Err(message) => self.fault_at(format!("{name}: {message}"), "this value", value.span(), None),
+        }
+    }
+
+    fn certificate(&mut self, place: usize, table: &DeTable<'_>) {
+        let mut pair = Pair::default();
+        for entry in in_file_order(table) {
+            self.entry(&mut pair, &CERTIFICATES, CERTIFICATE, place, entry);
+        }
+        self.settings.serve.tls.more.push(pair);
+    }
+
+    /// The URL is read first, for other defaults follow from the kind of upstream.
+    fn upstream(&mut self, place: usize, table: &DeTable<'_>) {
         let mut upstream = UpstreamOptions::new("", "/", Location::Directory(PathBuf::new()));
         let mut entries = in_file_order(table);
-        let faults_before = self.faults.len();
-        for required in ["url", "name"] {
-            if !entries.iter().any(|(key, _)| key.get_ref() == required) {
-                let message = format!("this upstream has no {required}");
-                let help = Some(format!("add {required} = \"...\" below [[upstream]]"));
-                self.fault_at(message, "this upstream", span.clone(), help);
-            }
-        }
         entries.sort_by_key(|(key, _)| key.get_ref() != "url");
-        for (key, value) in entries {
-            let name: &str = key.get_ref();
-            let Some(row) = UPSTREAM.iter().find(|row| row.key == name) else {
-                let help =
-                    nearest(name, UPSTREAM.iter().map(|row| row.key)).map(|near| format!("did you mean {near}?"));
-                let message = format!("an upstream has no key '{name}'");
-                self.fault_at(message, "unknown key", key.span(), help);
-                continue;
-            };
-            if let Err(message) = row.put(&mut upstream, &Raw::from_toml(value.get_ref()), &base) {
-                self.fault_at(format!("{name}: {message}"), "this value", value.span(), None);
-                continue;
-            }
-            self.origins.insert(format!("upstream[{place}].{name}"), Origin::File(value.span()));
-            if name == "url" {
+        for entry in entries {
+            let is_url = entry.0.get_ref() == "url";
+            self.entry(&mut upstream, &UPSTREAMS, UPSTREAM, place, entry);
+            if is_url {
                 upstream = UpstreamOptions::new("", "/", upstream.location);
             }
         }
-        if self.faults.len() == faults_before {
-            self.settings.cache.upstreams.push(upstream);
-        }
+        self.settings.cache.upstreams.push(upstream);
     }
 
     fn environment(&mut self) {
@@ -357,9 +412,7 @@ fn is_section(name: &str) -> bool {
 }
 
 /// Entries in the order of the file, so that faults are told in that order.
-fn in_file_order<'t, 'i>(
-    table: &'t DeTable<'i>,
-) -> Vec<(&'t toml::Spanned<toml::de::DeString<'i>>, &'t toml::Spanned<DeValue<'i>>)> {
+fn in_file_order<'t, 'i>(table: &'t DeTable<'i>) -> Vec<Entry<'t, 'i>> {
     let mut entries: Vec<_> = table.iter().collect();
     entries.sort_by_key(|(key, _)| key.span().start);
     entries

@@ -2,7 +2,7 @@
 
 use crate::{
     load::{Loaded, Origin},
-    table::{SETTINGS, Setting, UPSTREAM},
+    table::{CERTIFICATE, SETTINGS, Setting, UPSTREAM},
 };
 
 /// The whole of it.
@@ -18,6 +18,13 @@ pub fn effective(loaded: &Loaded) -> String {
             last
         });
         text.push_str(&line(name, row, &loaded.settings, &loaded.origin(row.key)));
+    }
+    for (place, certificate) in loaded.settings.serve.tls.more.iter().enumerate() {
+        text.push_str("\n[[certificate]]\n");
+        for row in CERTIFICATE {
+            let origin = loaded.origin(&format!("certificate[{place}].{}", row.key));
+            text.push_str(&line(row.key, row, certificate, &origin));
+        }
     }
     for (place, upstream) in loaded.settings.upstreams().iter().enumerate() {
         text.push_str("\n[[upstream]]\n");

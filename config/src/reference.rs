@@ -1,12 +1,13 @@
 //! `docs/config.md`, made from the table.
 
 use cache::options::{Location, UpstreamOptions};
+use serve::tls::Pair;
 
 use crate::{
     load::variable_of,
     option::Applies,
     settings::Settings,
-    table::{SETTINGS, Setting, UPSTREAM},
+    table::{CERTIFICATE, SETTINGS, Setting, UPSTREAM},
 };
 
 const OPENING: &str = "# Configuration reference
@@ -42,6 +43,10 @@ pub fn markdown() -> String {
             });
         }
         text.push_str(&entry(row, &defaults, Some(variable_of(row.key))));
+    }
+    text.push_str("\n## `[[certificate]]`\n\nOnce for each further certificate. `file` and `key` must be given.\n");
+    for row in CERTIFICATE {
+        text.push_str(&entry(row, &Pair::default(), None));
     }
     text.push_str("\n## `[[upstream]]`\n\nOnce for each upstream. `url` and `name` must be given.\n");
     let upstream = UpstreamOptions::new("", "/", Location::Directory("/".into()));

@@ -23,7 +23,7 @@ use std::{
     net::TcpListener,
     process::ExitCode,
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use anyhow::{Context, anyhow};
@@ -62,7 +62,7 @@ fn run(arguments: &Arc<Arguments>) -> Result<(), Failure> {
     }
     preflight::upstreams(&loaded.settings)?;
     preflight::limits(&loaded.settings)?;
-    preflight::identity(&loaded.settings)?;
+    let credentials = preflight::credentials(&loaded.settings)?;
     if arguments.check_config {
         print("the configuration is good\n");
         return Ok(());
@@ -71,6 +71,8 @@ fn run(arguments: &Arc<Arguments>) -> Result<(), Failure> {
     log::start(&arguments.log, &console)?;
     let open_files_max = os::process::raise_open_files();
     preflight::warnings(&loaded.settings);
+    let expiring = credentials.map(|credentials| preflight::expiring(&credentials, SystemTime::now()));
+    expiring.into_iter().flatten().for_each(|warning| tracing::warn!("{warning}"));
     preflight::listen("listen", &loaded.settings.serve.listen)?;
     preflight::listen("tls-listen", &loaded.settings.serve.tls.listen)?;
     let admin = preflight::bind("admin", loaded.settings.admin)?;

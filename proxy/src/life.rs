@@ -10,6 +10,7 @@ use std::{
     future::Future,
     io,
     sync::{Arc, atomic::Ordering},
+    time::SystemTime,
 };
 
 use config::{Loaded, value::show_duration};
@@ -160,7 +161,7 @@ fn reload(app: &App, arguments: &Arguments) {
 fn take(app: &App, parts: &Parts, new: &Loaded) -> Result<(), String> {
     preflight::upstreams(&new.settings).map_err(|refused| refused.to_string())?;
     preflight::limits(&new.settings).map_err(|refused| refused.to_string())?;
-    let identity = preflight::identity(&new.settings).map_err(|refused| refused.to_string())?;
+    let credentials = preflight::credentials(&new.settings).map_err(|refused| refused.to_string())?;
     let old = app.config.lock().settings.store.clone();
     let store = &new.settings.store;
     parts.store.set_limits(store.max_size, store.min_free).map_err(|error| error.to_string())?;
@@ -169,8 +170,11 @@ fn take(app: &App, parts: &Parts, new: &Loaded) -> Result<(), String> {
         drop(parts.store.set_limits(old.max_size, old.min_free));
         error.to_string()
     })?;
-    if let Some(identity) = identity {
-        parts.server.replace_identity(identity);
+    if let Some(credentials) = credentials {
+        let expiring = preflight::expiring(&credentials, SystemTime::now());
+        // What can be wrong with them was found when they were read.
+        parts.server.replace_credentials(credentials).map_err(|error| error.to_string())?;
+        expiring.iter().for_each(|warning| tracing::warn!("{warning}"));
     }
     Ok(())
 }

@@ -3,15 +3,20 @@
 use std::{
     io::ErrorKind,
     net::{SocketAddr, TcpListener},
+    time::{Duration, SystemTime},
 };
 
 use cache::options::Location;
 use config::{Fault, Loaded, Origin, Refused, Settings, value::human_size};
-use serve::tls::Identity;
+use protocol::timestamp;
+use serve::tls::{Credentials, Identity, validity::Validity};
 use store::Limit;
 
 /// Descriptors besides those of clients and objects: journals, parts, upstream connections, libraries.
 const OTHER_FILES: u64 = 512;
+
+/// A certificate that ends within this is worth a warning.
+const EXPIRES_SOON: Duration = Duration::from_secs(14 * 86_400);
 
 /// Upstreams that are directories can be read. A web server that cannot be reached is no fault: it may come back.
 pub(crate) fn upstreams(settings: &Settings) -> Result<(), Refused> {
@@ -43,13 +48,40 @@ pub(crate) fn listen(flag: &str, addresses: &[SocketAddr]) -> anyhow::Result<()>
     addresses.iter().try_for_each(|address| bind(flag, *address).map(drop))
 }
 
-/// Certificate and key where TLS is to be spoken: that they can be read, are understood, and belong together.
-pub(crate) fn identity(settings: &Settings) -> Result<Option<Identity>, Refused> {
+/// Certificates and keys where TLS is to be spoken: that they can be read, are understood, and belong together.
+pub(crate) fn credentials(settings: &Settings) -> Result<Option<Credentials>, Refused> {
     let tls = &settings.serve.tls;
     if !tls.is_on() {
         return Ok(None);
     }
-    tls.identity().map(Some).map_err(|error| Fault::new(error.to_string(), Some(error.advice().into())).into())
+    tls.read().map(Some).map_err(|error| Fault::new(error.to_string(), Some(error.advice().into())).into())
+}
+
+/// What is to be said of certificates that do not hold, or not for much longer.
+pub(crate) fn expiring(credentials: &Credentials, now: SystemTime) -> Vec<String> {
+    let about = |identity: &Identity| {
+        let Validity { begins, ends } = identity.validity()?;
+        let file = identity.file().display();
+        if ends <= now {
+            Some(format!(
+                "the certificate {file} has expired on {}, and clients refuse it; renew it, and send SIGHUP",
+                timestamp::http_date(ends)
+            ))
+        } else if begins > now {
+            Some(format!(
+                "the certificate {file} holds only from {} on, and clients refuse it until then; compare the clock of this machine",
+                timestamp::http_date(begins)
+            ))
+        } else if ends <= now + EXPIRES_SOON {
+            Some(format!(
+                "the certificate {file} expires on {}; renew it in time, and send SIGHUP",
+                timestamp::http_date(ends)
+            ))
+        } else {
+            None
+        }
+    };
+    credentials.identities.iter().filter_map(about).collect()
 }
 
 /// Binds, or says who may have the address and what to do.
@@ -185,6 +217,30 @@ mod tests {
                 (connections, objects, complains),
                 "{text} {limit}"
             );
+        }
+    }
+
+    #[test]
+    fn certificates_that_do_not_hold_are_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("both.pem");
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut asked = rcgen::CertificateParams::new(["a.example".to_owned()]).unwrap();
+        (asked.not_before, asked.not_after) = (rcgen::date_time_ymd(2026, 1, 1), rcgen::date_time_ymd(2026, 2, 1));
+        std::fs::write(&file, asked.self_signed(&key).unwrap().pem() + &key.serialize_pem()).unwrap();
+        let tls = serve::tls::Options { certificate: Some(file.clone()), key: Some(file), ..Default::default() };
+        let credentials = tls.read().unwrap();
+        for (date, expected) in [
+            ("Wed, 31 Dec 2025 23:59:59 GMT", Some("holds only from Thu, 01 Jan 2026 00:00:00 GMT")),
+            ("Thu, 01 Jan 2026 00:00:00 GMT", None),
+            ("Sat, 17 Jan 2026 23:59:59 GMT", None),
+            ("Sun, 18 Jan 2026 00:00:00 GMT", Some("expires on Sun, 01 Feb 2026 00:00:00 GMT; renew it in time")),
+            ("Sun, 01 Feb 2026 00:00:00 GMT", Some("has expired on Sun, 01 Feb 2026")),
+        ] {
+            let now = timestamp::parse_http_date(date.as_bytes()).unwrap();
+            let told = expiring(&credentials, now);
+            assert_eq!(told.len(), usize::from(expected.is_some()), "{date}: {told:?}");
+            assert!(told.iter().all(|told| told.contains(expected.unwrap()) && told.contains("both.pem")), "{told:?}");
         }
     }
 

@@ -20,6 +20,8 @@ pub(crate) struct Snapshot {
     pub(crate) engine: String,
     pub(crate) listen: Vec<String>,
     pub(crate) tls_listen: Vec<String>,
+    /// Seconds since 1970; 0 where there is no certificate.
+    pub(crate) certificates_expire: u64,
     pub(crate) store: store::Report,
     pub(crate) serve: ServeFigures,
     pub(crate) cache: CacheFigures,
@@ -89,6 +91,9 @@ impl Snapshot {
             now.engine = parts.store.engine().describe();
             now.listen = parts.server.addresses().iter().map(ToString::to_string).collect();
             now.tls_listen = parts.server.tls_addresses().iter().map(ToString::to_string).collect();
+            let expire = parts.server.certificates_expire();
+            let since_1970 = expire.and_then(|expire| expire.duration_since(SystemTime::UNIX_EPOCH).ok());
+            now.certificates_expire = since_1970.map_or(0, |since| since.as_secs());
             now.store = parts.store.report();
             now.serve = ServeFigures::read(parts.server.counters());
             now.cache = CacheFigures::read(parts.cache.counters());

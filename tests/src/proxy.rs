@@ -16,6 +16,7 @@ use tempfile::TempDir;
 use crate::{
     client::{Answer, Ask, Transfer},
     program::{Program, address_in},
+    secure::Certificate,
     wait,
 };
 
@@ -29,6 +30,7 @@ pub struct ProxySetup {
     serve: Vec<String>,
     access_log: Vec<String>,
     tls: Vec<String>,
+    certificates: Vec<String>,
     upstreams: Vec<String>,
 }
 
@@ -43,6 +45,7 @@ impl ProxySetup {
             serve: Vec::new(),
             access_log: Vec::new(),
             tls: Vec::new(),
+            certificates: Vec::new(),
             upstreams: Vec::new(),
         }
     }
@@ -93,6 +96,13 @@ impl ProxySetup {
         self
     }
 
+    /// With a further certificate.
+    pub fn certificate(mut self, certificate: &Certificate) -> Self {
+        let (file, key) = (certificate.file.display(), certificate.key.display());
+        self.certificates.push(format!("file = \"{file}\"\nkey = \"{key}\""));
+        self
+    }
+
     /// The program.
     pub fn executable(&self) -> &Path {
         &self.executable
@@ -111,7 +121,9 @@ impl ProxySetup {
     /// The configuration, written to its file; answers the file.
     pub fn write_config(&self) -> PathBuf {
         let path = self.directory.path().join("outpost.toml");
-        let tables = self.upstreams.iter().map(|table| format!("[[upstream]]\n{table}\n")).collect::<String>();
+        let blocks =
+            |name: &str, all: &[String]| all.iter().map(|one| format!("[[{name}]]\n{one}\n")).collect::<String>();
+        let tables = blocks("certificate", &self.certificates) + &blocks("upstream", &self.upstreams);
         let text = format!(
             "listen = [\"127.0.0.1:0\"]\nadmin = \"127.0.0.1:0\"\n{}\n[cache]\ndir = \"{}\"\n{}\n[serve]\n{}\n[access_log]\n{}\n[tls]\n{}\n{tables}",
             self.top.join("\n"),

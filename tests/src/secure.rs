@@ -18,6 +18,7 @@ use crate::wait::PATIENCE;
 
 /// A certificate with its key, in two PEM files.
 pub struct Certificate {
+    name: String,
     /// The certificate's file.
     pub file: PathBuf,
     /// The key's file.
@@ -27,10 +28,22 @@ pub struct Certificate {
 impl Certificate {
     /// Makes a self-signed one for `localhost`, in place of what is there.
     pub fn make(directory: &Path) -> Self {
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
-        let certificate = Self { file: directory.join("certificate.pem"), key: directory.join("key.pem") };
-        fs::write(&certificate.file, made.cert.pem()).expect("the certificate's file");
-        fs::write(&certificate.key, made.signing_key.serialize_pem()).expect("the key's file");
+        Self::make_for("localhost", 4000, directory)
+    }
+
+    /// Likewise, for another name, which holds until the end of a year.
+    pub fn make_for(name: &str, until: i32, directory: &Path) -> Self {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let mut asked = rcgen::CertificateParams::new([name.to_owned()]).expect("a name");
+        asked.not_after = rcgen::date_time_ymd(until, 12, 31);
+        let made = asked.self_signed(&key).expect("a certificate");
+        let (file, key_file) = match name {
+            "localhost" => ("certificate.pem".into(), "key.pem".into()),
+            name => (format!("{name}.pem"), format!("{name}.key")),
+        };
+        let certificate = Self { name: name.into(), file: directory.join(file), key: directory.join(key_file) };
+        fs::write(&certificate.file, made.pem()).expect("the certificate's file");
+        fs::write(&certificate.key, key.serialize_pem()).expect("the key's file");
         certificate
     }
 
@@ -43,12 +56,15 @@ impl Certificate {
             .expect("versions that the provider has")
             .with_root_certificates(roots)
             .with_no_client_auth();
-        Believer(Arc::new(config))
+        Believer { config: Arc::new(config), name: self.name.clone() }
     }
 }
 
 /// A client with the tickets it was given.
-pub struct Believer(Arc<ClientConfig>);
+pub struct Believer {
+    config: Arc<ClientConfig>,
+    name: String,
+}
 
 impl Believer {
     /// GET over a connection of its own, with further field lines: the head, and the body up to the end of the connection, which must
@@ -56,8 +72,8 @@ impl Believer {
     pub fn get(&self, address: SocketAddr, target: &str, fields: &str) -> Result<(String, Vec<u8>), String> {
         let socket = TcpStream::connect(address).map_err(|error| error.to_string())?;
         socket.set_read_timeout(Some(PATIENCE)).map_err(|error| error.to_string())?;
-        let name = "localhost".try_into().expect("a name");
-        let session = ClientConnection::new(self.0.clone(), name).map_err(|error| error.to_string())?;
+        let name = self.name.clone().try_into().expect("a name");
+        let session = ClientConnection::new(self.config.clone(), name).map_err(|error| error.to_string())?;
         let mut stream = StreamOwned::new(session, socket);
         let request = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{fields}\r\n");
         stream.write_all(request.as_bytes()).map_err(|error| error.to_string())?;

@@ -5,18 +5,23 @@ use std::time::Duration;
 
 use cache::options::{NoRoom, RequestersBy};
 use os::engine::Choice;
-use serve::{access_log::Format, head::parse::FIELDS_CEILING, tls::Kernel};
+use serve::{
+    access_log::Format,
+    head::parse::FIELDS_CEILING,
+    tls::{Kernel, clients::Wanted},
+};
 
 use crate::{
     option::Kind,
     settings::{Mode, Settings},
 };
 
+mod certificate;
 #[cfg(test)]
 mod tests;
 mod upstream;
 
-pub(crate) use self::upstream::UPSTREAM;
+pub(crate) use self::{certificate::CERTIFICATE, upstream::UPSTREAM};
 pub(crate) use crate::option::Setting;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -308,7 +313,7 @@ pub(crate) static SETTINGS: &[Setting<Settings>] = &[
     Proxy::reload(
         "tls.certificate",
         "PEM file of the server's certificate, followed by those between it and its root.",
-        "SIGHUP reads it again: new connections see the new one, those that are there stay.",
+        "SIGHUP reads it again: new connections see the new one, those that are there stay. Further ones stand in `[[certificate]]`.",
         Kind::File { put: |s, v| s.serve.tls.certificate = v, get: |s| s.serve.tls.certificate.clone() },
     )
     .flag("tls-certificate"),
@@ -319,6 +324,31 @@ pub(crate) static SETTINGS: &[Setting<Settings>] = &[
         Kind::File { put: |s, v| s.serve.tls.key = v, get: |s| s.serve.tls.key.clone() },
     )
     .flag("tls-key"),
+    Proxy::reload(
+        "tls.client_certificates",
+        "Whether clients are asked for a certificate (mTLS): `off`, `optional`, `required`.",
+        "With `optional` who has none is served all the same; one that does not hold is refused either way.",
+        Kind::Word {
+            words: &["off", "optional", "required"],
+            put: |s, v| s.serve.tls.clients.wanted = [Wanted::Off, Wanted::Optional, Wanted::Required][v],
+            get: |s| s.serve.tls.clients.wanted as usize,
+        },
+    ),
+    Proxy::reload(
+        "tls.client_ca",
+        "PEM file of the authorities that sign the certificates of clients.",
+        "They need not be those of this server's own certificate. SIGHUP reads it again, and sessions of before are not resumed.",
+        Kind::File {
+            put: |s, v| s.serve.tls.clients.authorities = v,
+            get: |s| s.serve.tls.clients.authorities.clone(),
+        },
+    ),
+    Proxy::reload(
+        "tls.client_crl",
+        "PEM file with lists of revoked certificates of clients, one of each authority.",
+        "Who is on a list is refused, and so is who was signed by an authority of which there is no list. SIGHUP reads it again.",
+        Kind::File { put: |s, v| s.serve.tls.clients.revoked = v, get: |s| s.serve.tls.clients.revoked.clone() },
+    ),
     Proxy::restart(
         "tls.handshake_timeout",
         "From a connection's begin to the end of its TLS handshake.",

@@ -21,6 +21,8 @@ fn every_key_and_flag_is_defined_once() {
     assert_eq!(flags.iter().collect::<HashSet<_>>().len(), flags.len());
     let keys: HashSet<_> = UPSTREAM.iter().map(|row| row.key).collect();
     assert_eq!(keys.len(), UPSTREAM.len());
+    let keys: HashSet<_> = CERTIFICATE.iter().map(|row| row.key).collect();
+    assert_eq!(keys.len(), CERTIFICATE.len());
 }
 
 #[test]
@@ -52,6 +54,14 @@ fn every_option_stands_in_the_example() {
     for row in UPSTREAM {
         let key = format!("upstream[0].{}", row.key);
         assert!(matches!(example.origin(&key), Origin::File(_)), "{key} is missing");
+    }
+    // Its default is that there is none.
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("proxy.toml");
+    let text = ConfigFile::read(&path).unwrap().text;
+    let block = text.split_once("\n#[[certificate]]\n").expect("a certificate, commented out").1;
+    let lines: Vec<_> = block.lines().take(CERTIFICATE.len()).collect();
+    for (row, line) in CERTIFICATE.iter().zip(lines) {
+        assert!(line.starts_with(&format!("#{} = ", row.key)), "{} is missing: {line}", row.key);
     }
 }
 

@@ -1,5 +1,5 @@
 //! What a downstream listener is started with: where it listens and every limit that it keeps. Typed and checked by `config`; nothing here reads a
-//! file but [`tls::Options::identity`], which is asked to.
+//! file but [`tls::Options::read`], which is asked to.
 
 use std::{net::SocketAddr, time::Duration};
 

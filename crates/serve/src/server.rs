@@ -7,7 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Instant,
+    time::{Instant, SystemTime},
 };
 
 use tokio::sync::{mpsc, watch};
@@ -22,7 +22,7 @@ use crate::{
     options::Options,
     reactor::Reactor,
     thread,
-    tls::{self, Identity, Tls},
+    tls::{self, Credentials, Tls},
     worker::Setup,
 };
 
@@ -76,11 +76,15 @@ impl Server {
         &self.tls_addresses
     }
 
-    /// From now on new TLS connections see this certificate; those that are there stay. Nothing where TLS is not spoken.
-    pub fn replace_identity(&self, identity: Identity) {
-        if let Some(tls) = &self.tls {
-            tls.replace(identity);
-        }
+    /// From now on new TLS connections see these credentials; those that are there stay. Nothing where TLS is not spoken.
+    pub fn replace_credentials(&self, credentials: Credentials) -> io::Result<()> {
+        let Some(tls) = &self.tls else { return Ok(()) };
+        tls.replace(credentials).map_err(io::Error::other)
+    }
+
+    /// When the first of its certificates ends, where TLS is spoken.
+    pub fn certificates_expire(&self) -> Option<SystemTime> {
+        self.tls.as_ref()?.expire()
     }
 
     /// Live counters.
@@ -133,8 +137,8 @@ fn worker_count(options: &Options) -> usize {
 }
 
 fn open_tls(options: &tls::Options) -> io::Result<Tls> {
-    let identity = options
-        .identity()
+    let credentials = options
+        .read()
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, format!("{error}; {}", error.advice())))?;
-    Tls::new(identity, options.kernel).map_err(io::Error::other)
+    Tls::new(credentials, options.kernel).map_err(io::Error::other)
 }

@@ -91,6 +91,11 @@ static METRICS: &[Metric] = &[
             ]
         }),
     ),
+    metric(
+        "outpost_tls_certificate_expiry_timestamp_seconds",
+        "When the first of the certificates expires, since 1970; 0 where TLS is not spoken",
+        Read::Gauge(|s| s.certificates_expire),
+    ),
     metric("outpost_http_malformed_total", "Requests refused as malformed", Read::Counter(|s| s.serve.malformed)),
     metric("outpost_transfers", "Bodies being sent now", Read::Gauge(|s| s.serve.transfers)),
     metric(

@@ -94,6 +94,50 @@ fn certificates_are_exchanged_while_it_runs() {
 }
 
 #[test]
+fn several_names_have_a_certificate_each_and_all_are_read_again() {
+    let content = Content::random(4, 1000);
+    let upstream = ScriptedUpstream::start();
+    upstream.publish("/file", Page::tagged(&content));
+    let (setup, first) = secure(&upstream);
+    let other = Certificate::make_for("other.example", 4000, setup.directory());
+    let setup = setup.certificate(&other);
+    let mut proxy = setup.start();
+    let address = proxy.secure_files();
+    for client in [first.believer(), other.believer()] {
+        assert!(client.get(address, "/file", "").unwrap().1 == *content.bytes());
+    }
+    // One that cannot be read keeps all of the old ones.
+    let renewed = Certificate::make(setup.directory());
+    fs::write(&other.key, "no key").unwrap();
+    proxy.program().signal(Signal::HUP);
+    proxy.program().find_line("the refusal", |line| line.contains("holds no usable private key").then_some(()));
+    assert!(renewed.believer().get(address, "/file", "").is_err());
+    assert!(other.believer().get(address, "/file", "").is_ok());
+
+    let other = Certificate::make_for("other.example", 4000, setup.directory());
+    proxy.program().signal(Signal::HUP);
+    for certificate in [&renewed, &other] {
+        wait::until_true("the new ones are shown", || certificate.believer().get(address, "/file", "").is_ok());
+    }
+}
+
+#[test]
+fn a_certificate_s_end_is_foretold_and_then_told() {
+    let upstream = ScriptedUpstream::start();
+    let (setup, certificate) = secure(&upstream);
+    let mut proxy = setup.start();
+    // The end of the year 4000.
+    let expiry = |seconds: u64| format!("outpost_tls_certificate_expiry_timestamp_seconds {seconds}");
+    assert!(proxy.metrics().contains(&expiry(64_092_124_800)), "{}", proxy.metrics());
+    Certificate::make_for("localhost", 2020, setup.directory());
+    proxy.program().signal(Signal::HUP);
+    let told = |line: &str| (line.contains("WARN") && line.contains("has expired on Thu, 31 Dec 2020")).then_some(());
+    proxy.program().find_line("the warning", told);
+    wait::until_true("the metric follows", || proxy.metrics().contains(&expiry(1_609_372_800)));
+    drop(certificate);
+}
+
+#[test]
 fn files_that_cannot_be_used_are_named_before_anything_is_touched() {
     let upstream = ScriptedUpstream::start();
     let (setup, certificate) = secure(&upstream);

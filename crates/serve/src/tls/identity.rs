@@ -15,21 +15,34 @@ use rustls::{
     },
     sign::CertifiedKey,
 };
+use webpki::EndEntityCert;
+
+use super::validity::Validity;
 
 /// A certificate with its chain, and the key that belongs to it.
 #[derive(Clone, Debug)]
-pub struct Identity(pub(crate) Arc<CertifiedKey>);
+pub struct Identity {
+    pub(crate) key: Arc<CertifiedKey>,
+    /// Where it was read from.
+    file: PathBuf,
+    /// The DNS names that it is for, in lower case; `*.` begins one that stands for many.
+    names: Vec<String>,
+    validity: Option<Validity>,
+}
 
-/// Why there is no identity.
+/// Why what TLS needs could not be read: certificates, keys, authorities, lists of what was revoked.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
     /// Nobody said where it is.
     #[error("TLS is on, but the certificate or its key is not given")]
     Missing,
+    /// Certificates of clients are asked for, and nobody said by whom they are to be signed.
+    #[error("certificates of clients are asked for, but not by which authority they are to be signed")]
+    AuthorityMissing,
     /// A file that cannot be read.
     #[error("cannot read the {what} {}: {source}", file.display())]
     Read {
-        /// `certificate` or `key`.
+        /// `certificate`, `key`, ...
         what: &'static str,
         /// Which.
         file: PathBuf,
@@ -39,7 +52,7 @@ pub enum IdentityError {
     /// A file that is not PEM, or has something else in it.
     #[error("{} holds no usable {what}: {reason}; PEM text with -----BEGIN {begin}----- is expected", file.display())]
     Content {
-        /// `certificate` or `private key`.
+        /// `certificate`, `private key`, ...
         what: &'static str,
         /// Which.
         file: PathBuf,
@@ -64,6 +77,16 @@ pub enum IdentityError {
         /// The key.
         key: PathBuf,
     },
+    /// An authority's certificate, or a list of revoked ones, that is not understood.
+    #[error("{} holds a {what} that cannot be used: {reason}", file.display())]
+    Authority {
+        /// `certificate of an authority` or `list of revoked certificates`.
+        what: &'static str,
+        /// Which.
+        file: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// A first certificate that is not understood.
     #[error("the first certificate of {} cannot be used: {reason}", file.display())]
     Certificate {
@@ -79,6 +102,10 @@ impl IdentityError {
     pub fn advice(&self) -> &'static str {
         match self {
             Self::Missing => "give the paths of two PEM files, with tls.certificate and tls.key",
+            Self::AuthorityMissing => {
+                "give the path of a PEM file with the authority's certificate, with tls.client_ca"
+            }
+            Self::Authority { .. } => "give a file with nothing but what the authority itself publishes, of X.509",
             Self::Read { .. } => "give the path of a PEM file that this user may read",
             Self::Content { .. } => {
                 "convert a file of another form with openssl x509 (certificate) or openssl pkey (key, also to take off a passphrase)"
@@ -98,7 +125,7 @@ impl IdentityError {
 impl Identity {
     /// Reads both files.
     pub fn read(certificate: &Path, key: &Path) -> Result<Self, IdentityError> {
-        let chain = read_chain(certificate)?;
+        let chain = read_chain("certificate", certificate)?;
         let private = read_key(key)?;
         let made = CertifiedKey::from_der(chain, private, &provider()).map_err(|error| match error {
             rustls::Error::InconsistentKeys(_) => {
@@ -110,7 +137,31 @@ impl Identity {
             rustls::Error::General(reason) => IdentityError::Key { file: key.to_owned(), reason },
             other => IdentityError::Key { file: key.to_owned(), reason: other.to_string() },
         })?;
-        Ok(Self(Arc::new(made)))
+        let own = made.end_entity_cert().ok();
+        let parsed = own.and_then(|own| EndEntityCert::try_from(own).ok());
+        let names = parsed.iter().flat_map(|own| own.valid_dns_names()).map(str::to_ascii_lowercase).collect();
+        let validity = own.and_then(|own| Validity::of(own));
+        Ok(Self { names, validity, file: certificate.to_owned(), key: Arc::new(made) })
+    }
+
+    /// The file of its certificate.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// The DNS names that it is for, in lower case.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// From when until when it holds, if that can be told.
+    pub fn validity(&self) -> Option<Validity> {
+        self.validity
+    }
+
+    /// Its own certificate, as it is sent.
+    pub fn certificate(&self) -> &[u8] {
+        self.key.cert.first().map_or(&[], |own| own.as_ref())
     }
 }
 
@@ -119,16 +170,27 @@ pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 
-fn read_chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
-    let text = read("certificate", file)?;
-    let refuse = |error: pem::Error| content("certificate", file, error, "CERTIFICATE");
-    let chain = CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>().map_err(refuse)?;
-    if chain.is_empty() { Err(refuse(pem::Error::NoItemsFound)) } else { Ok(chain) }
+/// Every certificate of a PEM file, in its order; at least one.
+pub fn read_chain(what: &'static str, file: &Path) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
+    read_all(what, file, "CERTIFICATE")
 }
 
-fn read_key(file: &Path) -> Result<PrivateKeyDer<'static>, IdentityError> {
+/// The first private key of a PEM file.
+pub fn read_key(file: &Path) -> Result<PrivateKeyDer<'static>, IdentityError> {
     let text = read("key", file)?;
     PrivateKeyDer::from_pem_slice(&text).map_err(|error| content("private key", file, error, "PRIVATE KEY"))
+}
+
+/// Every piece of one kind, at least one.
+pub(super) fn read_all<T: PemObject>(
+    what: &'static str,
+    file: &Path,
+    begin: &'static str,
+) -> Result<Vec<T>, IdentityError> {
+    let text = read(what, file)?;
+    let refuse = |error: pem::Error| content(what, file, error, begin);
+    let all = T::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>().map_err(refuse)?;
+    if all.is_empty() { Err(refuse(pem::Error::NoItemsFound)) } else { Ok(all) }
 }
 
 fn read(what: &'static str, file: &Path) -> Result<Vec<u8>, IdentityError> {

@@ -127,6 +127,13 @@ impl Peer {
         Self::over(TcpStream::connect(server.tls_addresses()[0]).unwrap(), Some(config.clone()))
     }
 
+    /// Likewise, to the server of that name.
+    pub(crate) fn connect_tls_to(name: &str, server: &Server, config: &Arc<ClientConfig>) -> Self {
+        let mut peer = Self::over(TcpStream::connect(server.tls_addresses()[0]).unwrap(), None);
+        peer.session = Some(Box::new(tls::Client::asking_for(name, config)));
+        peer
+    }
+
     /// With a small receive buffer, so that the server soon has to wait for this client.
     pub(crate) fn connect_narrow(server: &Server) -> Self {
         let (address, config) = Self::way(server);

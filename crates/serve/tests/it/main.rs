@@ -4,6 +4,7 @@
 use common::options;
 
 mod common;
+mod credentials;
 mod lifecycle;
 mod objects;
 mod over_tls;

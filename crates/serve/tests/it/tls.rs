@@ -291,7 +291,7 @@ fn a_new_identity_is_seen_by_new_connections_only() {
     let mut open = Peer::connect_tls(&server, &old);
     assert_eq!(open.get("/").status, 200);
     files.renew("localhost");
-    server.replace_identity(Identity::read(&files.certificate(), &files.key()).unwrap());
+    server.replace_credentials(files.options().read().unwrap()).unwrap();
     assert_eq!(open.get("/").status, 200);
     assert_eq!(Peer::connect_tls(&server, &files.trusting()).get("/").status, 200);
     // A ticket is still good: the session was begun with the old one.
@@ -329,7 +329,7 @@ fn what_is_wrong_with_the_files_is_said() {
         assert!(message.contains(expected) && message.contains(&*named.to_string_lossy()), "{message}");
         assert!(!error.advice().is_empty());
     }
-    assert!(matches!(serve::tls::Options::default().identity(), Err(IdentityError::Missing)));
+    assert!(matches!(serve::tls::Options::default().read(), Err(IdentityError::Missing)));
     let mut options = with(&files);
     options.tls.key = Some(other.key());
     let handler = Answers(Box::new(|_, _| Answer::Now(text(b""))));

@@ -88,7 +88,13 @@ pub(crate) struct Client(pub(crate) ClientConnection);
 
 impl Client {
     pub(crate) fn new(config: &Arc<ClientConfig>) -> Self {
-        let mut connection = ClientConnection::new(config.clone(), "localhost".try_into().unwrap()).unwrap();
+        Self::asking_for("localhost", config)
+    }
+
+    /// With that name, or address.
+    pub(crate) fn asking_for(name: &str, config: &Arc<ClientConfig>) -> Self {
+        let name = name.to_owned().try_into().unwrap();
+        let mut connection = ClientConnection::new(config.clone(), name).unwrap();
         connection.set_buffer_limit(None);
         Self(connection)
     }
