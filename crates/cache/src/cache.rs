@@ -59,7 +59,7 @@ impl Cache {
                 upstream: flight.upstream.to_string(),
                 path: flight.path.to_string(),
                 md5: flight.md5.get().copied(),
-                fetched: reader.watermark(),
+                fetched: reader.fetched(),
                 total: reader.len(),
                 seconds: flight.began.elapsed().as_secs_f64(),
                 followers: flight.followers(),

@@ -31,11 +31,12 @@ mod upkeep;
 mod wait;
 
 pub use disk::Disk;
-pub use fill::{Fill, Vacancy, Verified};
+pub use fill::{Demand, Fill, Vacancy, Verified};
 pub use names::Names;
 pub use options::{Limit, OpenError, Options};
 pub use part::{
     error::FillError,
+    extents::{EXTENTS_MAX, Extents},
     spec::{FillSpec, Resumable},
 };
 pub use read::{growing::ReadError, reader::Reader};

@@ -193,7 +193,7 @@ fn refusal(refused: Refused, options: &Options, source: &Source) -> Response {
     problem.position = Some(refused.position);
     problem.max_requesters = Some(options.max_requesters as u64);
     if let Source::Object(reader) = source {
-        problem.fetched = Some(reader.watermark());
+        problem.fetched = Some(reader.fetched());
         problem.total = reader.len();
     }
     Response::problem(&problem, Kind::MaxRequesters)

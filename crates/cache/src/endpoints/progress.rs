@@ -72,7 +72,7 @@ impl Follower {
             if reader.is_sealed() {
                 return self.tell(&Event::Ready).await;
             }
-            let fetched = reader.watermark();
+            let fetched = reader.fetched();
             if told != Some(fetched) {
                 last = Instant::now();
                 told = Some(fetched);

@@ -110,7 +110,9 @@ async fn send_run(
     until: u64,
 ) -> Result<(), SendError> {
     let now = link.worker().now();
-    let fresh = !reader.is_sealed() && reader.watermark().saturating_sub(position) <= FRESH_BYTES;
+    // What came ahead of the watermark may have waited long for this.
+    let behind = reader.watermark().checked_sub(position);
+    let fresh = !reader.is_sealed() && behind.is_some_and(|bytes| bytes <= FRESH_BYTES);
     let look = !fresh && !reader.was_in_page_cache(now);
     let mut position = position;
     while position < until {

@@ -8,6 +8,7 @@ use crate::{
     fill::{active::Active, end::End},
     part::{
         error::FillError,
+        extents::Extents,
         parts::Found,
         pipe::{OpenPart, Pipe},
         spec::FillSpec,
@@ -37,9 +38,10 @@ impl Active {
             None => store.fresh_part(spec.len).await?,
         };
         let len = spec.len;
-        let (id, body) = (part.id, part.body.clone());
+        let (id, body, ahead) = (part.id, part.body.clone(), part.ahead.clone());
         let pipe = Pipe::new(&store.options, &store.lanes, growing.clone(), len, part);
         let fill = Arc::new(FillState::new(pipe, id, spec, slot));
+        growing.allow_ahead(len.map_or(0, |len| len.saturating_sub(store.options.withheld_tail)), ahead);
         growing.begin(body, len);
         growing.advance(fill.pipe.released());
         store.register(&fill);
@@ -66,7 +68,8 @@ impl Shared {
             });
             match made.await {
                 Some((Ok(body), reservation)) => {
-                    return Ok(OpenPart { id, body, reservation, hasher: DigestsHasher::default() });
+                    let (hasher, ahead) = (DigestsHasher::default(), Extents::default());
+                    return Ok(OpenPart { id, body, reservation, hasher, ahead });
                 }
                 // Others fill the disk too. Once more with what eviction can give.
                 Some((Err(error), kept)) if error.kind() == io::ErrorKind::StorageFull && attempt == 0 => {
@@ -116,7 +119,7 @@ impl Shared {
             return Ok(None);
         }
         let (id, occupied) = (found.id, found.bytes);
-        let Some((body, hasher)) = self.reopen_part(&found).await else {
+        let Some((body, hasher, ahead)) = self.reopen_part(&found).await else {
             self.drop_part(found).await;
             return Ok(None);
         };
@@ -130,15 +133,14 @@ impl Shared {
             }
         };
         reservation.absorb(Account::Parts, occupied);
-        Ok(Some(OpenPart { id, body, reservation, hasher }))
+        Ok(Some(OpenPart { id, body, reservation, hasher, ahead }))
     }
 
-    /// Opens a part where it was left: its file and hashes. `None` if its bytes are not those that were recorded.
-    async fn reopen_part(self: &Arc<Self>, found: &Found) -> Option<(Arc<Body>, DigestsHasher)> {
+    /// Opens a part where it was left: its file and hashes, and what is known to be there beyond. `None` if its bytes are not those that were recorded.
+    async fn reopen_part(self: &Arc<Self>, found: &Found) -> Option<(Arc<Body>, DigestsHasher, Extents)> {
         let position = found.position();
         if let Some(warm) = &found.warm {
-            let (body, hasher) = &**warm;
-            return Some((body.clone(), hasher.clone()));
+            return Some((warm.body.clone(), warm.hasher.clone(), warm.ahead.clone()));
         }
         let (store, id) = (self.clone(), found.id);
         let file = self.io.blocking(move || store.disk.open(&store.layout.part(id), true)).await?.ok()?;
@@ -150,6 +152,6 @@ impl Shared {
         // What is behind was never known to be durable. Nobody can have read it: the part is from before the start.
         let (store, file) = (self.clone(), body.file().clone());
         self.io.blocking(move || store.disk.truncate(&file, position)).await?.ok()?;
-        Some((body, hasher))
+        Some((body, hasher, Extents::default()))
     }
 }

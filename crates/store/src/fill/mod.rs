@@ -17,7 +17,7 @@ use protocol::digest::{Digests, Md5};
 
 use self::{active::Active, end::End};
 use crate::{
-    part::{error::FillError, spec::FillSpec},
+    part::{error::FillError, extents::Extents, spec::FillSpec},
     read::{
         growing::{Growing, ReadError},
         reader::Reader,
@@ -36,6 +36,19 @@ pub struct Vacancy {
 /// A fill in progress; one writer. Dropping it is [`Fill::suspend`].
 pub struct Fill {
     active: Active,
+}
+
+/// What of a fill is here, and who waits for what is not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Demand {
+    /// Everything before this byte is here.
+    pub front: u64,
+    /// What is here beyond it.
+    pub ahead: Extents,
+    /// Bytes that readers wait for far ahead of the front, in order, each once.
+    pub wishes: Vec<u64>,
+    /// Whether somebody waits for what comes next at the front.
+    pub is_front_followed: bool,
 }
 
 /// All bytes are there and right; readers have them all; not durable yet. Dropping it without [`Verified::commit`] removes the part.
@@ -105,7 +118,7 @@ impl Fill {
         store.io.spawn(task).await.unwrap_or_else(|_| Err(FillError::closed()))
     }
 
-    /// The next byte wanted; above 0 when a part is continued.
+    /// The front: the first byte that is wanted. Above 0 when a part is continued.
     pub fn position(&self) -> u64 {
         self.active.pipe().pushed()
     }
@@ -118,13 +131,47 @@ impl Fill {
     /// Takes the next bytes. Waits only while `fill_buffer_max` bytes are not yet written and hashed, or for more room when the length is unknown.
     /// Cancel safe: a dropped future took all or nothing.
     pub async fn push(&mut self, bytes: Bytes) -> Result<(), FillError> {
+        self.push_at(self.position(), bytes).await
+    }
+
+    /// Takes bytes that begin at `offset`, which may be ahead of the front if the length is known. Those that are here already are dropped,
+    /// and likewise those that would be one run more than [`EXTENTS_MAX`](crate::EXTENTS_MAX). Waits, and can be cancelled, as [`Fill::push`].
+    pub async fn push_at(&self, offset: u64, bytes: Bytes) -> Result<(), FillError> {
         if bytes.is_empty() {
             return Ok(());
         }
-        self.active.prepare(bytes.len() as u64).await?;
-        self.active.push(bytes);
+        let more = bytes.len() as u64;
+        self.active.prepare(offset.saturating_add(more), more).await?;
+        self.active.push(offset, bytes);
         self.active.checkpoint_if_due();
         Ok(())
+    }
+
+    /// What is here, and who waits for what is not.
+    pub fn demand(&self) -> Demand {
+        let pipe = self.active.pipe();
+        let wishes = &pipe.growing.wishes;
+        Demand {
+            front: pipe.pushed(),
+            ahead: pipe.ahead(),
+            wishes: wishes.positions(),
+            is_front_followed: wishes.is_front_followed(),
+        }
+    }
+
+    /// Bytes taken so far, also ahead of the front.
+    pub fn taken(&self) -> u64 {
+        self.active.pipe().taken()
+    }
+
+    /// Whether somebody waits far ahead of the front.
+    pub fn has_wishes(&self) -> bool {
+        self.active.pipe().growing.wishes.is_any()
+    }
+
+    /// Waits until somebody does. Dropping the future loses nothing.
+    pub async fn wished(&self) {
+        self.active.pipe().growing.wishes.any().await;
     }
 
     /// The end of the bytes: waits for writes and hashes, compares length and claims, then releases the withheld tail to all readers.

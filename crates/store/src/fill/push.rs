@@ -1,6 +1,6 @@
-//! Bytes of a fill on their way in: room is made for them, the pipe takes them, and its queue is written out.
+//! Bytes of a fill on their way in: room is made for them, the pipe takes them, its queue is written out, and what the hashing missed is read back.
 
-use std::io;
+use std::io::{self, ErrorKind};
 
 use bytes::Bytes;
 
@@ -21,19 +21,18 @@ const STEP_MAX: u64 = 64 << 20;
 const FULL_EVICT_MIN: u64 = 1 << 20;
 
 impl Active {
-    /// Waits until `more` bytes may be pushed.
-    pub(crate) async fn prepare(&self, more: u64) -> Result<(), FillError> {
+    /// Waits until the `more` bytes before `end` may be pushed.
+    pub(crate) async fn prepare(&self, end: u64, more: u64) -> Result<(), FillError> {
         if !self.fill.is_running() {
             return Err(FillError::closed());
         }
-        let after = self.pipe().pushed() + more;
         match self.fill.spec.len {
-            Some(expected) if after > expected => {
+            Some(expected) if end > expected => {
                 self.reject(End::Reject);
-                return Err(FillError::Length { expected, found: after });
+                return Err(FillError::Length { expected, found: end });
             }
             Some(_) => {}
-            None => self.grow(after).await?,
+            None => self.grow(end).await?,
         }
         self.pipe().until_room(more).await
     }
@@ -60,10 +59,32 @@ impl Active {
         }
     }
 
-    /// Takes the next bytes. Does not wait: the caller has prepared for them.
-    pub(crate) fn push(&self, bytes: Bytes) {
-        if self.pipe().push(bytes) {
+    /// Takes the bytes that begin at `offset`. Does not wait: the caller has prepared for them.
+    pub(crate) fn push(&self, offset: u64, bytes: Bytes) {
+        let begin = self.pipe().push(offset, bytes);
+        if begin.writing {
             self.store.io.spawn(self.clone().write_out());
+        }
+        if begin.reading_back {
+            self.store.io.spawn(self.clone().read_back());
+        }
+    }
+
+    /// Gives the hashing what the front jumped over, and what came meanwhile, until it has caught up.
+    async fn read_back(self) {
+        let pipe = self.pipe();
+        while let Some(span) = pipe.next_behind().await {
+            let len = span.len() as usize;
+            let read = self.store.disk.read(pipe.body.file().clone(), span.start, len).await;
+            match read
+                .and_then(|bytes| if bytes.len() == len { Ok(bytes) } else { Err(ErrorKind::UnexpectedEof.into()) })
+            {
+                Ok(bytes) => pipe.feed_behind(bytes.into()),
+                Err(error) => {
+                    self.store.counters.disk_errors.add(1);
+                    pipe.break_off(Broken::ReadBack(error.kind(), error.raw_os_error()));
+                }
+            }
         }
     }
 
@@ -75,7 +96,7 @@ impl Active {
                 pipe.break_off(broken);
                 return;
             }
-            pipe.advance(bytes);
+            pipe.advance(offset, bytes);
         }
     }
 
@@ -83,19 +104,19 @@ impl Active {
     async fn write(&self, pieces: Vec<Bytes>, offset: u64, bytes: u64) -> Result<(), Broken> {
         let (disk, file) = (&self.store.disk, self.pipe().body.file());
         let Err(first) = disk.write(file.clone(), pieces.clone(), offset).await else { return Ok(()) };
-        if first.kind() != io::ErrorKind::StorageFull {
+        if first.kind() != ErrorKind::StorageFull {
             return Err(self.broken(&first));
         }
         self.store.make_room(bytes.max(FULL_EVICT_MIN)).await;
         match disk.write(file.clone(), pieces, offset).await {
             Ok(()) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::StorageFull => Err(Broken::NoRoom { needed: bytes }),
+            Err(error) if error.kind() == ErrorKind::StorageFull => Err(Broken::NoRoom { needed: bytes }),
             Err(error) => Err(self.broken(&error)),
         }
     }
 
     fn broken(&self, error: &io::Error) -> Broken {
         self.store.counters.disk_errors.add(1);
-        Broken::Io(error.kind(), error.raw_os_error())
+        Broken::Write(error.kind(), error.raw_os_error())
     }
 }

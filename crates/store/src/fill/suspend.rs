@@ -6,7 +6,11 @@ use protocol::digest::Md5;
 
 use crate::{
     fill::active::Active,
-    part::{description::PartState, error::FillError, parts::Found},
+    part::{
+        description::PartState,
+        error::FillError,
+        parts::{Found, Warm},
+    },
     space::ledger::Account,
 };
 
@@ -45,9 +49,13 @@ impl Active {
         let pipe = self.pipe();
         pipe.until_settled().await?;
         let (position, hasher) = (pipe.written(), pipe.hasher());
-        let state = self.describe(position, hasher.md5()).await?;
-        let warm = self.store.parts.may_be_warm().then(|| Box::new((pipe.body.clone(), hasher)));
-        let found = Found::new(self.fill.id, state, position, warm);
+        let prefix = hasher.md5();
+        let warm = self.store.parts.may_be_warm();
+        let warm = warm.then(|| Box::new(Warm { body: pipe.body.clone(), hasher, ahead: pipe.growing.ahead() }));
+        // What was allocated beyond is given back; nobody reads there who has not been told that this is over.
+        let len = warm.as_ref().map_or(position, |warm| warm.ahead.end().max(position));
+        let state = self.describe(position, prefix, Some(len)).await?;
+        let found = Found::new(self.fill.id, state, len, warm);
         if let Some(reservation) = pipe.reservation.lock().take() {
             reservation.settle(Account::Parts, found.bytes);
         }
@@ -56,8 +64,10 @@ impl Active {
 
     /// Makes the fill continuable from where it is, if it is time to.
     pub(crate) fn checkpoint_if_due(&self) {
-        let Some(position) = self.fill.checkpoint_due() else { return };
-        self.pipe().mark();
+        if !self.fill.is_checkpoint_due() {
+            return;
+        }
+        let position = self.pipe().mark();
         let active = self.clone();
         self.store.io.spawn(async move {
             active.checkpoint(position).await;
@@ -68,13 +78,13 @@ impl Active {
     /// Makes a running fill continuable from `position` after a crash.
     async fn checkpoint(&self, position: u64) {
         let Ok(prefix) = self.pipe().until_marked(position).await else { return };
-        if let Err(error) = self.describe(position, prefix).await {
+        if let Err(error) = self.describe(position, prefix, None).await {
             tracing::warn!(%error, "a checkpoint of a fetch could not be written; after a crash it would begin anew or further back");
         }
     }
 
-    /// Syncs the part, then writes what it is and how far it can be trusted.
-    async fn describe(&self, position: u64, prefix: Md5) -> Result<PartState, FillError> {
+    /// Syncs the part, then writes what it is and how far it can be trusted. Of one that has come to rest, what is behind `len` is cut off.
+    async fn describe(&self, position: u64, prefix: Md5, len: Option<u64>) -> Result<PartState, FillError> {
         let (store, fill) = (&self.store, &self.fill);
         let mut described = fill.described.lock().await;
         let state = PartState {
@@ -92,7 +102,7 @@ impl Active {
         let file = fill.pipe.body.file().clone();
         store.disk.sync(file).await.map_err(|error| store.disk_trouble("sync what has come", error))?;
         let (active, written) = (self.clone(), state.clone());
-        let result = store.io.blocking(move || active.write_description(&written)).await;
+        let result = store.io.blocking(move || active.write_description(&written, len)).await;
         result
             .unwrap_or_else(|| Err(io::Error::other("this server is stopping")))
             .map_err(|error| store.disk_trouble("write the checkpoint", error))?;
@@ -101,11 +111,10 @@ impl Active {
     }
 
     /// The file beside the part, unless the fill has ended otherwise. Blocks.
-    fn write_description(&self, state: &PartState) -> io::Result<()> {
+    fn write_description(&self, state: &PartState, len: Option<u64>) -> io::Result<()> {
         let (store, fill) = (&self.store, &self.fill);
-        if fill.is_suspended() {
-            // What was allocated beyond is given back; nobody reads there.
-            store.disk.truncate(fill.pipe.body.file(), state.position)?;
+        if let Some(len) = len {
+            store.disk.truncate(fill.pipe.body.file(), len)?;
         }
         if fill.is_running() || fill.is_suspended() {
             state.write(&*store.disk, &store.layout, fill.id)?;

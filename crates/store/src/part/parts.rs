@@ -28,6 +28,7 @@ use crate::{
     disk::layout::{Layout, PartName, part_name},
     part::{
         description::PartState,
+        extents::Extents,
         spec::{FillSpec, Resumable},
     },
     read::body::Body,
@@ -63,15 +64,22 @@ pub(crate) struct Found {
     /// Bytes in the account of the parts.
     pub(crate) bytes: u64,
     /// Still open from the fill that was suspended, with its hashes: nothing needs to be read again.
-    pub(crate) warm: Option<Warm>,
+    pub(crate) warm: Option<Box<Warm>>,
 }
 
-/// The open file of a part and the hashing of what is in it.
-pub(crate) type Warm = Box<(Arc<Body>, DigestsHasher)>;
+/// What is known of a part only while the process lives.
+pub(crate) struct Warm {
+    /// Its open file.
+    pub(crate) body: Arc<Body>,
+    /// The hashing of what is in it up to its position.
+    pub(crate) hasher: DigestsHasher,
+    /// What is in it beyond.
+    pub(crate) ahead: Extents,
+}
 
 impl Found {
     /// A part with a file of so many bytes.
-    pub(crate) fn new(id: u64, state: PartState, len: u64, warm: Option<Warm>) -> Self {
+    pub(crate) fn new(id: u64, state: PartState, len: u64, warm: Option<Box<Warm>>) -> Self {
         Self { id, state, bytes: on_disk(len) + STATE_BYTES, warm }
     }
 
@@ -268,7 +276,7 @@ impl Parts {
         match found.warm {
             Some(warm) => {
                 self.space.shift(Account::Parts, Account::Unlinked, found.bytes);
-                warm.0.unlinked(found.bytes);
+                warm.body.unlinked(found.bytes);
             }
             None => self.space.sub(Account::Parts, found.bytes),
         }

@@ -123,20 +123,20 @@ impl FillState {
         self.spec.claims.md5.unwrap_or_else(|| self.pipe.hashing.md5())
     }
 
-    /// The position of the checkpoint to be made now, if it is time for one. To be followed by [`FillState::checkpoint_made`].
-    pub(crate) fn checkpoint_due(&self) -> Option<u64> {
+    /// Whether it is time for a checkpoint. If so, it is to be followed by [`FillState::checkpoint_made`].
+    pub(crate) fn is_checkpoint_due(&self) -> bool {
         if self.spec.source.is_empty() {
-            return None;
+            return false;
         }
-        let pushed = self.pipe.pushed();
+        let fed = self.pipe.fed();
         let mut checkpoint = self.checkpoint.lock();
-        let new = pushed - checkpoint.position;
+        let new = fed - checkpoint.position;
         let due = new >= CHECKPOINT_BYTES || (new >= CHECKPOINT_MIN && checkpoint.at.elapsed() >= CHECKPOINT_AFTER);
         if !due || checkpoint.running {
-            return None;
+            return false;
         }
-        *checkpoint = Checkpoint { position: pushed, at: Instant::now(), running: true };
-        Some(pushed)
+        *checkpoint = Checkpoint { position: fed, at: Instant::now(), running: true };
+        true
     }
 
     /// The next one may be made when it is due.

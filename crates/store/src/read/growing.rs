@@ -1,4 +1,5 @@
-//! What a fill and those who follow it share: a watermark that only rises, and an end that is set once.
+//! What a fill and those who follow it share: a watermark that only rises, the runs of bytes that came before their turn, and an end that is set
+//! once.
 //!
 //! | state | `body` | `end` | who moves it on |
 //! | --- | --- | --- | --- |
@@ -9,13 +10,19 @@
 
 use std::sync::{
     Arc, OnceLock,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
-use protocol::digest::Digests;
+use parking_lot::Mutex;
+use protocol::{digest::Digests, span::Span};
 use tokio::sync::Notify;
 
-use crate::{disk::Disk, read::body::Body, wait::until};
+use crate::{
+    disk::Disk,
+    part::extents::Extents,
+    read::{body::Body, wishes::Wishes},
+    wait::until,
+};
 
 /// A length that is not known yet.
 const UNKNOWN: u64 = u64::MAX;
@@ -25,6 +32,12 @@ pub(crate) struct Growing {
     body: OnceLock<Arc<Body>>,
     len: AtomicU64,
     watermark: AtomicU64,
+    /// From here on nothing that came ahead is read before all is verified.
+    readable_max: AtomicU64,
+    /// What is written beyond the front. Looked at only where there is something.
+    ahead: Mutex<Extents>,
+    is_ahead: AtomicBool,
+    pub(crate) wishes: Wishes,
     end: OnceLock<Result<Digests, ReadError>>,
     moved: Notify,
     disk: Arc<dyn Disk>,
@@ -51,9 +64,20 @@ impl Growing {
             body: OnceLock::new(),
             len: AtomicU64::new(UNKNOWN),
             watermark: AtomicU64::new(0),
+            readable_max: AtomicU64::new(0),
+            ahead: Mutex::default(),
+            is_ahead: AtomicBool::new(false),
+            wishes: Wishes::default(),
             end: OnceLock::new(),
             moved: Notify::new(),
         })
+    }
+
+    /// Before it begins: bytes beyond the front may be read as they come, but for those from `readable_max` on, and these are here from before.
+    pub(crate) fn allow_ahead(&self, readable_max: u64, ahead: Extents) {
+        self.readable_max.store(readable_max, Ordering::Release);
+        self.is_ahead.store(!ahead.is_empty(), Ordering::Release);
+        *self.ahead.lock() = ahead;
     }
 
     /// The fill has begun.
@@ -93,6 +117,41 @@ impl Growing {
         }
     }
 
+    /// A span beyond the front is written.
+    pub(crate) fn came_ahead(&self, span: Span) {
+        let noted = self.ahead.lock().insert(span);
+        debug_assert!(noted, "as many runs are written as were taken, or fewer");
+        self.is_ahead.store(true, Ordering::Release);
+        self.moved.notify_waiters();
+    }
+
+    /// The front is written up to `front`: how far it comes with the runs that it has reached. They are still to be [forgotten](Self::forget_ahead).
+    pub(crate) fn reach(&self, front: u64) -> u64 {
+        if self.is_ahead.load(Ordering::Acquire) { self.ahead.lock().covered_from(front) } else { front }
+    }
+
+    /// The watermark stands at the runs' ends now, so nobody looks for them.
+    pub(crate) fn forget_ahead(&self, front: u64) {
+        if self.is_ahead.load(Ordering::Acquire) {
+            let mut ahead = self.ahead.lock();
+            ahead.reach(front);
+            self.is_ahead.store(!ahead.is_empty(), Ordering::Release);
+        }
+    }
+
+    /// What is written beyond the front.
+    pub(crate) fn ahead(&self) -> Extents {
+        if self.is_ahead.load(Ordering::Acquire) { self.ahead.lock().clone() } else { Extents::default() }
+    }
+
+    /// Up to where a run beyond the front can be read from `position`; `position` itself if not at all.
+    fn readable_ahead(&self, position: u64) -> u64 {
+        if !self.is_ahead.load(Ordering::Acquire) {
+            return position;
+        }
+        self.ahead.lock().covered_from(position).min(self.readable_max.load(Ordering::Acquire)).max(position)
+    }
+
     /// All bytes are there and right.
     pub(crate) fn seal(&self, len: u64, digests: Digests) {
         self.len.store(len, Ordering::Release);
@@ -107,20 +166,27 @@ impl Growing {
         self.moved.notify_waiters();
     }
 
-    /// The watermark, as soon as it is beyond `position` or will move no more.
+    /// Up to where bytes from `position` on may be read, as soon as there are any or will be no more.
     pub(crate) async fn readable(&self, position: u64) -> Result<u64, ReadError> {
-        until(&self.moved, || {
-            // The end is read before the watermark: who sees it sealed sees the watermark at the end as well.
-            let end = self.end.get();
-            let watermark = self.watermark();
-            match end {
-                _ if watermark > position => Some(Ok(watermark)),
-                Some(Ok(_)) => Some(Ok(position)),
-                Some(Err(error)) => Some(Err(error.clone())),
-                None => None,
-            }
-        })
-        .await
+        if let Some(found) = self.look(position) {
+            return found;
+        }
+        let _wait = self.wishes.wait(position, self.watermark(), self.readable_max.load(Ordering::Acquire));
+        until(&self.moved, || self.look(position)).await
+    }
+
+    fn look(&self, position: u64) -> Option<Result<u64, ReadError>> {
+        // The end is read before the watermark: who sees it sealed sees the watermark at the end as well.
+        let end = self.end.get();
+        let watermark = self.watermark();
+        if watermark > position {
+            return Some(Ok(watermark));
+        }
+        match end {
+            Some(Ok(_)) => Some(Ok(position)),
+            Some(Err(error)) => Some(Err(error.clone())),
+            None => Some(self.readable_ahead(position)).filter(|readable| *readable > position).map(Ok),
+        }
     }
 
     /// The digests, as soon as all is there.

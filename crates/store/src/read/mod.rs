@@ -1,5 +1,5 @@
 //! What is read from: a [`reader`] is of an object that is [`sealed`] or still [`growing`], and both stand on an open file, the [`body`].
-//! Small [`hot`] bodies are in memory; [`open_files`] says whose files stay open.
+//! [`wishes`] are the waits for what is not there yet. Small [`hot`] bodies are in memory; [`open_files`] says whose files stay open.
 
 pub(crate) mod body;
 pub(crate) mod growing;
@@ -7,3 +7,4 @@ pub(crate) mod hot;
 pub(crate) mod open_files;
 pub(crate) mod reader;
 pub(crate) mod sealed;
+pub(crate) mod wishes;

@@ -38,11 +38,19 @@ impl Reader {
         }
     }
 
-    /// Bytes that may be read now.
+    /// Bytes that may be read now from the first on.
     pub fn watermark(&self) -> u64 {
         match &self.0 {
             Kind::Sealed(sealed) => sealed.len,
             Kind::Growing(growing) => growing.watermark(),
+        }
+    }
+
+    /// Bytes that are here and may be read, also those beyond the [watermark](Self::watermark) that came before their turn.
+    pub fn fetched(&self) -> u64 {
+        match &self.0 {
+            Kind::Sealed(sealed) => sealed.len,
+            Kind::Growing(growing) => growing.watermark() + growing.ahead().bytes(),
         }
     }
 
@@ -70,8 +78,8 @@ impl Reader {
         }
     }
 
-    /// Waits until bytes beyond `position` may be read, and answers the watermark; equal to `position` only at the end of the object.
-    /// Woken by progress. Dropping the future loses nothing.
+    /// Waits until the byte at `position` may be read, and answers up to where those that follow may be; equal to `position` only at the end of
+    /// the object. Woken by progress. Who waits far ahead of the watermark is seen by the fill. Dropping the future loses nothing.
     pub async fn readable(&self, position: u64) -> Result<u64, ReadError> {
         match &self.0 {
             Kind::Sealed(sealed) => Ok(sealed.len.max(position)),
@@ -87,7 +95,7 @@ impl Reader {
         }
     }
 
-    /// The open file. It is never written below the watermark, never truncated, never renamed over: safe for `sendfile`.
+    /// The open file. It is never written where it may be read, never truncated there, never renamed over: safe for `sendfile`.
     ///
     /// # Panics
     /// Before the fill has begun: ask [`Reader::readable`] first.

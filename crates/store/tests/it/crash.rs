@@ -45,6 +45,7 @@ async fn run(store: &Store, random: &mut Random, promised: &mut Promised) {
             1 => {
                 let spec = FillSpec { source: format!("{seed}").into(), ..spec(content.len()) };
                 if let Ok(mut fill) = store.fill(spec).await {
+                    let _ = fill.push_at(content.len() as u64 * 2 / 3, content.slice(content.len() * 2 / 3..)).await;
                     let _ = fill.push(content.slice(..content.len() / 2)).await;
                     fill.suspend("for later");
                 }
@@ -59,7 +60,10 @@ async fn run(store: &Store, random: &mut Random, promised: &mut Promised) {
                 };
                 let Ok(mut fill) = vacancy.begin(spec).await else { continue };
                 let from = fill.position() as usize;
-                if fill.push(content.slice(from..)).await.is_err() {
+                // Every third with its end first, over which the front jumps.
+                let middle = if seed.is_multiple_of(3) { from.midpoint(content.len()) } else { content.len() };
+                let ahead = fill.push_at(middle as u64, content.slice(middle..)).await;
+                if ahead.is_err() || fill.push(content.slice(from..middle)).await.is_err() {
                     continue;
                 }
                 let Ok(verified) = fill.verify(true).await else { continue };

@@ -1,5 +1,6 @@
 //! The store as its users see it: one test binary, a file per promise.
 
+mod ahead;
 mod crash;
 mod fills;
 mod helpers;
