@@ -170,10 +170,26 @@ fn upstreams(settings: &Settings) -> Vec<Complaint> {
 
 /// A cache inside a share would be served as part of it, and a share inside a cache would be refused or evicted.
 fn directories(settings: &Settings) -> Vec<Complaint> {
-    let cache = &settings.store.dir;
+    let (cache, tls) = (&settings.store.dir, &settings.serve.tls);
     let mut found = Vec::new();
+    let is_self_signed = tls.is_on() && tls.certificate.is_none() && tls.more.is_empty();
+    let keys = Some(&settings.self_signed_dir).filter(|_| is_self_signed);
+    if keys.is_some_and(|keys| inside(keys, cache)) {
+        found.push(complaint(
+            "tls.state_dir lies in the cache's directory, where nothing else may lie",
+            &["tls.state_dir", "cache.dir"],
+            "give tls.state_dir a directory of its own, such as /var/lib/outpost",
+        ));
+    }
     for (place, upstream) in settings.upstreams().iter().enumerate() {
         let Location::Directory(share) = &upstream.location else { continue };
+        if keys.is_some_and(|keys| inside(keys, share)) {
+            found.push(complaint(
+                format!("tls.state_dir lies in the upstream ({}), where clients could fetch the key", share.display()),
+                &["tls.state_dir", &format!("upstream[{place}].url")],
+                "give tls.state_dir a directory outside of the share, such as /var/lib/outpost",
+            ));
+        }
         if inside(cache, share) || inside(share, cache) {
             found.push(complaint(
                 format!("the cache ({}) and the upstream ({}) lie one in the other", cache.display(), share.display()),
@@ -237,6 +253,20 @@ mod tests {
                 "cannot both be listened on",
             ),
             (|s| s.store.dir = "/srv/a/cache".into(), "lie one in the other"),
+            (
+                |s| {
+                    s.serve.tls.listen = vec!["127.0.0.1:8443".parse().unwrap()];
+                    s.self_signed_dir = "/srv/a/keys".into();
+                },
+                "where clients could fetch the key",
+            ),
+            (
+                |s| {
+                    s.serve.tls.listen = vec!["127.0.0.1:8443".parse().unwrap()];
+                    s.self_signed_dir = s.store.dir.join("keys");
+                },
+                "where nothing else may lie",
+            ),
             (|s| s.store.dir = "/srv".into(), "lie one in the other"),
             (|s| s.cache.upstreams[0].retry_backoff = Duration::from_secs(60), "retry_backoff is longer"),
             (

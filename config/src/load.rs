@@ -163,6 +163,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, Refused> {
     }
     let base = &sources.working_directory;
     layers.settings.store.dir = absolute(&layers.settings.store.dir, base);
+    layers.settings.self_signed_dir = absolute(&layers.settings.self_signed_dir, base);
     for complaint in check::complaints(&layers.settings) {
         layers.complain(complaint);
     }

@@ -39,6 +39,8 @@ pub struct Settings {
     pub access_log: Option<PathBuf>,
     /// How its lines look.
     pub access_log_format: Format,
+    /// Where a self-signed certificate is kept, if one is needed.
+    pub self_signed_dir: PathBuf,
     /// The downstream side.
     pub serve: serve::options::Options,
     /// The objects on disk.
@@ -55,6 +57,7 @@ impl Default for Settings {
             admin: SocketAddr::from(([127, 0, 0, 1], 8081)),
             access_log: None,
             access_log_format: Format::default(),
+            self_signed_dir: "outpost-tls".into(),
             serve: serve::options::Options::default(),
             store: store::Options::new("outpost-cache"),
             cache: cache::options::Options::new(Vec::new()),

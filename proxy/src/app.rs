@@ -16,7 +16,7 @@ use serve::{access_log::AccessLog, server::Server};
 use store::{ScrubReport, Store};
 use tokio::sync::Notify;
 
-use crate::banner::Facts;
+use crate::{banner::Facts, self_signed::SelfSigned};
 
 /// Where the program is in its life. It only goes forward.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -116,8 +116,9 @@ impl App {
 
 impl Parts {
     /// What the start lines tell beyond the settings.
-    pub(crate) fn describe(&self, settings: &Settings, admin: SocketAddr) -> Facts {
+    pub(crate) fn describe(&self, settings: &Settings, admin: SocketAddr, own: Option<SelfSigned>) -> Facts {
         Facts {
+            own,
             listen: self.server.addresses().to_vec(),
             tls_listen: self.server.tls_addresses().to_vec(),
             admin,

@@ -7,12 +7,16 @@ use config::{
     value::{human_size, show_duration},
 };
 
+use crate::self_signed::SelfSigned;
+
 /// What only the running program knows.
 pub(crate) struct Facts {
     /// With the ports that were chosen.
     pub(crate) listen: Vec<SocketAddr>,
     /// Likewise, over TLS.
     pub(crate) tls_listen: Vec<SocketAddr>,
+    /// The certificate that was made for want of another.
+    pub(crate) own: Option<SelfSigned>,
     /// Likewise.
     pub(crate) admin: SocketAddr,
     /// Of the store.
@@ -30,6 +34,11 @@ pub(crate) fn text(settings: &Settings, facts: &Facts) -> String {
     let secure = facts.tls_listen.iter().map(|address| clickable("https", *address));
     for (place, text) in plain.chain(secure).enumerate() {
         lines.push(row(if place == 0 { "serves" } else { "" }, &text));
+    }
+    if let Some(own) = &facts.own {
+        lines.push(row("as", &format!("{}, self-signed, until {}", own.names.join(", "), own.until)));
+        lines.push(row("", &format!("clients believe it by {} (curl --cacert)", own.public.display())));
+        lines.push(row("", &format!("SHA-256 {}", own.fingerprint)));
     }
     let width = settings.upstreams().iter().map(|upstream| upstream.mount.len()).max().unwrap_or(1);
     for (place, upstream) in settings.upstreams().iter().enumerate() {
@@ -118,6 +127,13 @@ mod tests {
         let facts = Facts {
             listen: vec!["0.0.0.0:8080".parse().unwrap(), "192.0.2.1:80".parse().unwrap()],
             tls_listen: vec!["0.0.0.0:8443".parse().unwrap()],
+            own: Some(SelfSigned {
+                file: "/var/lib/outpost/self-signed.pem".into(),
+                public: "/var/lib/outpost/certificate.pem".into(),
+                names: vec!["branch7".into(), "localhost".into()],
+                fingerprint: "0A:FF".into(),
+                until: "Thu, 01 Feb 2029 00:00:00 GMT".into(),
+            }),
             admin: "[::]:8081".parse().unwrap(),
             report: store::Report {
                 used: 12_300_000_000,
@@ -135,6 +151,9 @@ mod tests {
   serves   http://127.0.0.1:8080/ (and every IPv4 address of this machine)
            http://192.0.2.1:80/
            https://127.0.0.1:8443/ (and every IPv4 address of this machine)
+  as       branch7, localhost, self-signed, until Thu, 01 Feb 2029 00:00:00 GMT
+           clients believe it by /var/lib/outpost/certificate.pem (curl --cacert)
+           SHA-256 0A:FF
   from     /      /srv/share (prod)
            /test  /srv/test (test)
   cache    /var/cache/outpost

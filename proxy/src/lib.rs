@@ -1,7 +1,7 @@
 //! The distribution server of a branch office: wires configuration, store, cache and listeners, and ends them in good order.
 //!
 //! In reading order: this page is the program's life from its first to its last line; `arguments` is the command line, `preflight` what is looked
-//! at before anything is touched, `app` what the parts of the program share, `banner` and `console` what a person sees, `log` where events go,
+//! at before anything is touched, `self_signed` a certificate for whoever has none, `app` what the parts of the program share, `banner` and `console` what a person sees, `log` where events go,
 //! `life` signals, reload and drain, `snapshot` all figures of one moment, `admin` the admin interface.
 //!
 //! It holds no policy of its own: what is fetched, kept, sent or refused is decided in the libraries.
@@ -16,6 +16,7 @@ mod failure;
 mod life;
 mod log;
 mod preflight;
+mod self_signed;
 mod snapshot;
 
 use std::{
@@ -39,6 +40,7 @@ use crate::{
     console::Console,
     failure::Failure,
     life::Signals,
+    self_signed::SelfSigned,
 };
 
 pub use admin::metrics::reference as metrics_reference;
@@ -62,7 +64,9 @@ fn run(arguments: &Arc<Arguments>) -> Result<(), Failure> {
     }
     preflight::upstreams(&loaded.settings)?;
     preflight::limits(&loaded.settings)?;
-    let credentials = preflight::credentials(&loaded.settings)?;
+    if !self_signed::is_wanted(&loaded.settings) {
+        preflight::credentials(&loaded.settings.serve.tls)?;
+    }
     if arguments.check_config {
         print("the configuration is good\n");
         return Ok(());
@@ -71,8 +75,6 @@ fn run(arguments: &Arc<Arguments>) -> Result<(), Failure> {
     log::start(&arguments.log, &console)?;
     let open_files_max = os::process::raise_open_files();
     preflight::warnings(&loaded.settings);
-    let expiring = credentials.map(|credentials| preflight::expiring(&credentials, SystemTime::now()));
-    expiring.into_iter().flatten().for_each(|warning| tracing::warn!("{warning}"));
     preflight::listen("listen", &loaded.settings.serve.listen)?;
     preflight::listen("tls-listen", &loaded.settings.serve.tls.listen)?;
     let admin = preflight::bind("admin", loaded.settings.admin)?;
@@ -105,6 +107,7 @@ async fn serve(
     if let Some(complaint) = preflight::fit_open_files(&loaded, &mut settings, open_files_max) {
         tracing::warn!("{complaint}");
     }
+    let own = speak_tls(&mut settings)?;
     let app = Arc::new(App::new(loaded, open_files_max));
     let admin_address = admin::start(admin, app.clone()).context("cannot start the admin interface")?;
 
@@ -117,7 +120,7 @@ async fn serve(
             return Err(failure);
         }
     };
-    console.say(&banner::text(&settings, &parts.describe(&settings, admin_address)));
+    console.say(&banner::text(&settings, &parts.describe(&settings, admin_address, own)));
     app.serving(parts);
     let line = console.follow(app.clone());
 
@@ -126,6 +129,16 @@ async fn serve(
     line.abort();
     console.finish();
     Ok(())
+}
+
+/// Makes a certificate where there is none to speak TLS with, and says of all how long they hold.
+fn speak_tls(settings: &mut Settings) -> Result<Option<SelfSigned>, Failure> {
+    let (tls, own) = self_signed::tls_options(settings)?;
+    if let Some(credentials) = preflight::credentials(&tls)? {
+        preflight::expiring(&credentials, SystemTime::now()).iter().for_each(|warning| tracing::warn!("{warning}"));
+    }
+    settings.serve.tls = tls;
+    Ok(own)
 }
 
 /// Opening reads files, so it has a thread of its own: the admin interface answers meanwhile that the start is under way.

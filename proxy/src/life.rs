@@ -20,7 +20,7 @@ use crate::{
     app::{App, Parts},
     arguments::Arguments,
     banner::counted,
-    preflight,
+    preflight, self_signed,
 };
 
 /// The signals that mean something to us.
@@ -161,7 +161,8 @@ fn reload(app: &App, arguments: &Arguments) {
 fn take(app: &App, parts: &Parts, new: &Loaded) -> Result<(), String> {
     preflight::upstreams(&new.settings).map_err(|refused| refused.to_string())?;
     preflight::limits(&new.settings).map_err(|refused| refused.to_string())?;
-    let credentials = preflight::credentials(&new.settings).map_err(|refused| refused.to_string())?;
+    let (tls, _) = self_signed::tls_options(&new.settings).map_err(|error| format!("{error:#}"))?;
+    let credentials = preflight::credentials(&tls).map_err(|refused| refused.to_string())?;
     let old = app.config.lock().settings.store.clone();
     let store = &new.settings.store;
     parts.store.set_limits(store.max_size, store.min_free).map_err(|error| error.to_string())?;

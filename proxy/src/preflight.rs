@@ -49,8 +49,7 @@ pub(crate) fn listen(flag: &str, addresses: &[SocketAddr]) -> anyhow::Result<()>
 }
 
 /// Certificates and keys where TLS is to be spoken: that they can be read, are understood, and belong together.
-pub(crate) fn credentials(settings: &Settings) -> Result<Option<Credentials>, Refused> {
-    let tls = &settings.serve.tls;
+pub(crate) fn credentials(tls: &serve::tls::Options) -> Result<Option<Credentials>, Refused> {
     if !tls.is_on() {
         return Ok(None);
     }

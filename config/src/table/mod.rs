@@ -306,7 +306,7 @@ pub(crate) static SETTINGS: &[Setting<Settings>] = &[
     Proxy::restart(
         "tls.listen",
         "Addresses on which files are served over TLS (`https://`), besides those of `listen`.",
-        "None switches it off. TLS 1.2 and 1.3, HTTP/1.1; a bare HTTP request there is answered 400.",
+        "None switches it off. TLS 1.2 and 1.3, HTTP/1.1; a bare HTTP request there is answered 400. Without a certificate a self-signed one is made.",
         Kind::Addresses { may_be_none: true, put: |s, v| s.serve.tls.listen = v, get: |s| s.serve.tls.listen.clone() },
     )
     .flag("tls-listen"),
@@ -324,6 +324,12 @@ pub(crate) static SETTINGS: &[Setting<Settings>] = &[
         Kind::File { put: |s, v| s.serve.tls.key = v, get: |s| s.serve.tls.key.clone() },
     )
     .flag("tls-key"),
+    Proxy::reload(
+        "tls.state_dir",
+        "Directory of the self-signed certificate, which is made where `tls.listen` is given and no certificate is.",
+        "It is kept there with its key and used again with the next start. Clients must be given its `certificate.pem`; the start lines tell the fingerprint.",
+        Kind::Path { put: |s, v| s.self_signed_dir = v, get: |s| s.self_signed_dir.clone() },
+    ),
     Proxy::reload(
         "tls.client_certificates",
         "Whether clients are asked for a certificate (mTLS): `off`, `optional`, `required`.",

@@ -138,6 +138,28 @@ fn a_certificate_s_end_is_foretold_and_then_told() {
 }
 
 #[test]
+fn who_has_no_certificate_gets_one_that_stays() {
+    let content = Content::random(5, 1000);
+    let upstream = ScriptedUpstream::start();
+    upstream.publish("/file", Page::tagged(&content));
+    let setup = proxy().upstream("/", &upstream.url()).tls("listen = [\"127.0.0.1:0\"]");
+    let state = setup.directory().join("state");
+    let setup = setup.tls(&format!("state_dir = \"{}\"", state.display()));
+    let config = setup.write_config().display().to_string();
+    let (code, printed) =
+        run_to_end(setup.executable(), ["--config", config.as_str(), "--check-config"], setup.directory());
+    assert_eq!(code, Some(0), "{printed}");
+    assert!(!state.exists(), "a check makes nothing");
+
+    let proxy = setup.start();
+    let certificate = Certificate::at(&state.join("certificate.pem"));
+    assert!(certificate.believer().get(proxy.secure_files(), "/file", "").unwrap().1 == *content.bytes());
+    let setup = proxy.terminate();
+    let proxy = setup.start();
+    assert!(certificate.believer().get(proxy.secure_files(), "/file", "").is_ok(), "the same as before");
+}
+
+#[test]
 fn files_that_cannot_be_used_are_named_before_anything_is_touched() {
     let upstream = ScriptedUpstream::start();
     let (setup, certificate) = secure(&upstream);
