@@ -3,7 +3,7 @@
 use std::{io, time::SystemTime};
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::{Method, StatusCode};
 use os::engine::Engine;
 use protocol::{
     condition::{Conditions, Validators, Verdict, decide},
@@ -14,7 +14,7 @@ use protocol::{
 };
 use serve::{
     multipart::byteranges,
-    request::{Method, Request},
+    request::Request,
     response::{Body, Part, Response},
     source::{SharedFile, Source},
 };
@@ -30,7 +30,7 @@ pub(crate) fn conditions<'a>(request: &Request<'a>) -> Conditions<'a> {
         if_modified_since: fields.first("If-Modified-Since"),
         if_unmodified_since: fields.first("If-Unmodified-Since"),
         if_range: fields.first("If-Range"),
-        range: fields.first("Range").filter(|_| request.method == Method::Get),
+        range: fields.first("Range").filter(|_| request.method == Method::GET),
     }
 }
 

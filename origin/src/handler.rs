@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::{Method, StatusCode};
 use os::{engine::Engine, share::Identity};
 use protocol::{
     condition::KeptConditions,
@@ -40,6 +40,9 @@ const HASH_BYTES_PER_SECOND: u64 = 100 << 20;
 /// The longest that a client is told to wait before it asks again, in seconds.
 const RETRY_AFTER_MAX: u64 = 600;
 
+/// What can be done with a file that is published: see [`OriginHandler`].
+const METHODS: &str = "GET, HEAD, OPTIONS";
+
 /// The origin behind its listener; clones share it.
 #[derive(Clone)]
 pub(crate) struct OriginHandler {
@@ -64,6 +67,11 @@ enum Hashed {
 
 impl Handler for OriginHandler {
     fn answer(&self, request: &Request<'_>, _client: &Client) -> Answer {
+        match request.method {
+            Method::GET | Method::HEAD => {}
+            Method::OPTIONS => return Answer::Now(Response::methods(METHODS)),
+            _ => return Answer::Now(Response::method_not_allowed(METHODS)),
+        }
         let routed = Target::parse(request.target).and_then(|target| Ok((route(&target)?, target)));
         let (route, target) = match routed {
             Ok(routed) => routed,

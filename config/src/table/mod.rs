@@ -265,6 +265,28 @@ pub(crate) static SETTINGS: &[Setting<Settings>] = &[
         },
     ),
     Proxy::restart(
+        "serve.body_max",
+        "Bytes of a request's body that is passed on to a web server.",
+        "More are answered 413. Nothing of it is kept here: it goes on as it comes.",
+        Kind::Size {
+            min: 1 << 10,
+            max: 1 << 50,
+            put: |s, v| s.serve.body_bytes_max = v,
+            get: |s| s.serve.body_bytes_max,
+        },
+    ),
+    Proxy::restart(
+        "serve.body_timeout",
+        "How long a client may send nothing of its request's body.",
+        "Then 408 and a close; the request upstream is cut with it.",
+        Kind::Duration {
+            min: SECOND,
+            max: HOUR,
+            put: |s, v| s.serve.body_timeout = v,
+            get: |s| s.serve.body_timeout,
+        },
+    ),
+    Proxy::restart(
         "serve.idle_timeout",
         "How long a connection without a request is kept.",
         "Longer spares clients a new connection and takes file descriptors.",

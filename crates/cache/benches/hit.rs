@@ -7,9 +7,10 @@ use cache::{
     options::{Location, Options, UpstreamOptions},
 };
 use criterion::{Criterion, criterion_group, criterion_main};
+use http::Method;
 use serve::{
     handler::{Answer, Client, Handler},
-    request::{Fields, Method, Request},
+    request::{Announced, Fields, Request},
 };
 use store::{Limit, Store};
 use tokio::runtime::Runtime;
@@ -18,7 +19,13 @@ use tokio::runtime::Runtime;
 const RECHECK: Duration = Duration::from_secs(3600);
 
 fn request<'a>(target: &'a str, fields: &'a [httparse::Header<'a>]) -> Request<'a> {
-    Request { method: Method::Get, target: target.as_bytes(), http11: true, fields: Fields::new(fields) }
+    Request {
+        method: Method::GET,
+        target: target.as_bytes(),
+        http11: true,
+        fields: Fields::new(fields),
+        body: Announced::None,
+    }
 }
 
 fn hits(criterion: &mut Criterion) {
@@ -44,7 +51,7 @@ fn hits(criterion: &mut Criterion) {
         httparse::Header { name: "User-Agent", value: b"curl/7.88.1" },
         httparse::Header { name: "Accept", value: b"*/*" },
     ];
-    let client = Client { address: ([127, 0, 0, 1], 40_000).into(), connection: 1 };
+    let client = Client { address: ([127, 0, 0, 1], 40_000).into(), connection: 1, secure: false };
     for (target, len) in [("/1k", 1 << 10), ("/1m", 1 << 20)] {
         fs::write(share.join(&target[1..]), vec![7; len]).expect("a file of the share");
         // The first is a miss; it is a hit when its fill is committed, behind the answer.
@@ -54,7 +61,7 @@ fn hits(criterion: &mut Criterion) {
         criterion.bench_function(&format!("hit{target}"), |bencher| {
             bencher.iter(|| match cache.answer(black_box(&request(target, &fields)), &client) {
                 Answer::Now(response) => response,
-                Answer::Later(_) => panic!("it is in the cache"),
+                Answer::Later(_) | Answer::Reads(_) => panic!("it is in the cache"),
             });
         });
     }

@@ -35,10 +35,14 @@ pub enum Kind {
     RequestTimeout,
     /// 412
     PreconditionFailed,
+    /// 413
+    ContentTooLarge,
     /// 414
     TargetTooLong,
     /// 416
     RangeNotSatisfiable,
+    /// 417
+    ExpectationFailed,
     /// 431
     FieldsTooLarge,
     /// 500
@@ -47,6 +51,8 @@ pub enum Kind {
     NotImplemented,
     /// 505
     VersionNotSupported,
+    /// 508
+    Loop,
 }
 
 impl Kind {
@@ -87,9 +93,15 @@ impl Kind {
             Self::PreconditionFailed => {
                 ("precondition-failed", S::PRECONDITION_FAILED, "A condition of the request does not hold")
             }
+            Self::ContentTooLarge => {
+                ("content-too-large", S::PAYLOAD_TOO_LARGE, "The body of the request is too large")
+            }
             Self::TargetTooLong => ("target-too-long", S::URI_TOO_LONG, "The request target is too long"),
             Self::RangeNotSatisfiable => {
                 ("range-not-satisfiable", S::RANGE_NOT_SATISFIABLE, "The range lies outside the file")
+            }
+            Self::ExpectationFailed => {
+                ("expectation-failed", S::EXPECTATION_FAILED, "The server does not do what the request expects")
             }
             Self::FieldsTooLarge => {
                 ("fields-too-large", S::REQUEST_HEADER_FIELDS_TOO_LARGE, "The header fields are too large")
@@ -99,6 +111,7 @@ impl Kind {
             Self::VersionNotSupported => {
                 ("version-not-supported", S::HTTP_VERSION_NOT_SUPPORTED, "This HTTP version is not supported")
             }
+            Self::Loop => ("loop", S::LOOP_DETECTED, "The request has been here before"),
         }
     }
 }

@@ -153,7 +153,7 @@ impl Dispatcher {
         let inbox = &self.inboxes[least_busy(&loads, number as usize)];
         inbox.load.fetch_add(1, Ordering::Relaxed);
         self.counters.connections.fetch_add(1, Ordering::Relaxed);
-        let accepted = Accepted { socket, client: Client { address, connection: number }, secure };
+        let accepted = Accepted { socket, client: Client { address, connection: number, secure } };
         if inbox.connections.try_send(accepted).is_err() {
             inbox.load.fetch_sub(1, Ordering::Relaxed);
             self.counters.connections.fetch_sub(1, Ordering::Relaxed);

@@ -12,6 +12,7 @@
 //! | answering | a small answer at hand | gathered behind those before it, then reading |
 //! | | an answer that waits | waiting, after what was gathered is sent |
 //! | | a large answer | sending, likewise |
+//! | | an answer that reads the body | reading it and waiting ([`intake`](crate::intake)) |
 //! | waiting | the answer | gathered or sending |
 //! | | the client leaves | closed; the handler's future is dropped |
 //! | sending | the last byte is handed to the kernel | idle, or closed if so said in the head |
@@ -19,27 +20,26 @@
 //!
 //! Answers are in the order of the requests. After an answer that says `Connection: close` nothing more of the client is looked at.
 
-use std::{
-    pin::Pin,
-    sync::{Arc, atomic::Ordering},
-};
+use std::sync::{Arc, atomic::Ordering};
 
-use http::StatusCode;
 use protocol::problem::{Kind, Problem};
 
 use crate::{
     buffers::Buffers,
     exchange::{Ending, Exchange, Gathered},
-    handler::{Answer, Handler},
+    handler::{Answer, Handler, Waiting},
     head::{
         parse::{self, Parsed},
         refusal::Refusal,
         write::Persistence,
     },
+    intake::{self, Answered, Coding},
     link::{Disconnected, Link, SendError, handshake::HandshakeError, transport::Transport},
+    request::Announced,
     response::Response,
     timer::Phase,
     transmit::{self, Copied, Outcome},
+    upload::{self, Upload, UploadSender},
     worker::Worker,
 };
 
@@ -55,11 +55,23 @@ enum Next {
     /// More bytes are needed.
     Receive,
     /// The handler's future.
-    Wait(Pin<Box<dyn Future<Output = Response> + Send>>, Exchange),
+    Wait(Waiting, Exchange),
+    /// Likewise, while the body is read.
+    Read(Box<Reading>),
     /// An answer that is not small.
     Send(Box<(Response, Exchange)>),
     /// The end.
     Close(Close),
+}
+
+/// An answer in the making whose request's body is still to come.
+struct Reading {
+    answer: Waiting,
+    exchange: Exchange,
+    coding: Coding,
+    sender: UploadSender,
+    /// The client waits for `100 Continue`.
+    expected: bool,
 }
 
 /// How a connection ends.
@@ -103,7 +115,7 @@ async fn begin(link: &mut Link) -> Result<(), Close> {
     match link.shake_hands().await {
         Ok(()) => Ok(()),
         Err(HandshakeError::Gone) => Err(Close::Drop),
-        Err(HandshakeError::Plain) => refuse_and_flush(link, Refusal::PlainOnTls).await,
+        Err(HandshakeError::Plain) => refuse_and_flush(link, Refusal::PlainOnTls, None).await,
     }
 }
 
@@ -118,6 +130,7 @@ async fn serve<H: Handler>(link: &mut Link, handler: &H) -> Close {
             Next::Receive => receive(link).await,
             // Boxed: what waiting and sending need would otherwise be part of every idle connection's memory.
             Next::Wait(answer, exchange) => Box::pin(wait(link, answer, exchange)).await,
+            Next::Read(reading) => Box::pin(read(link, *reading)).await,
             Next::Send(answer) => Box::pin(send(link, answer.0, answer.1)).await,
             Next::Close(close) => Err(close),
         };
@@ -138,17 +151,26 @@ fn answer_received<H: Handler>(link: &mut Link, handler: &H) -> Next {
         let (exchange, answer) = match parse::parse(buffers.input.unread(), &mut slots, &worker.limits) {
             Parsed::Partial => return Next::Receive,
             Parsed::Refused(refusal) => {
-                refuse(buffers, worker, refusal);
+                let exchange = Exchange::refused(&buffers.input, worker.has_log());
+                refuse(buffers, worker, refusal, exchange);
                 return Next::Close(Close::Linger);
             }
             Parsed::Whole(head) => {
-                let (exchange, consumed) = Exchange::new(&head, &buffers.input, worker.has_log());
+                let mut exchange = Exchange::new(&head, &buffers.input, worker.has_log());
+                let (len, body, expected) = (head.len, head.request.body, head.expects_continue);
                 let answer = handler.answer(&head.request, client);
-                buffers.input.consume(consumed);
+                if let Answer::Reads(begin) = answer {
+                    let exchange = exchange.keep(&buffers.input);
+                    buffers.input.consume(len);
+                    return reading(begin, exchange, body, expected);
+                }
+                let skipped = exchange.skip_body(body, expected, buffers.input.unread().len() - len);
+                buffers.input.consume(len + skipped);
                 (exchange, answer)
             }
         };
         let next = match answer {
+            Answer::Reads(begin) => Some(Next::Wait(begin(Upload::empty()), exchange.keep(&buffers.input))),
             Answer::Later(answer) => Some(Next::Wait(answer, exchange.keep(&buffers.input))),
             Answer::Now(response) => gather(buffers, worker, response, exchange),
         };
@@ -156,6 +178,23 @@ fn answer_received<H: Handler>(link: &mut Link, handler: &H) -> Next {
             return next;
         }
     }
+}
+
+/// Begins an answer that reads the body.
+fn reading(
+    begin: Box<dyn FnOnce(Upload) -> Waiting + Send>,
+    exchange: Exchange,
+    body: Announced,
+    expected: bool,
+) -> Next {
+    let len = match body {
+        Announced::None => return Next::Wait(begin(Upload::empty()), exchange),
+        Announced::Length(len) => Some(len),
+        Announced::Unknown => None,
+    };
+    let (sender, upload) = upload::channel(len);
+    let answer = begin(upload);
+    Next::Read(Box::new(Reading { answer, exchange, coding: Coding::of(body), sender, expected }))
 }
 
 /// Puts an answer behind those in the output buffer if it is small; says what is next if not, or if the connection ends with it.
@@ -211,7 +250,7 @@ async fn receive(link: &mut Link) -> Result<(), Close> {
         match link.receive().await {
             Ok(_) => {}
             Err(Disconnected::TimedOut) if link.phase() == Phase::Head => {
-                return Box::pin(refuse_and_flush(link, Refusal::Timeout)).await;
+                return Box::pin(refuse_and_flush(link, Refusal::Timeout, None)).await;
             }
             Err(Disconnected::TimedOut | Disconnected::Cut) if link.phase() == Phase::Idle => return Err(Close::Idle),
             Err(_) => return Err(Close::Drop),
@@ -227,9 +266,12 @@ async fn receive(link: &mut Link) -> Result<(), Close> {
     }
 }
 
-async fn refuse_and_flush(link: &mut Link, refusal: Refusal) -> Result<(), Close> {
+/// `exchange` is of the request if its head was whole.
+async fn refuse_and_flush(link: &mut Link, refusal: Refusal, exchange: Option<Exchange>) -> Result<(), Close> {
     let worker = link.worker().clone();
-    refuse(link.buffers(), &worker, refusal);
+    let buffers = link.buffers();
+    let exchange = exchange.unwrap_or_else(|| Exchange::refused(&buffers.input, worker.has_log()));
+    refuse(buffers, &worker, refusal, exchange);
     match flush(link).await {
         Ok(()) => Err(Close::Linger),
         Err(_) => Err(Close::Drop),
@@ -237,28 +279,48 @@ async fn refuse_and_flush(link: &mut Link, refusal: Refusal) -> Result<(), Close
 }
 
 /// Waits for the handler. When the client leaves, the future is dropped and what it holds is given back.
-async fn wait(
-    link: &mut Link,
-    answer: Pin<Box<dyn Future<Output = Response> + Send>>,
-    exchange: Exchange,
-) -> Result<(), Close> {
+async fn wait(link: &mut Link, answer: Waiting, exchange: Exchange) -> Result<(), Close> {
     link.give_back_buffers();
     match link.wait(answer).await {
-        Ok(response) => {
-            let worker = link.worker().clone();
-            match gather(link.buffers(), &worker, response, exchange) {
-                None => Ok(()),
-                Some(Next::Send(answer)) => send(link, answer.0, answer.1).await,
-                Some(Next::Close(close)) => flush(link).await.map_or(Err(Close::Drop), |()| Err(close)),
-                Some(Next::Answer | Next::Receive | Next::Wait(..)) => Ok(()),
-            }
-        }
-        Err(_) => {
-            let ending = Ending { status: CLIENT_CLOSED, body: 0, whole: false, cache: None };
-            link.worker().account(&exchange, ending, None, link.client());
-            Err(Close::Drop)
-        }
+        Ok(response) => respond(link, response, exchange).await,
+        Err(_) => Err(gone(link, &exchange)),
     }
+}
+
+/// Reads the body for the handler until its answer is there.
+async fn read(link: &mut Link, reading: Reading) -> Result<(), Close> {
+    let Reading { answer, mut exchange, coding, sender, expected } = reading;
+    match intake::answer(link, answer, coding, sender, expected).await {
+        Ok(Answered { response, whole, upload }) => {
+            exchange.body_was_read(whole);
+            let responded = respond(link, response, exchange).await;
+            if upload.is_some() {
+                // What was only gathered leaves before the one who made it is told that the rest does not come.
+                flush(link).await.map_err(|_| Close::Drop)?;
+            }
+            responded
+        }
+        Err(intake::Failure::Refused(refusal)) => refuse_and_flush(link, refusal, Some(exchange)).await,
+        Err(intake::Failure::Gone) => Err(gone(link, &exchange)),
+    }
+}
+
+/// Gives an answer that was waited for.
+async fn respond(link: &mut Link, response: Response, exchange: Exchange) -> Result<(), Close> {
+    let worker = link.worker().clone();
+    match gather(link.buffers(), &worker, response, exchange) {
+        None => Ok(()),
+        Some(Next::Send(answer)) => send(link, answer.0, answer.1).await,
+        Some(Next::Close(close)) => flush(link).await.map_or(Err(Close::Drop), |()| Err(close)),
+        Some(Next::Answer | Next::Receive | Next::Wait(..) | Next::Read(_)) => Ok(()),
+    }
+}
+
+/// The client did not wait for its answer.
+fn gone(link: &Link, exchange: &Exchange) -> Close {
+    let ending = Ending { status: CLIENT_CLOSED, body: 0, whole: false, cache: None };
+    link.worker().account(exchange, ending, None, link.client());
+    Close::Drop
 }
 
 /// Sends an answer that is not small.
@@ -282,40 +344,13 @@ async fn send(link: &mut Link, response: Response, exchange: Exchange) -> Result
     }
 }
 
-/// Writes the answer to a request that cannot be understood or is not offered. The connection ends with it.
-fn refuse(buffers: &mut Buffers, worker: &Worker, refusal: Refusal) {
+/// Writes the answer to a request that cannot be understood. The connection ends with it.
+fn refuse(buffers: &mut Buffers, worker: &Worker, refusal: Refusal, mut exchange: Exchange) {
     if refusal.kind() == Kind::BadRequest {
         worker.counters.malformed.fetch_add(1, Ordering::Relaxed);
     }
-    let mut response = Response::problem(&Problem::new(refusal.kind(), refusal.to_string()), refusal.kind());
-    if response.status == StatusCode::METHOD_NOT_ALLOWED {
-        response.fields.push("Allow", "GET, HEAD");
-    }
-    let exchange = Exchange::refused(&buffers.input, worker.has_log());
+    exchange.body_was_read(false);
+    let response = Response::problem(&Problem::new(refusal.kind(), refusal.to_string()), refusal.kind());
     // A problem's body is small and in memory: it is always gathered.
     let _ = gather(buffers, worker, response, exchange);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{handler::Client, request::Request};
-
-    struct Nobody;
-
-    impl Handler for Nobody {
-        fn answer(&self, _: &Request<'_>, _: &Client) -> Answer {
-            Answer::later(std::future::pending())
-        }
-    }
-
-    fn size_of_output<A, B, F>(_: impl FnOnce(A, B) -> F) -> usize {
-        size_of::<F>()
-    }
-
-    #[test]
-    fn an_idle_connection_is_small() {
-        let size = size_of_output(run::<Nobody>);
-        assert!(size <= 900, "{size} bytes for every connection, busy or idle");
-    }
 }

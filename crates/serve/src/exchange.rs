@@ -5,14 +5,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+use http::Method;
 use protocol::cache_status::CacheStatus;
 
 use crate::{
     access_log::Line,
     handler::Client,
-    head::{framing::RequestBody, parse::Head, write::Persistence},
+    head::{parse::Head, write::Persistence},
     input::Input,
-    request::{Asking, Fields, Method},
+    request::{Announced, Asking, Fields},
     response::Hold,
 };
 
@@ -64,23 +65,34 @@ pub(crate) struct Ending {
 }
 
 impl Exchange {
-    /// With the bytes that the request takes of the input: a body that is wholly there is skipped, of any other nothing is read any more,
-    /// lest it be taken for the next request. What only the log needs is taken if it is `logged`.
-    pub(crate) fn new(head: &Head<'_>, input: &Input, logged: bool) -> (Self, usize) {
-        let behind = (input.unread().len() - head.len) as u64;
-        let skipped = match head.body {
-            RequestBody::None => Some(0),
-            RequestBody::Length(len) if len <= behind => Some(len as usize),
-            RequestBody::Length(_) | RequestBody::Chunked => None,
-        };
-        let exchange = Self {
-            asking: Asking { head_only: head.request.method == Method::Head, http11: head.request.http11 },
-            stays: head.keep_alive && skipped.is_some(),
-            body_unread: skipped.is_none(),
+    /// What only the log needs is taken if it is `logged`.
+    pub(crate) fn new(head: &Head<'_>, input: &Input, logged: bool) -> Self {
+        Self {
+            asking: Asking { head_only: head.request.method == Method::HEAD, http11: head.request.http11 },
+            stays: head.keep_alive,
+            body_unread: head.request.body != Announced::None,
             begun: logged.then(Instant::now),
             facts: if logged { LogFields::of(input, &head.request.fields) } else { LogFields::default() },
+        }
+    }
+
+    /// Nobody reads the body, of which `at_hand` bytes are there. Answers how many of them it is: one that is wholly there is skipped, of any other
+    /// nothing is looked at any more, lest it be taken for the next request. Who waits for `100 Continue` may or may not send the body after a
+    /// final answer (RFC 9110 section 10.1.1): nobody could tell.
+    pub(crate) fn skip_body(&mut self, body: Announced, expects_continue: bool, at_hand: usize) -> usize {
+        let skipped = match body {
+            Announced::None if !expects_continue => Some(0),
+            Announced::Length(len) if !expects_continue && len <= at_hand as u64 => Some(len as usize),
+            Announced::None | Announced::Length(_) | Announced::Unknown => None,
         };
-        (exchange, head.len + skipped.unwrap_or(0))
+        self.body_was_read(skipped.is_some());
+        skipped.unwrap_or(0)
+    }
+
+    /// Whether all of the body was taken in. The connection does not outlive one that was not.
+    pub(crate) fn body_was_read(&mut self, wholly: bool) {
+        self.stays &= wholly;
+        self.body_unread = !wholly;
     }
 
     /// Of bytes that are no request, or none that is answered.

@@ -2,7 +2,7 @@
 
 use std::{future::Future, net::SocketAddr, pin::Pin};
 
-use crate::{request::Request, response::Response};
+use crate::{request::Request, response::Response, upload::Upload};
 
 /// The program behind a listener: proxy or origin.
 pub trait Handler: Send + Sync + 'static {
@@ -16,8 +16,13 @@ pub enum Answer {
     /// Nothing to wait for.
     Now(Response),
     /// Runs on the connection's reactor: it may wait but must not compute or block.
-    Later(Pin<Box<dyn Future<Output = Response> + Send>>),
+    Later(Waiting),
+    /// Wants the request's body, which is read as fast as this takes it. An answer that is ready before the body's end ends the upload.
+    Reads(Box<dyn FnOnce(Upload) -> Waiting + Send>),
 }
+
+/// An answer that is not there yet.
+pub type Waiting = Pin<Box<dyn Future<Output = Response> + Send>>;
 
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,11 +31,21 @@ pub struct Client {
     pub address: SocketAddr,
     /// Its connection; unique while the process lives.
     pub connection: u64,
+    /// Whether it came over TLS.
+    pub secure: bool,
 }
 
 impl Answer {
     /// Wraps a future.
     pub fn later(future: impl Future<Output = Response> + Send + 'static) -> Self {
         Self::Later(Box::pin(future))
+    }
+
+    /// Wraps what is to be done with the request's body.
+    pub fn reads<F>(read: impl FnOnce(Upload) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = Response> + Send + 'static,
+    {
+        Self::Reads(Box::new(move |upload| Box::pin(read(upload))))
     }
 }

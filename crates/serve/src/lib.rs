@@ -9,7 +9,7 @@
 //! | --- | --- |
 //! | [`server`], `listen`, `accept` | a running server, its sockets, who takes connections from them |
 //! | `reactor`, `thread`, `drain` | the life of a thread that serves, and its end |
-//! | `connection` | one client's life, from accept to close |
+//! | `connection`, `intake` | one client's life, from accept to close; a request's body on its way to who reads it |
 //! | `transmit` | the one place that body bytes leave from |
 //! | `link` | one client's socket: receive, wait, send, close; plainly or through a TLS session |
 //! | `worker` | what the connections of one thread share: |
@@ -17,7 +17,7 @@
 //! | `timer`, `turns`, `clock` | their time limits, in what order large bodies leave, what time it is |
 //! | [`tls`] | who this server is, and the records of one connection |
 //! | [`access_log`], [`counters`] | who got what |
-//! | [`handler`], [`request`], [`response`], [`multipart`], [`source`] | what a program that answers needs to know |
+//! | [`handler`], [`request`], [`upload`], [`response`], [`multipart`], [`source`] | what a program that answers needs to know |
 //! | [`head`] | requests are read strictly, heads of answers written quickly |
 //! | [`options`] | what it is started with |
 #![forbid(unsafe_code)]
@@ -32,6 +32,7 @@ mod reactor;
 mod thread;
 
 mod connection;
+mod intake;
 
 mod transmit;
 
@@ -57,6 +58,7 @@ pub mod multipart;
 pub mod request;
 pub mod response;
 pub mod source;
+pub mod upload;
 
 pub mod head;
 

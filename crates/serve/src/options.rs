@@ -22,6 +22,10 @@ pub struct Options {
     pub fields_max: usize,
     /// From the first byte of a request to the end of its head; then 408 and close.
     pub header_timeout: Duration,
+    /// Bytes of a request's body, where it is read; more: 413.
+    pub body_bytes_max: u64,
+    /// A client that sends nothing of its request's body for so long gets 408 and is closed.
+    pub body_timeout: Duration,
     /// An idle keep-alive connection is closed after this.
     pub idle_timeout: Duration,
     /// A client that takes no byte for so long is closed.
@@ -42,6 +46,8 @@ impl Default for Options {
             head_bytes_max: 16 << 10,
             fields_max: 100,
             header_timeout: Duration::from_secs(15),
+            body_bytes_max: 1 << 30,
+            body_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(75),
             send_timeout: Duration::from_secs(60),
             drain_timeout: Duration::from_secs(30),

@@ -33,8 +33,6 @@ const SLICE: Duration = Duration::from_micros(200);
 pub(crate) struct Accepted {
     pub(crate) socket: std::net::TcpStream,
     pub(crate) client: Client,
-    /// Whether it came to a TLS listener.
-    pub(crate) secure: bool,
 }
 
 /// Everything a reactor thread is started with.
@@ -84,8 +82,8 @@ impl<H: Handler> Reactor<H> {
 
 /// Starts a connection's task. From here on the link gives back what the acceptor has counted.
 fn start<H: Handler>(worker: &Rc<Worker>, accepted: Accepted, handler: Arc<H>) {
-    let Accepted { socket, client, secure } = accepted;
-    match link(worker, socket, client, secure) {
+    let Accepted { socket, client } = accepted;
+    match link(worker, socket, client) {
         Ok(link) => _ = tokio::task::spawn_local(connection::run(link, handler)),
         Err(error) => {
             tracing::warn!(%error, client = %client.address, "a connection is closed at once, for it cannot be watched; if this lasts, raise the limit of open files (ulimit -n, LimitNOFILE=)");
@@ -94,7 +92,7 @@ fn start<H: Handler>(worker: &Rc<Worker>, accepted: Accepted, handler: Arc<H>) {
     }
 }
 
-fn link(worker: &Rc<Worker>, socket: std::net::TcpStream, client: Client, secure: bool) -> io::Result<Link> {
-    let session = if secure { worker.session()? } else { None };
+fn link(worker: &Rc<Worker>, socket: std::net::TcpStream, client: Client) -> io::Result<Link> {
+    let session = if client.secure { worker.session()? } else { None };
     Ok(Link::new(TcpStream::from_std(socket)?, session, worker.clone(), client))
 }

@@ -1,12 +1,16 @@
 //! A request head as it lies in the connection's buffer.
 
-/// Methods that this server tells apart.
+use http::Method;
+
+/// The body that a head announces. It must never be taken for the next request, whatever becomes of this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Method {
-    /// GET
-    Get,
-    /// HEAD
-    Head,
+pub enum Announced {
+    /// None.
+    None,
+    /// So many bytes.
+    Length(u64),
+    /// Its end is told when it comes.
+    Unknown,
 }
 
 /// What of a request matters to how its answer is sent.
@@ -20,9 +24,9 @@ pub(crate) struct Asking {
 
 /// One request. Borrowed from the receive buffer: what must outlive the call is copied out by the handler. Framing has been checked:
 /// there is exactly one valid `Host` in HTTP/1.1, no ambiguous length, no control byte.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Request<'a> {
-    /// GET or HEAD; others are answered before a handler sees them.
+    /// Any but CONNECT.
     pub method: Method,
     /// The request target, as sent.
     pub target: &'a [u8],
@@ -30,6 +34,8 @@ pub struct Request<'a> {
     pub http11: bool,
     /// The header fields.
     pub fields: Fields<'a>,
+    /// What follows the head. A handler that wants it answers with [`Answer::Reads`](crate::handler::Answer::Reads).
+    pub body: Announced,
 }
 
 /// Header fields; names compare without case.
@@ -48,7 +54,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Every field of that name, in order.
-    pub(crate) fn all<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
+    pub fn all<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
         self.0.iter().filter(move |field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
     }
 

@@ -123,6 +123,21 @@ impl Response {
         response
     }
 
+    /// 405, with the methods that there are (RFC 9110 section 15.5.6).
+    pub fn method_not_allowed(allow: &str) -> Self {
+        let detail = format!("this method is not answered here; use one of {allow}");
+        let mut response = Self::problem(&Problem::new(Kind::MethodNotAllowed, detail), Kind::MethodNotAllowed);
+        response.fields.push("Allow", allow);
+        response
+    }
+
+    /// To OPTIONS: the methods that there are (RFC 9110 section 9.3.7).
+    pub fn methods(allow: &str) -> Self {
+        let mut response = Self::new(StatusCode::OK);
+        response.fields.push("Allow", allow);
+        response
+    }
+
     /// A JSON body.
     pub fn json(status: StatusCode, json: Vec<u8>) -> Self {
         let mut response = Self::new(status);

@@ -6,6 +6,7 @@
 //! | handshake | accepted, where TLS is spoken | `tls.handshake_timeout` | closed |
 //! | idle | accepted, the handshake is done, or an answer is finished | `idle_timeout` | closed in silence |
 //! | head | first byte of a request | `header_timeout` | 408 and close |
+//! | body | more of a request's body is waited for; again at each byte | `body_timeout` | 408 and close |
 //! | waiting | the handler, the source or the disk is waited for | none: they have their own | - |
 //! | sending | the socket takes no more; again at each byte taken | `send_timeout` | cut |
 //! | lingering | the last answer is out, the client's bytes are thrown away | `LINGER_TIMEOUT` | closed |
@@ -27,6 +28,7 @@ pub(crate) enum Phase {
     Handshake,
     Idle,
     Head,
+    Body,
     Waiting,
     Sending,
     Lingering,
@@ -35,7 +37,7 @@ pub(crate) enum Phase {
 impl Phase {
     /// Whether an answer is on its way, so that ending now would cut it.
     pub(crate) fn is_transfer(self) -> bool {
-        matches!(self, Self::Waiting | Self::Sending)
+        matches!(self, Self::Body | Self::Waiting | Self::Sending)
     }
 
     fn limit(self, options: &Options) -> Option<Duration> {
@@ -43,6 +45,7 @@ impl Phase {
             Self::Handshake => Some(options.tls.handshake_timeout),
             Self::Idle => Some(options.idle_timeout),
             Self::Head => Some(options.header_timeout),
+            Self::Body => Some(options.body_timeout),
             Self::Waiting => None,
             Self::Sending => Some(options.send_timeout),
             Self::Lingering => Some(LINGER_TIMEOUT),
@@ -52,7 +55,8 @@ impl Phase {
 
 /// How often to sweep: often enough that a limit is met within an eighth, seldom enough to cost nothing.
 pub(crate) fn sweep_interval(options: &Options) -> Duration {
-    let mut shortest = options.idle_timeout.min(options.header_timeout).min(options.send_timeout);
+    let limits = [options.idle_timeout, options.header_timeout, options.body_timeout, options.send_timeout];
+    let mut shortest = limits.into_iter().fold(Duration::MAX, Duration::min);
     if options.tls.is_on() {
         shortest = shortest.min(options.tls.handshake_timeout);
     }

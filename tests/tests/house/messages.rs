@@ -49,6 +49,8 @@ const NOT_MESSAGES: &[(&str, &str)] = &[
     ("crates/protocol/src/listing.rs", ""),
     ("crates/protocol/src/cache_status.rs", ""),
     ("crates/serve/src/accept.rs", "HTTP/1.1 503"),
+    ("crates/cache/src/methods.rs", "GET, HEAD, "),
+    ("origin/src/handler.rs", "GET, HEAD, "),
     ("crates/serve/src/head/write.rs", "HTTP/1.1 "),
     ("origin/src/admin.rs", "# HELP"),
     ("origin/src/admin.rs", "Files "),

@@ -4,17 +4,7 @@
 use httparse::Header;
 
 use super::refusal::Refusal;
-
-/// The body that a head announces. It means nothing to GET and HEAD, but it must never be taken for the next request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum RequestBody {
-    /// None.
-    None,
-    /// So many bytes.
-    Length(u64),
-    /// Chunks.
-    Chunked,
-}
+use crate::request::Announced;
 
 /// The fields that say where a message ends and what follows it, found in one pass.
 #[derive(Default)]
@@ -24,7 +14,7 @@ pub(super) struct Framing<'a> {
     chunked: bool,
     close: bool,
     stay: bool,
-    expects: bool,
+    expects: Option<&'a [u8]>,
 }
 
 impl<'a> Framing<'a> {
@@ -34,7 +24,7 @@ impl<'a> Framing<'a> {
             // By length first: most fields are none of these, and comparing without case is the costly part.
             match field.name.len() {
                 4 if field.name.eq_ignore_ascii_case("host") => framing.take_host(field.value)?,
-                6 if field.name.eq_ignore_ascii_case("expect") => framing.expects = true,
+                6 if http11 && field.name.eq_ignore_ascii_case("expect") => framing.expects = Some(field.value),
                 10 if field.name.eq_ignore_ascii_case("connection") => framing.take_connection(field.value),
                 14 if field.name.eq_ignore_ascii_case("content-length") => framing.take_length(field.value)?,
                 17 if field.name.eq_ignore_ascii_case("transfer-encoding") => {
@@ -86,19 +76,27 @@ impl<'a> Framing<'a> {
         Ok(())
     }
 
-    pub(super) fn body(&self) -> Result<RequestBody, Refusal> {
+    pub(super) fn body(&self) -> Result<Announced, Refusal> {
         match (self.length, self.chunked) {
             (Some(_), true) => Err(Refusal::LengthAndCoding),
-            (None, true) => Ok(RequestBody::Chunked),
-            (Some(length @ 1..), false) => Ok(RequestBody::Length(length)),
-            (Some(0) | None, false) => Ok(RequestBody::None),
+            (None, true) => Ok(Announced::Unknown),
+            (Some(length @ 1..), false) => Ok(Announced::Length(length)),
+            (Some(0) | None, false) => Ok(Announced::None),
         }
     }
 
-    /// Who expects `100 Continue` may or may not send the body after a final answer (RFC 9110 section 10.1.1): nobody could tell, so
-    /// the connection ends with it.
+    /// Whether the client waits for `100 Continue` before it sends the body (RFC 9110 section 10.1.1). It is the only expectation there is, and
+    /// HTTP/1.0 knows none.
+    pub(super) fn expects_continue(&self) -> Result<bool, Refusal> {
+        match self.expects {
+            None => Ok(false),
+            Some(value) if value.eq_ignore_ascii_case(b"100-continue") => Ok(true),
+            Some(_) => Err(Refusal::Expectation),
+        }
+    }
+
     pub(super) fn keep_alive(&self, http11: bool) -> bool {
-        !self.close && !self.expects && (http11 || self.stay)
+        !self.close && (http11 || self.stay)
     }
 }
 
@@ -109,6 +107,9 @@ pub(super) fn check_target(target: &str, host: Option<&[u8]>) -> Result<(), Refu
     }
     if target.starts_with('/') {
         return Ok(());
+    }
+    if target == "*" {
+        return Err(Refusal::Asterisk);
     }
     let (scheme, rest) = target.split_once("://").ok_or(Refusal::TargetForm)?;
     if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {

@@ -5,13 +5,17 @@
 
 use std::mem::MaybeUninit;
 
+use http::Method;
 use httparse::{Header, Status};
 
 use super::{
-    framing::{Framing, RequestBody, check_target},
+    framing::{Framing, check_target},
     refusal::Refusal,
 };
-use crate::request::{Fields, Method, Request};
+use crate::request::{Fields, Request};
+
+/// A method's name may be so long; the longest that is registered has 17 letters.
+const METHOD_BYTES_MAX: usize = 32;
 
 /// The highest that [`Limits::fields_max`] can be: more fields are never read.
 pub const FIELDS_CEILING: usize = 256;
@@ -53,8 +57,8 @@ pub struct Head<'a> {
     pub len: usize,
     /// Whether the client wants to go on after the answer.
     pub(crate) keep_alive: bool,
-    /// What follows the head.
-    pub(crate) body: RequestBody,
+    /// Whether it waits for `100 Continue` before it sends the body.
+    pub(crate) expects_continue: bool,
 }
 
 /// Reads one head from the beginning of `bytes`. `slots` are the caller's, so that nothing is allocated.
@@ -129,8 +133,9 @@ fn check<'a>(
     let method = method_of(method.unwrap_or_default())?;
     let target = target.unwrap_or_default();
     check_target(target, framing.host)?;
-    let request = Request { method, target: target.as_bytes(), http11, fields: Fields(fields) };
-    Ok(Head { request, len: 0, keep_alive: framing.keep_alive(http11), body })
+    let expects_continue = framing.expects_continue()?;
+    let request = Request { method, target: target.as_bytes(), http11, fields: Fields(fields), body };
+    Ok(Head { request, len: 0, keep_alive: framing.keep_alive(http11), expects_continue })
 }
 
 /// `httparse` takes a bare LF for a line end (and refuses a bare CR): with as many CR as LF every line has both.
@@ -141,10 +146,11 @@ fn check_line_ends(head: &[u8]) -> Result<(), Refusal> {
 
 fn method_of(method: &str) -> Result<Method, Refusal> {
     match method {
-        "GET" => Ok(Method::Get),
-        "HEAD" => Ok(Method::Head),
-        "POST" | "PUT" | "DELETE" | "CONNECT" | "OPTIONS" | "TRACE" | "PATCH" => Err(Refusal::Method),
-        _ => Err(Refusal::MethodUnknown),
+        "GET" => Ok(Method::GET),
+        "HEAD" => Ok(Method::HEAD),
+        "CONNECT" => Err(Refusal::Connect),
+        _ if method.len() > METHOD_BYTES_MAX => Err(Refusal::Method),
+        _ => Method::from_bytes(method.as_bytes()).map_err(|_| Refusal::Method),
     }
 }
 
@@ -153,6 +159,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::request::Announced;
 
     const LIMITS: Limits = Limits { head_bytes_max: 1024, fields_max: 10 };
 
@@ -178,12 +185,12 @@ mod tests {
     fn reads_a_plain_request() {
         let text = b"GET /a%20b?c HTTP/1.1\r\nHost: example:8080\r\nRange:  bytes=0-1 \r\n\r\nGET";
         whole(text, |head| {
-            assert_eq!(head.request.method, Method::Get);
+            assert_eq!(head.request.method, Method::GET);
             assert_eq!(head.request.target, b"/a%20b?c");
             assert_eq!(head.request.fields.first("range"), Some(&b"bytes=0-1"[..]));
             assert_eq!(head.len, text.len() - 3);
             assert!(head.keep_alive && head.request.http11);
-            assert_eq!(head.body, RequestBody::None);
+            assert_eq!(head.request.body, Announced::None);
         });
     }
 
@@ -193,7 +200,7 @@ mod tests {
             ("1.1\r\nHost: a\r\n", true),
             ("1.1\r\nHost: a\r\nConnection: close\r\n", false),
             ("1.1\r\nHost: a\r\nConnection: x, CLOSE\r\n", false),
-            ("1.1\r\nHost: a\r\nExpect: 100-continue\r\n", false),
+            ("1.1\r\nHost: a\r\nExpect: 100-continue\r\n", true),
             ("1.0\r\n", false),
             ("1.0\r\nConnection: Keep-Alive\r\n", true),
             ("1.0\r\nConnection: keep-alive, close\r\n", false),
@@ -204,15 +211,32 @@ mod tests {
     }
 
     #[test]
+    fn takes_every_method_but_connect() {
+        for method in ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH", "PROPFIND", "get", "X-1!"] {
+            let text = format!("{method} / HTTP/1.1\r\nHost: a\r\n\r\n");
+            whole(text.as_bytes(), |head| assert_eq!(head.request.method.as_str(), method));
+        }
+    }
+
+    #[test]
+    fn knows_one_expectation() {
+        let with = |version: &str, value: &str| format!("PUT / HTTP/{version}\r\nHost: a\r\nExpect: {value}\r\n\r\n");
+        whole(with("1.1", "100-Continue").as_bytes(), |head| assert!(head.expects_continue));
+        whole(with("1.0", "100-continue").as_bytes(), |head| assert!(!head.expects_continue));
+        assert_eq!(refused(with("1.1", "200-ok").as_bytes()), Some(Refusal::Expectation));
+        assert_eq!(refused(with("1.1", "").as_bytes()), Some(Refusal::Expectation));
+    }
+
+    #[test]
     fn finds_the_body() {
         for (fields, body) in [
-            ("Content-Length: 0", RequestBody::None),
-            ("Content-Length: 30", RequestBody::Length(30)),
-            ("Content-Length: 9999999999999999999", RequestBody::Length(9_999_999_999_999_999_999)),
-            ("Transfer-Encoding: Chunked", RequestBody::Chunked),
+            ("Content-Length: 0", Announced::None),
+            ("Content-Length: 30", Announced::Length(30)),
+            ("Content-Length: 9999999999999999999", Announced::Length(9_999_999_999_999_999_999)),
+            ("Transfer-Encoding: Chunked", Announced::Unknown),
         ] {
             let text = format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n");
-            whole(text.as_bytes(), |head| assert_eq!(head.body, body, "{text}"));
+            whole(text.as_bytes(), |head| assert_eq!(head.request.body, body, "{text}"));
         }
     }
 
@@ -252,16 +276,16 @@ mod tests {
             ("GET / HTTP/11", R::RequestLine),
             ("PRI * HTTP/2.0", R::Preface),
             ("G(T / HTTP/1.1", R::RequestLine),
-            ("GET * HTTP/1.1", R::TargetForm),
+            ("GET * HTTP/1.1", R::Asterisk),
             ("GET a HTTP/1.1", R::TargetForm),
             ("GET ftp://a/ HTTP/1.1", R::TargetForm),
             ("GET /\u{e9} HTTP/1.1", R::TargetBytes),
             ("GET /\0 HTTP/1.1", R::RequestLine),
-            ("POST / HTTP/1.1", R::Method),
-            ("OPTIONS * HTTP/1.1", R::Method),
-            ("CONNECT a:80 HTTP/1.1", R::Method),
-            ("BREW / HTTP/1.1", R::MethodUnknown),
-            ("get / HTTP/1.1", R::MethodUnknown),
+            ("OPTIONS * HTTP/1.1", R::Asterisk),
+            ("CONNECT a:80 HTTP/1.1", R::Connect),
+            ("CONNECT / HTTP/1.1", R::Connect),
+            ("POST a:80 HTTP/1.1", R::TargetForm),
+            ("ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFG / HTTP/1.1", R::Method),
         ] {
             let text = format!("{line}\r\nHost: a\r\n\r\n");
             assert_eq!(refused(text.as_bytes()), Some(why), "{line:?}");
@@ -337,7 +361,8 @@ mod tests {
     /// The head as it was understood, written again.
     fn rewritten(head: &Head<'_>) -> Vec<u8> {
         let mut text = Vec::new();
-        text.extend_from_slice(if head.request.method == Method::Get { b"GET " } else { b"HEAD " });
+        text.extend_from_slice(head.request.method.as_str().as_bytes());
+        text.push(b' ');
         text.extend_from_slice(head.request.target);
         text.extend_from_slice(if head.request.http11 { b" HTTP/1.1\r\n" } else { b" HTTP/1.0\r\n" });
         for (name, value) in head.request.fields.iter() {
@@ -391,7 +416,7 @@ mod tests {
                 let again = rewritten(&head);
                 whole(&again, |second| {
                     prop_assert_eq!(rewritten(&second), again.clone());
-                    prop_assert_eq!(second.body, head.body);
+                    prop_assert_eq!(second.request.body, head.request.body);
                     prop_assert_eq!(second.keep_alive, head.keep_alive);
                     prop_assert_eq!(second.len, again.len());
                     Ok(())

@@ -50,12 +50,33 @@ pub enum Refusal {
     /// Both.
     #[error("the request has both Content-Length and Transfer-Encoding; send one of them")]
     LengthAndCoding,
-    /// A method that is known and not offered.
-    #[error("this method is not answered here; use GET or HEAD")]
+    /// CONNECT.
+    #[error("CONNECT is not answered here: this server opens no tunnels; ask for a path instead")]
+    Connect,
+    /// A method that is no name, or a very long one.
+    #[error("the method of the request is no method; ask with GET, for example")]
     Method,
-    /// A method that nobody knows.
-    #[error("this method is not known here; only GET and HEAD are answered")]
-    MethodUnknown,
+    /// Anything but `100-continue`.
+    #[error("the only expectation that is met here is 100-continue; leave the field Expect out")]
+    Expectation,
+    /// `*`, which no request but OPTIONS may have, and whose answer would be about no file.
+    #[error("the server as a whole ('*') is not asked for here; name a path that begins with '/'")]
+    Asterisk,
+    /// A chunk's first line is none.
+    #[error("a chunk of the body does not begin with its size in hexadecimal digits and CR LF")]
+    ChunkSize,
+    /// A chunk that is longer than it said.
+    #[error("a chunk of the body is not followed by CR LF")]
+    ChunkEnd,
+    /// Something is wrong behind the last chunk.
+    #[error("the fields behind the last chunk are malformed, or too many")]
+    Trailer,
+    /// A body that is larger than any may be.
+    #[error("the body of the request is larger than this server lets through (serve.body_max)")]
+    BodyTooLarge,
+    /// A body that took too long.
+    #[error("the body of the request did not arrive in the time that this server waits for it")]
+    BodyTimeout,
     /// HTTP where TLS is spoken.
     #[error("this port speaks TLS; ask for https:// instead of http://")]
     PlainOnTls,
@@ -77,12 +98,12 @@ impl Refusal {
     /// The problem that the client is told.
     pub(crate) fn kind(self) -> Kind {
         match self {
-            Self::Method => Kind::MethodNotAllowed,
-            Self::MethodUnknown => Kind::NotImplemented,
+            Self::Expectation => Kind::ExpectationFailed,
+            Self::BodyTooLarge => Kind::ContentTooLarge,
             Self::Version => Kind::VersionNotSupported,
             Self::TargetTooLong => Kind::TargetTooLong,
             Self::FieldsTooLarge => Kind::FieldsTooLarge,
-            Self::Timeout => Kind::RequestTimeout,
+            Self::Timeout | Self::BodyTimeout => Kind::RequestTimeout,
             _ => Kind::BadRequest,
         }
     }

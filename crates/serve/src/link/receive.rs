@@ -35,6 +35,19 @@ impl Link {
         .await
     }
 
+    /// More bytes of a request's body; `body_timeout` runs from the last ones. Dropping the future loses nothing.
+    pub(crate) async fn receive_body(&mut self) -> Result<usize, Disconnected> {
+        if let Some(held) = &mut self.buffers {
+            held.input.compact();
+        }
+        self.enter(Phase::Body);
+        poll_fn(|cx| match self.poll_receive(cx) {
+            Poll::Pending => self.interrupted().map_or(Poll::Pending, |gone| Poll::Ready(Err(gone))),
+            ready => ready,
+        })
+        .await
+    }
+
     /// One read. A short one clears the readiness, so that no second one is spent on hearing that there is nothing more.
     pub(super) fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Disconnected>> {
         let max = self.worker.options.head_bytes_max;

@@ -11,6 +11,7 @@ mod over_tls;
 mod requests;
 mod tls;
 mod transfers;
+mod uploads;
 
 /// Whether the tests beside this are those that speak TLS; `over_tls` says yes.
 const OVER_TLS: bool = false;

@@ -11,5 +11,7 @@ mod objects;
 mod requests;
 #[path = "transfers.rs"]
 mod transfers;
+#[path = "uploads.rs"]
+mod uploads;
 
 const OVER_TLS: bool = true;

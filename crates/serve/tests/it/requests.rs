@@ -149,11 +149,11 @@ fn malformed_requests_are_refused_and_nothing_behind_them_is_answered() {
         ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
         ("\x16\x03\x01\x02", 400),
         ("GET / HTTP/3.0\r\nHost: a\r\n\r\n", 505),
-        ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", 405),
-        ("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", 405),
-        ("TRACE / HTTP/1.1\r\nHost: a\r\n\r\n", 405),
-        ("CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", 405),
-        ("BREW / HTTP/1.1\r\nHost: a\r\n\r\n", 501),
+        ("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        ("GET * HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        ("CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        ("ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGHI / HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        ("PUT / HTTP/1.1\r\nHost: a\r\nExpect: wonders\r\nContent-Length: 1\r\n\r\n", 417),
     ]
     .map(|(text, status)| (text.to_owned(), status))
     .into_iter()
@@ -170,7 +170,6 @@ fn malformed_requests_are_refused_and_nothing_behind_them_is_answered() {
         assert_eq!(answer.status, status, "{text:.80?}");
         assert_eq!(answer.field("connection"), Some("close"), "{text:.80?}");
         assert_eq!(answer.field("content-type"), Some("application/problem+json"));
-        assert_eq!(answer.field("allow"), (status == 405).then_some("GET, HEAD"));
         let body = String::from_utf8(answer.body).unwrap();
         assert!(body.contains("urn:outpost:problem:") && body.contains("\"detail\":\""), "{body}");
         peer.close_sending();
@@ -185,7 +184,7 @@ fn the_answer_to_a_long_upload_arrives() {
     let mut peer = Peer::connect(&server);
     peer.send("PUT /x HTTP/1.1\r\nHost: a\r\nContent-Length: 500000\r\n\r\n").send(vec![b'x'; 500_000]);
     peer.close_sending();
-    assert_eq!(peer.answer().status, 405);
+    assert_eq!(peer.answer().body, b"/x");
     peer.assert_closed();
 }
 
