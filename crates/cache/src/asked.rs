@@ -1,63 +1,11 @@
 //! What of a request takes part in its answer, read in one pass over its fields; borrowed for answers at once, owned for later ones.
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderValue, Method, header};
 use protocol::{
     condition::{Conditions, KeptConditions},
     info::REQUESTER_FIELD,
 };
-use serve::{
-    handler::Client,
-    request::{Fields, Method, Request},
-};
-
-/// Request fields that stay here: they end at each hop (RFC 9110 section 7.6.1), are written anew for the upstream, or are answered here.
-const NOT_FORWARDED: [&str; 22] = [
-    "connection",
-    "keep-alive",
-    "proxy-connection",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "host",
-    "content-length",
-    "expect",
-    "via",
-    "accept-encoding",
-    "range",
-    "if-range",
-    "if-match",
-    "if-none-match",
-    "if-modified-since",
-    "if-unmodified-since",
-    "max-forwards",
-    REQUESTER_FIELD,
-];
-
-/// Fields by which a client tells a server behind a proxy that the request is another one than its first line says: other servers' names, paths,
-/// methods and clients. They are no part of a name's key, so an answer that obeys them would be given to everybody under the wrong name.
-const CLAIMS: [&str; 18] = [
-    "forwarded",
-    "x-forwarded",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "x-forwarded-prefix",
-    "x-forwarded-proto",
-    "x-forwarded-scheme",
-    "x-forwarded-server",
-    "x-host",
-    "x-http-host-override",
-    "x-http-method",
-    "x-http-method-override",
-    "x-method-override",
-    "x-original-url",
-    "x-real-ip",
-    "x-rewrite-url",
-    "front-end-https",
-];
+use serve::{handler::Client, request::Request};
 
 /// A `Range` that asks for nothing.
 const NO_RANGE: &[u8] = b"bytes=";
@@ -89,7 +37,7 @@ pub(crate) struct Owned {
 
 impl<'a> Asked<'a> {
     pub(crate) fn read(request: &Request<'a>, client: &Client) -> Self {
-        let is_head = request.method == Method::Head;
+        let is_head = request.method == Method::HEAD;
         let mut asked = Self {
             is_head,
             conditions: Conditions::default(),
@@ -180,37 +128,14 @@ impl Owned {
     }
 }
 
-/// The fields that go upstream: all that speak to the server itself.
-pub(crate) fn forwarded(fields: Fields<'_>) -> HeaderMap {
-    let mut forwarded = HeaderMap::new();
-    for (name, value) in fields.iter().filter(|(name, _)| goes_upstream(name)) {
-        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value)) {
-            forwarded.append(name, value);
-        }
-    }
-    for value in fields.iter().filter(|(name, _)| name.eq_ignore_ascii_case("connection")).map(|(_, value)| value) {
-        for nominated in
-            value.split(|byte| *byte == b',').filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
-        {
-            forwarded.remove(nominated);
-        }
-    }
-    forwarded.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    forwarded
-}
-
-/// Whether a field goes upstream unless `Connection` names it.
-fn goes_upstream(name: &str) -> bool {
-    let is = |known: &&str| known.eq_ignore_ascii_case(name);
-    !NOT_FORWARDED.iter().any(is) && !CLAIMS.iter().any(is)
-}
-
 #[cfg(test)]
 mod tests {
+    use serve::request::{Announced, Fields};
+
     use super::*;
 
     fn client() -> Client {
-        Client { address: "127.0.0.1:1".parse().unwrap(), connection: 1 }
+        Client { address: "127.0.0.1:1".parse().unwrap(), connection: 1, secure: false }
     }
 
     fn header<'a>(name: &'a str, value: &'a str) -> httparse::Header<'a> {
@@ -227,35 +152,21 @@ mod tests {
             header("Outpost-Requester", "pc7"),
             header("Accept", "application/json"),
         ];
-        let request = |method| Request { method, target: b"/", http11: true, fields: Fields::new(&fields) };
-        let asked = Asked::read(&request(Method::Get), &client());
+        let request = |method| Request {
+            method,
+            target: b"/",
+            http11: true,
+            fields: Fields::new(&fields),
+            body: Announced::None,
+        };
+        let asked = Asked::read(&request(Method::GET), &client());
         assert_eq!(asked.conditions.range, Some(&b"bytes=0-1"[..]));
         assert!(asked.is_controlled && asked.wants_json && !asked.may_need_no_body());
         assert_eq!(asked.agent, Some(&b"pc7"[..]));
         let owned = asked.into_owned();
         assert_eq!(owned.asked().conditions.if_range, Some(&b"\"a\""[..]));
         assert_eq!(owned.condition_fields().len(), 2);
-        assert_eq!(Asked::read(&request(Method::Head), &client()).conditions.range, None);
-    }
-
-    #[test]
-    fn what_speaks_to_the_server_itself_goes_upstream() {
-        let fields = [
-            header("Host", "h"),
-            header("X-Forwarded-Host", "evil"),
-            header("X-HTTP-Method-Override", "DELETE"),
-            header("Range", "bytes=0-1"),
-            header("Accept-Encoding", "gzip"),
-            header("authorization", "Basic eA=="),
-            header("X-Unknown", "1"),
-            header("X-Hop", "1"),
-            header("Connection", "close, x-hop"),
-        ];
-        let sent = forwarded(Fields::new(&fields));
-        assert_eq!(sent.len(), 3);
-        assert_eq!(sent["x-unknown"], "1");
-        assert_eq!(sent["accept-encoding"], "identity");
-        assert!(sent.contains_key("authorization"));
+        assert_eq!(Asked::read(&request(Method::HEAD), &client()).conditions.range, None);
     }
 
     #[test]
@@ -268,7 +179,13 @@ mod tests {
             ("", false),
         ] {
             let fields = [header("Host", "h"), header("Accept", accept)];
-            let request = Request { method: Method::Get, target: b"/", http11: true, fields: Fields::new(&fields) };
+            let request = Request {
+                method: Method::GET,
+                target: b"/",
+                http11: true,
+                fields: Fields::new(&fields),
+                body: Announced::None,
+            };
             assert_eq!(Asked::read(&request, &client()).wants_json, expected, "{accept}");
         }
     }

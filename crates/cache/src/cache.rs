@@ -85,8 +85,7 @@ impl Cache {
         let Ok(target) = Target::parse(path.as_bytes()) else { return false };
         let Some((upstream, below)) = settings.upstream_of(&target) else { return false };
         let key = upstream.key(&below);
-        self.shared.memos.forget(&key);
-        match self.shared.book.forget(&key) {
+        match self.shared.forget_name(&key) {
             Some(md5) => {
                 self.shared.store.remove(&md5);
                 true

@@ -1,7 +1,7 @@
 //! Read-through: a name becomes content. Decides hit, follow, fill, queue or pass, and where the bytes come from. It sends nothing
 //! downstream itself and writes nothing to disk: that is `serve` and `store`. Outbound connections open only in `upstream`.
 //!
-//! In reading order: `resolve` is the request in one screen, and `follow`, `pass` and `endpoints` are the ways that it can take; `asked` is what was asked,
+//! In reading order: `resolve` is the request in one screen, and `follow`, `pass`, `methods` and `endpoints` are the ways that it can take; `asked` is what was asked, `forwarded` what of it goes upstream,
 //! `context` what every step of answering needs, [`Cache`] the whole as its program sees it. `answer` is what is said to clients, `requesters` who may have
 //! bytes at once. `fetch` gets them once for all who ask; `upstream` is where they come from; `names` is what is known of names. `shared` is what the parts
 //! share, `settings` the options in force; [`options`] and [`status`] are what goes in and out.
@@ -19,6 +19,8 @@ mod endpoints;
 mod failure;
 mod fetch;
 mod follow;
+mod forwarded;
+mod methods;
 mod names;
 mod pass;
 mod requesters;

@@ -182,6 +182,9 @@ impl UpstreamOptions {
 }
 
 impl Options {
+    /// The name in `Via` of a server that was given none.
+    pub const VIA: &str = "outpost";
+
     /// The defaults for some upstreams.
     pub fn new(upstreams: Vec<UpstreamOptions>) -> Self {
         Self {
@@ -192,7 +195,7 @@ impl Options {
             fills_max: 256,
             no_room: NoRoom::Pass,
             stale_if_error: Duration::from_secs(7 * 86_400),
-            via: "outpost".into(),
+            via: Self::VIA.into(),
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::{
     asked::Owned,
     context::RequestContext,
     fetch::outcome::Content,
+    forwarded::speak_for,
     shared::Shared,
     status::add,
     upstream::{
@@ -65,13 +66,14 @@ pub(crate) async fn pass(shared: Arc<Shared>, question: Arc<Question>, owned: Ar
 async fn ask(shared: &Arc<Shared>, question: &Arc<Question>, owned: &Owned) -> Result<Reply, AskError> {
     let mut fields = question.sent.clone();
     fields.extend(owned.condition_fields());
+    speak_for(&mut fields, &owned.asked().client);
     let method = if owned.asked().is_head { Method::HEAD } else { Method::GET };
-    let reply = question.upstream.forward(question, method, fields).await;
+    let reply = question.upstream.forward(question, method, fields, None).await;
     shared.report(&question.upstream, &reply);
     reply
 }
 
-fn respond(context: &RequestContext<'_>, question: &Question, reply: Reply) -> Result<Response, AskError> {
+pub(crate) fn respond(context: &RequestContext<'_>, question: &Question, reply: Reply) -> Result<Response, AskError> {
     add(&context.shared.counters.passed, 1);
     let is_no_file = || AskError::Changed("it is no file any more".into());
     match reply {

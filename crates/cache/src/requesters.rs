@@ -209,7 +209,7 @@ mod tests {
     const DELAY: Duration = Duration::from_secs(90);
 
     fn client(address: &str, connection: u64) -> Client {
-        Client { address: address.parse().unwrap(), connection }
+        Client { address: address.parse().unwrap(), connection, secure: false }
     }
 
     fn who(connection: u64) -> Requester {

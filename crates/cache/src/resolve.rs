@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
+use http::Method;
 use protocol::{cache_status::CacheStatus, problem::Kind, target::Target};
 use serve::{
     handler::{Answer, Client},
@@ -13,7 +14,7 @@ use store::Reader;
 
 use crate::{
     answer::pages::{self, Pages},
-    asked::{Asked, forwarded},
+    asked::Asked,
     context::RequestContext,
     endpoints,
     failure::Failure,
@@ -22,6 +23,8 @@ use crate::{
         refused,
     },
     follow,
+    forwarded::{has_been_here, of_fill},
+    methods,
     names::{
         book::Known,
         freshness::{self, Facts, Suits, Verdict},
@@ -39,12 +42,17 @@ pub(crate) fn answer(shared: &Arc<Shared>, request: &Request<'_>, client: &Clien
         Err(bad) => return now(refusal(Kind::BadRequest, bad.to_string())),
     };
     let mut context = RequestContext::new(shared, Asked::read(request, client));
-    if target.path().starts_with("/.outpost/") {
+    let reads = matches!(request.method, Method::GET | Method::HEAD);
+    if target.path().starts_with("/.outpost/") && reads {
         return endpoints::answer(&mut context, target, request.fields);
     }
-    let Some((upstream, below)) = context.settings.upstream_of(&target) else {
-        return now(mounts(&context, &target));
+    let found = context.settings.upstream_of(&target).filter(|_| !target.path().starts_with("/.outpost/"));
+    let Some((upstream, below)) = found else {
+        return now(if reads { mounts(&context, &target) } else { methods::read_only(&request.method) });
     };
+    if !reads {
+        return by_method(&context, upstream.clone(), &target, &below, request);
+    }
     if target.path() == upstream.options.mount.trim_end_matches('/') {
         return now(context.to_slash(&target));
     }
@@ -55,11 +63,11 @@ pub(crate) fn answer(shared: &Arc<Shared>, request: &Request<'_>, client: &Clien
     match look(&context, upstream, &key, request.fields) {
         Look::Serve(known, reader, status) => now(serve(&context, &known, reader, &target, status)),
         Look::Pages(pages) => now(context.pages(&pages, CacheStatus::Hit)),
-        Look::Ask => ask(&context, question(forwarded(request.fields))),
-        Look::Pass => pass(&context, question(forwarded(request.fields))),
-        Look::Down => down(&context, question(forwarded(request.fields))),
+        Look::Ask => ask(&context, question(of_fill(request.fields))),
+        Look::Pass => pass(&context, question(of_fill(request.fields))),
+        Look::Down => down(&context, question(of_fill(request.fields))),
         Look::NoRoom => now(refused::no_room(target.path()).to_response()),
-        Look::Wrong => now(refused::wrong(&question(forwarded(request.fields))).to_response()),
+        Look::Wrong => now(refused::wrong(&question(of_fill(request.fields))).to_response()),
     }
 }
 
@@ -120,7 +128,7 @@ fn suits(context: &RequestContext<'_>, upstream: &Upstream, known: &Known, field
     // Most requests say nothing of caching, and most answers do not vary: then the fields need not be looked at.
     let is_of_web_server = matches!(known.record.provenance, Provenance::Http(_));
     let is_told_apart = is_of_web_server && (context.asked.is_controlled || known.record.variant().is_some());
-    let sent = is_told_apart.then(|| forwarded(fields));
+    let sent = is_told_apart.then(|| of_fill(fields));
     let is_recent = || context.shared.book.is_recent(known, upstream.options.recheck);
     freshness::suits(&known.record, sent.as_ref(), context.now, is_recent)
 }
@@ -137,8 +145,43 @@ fn serve(
     context.content(described, Source::Object(reader), &|| context.shared.requesters.of(&known.md5), status)
 }
 
+/// Another method than GET or HEAD.
+fn by_method(
+    context: &RequestContext<'_>,
+    upstream: Arc<Upstream>,
+    target: &Target,
+    below: &Target,
+    request: &Request<'_>,
+) -> Answer {
+    let (key, sent) = (upstream.key(below), of_fill(request.fields));
+    let question = Question::of_name(upstream, target.clone(), below.clone(), &key, sent);
+    match been_here(context, &question) {
+        Some(refused) => now(refused),
+        None => methods::answer(context, question, request),
+    }
+}
+
+/// A request that this server has sent itself would wait for its own answer (RFC 9110 section 7.6.3).
+fn been_here(context: &RequestContext<'_>, question: &Question) -> Option<Response> {
+    let name = &context.settings.pseudonym;
+    let looped = !question.upstream.is_directory() && has_been_here(&question.sent, name);
+    looped.then(|| {
+        let (path, upstream) = (question.full.path(), &question.upstream.options.name);
+        refusal(
+            Kind::Loop,
+            format!(
+                "the request for {path} came back to this server, which is '{name}' in its field Via: the upstream '{upstream}' leads here. \
+                 Correct its url, or, if another server has the same name, give each its own (serve.name)"
+            ),
+        )
+    })
+}
+
 /// The upstream must be asked: joins the flight that is on, or begins one.
 fn ask(context: &RequestContext<'_>, question: Arc<Question>) -> Answer {
+    if let Some(refused) = been_here(context, &question) {
+        return now(refused);
+    }
     if freshness::wants_only_cached(&question.sent) {
         let detail = "no fresh copy is here, and the request forbids to fetch one (Cache-Control: only-if-cached); ask again without that";
         return now(refusal(Kind::UpstreamTimeout, detail));
@@ -168,6 +211,9 @@ fn board(context: &RequestContext<'_>, question: Arc<Question>, joined: Joined) 
 }
 
 fn pass(context: &RequestContext<'_>, question: Arc<Question>) -> Answer {
+    if let Some(refused) = been_here(context, &question) {
+        return now(refused);
+    }
     Answer::later(pass::pass(context.shared.clone(), question, Arc::new(context.asked.into_owned())))
 }
 

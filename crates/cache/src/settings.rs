@@ -1,6 +1,11 @@
 //! Options in force: the upstreams by their mounts. Replaced as a whole when the configuration is read again.
 
-use std::{borrow::Cow, io, sync::Arc};
+use std::{
+    borrow::Cow,
+    hash::{BuildHasher, RandomState},
+    io,
+    sync::{Arc, OnceLock},
+};
 
 use protocol::target::Target;
 
@@ -15,6 +20,18 @@ pub(crate) struct Settings {
     pub(crate) options: Options,
     /// The longest mount first.
     pub(crate) upstreams: Vec<Arc<Upstream>>,
+    /// This machine's name in the field `Via` of what it asks upstream, by which a loop is recognised.
+    pub(crate) pseudonym: Box<str>,
+}
+
+/// A name that everybody has tells nobody apart: then a number of this process stands behind it.
+fn pseudonym(via: &str) -> Box<str> {
+    static PROCESS: OnceLock<u64> = OnceLock::new();
+    if via != Options::VIA {
+        return via.into();
+    }
+    let number = PROCESS.get_or_init(|| RandomState::new().hash_one(via));
+    format!("{via}-{:08x}", *number as u32).into()
 }
 
 impl Settings {
@@ -25,19 +42,20 @@ impl Settings {
             let upstreams = old.into_iter().flat_map(|old| &old.upstreams);
             upstreams.filter(|_| same_via).find(|upstream| upstream.options == *wanted).cloned()
         };
+        let pseudonym = pseudonym(&options.via);
         let mut upstreams = Vec::new();
         for wanted in &options.upstreams {
             upstreams.push(match known(wanted) {
                 Some(upstream) => upstream,
                 None => {
-                    Arc::new(Upstream::new(wanted.clone(), &options.via, counters).map_err(|error| {
+                    Arc::new(Upstream::new(wanted.clone(), &pseudonym, counters).map_err(|error| {
                         io::Error::new(error.kind(), format!("upstream '{}': {error}", wanted.name))
                     })?)
                 }
             });
         }
         upstreams.sort_by_key(|upstream| std::cmp::Reverse(upstream.options.mount.trim_end_matches('/').len()));
-        Ok(Self { options, upstreams })
+        Ok(Self { options, upstreams, pseudonym })
     }
 
     /// The upstream of a name, and the name below its mount.

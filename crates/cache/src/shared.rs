@@ -7,6 +7,7 @@ use std::{
 };
 
 use parking_lot::RwLock;
+use protocol::digest::Md5;
 use store::Store;
 use tokio::{runtime::Handle, sync::oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -71,6 +72,14 @@ impl Shared {
         *self.settings.write() = Arc::new(settings);
         self.book.cool();
         self.pages.clear();
+    }
+
+    /// A name may stand for something else from here on. What is being fetched for it already goes to those who follow it.
+    pub(crate) fn forget_name(&self, key: &[u8]) -> Option<Md5> {
+        self.memos.forget(key);
+        self.pages.forget(key);
+        self.flights.detach(key);
+        self.book.forget(key)
     }
 
     /// Runs something on the runtime of the fetches for as long as somebody takes from it.

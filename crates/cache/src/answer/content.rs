@@ -231,7 +231,7 @@ mod tests {
     }
 
     fn asked<'a>(is_head: bool, conditions: Conditions<'a>) -> Asked<'a> {
-        let client = Client { address: "127.0.0.1:1".parse().unwrap(), connection: 1 };
+        let client = Client { address: "127.0.0.1:1".parse().unwrap(), connection: 1, secure: false };
         Asked { is_head, conditions, wants_json: false, is_controlled: false, agent: None, client }
     }
 

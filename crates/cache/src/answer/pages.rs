@@ -97,6 +97,10 @@ impl KeptPages {
         }
     }
 
+    pub(crate) fn forget(&self, key: &[u8]) {
+        self.0.remove(key);
+    }
+
     pub(crate) fn clear(&self) {
         self.0.clear();
     }

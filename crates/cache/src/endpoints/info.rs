@@ -8,7 +8,8 @@ use serve::{handler::Answer, request::Fields, response::Response};
 
 use super::sealed::sealed;
 use crate::{
-    asked::forwarded, context::RequestContext, failure::Failure, fetch::join::fresh, shared::Shared, upstream::Question,
+    context::RequestContext, failure::Failure, fetch::join::fresh, forwarded::of_fill, shared::Shared,
+    upstream::Question,
 };
 
 pub(super) fn answer(context: &RequestContext<'_>, name: &str, fields: Fields<'_>) -> Result<Answer, Failure> {
@@ -16,7 +17,7 @@ pub(super) fn answer(context: &RequestContext<'_>, name: &str, fields: Fields<'_
     let upstream = context.settings.upstream_of(&path).filter(|_| !path.is_directory());
     let (upstream, below) = upstream.ok_or_else(|| no_file(&path))?;
     let (key, below) = (upstream.key(&below), below.into_owned());
-    let question = Arc::new(Question::of_name(upstream.clone(), path, below, &key, forwarded(fields)));
+    let question = Arc::new(Question::of_name(upstream.clone(), path, below, &key, of_fill(fields)));
     let shared = context.shared.clone();
     Ok(Answer::later(async move {
         let finding = {

@@ -51,6 +51,9 @@ pub(crate) async fn run(shared: Arc<Shared>, question: Arc<Question>, owner: Fli
         None => fetch.name().await,
         Some(md5) => fetch.object(md5).await,
     }
+    if fetch.owner.flight.is_forgotten() {
+        fetch.shared.book.forget(&fetch.question.key);
+    }
 }
 
 impl Fetch {

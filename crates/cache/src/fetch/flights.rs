@@ -55,6 +55,8 @@ pub(crate) struct Flight {
     /// It waits to try again until then.
     pub(crate) pausing_until: Mutex<Option<Instant>>,
     is_body_wanted: AtomicBool,
+    /// What it brings is not to be believed of the name any more.
+    is_forgotten: AtomicBool,
     outcome: watch::Sender<Option<Outcome>>,
     over: CancellationToken,
 }
@@ -116,6 +118,7 @@ impl Flights {
             md5: OnceLock::new(),
             pausing_until: Mutex::new(None),
             is_body_wanted: AtomicBool::new(wants_body),
+            is_forgotten: AtomicBool::new(false),
             outcome: watch::Sender::new(None),
             over: CancellationToken::new(),
         });
@@ -126,6 +129,15 @@ impl Flights {
     /// The flight for a key, if there is one.
     pub(crate) fn find(&self, key: &[u8]) -> Option<Arc<Flight>> {
         self.shard(key).lock().get(key).cloned()
+    }
+
+    /// The name may stand for something else: who asks from now on begins another flight, and this one goes on for those who follow it.
+    pub(crate) fn detach(&self, key: &[u8]) {
+        let flight = self.shard(key).lock().remove(key);
+        if let Some(flight) = flight {
+            flight.is_forgotten.store(true, Ordering::Release);
+            flight.over.cancel();
+        }
     }
 
     /// All flights.
@@ -158,6 +170,11 @@ impl Flight {
     /// Those who wait for the outcome, and those who are being sent the bytes (small bodies apart).
     pub(crate) fn followers(&self) -> usize {
         self.outcome.receiver_count() + self.places.get().map_or(0, |places| places.transfers())
+    }
+
+    /// Whether the name was [detached](Flights::detach) from it.
+    pub(crate) fn is_forgotten(&self) -> bool {
+        self.is_forgotten.load(Ordering::Acquire)
     }
 
     /// Whether somebody wants bytes, not a description only.

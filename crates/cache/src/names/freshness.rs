@@ -200,6 +200,8 @@ fn request(sent: &HeaderMap) -> Request<()> {
     let mut request = Request::new(());
     *request.uri_mut() = Uri::from_static("/");
     *request.headers_mut() = sent.clone();
+    // Nor is the client's word for this server.
+    request.headers_mut().remove(header::HOST);
     request
 }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use http::Method;
 use protocol::problem::Kind as ProblemKind;
 
 use super::health::Trouble;
@@ -76,6 +77,19 @@ impl AskError {
     /// Fewer bytes than were announced.
     pub(crate) fn cut() -> Self {
         Self::Unreachable("the connection ended before all bytes had come".into())
+    }
+
+    /// As clients see it whose request was to pass, and may or may not have been carried out.
+    pub(crate) fn to_failure_of(&self, method: &Method, path: &str, name: &str) -> Failure {
+        let kind = match self {
+            Self::Unreachable(_) | Self::Failing(_) => ProblemKind::UpstreamUnreachable,
+            Self::TimedOut(_) => ProblemKind::UpstreamTimeout,
+            Self::Invalid(_) | Self::Changed(_) | Self::Busy { .. } => ProblemKind::UpstreamInvalid,
+        };
+        let detail = format!(
+            "the upstream '{name}' gave no answer to {method} {path}: {self}. It may have been carried out all the same: look before you repeat it"
+        );
+        Failure::new(kind, detail)
     }
 
     /// As clients see it when there is nothing else to serve: of which path, and the upstream's name.

@@ -1,17 +1,17 @@
 //! A web server as an upstream: asking, revalidating, and getting the bytes from a position on, with every answer checked against what was
 //! asked. RFC 9110 for ranges and conditions; what may be kept is for `freshness` to say.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
-use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper_util::{
     client::legacy::Client,
     rt::{TokioExecutor, TokioTimer},
 };
 use protocol::{digest::Claims, timestamp};
+use serve::upload::Upload;
 
 use super::{
     Question,
@@ -22,6 +22,7 @@ use super::{
         Validators, announced_len, check_continuation, claims, header_value, if_range, is_chunked, is_strong_date,
     },
     reply::{Access, Head, OpenAnswer, Reply},
+    sent::SentBody,
 };
 use crate::{
     names::{
@@ -44,7 +45,7 @@ const IDLE_FOR: Duration = Duration::from_secs(20);
 /// A web server.
 pub(crate) struct Http {
     base: Base,
-    client: Client<Connector, Empty<Bytes>>,
+    client: Client<Connector, SentBody>,
     via: HeaderValue,
     connect_timeout: Duration,
     read_timeout: Duration,
@@ -117,23 +118,46 @@ impl Http {
         &self,
         method: Method,
         path: &str,
+        fields: HeaderMap,
+    ) -> Result<Response<Incoming>, AskError> {
+        self.send_with(method, path, fields, SentBody::none()).await
+    }
+
+    /// Likewise, with a body: while that goes on, the time for the answer has not begun.
+    async fn send_with(
+        &self,
+        method: Method,
+        path: &str,
         mut fields: HeaderMap,
+        body: SentBody,
     ) -> Result<Response<Incoming>, AskError> {
         fields.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        fields.insert(header::VIA, self.via.clone());
-        let mut request = Request::new(Empty::new());
+        fields.append(header::VIA, self.via.clone());
+        // The client's word for this server: the upstream has a name of its own.
+        fields.remove(header::HOST);
+        let progress = body.progress();
+        let mut request = Request::new(body);
         *request.method_mut() = method;
         *request.uri_mut() = self.base.absolute(path)?;
         *request.headers_mut() = fields;
         add(&self.counters.upstream_requests, 1);
         let limit = self.connect_timeout + self.read_timeout;
-        match tokio::time::timeout(limit, self.client.request(request)).await {
-            Ok(answer) => answer.map_err(|error| AskError::of_request(self.base.authority.as_str(), &error)),
-            Err(_) => Err(AskError::TimedOut(format!(
-                "{} did not answer within {} s",
-                self.base.authority,
-                limit.as_secs_f32()
-            ))),
+        let mut asking = pin!(self.client.request(request));
+        loop {
+            let before = progress.taken();
+            match tokio::time::timeout(limit, &mut asking).await {
+                Ok(answer) => {
+                    return answer.map_err(|error| AskError::of_request(self.base.authority.as_str(), &error));
+                }
+                Err(_) if progress.taken() > before => {}
+                Err(_) => {
+                    return Err(AskError::TimedOut(format!(
+                        "{} did not answer within {} s",
+                        self.base.authority,
+                        limit.as_secs_f32()
+                    )));
+                }
+            }
         }
     }
 
@@ -261,8 +285,14 @@ impl Http {
     }
 
     /// A request whose answer is handed through.
-    pub(crate) async fn forward(&self, path: &str, method: Method, fields: HeaderMap) -> Result<Reply, AskError> {
-        let answer = self.send(method, path, fields).await?;
+    pub(crate) async fn forward(
+        &self,
+        path: &str,
+        method: Method,
+        fields: HeaderMap,
+        upload: Option<Upload>,
+    ) -> Result<Reply, AskError> {
+        let answer = self.send_with(method, path, fields, SentBody::of(upload)).await?;
         Ok(Reply::Answer(Box::new(self.open(answer))))
     }
 

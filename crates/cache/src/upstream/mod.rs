@@ -13,11 +13,13 @@ pub(crate) mod health;
 mod http;
 mod outpost;
 pub(crate) mod reply;
+mod sent;
 
 use std::{io, sync::Arc};
 
 use ::http::{HeaderMap, Method};
 use protocol::{digest::Md5, info::Info, problem::Kind as ProblemKind, target::Target};
+use serve::upload::Upload;
 use smallvec::SmallVec;
 
 use self::{
@@ -188,16 +190,22 @@ impl Upstream {
         }
     }
 
-    /// Its answer to one client, uncached: an open answer, or an open file.
+    /// Whether it has other methods than those that read.
+    pub(crate) fn takes_methods(&self) -> bool {
+        matches!(self.kind, Kind::Http(_))
+    }
+
+    /// Its answer to one client, uncached: an open answer, or an open file. With the body of the request, where there is one.
     pub(crate) async fn forward(
         &self,
         question: &Question,
         method: Method,
         fields: HeaderMap,
+        upload: Option<Upload>,
     ) -> Result<Reply, AskError> {
         match &self.kind {
             Kind::Directory(directory) => directory.ask(question, None).await,
-            Kind::Http(http) => http.forward(&http.path_of(question.target.as_str()), method, fields).await,
+            Kind::Http(http) => http.forward(&http.path_of(question.target.as_str()), method, fields, upload).await,
             Kind::Outpost(outpost) => outpost.forward(question, method, fields).await,
         }
     }

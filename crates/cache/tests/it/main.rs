@@ -4,6 +4,7 @@ mod client;
 mod directories;
 mod endpoints;
 mod failures;
+mod methods;
 mod origin;
 mod outposts;
 mod proxy;

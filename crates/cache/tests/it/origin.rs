@@ -1,7 +1,7 @@
 //! A scripted upstream: a closure writes each answer to the socket, and every request is kept.
 
 use std::{
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc, Condvar, Mutex,
@@ -18,11 +18,30 @@ pub(crate) struct Request {
     pub(crate) method: String,
     pub(crate) target: String,
     fields: Vec<(String, String)>,
+    pub(crate) body: Body,
+}
+
+/// A request's body.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) enum Body {
+    #[default]
+    Arriving,
+    /// As its framing announces it.
+    Whole(Vec<u8>),
+    Cut,
 }
 
 impl Request {
     pub(crate) fn field(&self, name: &str) -> Option<&str> {
         self.fields.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
+    /// The bytes of its body, which came wholly.
+    pub(crate) fn sent(&self) -> Vec<u8> {
+        match &self.body {
+            Body::Whole(bytes) => bytes.clone(),
+            Body::Arriving | Body::Cut => Vec::new(),
+        }
     }
 
     /// The first byte that `Range` asks for.
@@ -52,10 +71,16 @@ impl Origin {
                 let (kept, script) = (kept.clone(), script.clone());
                 thread::spawn(move || {
                     let mut stream = stream.unwrap();
-                    if let Some(request) = read_request(&stream) {
-                        kept.lock().unwrap().push(request.clone());
-                        script(&request, &mut stream);
-                    }
+                    let mut reader = BufReader::new(&stream);
+                    let Some(mut request) = read_head(&mut reader) else { return };
+                    let number = {
+                        let mut kept = kept.lock().unwrap();
+                        kept.push(request.clone());
+                        kept.len() - 1
+                    };
+                    request.body = read_body(&request, &mut reader).map_or(Body::Cut, Body::Whole);
+                    kept.lock().unwrap()[number].body = request.body.clone();
+                    script(&request, &mut stream);
                 });
             }
         });
@@ -84,21 +109,53 @@ impl Drop for Origin {
     }
 }
 
-fn read_request(stream: &TcpStream) -> Option<Request> {
-    let mut lines = BufReader::new(stream).lines();
-    let first = lines.next()?.ok()?;
+fn read_head(reader: &mut impl BufRead) -> Option<Request> {
+    let first = read_line(reader)?;
     let mut words = first.split(' ');
     let (method, target) = (words.next()?.to_owned(), words.next()?.to_owned());
     let mut fields = Vec::new();
-    for line in lines {
-        let line = line.ok()?;
+    loop {
+        let line = read_line(reader)?;
         if line.is_empty() {
-            return Some(Request { method, target, fields });
+            return Some(Request { method, target, fields, body: Body::Arriving });
         }
         let (name, value) = line.split_once(": ")?;
         fields.push((name.to_owned(), value.to_owned()));
     }
-    None
+}
+
+fn read_body(request: &Request, reader: &mut impl BufRead) -> Option<Vec<u8>> {
+    match (request.field("Content-Length"), request.field("Transfer-Encoding")) {
+        (Some(len), _) => read_bytes(reader, len.parse().ok()?),
+        (None, Some(_)) => read_chunks(reader),
+        (None, None) => Some(Vec::new()),
+    }
+}
+
+fn read_line(reader: &mut impl BufRead) -> Option<String> {
+    let mut line = String::new();
+    reader.read_line(&mut line).ok()?;
+    Some(line.strip_suffix("\r\n")?.to_owned())
+}
+
+fn read_bytes(reader: &mut impl Read, len: usize) -> Option<Vec<u8>> {
+    let mut bytes = vec![0; len];
+    reader.read_exact(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+fn read_chunks(reader: &mut impl BufRead) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let len = usize::from_str_radix(&read_line(reader)?, 16).ok()?;
+        body.extend(read_bytes(reader, len)?);
+        if !read_line(reader)?.is_empty() {
+            return None;
+        }
+        if len == 0 {
+            return Some(body);
+        }
+    }
 }
 
 /// Writes a head with `Connection: close` and then, unless it is a HEAD, a body.

@@ -180,7 +180,7 @@ fn only_allowed_fields_reach_the_upstream() {
     }
     assert_eq!(request.field("Accept-Encoding"), Some("identity"));
     assert_eq!(request.field("Cookie"), Some("a=b"));
-    assert_eq!(request.field("Via"), Some("1.1 outpost"));
+    assert!(request.field("Via").unwrap().starts_with("1.1 outpost-"), "{request:?}");
 }
 
 #[test]
