@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::Path};
 
-use cache::options::Location;
+use cache::options::{Location, UpstreamOptions};
 use serve::tls::clients::Wanted;
 use store::Limit;
 
@@ -157,6 +157,7 @@ fn upstreams(settings: &Settings) -> Vec<Complaint> {
                 "give each a mount of its own, such as /prod and /test",
             ));
         }
+        found.extend(upstream_tls(place, upstream));
         if upstream.retry_backoff > upstream.retry_backoff_max {
             found.push(complaint(
                 format!("upstream '{}': retry_backoff is longer than retry_backoff_max", upstream.name),
@@ -164,6 +165,29 @@ fn upstreams(settings: &Settings) -> Vec<Complaint> {
                 "retry_backoff is the first wait, retry_backoff_max the longest: lower the one or raise the other",
             ));
         }
+    }
+    found
+}
+
+fn upstream_tls(place: usize, upstream: &UpstreamOptions) -> Vec<Complaint> {
+    let given = [("ca", &upstream.authorities), ("certificate", &upstream.certificate), ("key", &upstream.key)]
+        .map(|(key, file)| file.is_some().then(|| format!("upstream[{place}].{key}")));
+    let url = format!("upstream[{place}].url");
+    let keys: Vec<&str> = given.iter().flatten().map(String::as_str).collect();
+    let mut found = Vec::new();
+    if !keys.is_empty() && !upstream.location.is_tls() {
+        found.push(complaint(
+            format!("upstream '{}' is not asked over TLS, so certificates mean nothing there", upstream.name),
+            &[keys.as_slice(), &[&url]].concat(),
+            "write an url that begins with https:// or outpost+https://, or leave ca, certificate and key out",
+        ));
+    }
+    if upstream.certificate.is_some() != upstream.key.is_some() {
+        found.push(complaint(
+            format!("upstream '{}': of certificate and key only one is given", upstream.name),
+            &keys,
+            "give the paths of two PEM files, the certificate and its key",
+        ));
     }
     found
 }
@@ -208,8 +232,6 @@ fn inside(path: &Path, directory: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
-
-    use cache::options::UpstreamOptions;
 
     use super::*;
 
@@ -268,6 +290,14 @@ mod tests {
                 "where nothing else may lie",
             ),
             (|s| s.store.dir = "/srv".into(), "lie one in the other"),
+            (|s| s.cache.upstreams[0].authorities = Some("/ca.pem".into()), "is not asked over TLS"),
+            (
+                |s| {
+                    s.cache.upstreams[0].location = "https://a.example/".parse().unwrap();
+                    s.cache.upstreams[0].key = Some("/key.pem".into());
+                },
+                "of certificate and key only one is given",
+            ),
             (|s| s.cache.upstreams[0].retry_backoff = Duration::from_secs(60), "retry_backoff is longer"),
             (
                 |s| {

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use cache::options::Location;
+use cache::{Cache, options::Location};
 use config::{Fault, Loaded, Origin, Refused, Settings, value::human_size};
 use protocol::timestamp;
 use serve::tls::{Credentials, Identity, validity::Validity};
@@ -18,13 +18,17 @@ const OTHER_FILES: u64 = 512;
 /// A certificate that ends within this is worth a warning.
 const EXPIRES_SOON: Duration = Duration::from_secs(14 * 86_400);
 
-/// Upstreams that are directories can be read. A web server that cannot be reached is no fault: it may come back.
+/// Upstreams that are directories can be read, and so can the files that others need for TLS. A web server that cannot be reached is no fault: it may come back.
 pub(crate) fn upstreams(settings: &Settings) -> Result<(), Refused> {
     let faults: Vec<Fault> = settings
         .upstreams()
         .iter()
         .filter_map(|upstream| {
-            let Location::Directory(directory) = &upstream.location else { return None };
+            let Location::Directory(directory) = &upstream.location else {
+                let error = Cache::check_files(upstream).err()?;
+                let message = format!("upstream '{}': {error}", upstream.name);
+                return Some(Fault::new(message, Some(error.advice().into())));
+            };
             let error = std::fs::read_dir(directory).err()?;
             let shown = directory.display();
             let what = match error.kind() {

@@ -33,6 +33,24 @@ pub(crate) static UPSTREAM: &[Setting<UpstreamOptions>] = &[
     )
     .default_note("must be given"),
     Upstream::reload(
+        "ca",
+        "PEM file of the authorities whose certificates are believed, for an upstream of `https://`.",
+        "They alone are believed then; without it those that the operating system trusts. SIGHUP reads it again.",
+        Kind::File { put: |u, v| u.authorities = v, get: |u| u.authorities.clone() },
+    ),
+    Upstream::reload(
+        "certificate",
+        "PEM file of the certificate that is shown to an upstream of `https://` that asks for one (mTLS).",
+        "Followed by those between it and its root. SIGHUP reads it again.",
+        Kind::File { put: |u, v| u.certificate = v, get: |u| u.certificate.clone() },
+    ),
+    Upstream::reload(
+        "key",
+        "PEM file of that certificate's private key, without a passphrase.",
+        "Only this user should be able to read it.",
+        Kind::File { put: |u, v| u.key = v, get: |u| u.key.clone() },
+    ),
+    Upstream::reload(
         "connect_timeout",
         "To connect, TLS included.",
         "Until then a request for a file that is not here waits; one that is here is not asked for again meanwhile.",

@@ -6,17 +6,19 @@ use protocol::target::Target;
 use serve::{
     handler::{Answer, Client, Handler},
     request::Request,
+    tls::IdentityError,
 };
 use store::Store;
 use tokio::runtime::Handle;
 
 use crate::{
     fetch::flights::Flight,
-    options::Options,
+    options::{Options, UpstreamOptions},
     resolve,
     settings::Settings,
     shared::Shared,
     status::{Counters, FillStatus, UpstreamStatus},
+    upstream::trust::Trust,
 };
 
 /// What is committing when the program stops gets so long.
@@ -36,6 +38,11 @@ impl Cache {
         let settings = Settings::new(options, None, &counters)?;
         let shared = Shared::new(settings, counters, store, fetches);
         Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Whether the files that an upstream's options name for TLS can be used. Nobody is connected to.
+    pub fn check_files(upstream: &UpstreamOptions) -> Result<(), IdentityError> {
+        Trust::read(upstream).map(drop)
     }
 
     /// Takes new options (after SIGHUP): limits at once, upstreams by name. What is running goes on.

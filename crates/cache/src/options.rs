@@ -37,6 +37,12 @@ pub struct UpstreamOptions {
     pub mount: String,
     /// Which kind, and where.
     pub location: Location,
+    /// PEM file of the authorities whose certificates are believed over TLS; `None`: those that the operating system trusts.
+    pub authorities: Option<PathBuf>,
+    /// PEM file of the certificate that is shown to the upstream, if it asks for one.
+    pub certificate: Option<PathBuf>,
+    /// PEM file of its private key.
+    pub key: Option<PathBuf>,
     /// To connect, TLS included.
     pub connect_timeout: Duration,
     /// To the head of an answer, and between two pieces of its body.
@@ -61,6 +67,16 @@ pub enum Location {
     Http(String),
     /// An Outpost origin or proxy, as `http://` or `https://` (without `outpost+`).
     Outpost(String),
+}
+
+impl Location {
+    /// Whether TLS is spoken with it.
+    pub fn is_tls(&self) -> bool {
+        match self {
+            Self::Directory(_) => false,
+            Self::Http(url) | Self::Outpost(url) => url.starts_with("https:"),
+        }
+    }
 }
 
 /// Text that is no upstream.
@@ -171,6 +187,9 @@ impl UpstreamOptions {
             name: name.into(),
             mount: mount.into(),
             location,
+            authorities: None,
+            certificate: None,
+            key: None,
             connect_timeout: Duration::from_secs(5),
             read_timeout: Duration::from_secs(30),
             retries_max: 8,

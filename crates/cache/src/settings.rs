@@ -40,7 +40,7 @@ impl Settings {
         let known = |wanted: &UpstreamOptions| {
             let same_via = old.is_some_and(|old| old.options.via == options.via);
             let upstreams = old.into_iter().flat_map(|old| &old.upstreams);
-            upstreams.filter(|_| same_via).find(|upstream| upstream.options == *wanted).cloned()
+            upstreams.filter(|_| same_via).find(|upstream| upstream.is(wanted)).cloned()
         };
         let pseudonym = pseudonym(&options.via);
         let mut upstreams = Vec::new();

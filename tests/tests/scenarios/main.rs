@@ -21,6 +21,7 @@ mod sharing;
 mod space;
 mod tls;
 mod upstream_failures;
+mod upstream_tls;
 
 /// A proxy that is yet to get its upstreams.
 fn proxy() -> ProxySetup {

@@ -1,11 +1,10 @@
-//! Opens connections to web servers: TCP, and TLS checked against the certificates that the operating system trusts. The whole of it is
+//! Opens connections to web servers: TCP, and TLS as [`super::trust`] has it. The whole of it is
 //! under one timeout, which no client library arms by itself.
 
 use std::{
     future::Future,
     io,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -15,6 +14,9 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
 use tokio::net::TcpStream;
 use tower_service::Service;
+
+use super::trust::Trust;
+use crate::options::UpstreamOptions;
 
 /// A dead peer on an idle pooled connection is noticed after about this.
 const KEEPALIVE: Duration = Duration::from_secs(30);
@@ -36,23 +38,21 @@ type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 impl Connector {
-    /// Loads the trusted certificates only if they will be needed.
-    pub(crate) fn new(is_tls: bool, timeout: Duration) -> io::Result<Self> {
+    /// Reads whom to believe only if that will be needed.
+    pub(crate) fn new(options: &UpstreamOptions) -> io::Result<Self> {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(KEEPALIVE));
-        let inner = if is_tls {
-            let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-            let builder = HttpsConnectorBuilder::new().with_provider_and_platform_verifier(provider);
-            let builder = builder.map_err(|error| {
-                let advice = "install the package ca-certificates";
-                io::Error::other(format!("cannot load the certificates that this system trusts: {error}; {advice}"))
-            })?;
+        let inner = if options.location.is_tls() {
+            let trust = Trust::read(options)
+                .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, format!("{error}; {}", error.advice())))?;
+            let builder = HttpsConnectorBuilder::new().with_tls_config(trust.config()?);
             Inner::Tls(builder.https_only().enable_http1().wrap_connector(tcp))
         } else {
             Inner::Plain(tcp)
         };
+        let timeout = options.connect_timeout;
         Ok(Self { inner, timeout })
     }
 }

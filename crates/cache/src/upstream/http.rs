@@ -88,7 +88,7 @@ impl Base {
 impl Http {
     pub(crate) fn new(url: &str, options: &UpstreamOptions, via: &str, counters: &Arc<Counters>) -> io::Result<Self> {
         let base = Base::parse(url)?;
-        let connector = Connector::new(base.scheme == http::uri::Scheme::HTTPS, options.connect_timeout)?;
+        let connector = Connector::new(options)?;
         let client = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())

@@ -1,7 +1,7 @@
 //! Where the bytes come from: the closed set of upstream kinds. Outbound connections open here and nowhere else.
 //!
 //! [`directory`], [`http`] and [`outpost`] are the kinds: each says what stands at a name ([`reply`]) and gives its bytes ([`body`]), or says what
-//! went wrong ([`error`]). [`heads`] checks what an HTTP answer's head says, [`connector`] connects, [`health`] is the breaker. A new kind is a
+//! went wrong ([`error`]). [`heads`] checks what an HTTP answer's head says, [`connector`] connects, over TLS as [`trust`] says, [`health`] is the breaker. A new kind is a
 //! variant of [`Kind`], a file beside these, and an arm in each `match` below.
 
 pub(crate) mod body;
@@ -14,6 +14,7 @@ mod http;
 mod outpost;
 pub(crate) mod reply;
 mod sent;
+pub(crate) mod trust;
 
 use std::{io, sync::Arc};
 
@@ -48,6 +49,8 @@ pub(crate) struct Upstream {
     pub(crate) health: Health,
     /// What the keys of its names begin with.
     scope: Box<[u8]>,
+    /// Of the files that its options name.
+    contents: Md5,
 }
 
 /// The kinds there are.
@@ -119,8 +122,13 @@ impl Upstream {
             Location::Http(url) => Kind::Http(Http::new(url, &options, via, counters)?),
             Location::Outpost(url) => Kind::Outpost(Outpost::new(Http::new(url, &options, via, counters)?)),
         };
-        let scope = scope(&options);
-        Ok(Self { options, kind, health: Health::default(), scope })
+        let (scope, contents) = (scope(&options), trust::contents(&options));
+        Ok(Self { options, kind, health: Health::default(), scope, contents })
+    }
+
+    /// Whether it is what these options stand for, with the files that they name as they are now.
+    pub(crate) fn is(&self, options: &UpstreamOptions) -> bool {
+        self.options == *options && self.contents == trust::contents(options)
     }
 
     pub(crate) fn is_directory(&self) -> bool {

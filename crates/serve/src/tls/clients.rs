@@ -4,12 +4,14 @@
 use std::{path::PathBuf, sync::Arc};
 
 use rustls::{
-    RootCertStore,
     pki_types::CertificateRevocationListDer,
     server::{WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 
-use super::identity::{IdentityError, provider, read_all, read_chain};
+use super::{
+    authorities,
+    identity::{IdentityError, provider, read_all},
+};
 
 /// Certificates of clients.
 #[derive(Clone, Debug, Default)]
@@ -34,8 +36,6 @@ pub enum Wanted {
     Required,
 }
 
-/// What is said of a file with authorities.
-const AUTHORITY: &str = "certificate of an authority";
 /// What is said of a file with revocations.
 const REVOKED: &str = "list of revoked certificates";
 
@@ -46,13 +46,7 @@ impl Clients {
             return Ok(None);
         }
         let file = self.authorities.as_ref().ok_or(IdentityError::AuthorityMissing)?;
-        let unusable =
-            |what, file: &PathBuf, reason: String| IdentityError::Authority { what, file: file.clone(), reason };
-        let mut roots = RootCertStore::empty();
-        for authority in read_chain(AUTHORITY, file)? {
-            roots.add(authority).map_err(|error| unusable(AUTHORITY, file, error.to_string()))?;
-        }
-        let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
+        let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(authorities::read(file)?), provider());
         if let Some(file) = &self.revoked {
             // Clients are what the lists are for; their authorities are the operator's own choice.
             builder = builder
@@ -62,7 +56,10 @@ impl Clients {
         if self.wanted == Wanted::Optional {
             builder = builder.allow_unauthenticated();
         }
-        let (what, file) = self.revoked.as_ref().map_or((AUTHORITY, file), |file| (REVOKED, file));
-        builder.build().map(Some).map_err(|error| unusable(what, file, error.to_string()))
+        builder.build().map(Some).map_err(|error| IdentityError::Authority {
+            what: REVOKED,
+            file: self.revoked.clone().unwrap_or_else(|| file.clone()),
+            reason: error.to_string(),
+        })
     }
 }

@@ -159,6 +159,11 @@ impl Identity {
         self.validity
     }
 
+    /// For another side than the server's: to show it to an upstream.
+    pub fn certified_key(&self) -> CertifiedKey {
+        (*self.key).clone()
+    }
+
     /// Its own certificate, as it is sent.
     pub fn certificate(&self) -> &[u8] {
         self.key.cert.first().map_or(&[], |own| own.as_ref())

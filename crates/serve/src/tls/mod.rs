@@ -1,4 +1,4 @@
-//! TLS towards clients: who this server is ([`identity`], [`identities`]), who clients are ([`clients`]), what is agreed to, and in `session` the
+//! TLS towards clients: who this server is ([`identity`], [`identities`]), who clients are ([`clients`], by [`authorities`]), what is agreed to, and in `session` the
 //! bytes of one connection. Handshakes and records are rustls with aws-lc-rs; this module decides nothing about requests and never sees a socket
 //! by itself.
 //!
@@ -21,6 +21,7 @@ use rustls::{
     server::{NoServerSessionStorage, ProducesTickets, WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 
+pub mod authorities;
 pub mod clients;
 pub mod identities;
 pub mod identity;
