@@ -30,6 +30,7 @@ impl<'a> Framing<'a> {
                 17 if field.name.eq_ignore_ascii_case("transfer-encoding") => {
                     framing.take_coding(field.value, http11)?;
                 }
+                13.. if looks_like_framing(field.name) => return Err(Refusal::Lookalike),
                 _ => {}
             }
         }
@@ -98,6 +99,31 @@ impl<'a> Framing<'a> {
     pub(super) fn keep_alive(&self, http11: bool) -> bool {
         !self.close && (http11 || self.stay)
     }
+}
+
+/// Names with which attackers hide a length or a coding from one of two servers begin and end like those of the fields themselves, and have other
+/// signs, or another one in the middle: `Content_Length`, which some fold to the name itself.
+const HALVES: [[&[u8]; 2]; 2] = [[b"content", b"length"], [b"transfer", b"encoding"]];
+
+fn looks_like_framing(name: &str) -> bool {
+    let letters = |name: &[u8]| -> usize { name.iter().filter(|byte| byte.is_ascii_alphabetic()).count() };
+    let is = |[first, last]: &[&[u8]; 2]| {
+        let name = trim_signs(name.as_bytes());
+        let (Some(begin), Some(end)) = (name.get(..first.len()), name.len().checked_sub(last.len())) else {
+            return false;
+        };
+        let between = name.get(first.len()..end).unwrap_or_default();
+        begin.eq_ignore_ascii_case(first) && name[end..].eq_ignore_ascii_case(last) && letters(between) <= 1
+    };
+    // Most names differ in their first letter from both.
+    matches!(name.bytes().find(u8::is_ascii_alphabetic), Some(b'c' | b'C' | b't' | b'T')) && HALVES.iter().any(is)
+}
+
+fn trim_signs(name: &[u8]) -> &[u8] {
+    let is_letter = |byte: &u8| byte.is_ascii_alphabetic();
+    let first = name.iter().position(is_letter).unwrap_or(name.len());
+    let end = name.iter().rposition(is_letter).map_or(first, |last| last + 1);
+    &name[first..end]
 }
 
 /// Origin-form, or absolute-form whose host must be that of `Host` (RFC 9112 section 3.2).

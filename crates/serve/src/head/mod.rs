@@ -3,6 +3,8 @@
 
 pub(crate) mod chunks;
 pub(crate) mod framing;
+#[cfg(test)]
+mod oracle;
 pub mod parse;
 pub(crate) mod refusal;
 pub mod write;

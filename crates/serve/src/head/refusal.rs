@@ -44,6 +44,9 @@ pub enum Refusal {
     /// `Content-Length` is not one plain number.
     #[error("Content-Length must be given once, in decimal digits")]
     Length,
+    /// A name that some server could take for that of a field on which framing depends.
+    #[error("a header field looks like Content-Length or Transfer-Encoding and is not; leave it out")]
+    Lookalike,
     /// Anything but one `chunked`, or in HTTP/1.0.
     #[error("Transfer-Encoding must be exactly 'chunked', in HTTP/1.1")]
     Coding,
