@@ -18,6 +18,7 @@ use super::{
     body::{Body, HttpPieces},
     connector::Connector,
     error::AskError,
+    framing,
     heads::{
         Validators, announced_len, check_continuation, claims, header_value, if_range, is_chunked, is_strong_date,
     },
@@ -147,7 +148,8 @@ impl Http {
             let before = progress.taken();
             match tokio::time::timeout(limit, &mut asking).await {
                 Ok(answer) => {
-                    return answer.map_err(|error| AskError::of_request(self.base.authority.as_str(), &error));
+                    let failed = |error| AskError::of_request(self.base.authority.as_str(), &error);
+                    return answer.map_err(failed).and_then(|answer| framing::check(&answer).map(|()| answer));
                 }
                 Err(_) if progress.taken() > before => {}
                 Err(_) => {

@@ -1,13 +1,14 @@
 //! Where the bytes come from: the closed set of upstream kinds. Outbound connections open here and nowhere else.
 //!
 //! [`directory`], [`http`] and [`outpost`] are the kinds: each says what stands at a name ([`reply`]) and gives its bytes ([`body`]), or says what
-//! went wrong ([`error`]). [`heads`] checks what an HTTP answer's head says, [`connector`] connects, over TLS as [`trust`] says, [`health`] is the breaker. A new kind is a
+//! went wrong ([`error`]). [`framing`] and [`heads`] check what an HTTP answer's head says, [`connector`] connects, over TLS as [`trust`] says, [`health`] is the breaker. A new kind is a
 //! variant of [`Kind`], a file beside these, and an arm in each `match` below.
 
 pub(crate) mod body;
 mod connector;
 mod directory;
 pub(crate) mod error;
+mod framing;
 mod heads;
 pub(crate) mod health;
 mod http;

@@ -9,4 +9,5 @@ mod origin;
 mod outposts;
 mod proxy;
 mod requesters;
+mod strangers;
 mod web;

@@ -87,6 +87,19 @@ impl Origin {
         Self { address, requests, stopped }
     }
 
+    /// One that keeps its connections open: `answer` says what is written for each request, of which the number on its connection is told.
+    pub(crate) fn persistent(answer: impl Fn(usize, &Request) -> String + Send + Sync + 'static) -> Self {
+        Self::start(move |request, stream| {
+            let _ = stream.write_all(answer(0, request).as_bytes());
+            let again = stream.try_clone().unwrap();
+            let mut reader = BufReader::new(&again);
+            for number in 1.. {
+                let Some(request) = read_head(&mut reader) else { return };
+                let _ = stream.write_all(answer(number, &request).as_bytes());
+            }
+        })
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("http://{}/", self.address)
     }

@@ -3,8 +3,8 @@
 
 pub(crate) mod chunks;
 pub(crate) mod framing;
-#[cfg(test)]
-mod oracle;
 pub mod parse;
 pub(crate) mod refusal;
+#[cfg(test)]
+mod tests;
 pub mod write;
