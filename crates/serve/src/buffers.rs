@@ -1,5 +1,5 @@
 //! What a connection needs while it is busy: received bytes, bytes to send, and what is to be said of answers once they are out. An idle
-//! connection has none of it: buffers live in the worker's pool and are lent.
+//! connection has none of it: buffers live in the worker's pool and are lent. Likewise room for pieces of files, where they are read.
 
 use std::cell::RefCell;
 
@@ -40,6 +40,34 @@ impl Pool {
             buffers.output.clear();
             buffers.gathered.clear();
             kept.push(buffers);
+        }
+    }
+}
+
+/// Pieces of files are read into buffers of this size.
+pub(crate) const PIECE_BYTES: usize = 128 << 10;
+/// Smaller pieces than this are read into buffers of their own.
+const SPARE_BYTES_MIN: usize = 16 << 10;
+/// So many are kept per worker.
+const SPARE_MAX: usize = 16;
+
+/// Buffers for pieces of files that nobody uses now: to fill a new one with zeros costs as much as to read into it.
+#[derive(Default)]
+pub(crate) struct Spare(RefCell<Vec<Vec<u8>>>);
+
+impl Spare {
+    /// Room for `len` bytes, at least, and at most [`PIECE_BYTES`].
+    pub(crate) fn lend(&self, len: usize) -> Vec<u8> {
+        if len < SPARE_BYTES_MIN {
+            return vec![0; len];
+        }
+        self.0.borrow_mut().pop().unwrap_or_else(|| vec![0; len.max(PIECE_BYTES)])
+    }
+
+    pub(crate) fn take_back(&self, buffer: Vec<u8>) {
+        let mut kept = self.0.borrow_mut();
+        if buffer.len() == PIECE_BYTES && kept.len() < SPARE_MAX {
+            kept.push(buffer);
         }
     }
 }

@@ -17,7 +17,7 @@ use tokio::sync::{Notify, Semaphore, futures::Notified};
 
 use crate::{
     access_log::{AccessLog, BATCH_AGE_MAX, Batch},
-    buffers::Pool,
+    buffers::{Pool, Spare},
     clock::Clock,
     counters::Counters,
     drain::State,
@@ -53,6 +53,7 @@ pub(crate) struct Worker {
     pub(crate) limits: Limits,
     pub(crate) counters: Arc<Counters>,
     pub(crate) pool: Pool,
+    pub(crate) spare: Spare,
     /// Bytes of files on their way into records; empty where there is no TLS.
     pub(crate) scratch: RefCell<Vec<u8>>,
     /// One handshake computes, then everybody else has a turn.
@@ -88,6 +89,7 @@ impl Worker {
             limits: Limits { head_bytes_max: options.head_bytes_max, fields_max: options.fields_max },
             counters,
             pool: Pool::default(),
+            spare: Spare::default(),
             scratch: RefCell::default(),
             handshake_turn: Semaphore::new(1),
             tls,

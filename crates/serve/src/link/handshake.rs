@@ -14,16 +14,26 @@ pub(crate) enum HandshakeError {
     Gone,
 }
 
+/// What is spoken inside of the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// HTTP/1.1, and whatever was not agreed on.
+    Http1,
+    /// By ALPN.
+    Http2,
+}
+
 impl Link {
     /// Agrees on keys, if this is a TLS connection. Handshakes of one thread take turns with everything else that it does: they compute
     /// longer than a hit takes.
-    pub(crate) async fn shake_hands(&mut self) -> Result<(), HandshakeError> {
+    pub(crate) async fn shake_hands(&mut self) -> Result<Protocol, HandshakeError> {
         if self.session.is_none() {
-            return Ok(());
+            return Ok(Protocol::Http1);
         }
         self.enter(Phase::Handshake);
         let mut agreed = self.agree().await;
-        let Some(session) = &self.session else { return Ok(()) };
+        let Some(session) = &self.session else { return Ok(Protocol::Http1) };
+        let protocol = if session.has_agreed_on_http2() { Protocol::Http2 } else { Protocol::Http1 };
         let (counters, plain) = (&self.worker.counters, session.is_spoken_to_in_plain());
         match agreed {
             Ok(()) if session.was_resumed() => counters.handshakes_resumed.fetch_add(1, Ordering::Relaxed),
@@ -37,7 +47,7 @@ impl Link {
         if agreed.is_ok() {
             agreed = self.hand_to_kernel();
         }
-        agreed.map_err(|_| HandshakeError::Gone)
+        agreed.map(|()| protocol).map_err(|_| HandshakeError::Gone)
     }
 
     async fn agree(&mut self) -> Result<(), Disconnected> {

@@ -2,7 +2,8 @@
 //! knows neither requests nor answers. Above it nobody knows whether bytes go over the socket as they are or through a TLS session.
 //!
 //! This page is what all that have to do with the socket share; [`handshake`] comes first where TLS is spoken, [`receive`] takes bytes in, [`wait`] waits for
-//! others than the client, [`send`] sends, in the way that [`transport`] says, [`seal`] makes records of what is sent, [`close`] ends it in order.
+//! others than the client, [`send`] sends, in the way that [`transport`] says, [`seal`] makes records of what is sent, [`close`] ends it in order. [`wire`] is both
+//! directions at once, for those who read and write frames.
 //!
 //! Every wait here ends when the client leaves, when a limit is met, or when the server is stopped: see [`Disconnected`].
 
@@ -14,6 +15,7 @@ mod receive;
 mod seal;
 mod send;
 mod wait;
+mod wire;
 
 use std::{
     future::poll_fn,
@@ -77,12 +79,25 @@ pub(crate) struct Link {
     pub(crate) sent: u64,
     /// Whether it took any since the wait for it began.
     progress: bool,
+    /// Bytes of a stream of frames that were put and not taken; over TLS until all records are.
+    waiting: usize,
 }
 
 impl Link {
     pub(crate) fn new(socket: TcpStream, session: Option<Box<Session>>, worker: Rc<Worker>, client: Client) -> Self {
         let timer = worker.timer(client.connection);
-        Self { socket, session, kernel_records: None, timer, worker, buffers: None, client, sent: 0, progress: false }
+        Self {
+            socket,
+            session,
+            kernel_records: None,
+            timer,
+            worker,
+            buffers: None,
+            client,
+            sent: 0,
+            progress: false,
+            waiting: 0,
+        }
     }
 
     /// Makes the task that runs this the one that limits wake.
@@ -139,7 +154,8 @@ impl Link {
         }
     }
 
-    fn interrupted(&self) -> Option<Disconnected> {
+    /// Why whoever waits is to end, if so.
+    pub(crate) fn interrupted(&self) -> Option<Disconnected> {
         if self.worker.is_cutting() {
             Some(Disconnected::Cut)
         } else if self.timer.is_overdue() {

@@ -126,7 +126,7 @@ impl Link {
     }
 
     /// One attempt to send; `None` when the socket is full.
-    fn attempt(
+    pub(super) fn attempt(
         &mut self,
         send: impl Fn(&TcpStream) -> io::Result<usize>,
     ) -> Result<Option<Result<usize, io::Error>>, Disconnected> {

@@ -2,7 +2,7 @@
 //! [`crate::link`] does, with the limits that hold for every connection.
 //!
 //! What it holds at most: received and not yet deciphered, one record (64 KiB in the handshake); deciphered and not yet taken, the same;
-//! sealed and not yet taken by the kernel, what one call of [`Session::seal`] was given.
+//! sealed and not yet taken by the kernel, what [`Session::seal`] was given meanwhile.
 
 use std::{
     io::{self, IoSlice, Read, Write},
@@ -20,6 +20,8 @@ use tokio::{
 
 use super::kernel::{self, RecordEnds};
 
+/// What HTTP/2 is called in ALPN.
+pub(super) const HTTP2: &[u8] = b"h2";
 /// Plaintext in a full record (RFC 8446 section 5.1).
 pub(crate) const RECORD_BYTES: usize = 16 << 10;
 /// No cipher of ours adds more to a record: header, explicit nonce, tag.
@@ -35,7 +37,7 @@ pub(crate) struct Session {
     ends: Option<RecordEnds>,
 }
 
-/// What was sealed in one call, and how much of it the kernel took.
+/// What was sealed since nothing was left to write, and how much of it the kernel took.
 #[derive(Clone, Copy, Default)]
 struct Batch {
     /// Plaintext sealed, and of that, what was reported as sent.
@@ -57,6 +59,11 @@ impl Batch {
         self.told = sent;
         news
     }
+
+    /// Whether every byte was reported.
+    fn is_told(&self) -> bool {
+        self.told == self.plain
+    }
 }
 
 impl Session {
@@ -70,6 +77,11 @@ impl Session {
 
     pub(crate) fn is_handshaking(&self) -> bool {
         self.connection.is_handshaking()
+    }
+
+    /// Whether ALPN chose HTTP/2. Known when the handshake is done.
+    pub(crate) fn has_agreed_on_http2(&self) -> bool {
+        self.connection.alpn_protocol() == Some(HTTP2)
     }
 
     /// Known when the handshake is done.
@@ -142,11 +154,14 @@ impl Session {
         self.connection.reader().into_first_chunk().is_ok_and(|chunk| !chunk.is_empty())
     }
 
-    /// Makes records of the pieces, one behind the other: each but the last is full. To be called when nothing is left to write.
+    /// Makes records of the pieces, one behind the other: each but the last is full. They go behind those that were not written yet.
     pub(crate) fn seal(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<()> {
         let len = pieces.iter().map(|piece| piece.len()).sum::<usize>();
+        if !self.connection.wants_write() && self.batch.is_told() {
+            self.batch = Batch::default();
+        }
         let sealed = self.connection.writer().write_vectored(pieces)?;
-        self.batch = Batch { plain: len as u64, ..Batch::default() };
+        self.batch.plain += len as u64;
         // With no limit on the buffer it takes everything; less would leave a hole in the answer.
         if sealed == len { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
     }
@@ -165,10 +180,10 @@ impl Session {
     /// Writes what the socket takes without waiting.
     pub(crate) fn try_write(&mut self, socket: &TcpStream) {
         while self.connection.wants_write() {
-            // What cannot be sent goes with the next record, or the client has gone.
-            if socket.try_io(Interest::WRITABLE, || self.write(socket.as_fd())).is_err() {
-                return;
-            }
+            // What cannot be sent goes with the next record, or the client has gone. What left is told with that too.
+            let written = socket.try_io(Interest::WRITABLE, || self.connection.write_tls(&mut Sink(socket.as_fd())));
+            let Ok(len) = written else { return };
+            self.batch.written += len as u64;
         }
     }
 

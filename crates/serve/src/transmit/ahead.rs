@@ -6,71 +6,87 @@ use std::{fs::File, os::fd::AsFd, sync::Arc};
 use os::engine::Engine;
 use tokio::task::JoinHandle;
 
-use crate::link::{Link, SendError};
+use crate::{
+    link::{Link, SendError},
+    worker::Worker,
+};
 
 /// So much is looked at, and read, at a time.
 const WINDOW: u64 = 4 << 20;
 
 /// What is known of one transfer's pages.
-pub(super) struct Ahead<'a> {
-    file: &'a Arc<File>,
-    engine: &'a Engine,
+pub(super) struct Ahead {
+    file: Arc<File>,
+    engine: Engine,
     /// Bytes before this were in memory a moment ago.
     clear: u64,
     /// A window that is being read, by its end.
     reading: Option<(u64, JoinHandle<()>)>,
 }
 
-impl<'a> Ahead<'a> {
-    pub(super) fn new(file: &'a Arc<File>, engine: &'a Engine) -> Self {
-        Self { file, engine, clear: 0, reading: None }
+/// What a look finds.
+pub(super) enum Look {
+    /// Bytes are in memory up to here.
+    Clear(u64),
+    /// They will be, when this is over; then it is to be told by [`Ahead::arrived`]. A read that failed is not repeated: who sends meets the same error and
+    /// tells it.
+    Cold(u64, JoinHandle<()>),
+}
+
+impl Ahead {
+    pub(super) fn new(file: &Arc<File>, engine: &Engine) -> Self {
+        Self { file: file.clone(), engine: engine.clone(), clear: 0, reading: None }
     }
 
     /// Waits until bytes from `position` are in memory; answers up to where, at most `until`. What is in the output buffer is
     /// sent before a wait.
     pub(super) async fn clear(&mut self, link: &mut Link, position: u64, until: u64) -> Result<u64, SendError> {
+        match self.look(link.worker(), position, until) {
+            Look::Clear(end) => Ok(end),
+            Look::Cold(end, reading) => {
+                link.send_output().await?;
+                let _ = link.wait_for_disk(reading).await?;
+                self.arrived(link.worker(), end, until);
+                Ok(end.min(until))
+            }
+        }
+    }
+
+    /// Looks at the window that begins at `position`, which is below `until`.
+    pub(super) fn look(&mut self, worker: &Worker, position: u64, until: u64) -> Look {
         if position < self.clear {
-            return Ok(self.clear.min(until));
+            return Look::Clear(self.clear.min(until));
         }
         if let Some((end, reading)) = self.reading.take()
             && end > position
         {
-            link.send_output().await?;
-            // A read that failed is not repeated here: `sendfile` meets the same error and tells it.
-            let _ = link.wait_for_disk(reading).await?;
-            self.clear = end;
-            self.begin_next(link, until);
-            return Ok(end.min(until));
+            return Look::Cold(end, reading);
         }
         let end = until.min(position + WINDOW);
-        if !is_resident(self.file, position, end) {
-            link.worker().count_cold_read();
-            link.send_output().await?;
-            let read = self.engine.read_ahead(self.file.clone(), position, end - position);
-            if let Err(error) = link.wait_for_disk(read).await? {
-                tracing::debug!(%error, "reading ahead failed");
-            }
+        if is_resident(&self.file, position, end) {
             self.clear = end;
-            self.begin_next(link, until);
+            return Look::Clear(end);
         }
-        self.clear = end;
-        Ok(end)
+        Look::Cold(end, self.read(worker, position, end))
     }
 
-    /// A transfer that met a cold window will meet the next: the disk works on it while this one is sent.
-    fn begin_next(&mut self, link: &Link, until: u64) {
-        let (position, end) = (self.clear, until.min(self.clear + WINDOW));
-        if position >= end || is_resident(self.file, position, end) {
-            return;
+    /// A cold window has come in. A transfer that met one will meet the next: the disk works on it while this one is sent.
+    pub(super) fn arrived(&mut self, worker: &Worker, end: u64, until: u64) {
+        self.clear = end;
+        let (position, end) = (end, until.min(end + WINDOW));
+        if position < end && !is_resident(&self.file, position, end) {
+            self.reading = Some((end, self.read(worker, position, end)));
         }
-        link.worker().count_cold_read();
+    }
+
+    fn read(&self, worker: &Worker, position: u64, end: u64) -> JoinHandle<()> {
+        worker.count_cold_read();
         let (file, engine) = (self.file.clone(), self.engine.clone());
-        let reading = tokio::task::spawn_local(async move {
+        tokio::task::spawn_local(async move {
             if let Err(error) = engine.read_ahead(file, position, end - position).await {
                 tracing::debug!(%error, "reading ahead failed");
             }
-        });
-        self.reading = Some((end, reading));
+        })
     }
 }
 

@@ -1,8 +1,10 @@
 //! The one place that body bytes leave from. [`plan`] says how, the others do it: [`object`] for objects of the store, [`shared`] for
-//! files that others may change, [`stream`] for bytes that are made on the way; [`ahead`] looks before a file is sent.
+//! files that others may change, [`stream`] for bytes that are made on the way; [`ahead`] looks before a file is sent. [`pieces`] reads all of these for HTTP/2, whose
+//! frames have bytes of many bodies side by side.
 
 mod ahead;
 mod object;
+pub(crate) mod pieces;
 pub(crate) mod plan;
 mod shared;
 mod stream;
@@ -112,7 +114,7 @@ async fn send_body(link: &mut Link, way: Way, body: Body) -> Result<(), SendErro
         (Way::Chunks, Body::File { source: Source::Object(reader), .. }) => object::send_chunks(link, &reader).await,
         (Way::UntilClose, Body::File { source: Source::Object(reader), .. }) => object::send_rest(link, &reader).await,
         (Way::Read, Body::File { source: Source::Object(reader), part }) => {
-            let span = whole_span(&part, reader.len()).ok_or_else(no_length)?;
+            let span = whole_span(&part, reader.len()).ok_or_else(|| SendError::Source(no_length()))?;
             object::read_and_send(link, &reader, span).await
         }
         (_, Body::File { source, part }) => send_part(link, &source, part).await,
@@ -129,7 +131,7 @@ async fn send_part(link: &mut Link, source: &Source, part: Part) -> Result<(), S
             Ok(link.send_output_and(&end, false).await?)
         }
         part => {
-            let span = whole_span(&part, source.len()).ok_or_else(no_length)?;
+            let span = whole_span(&part, source.len()).ok_or_else(|| SendError::Source(no_length()))?;
             send_span(link, source, span).await
         }
     }
@@ -151,6 +153,10 @@ fn whole_span(part: &Part, len: Option<u64>) -> Option<Span> {
     }
 }
 
-fn no_length() -> SendError {
-    SendError::Source(io::Error::other("the length of a file was known and is not any more"))
+fn no_length() -> io::Error {
+    io::Error::other("the length of a file was known and is not any more")
+}
+
+fn ended_early() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the object ended before the length that was announced")
 }

@@ -5,7 +5,7 @@ use std::{io, os::fd::AsFd};
 use protocol::span::Span;
 use store::Reader;
 
-use super::ahead::Ahead;
+use super::{ahead::Ahead, ended_early};
 use crate::{
     link::{Link, SendError},
     turns::TURN_BYTES,
@@ -105,7 +105,7 @@ async fn readable(link: &mut Link, reader: &Reader, position: u64) -> Result<u64
 async fn send_run(
     link: &mut Link,
     reader: &Reader,
-    ahead: &mut Ahead<'_>,
+    ahead: &mut Ahead,
     position: u64,
     until: u64,
 ) -> Result<(), SendError> {
@@ -130,8 +130,4 @@ async fn send_run(
 async fn fail_after_head(link: &mut Link, error: io::Error) -> Result<(), SendError> {
     link.send_output().await?;
     Err(SendError::Source(error))
-}
-
-fn ended_early() -> io::Error {
-    io::Error::new(io::ErrorKind::UnexpectedEof, "the object ended before the length that was announced")
 }
