@@ -47,7 +47,7 @@ const BLOCKING_THREADS_MAX: usize = 64;
 pub fn main() -> ExitCode {
     let options = Options::parse();
     // A library that walks directories must not fill the log with what it is told about each.
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,notify=error"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,notify=error,h2=error"));
     let colours = io::stderr().is_terminal();
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     log.with_target(false).with_ansi(colours).init();

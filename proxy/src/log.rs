@@ -12,12 +12,15 @@ use tracing_subscriber::{
 
 use crate::{console::Console, failure::Failure};
 
+/// What clients can make a library say as often as they like, unless it is asked for: the one for HTTP/2 warns of their mistakes.
+const QUIET: &str = "h2=error";
+
 /// Letters of `2026-11-22T02:01:03`.
 const TO_THE_SECOND: usize = 19;
 
 /// Begins to log what the filter lets through.
 pub(crate) fn start(filter: &str, console: &Console) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(filter).map_err(|_| {
+    let filter = EnvFilter::try_new(format!("{QUIET},{filter}")).map_err(|_| {
         Failure::configuration(format!(
             "--log (OUTPOST_LOG): '{filter}' is not a filter: write error, warn, info or debug, or per module such as info,cache=debug"
         ))
