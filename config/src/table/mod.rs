@@ -254,6 +254,17 @@ pub(crate) static SETTINGS: &[Setting<Settings>] = &[
         },
     ),
     Proxy::restart(
+        "serve.http2_streams_max",
+        "Requests at once on one connection of HTTP/2; `0`: HTTP/2 is not spoken.",
+        "More are refused, and clients wait until one ends. It is spoken over TLS with clients that offer it, and in plain with those that begin with it.",
+        Kind::Count {
+            min: 0,
+            max: 10_000,
+            put: |s, v| s.serve.http2_streams_max = v as u32,
+            get: |s| s.serve.http2_streams_max.into(),
+        },
+    ),
+    Proxy::restart(
         "serve.header_timeout",
         "From the first byte of a request to the end of its head.",
         "Then 408 and a close: a client that trickles its request holds nothing for longer.",
@@ -328,7 +339,7 @@ pub(crate) static SETTINGS: &[Setting<Settings>] = &[
     Proxy::restart(
         "tls.listen",
         "Addresses on which files are served over TLS (`https://`), besides those of `listen`.",
-        "None switches it off. TLS 1.2 and 1.3, HTTP/1.1; a bare HTTP request there is answered 400. Without a certificate a self-signed one is made.",
+        "None switches it off. TLS 1.2 and 1.3, HTTP/1.1 and HTTP/2; a bare HTTP request there is answered 400. Without a certificate a self-signed one is made.",
         Kind::Addresses { may_be_none: true, put: |s, v| s.serve.tls.listen = v, get: |s| s.serve.tls.listen.clone() },
     )
     .flag("tls-listen"),

@@ -22,7 +22,7 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use protocol::problem::{Kind, Problem};
+use protocol::problem::Kind;
 
 use crate::{
     buffers::Buffers,
@@ -33,8 +33,13 @@ use crate::{
         refusal::Refusal,
         write::Persistence,
     },
+    http2,
     intake::{self, Answered, Coding},
-    link::{Disconnected, Link, SendError, handshake::HandshakeError, transport::Transport},
+    link::{
+        Disconnected, Link, SendError,
+        handshake::{HandshakeError, Protocol},
+        transport::Transport,
+    },
     request::Announced,
     response::Response,
     timer::Phase,
@@ -87,21 +92,33 @@ enum Close {
     Linger,
     /// With a reset, so that nobody takes the close for the end of the body.
     Reset,
+    /// Not at all: it goes on in HTTP/2.
+    Changes,
 }
 
 /// Serves a client until either side has had enough.
 pub(crate) async fn run<H: Handler>(mut link: Link, handler: Arc<H>) {
     link.belong_to_this_task().await;
     let begun = match link.transport() {
-        Transport::Plain | Transport::Kernel => Ok(()),
+        Transport::Plain | Transport::Kernel => Ok(Protocol::Http1),
         Transport::Tls => Box::pin(begin(&mut link)).await,
     };
-    let close = match begun {
-        Ok(()) => serve(&mut link, &*handler).await,
+    let mut close = match begun {
+        Ok(Protocol::Http1) => serve(&mut link, &*handler).await,
+        Ok(Protocol::Http2) => Close::Changes,
         Err(close) => close,
     };
+    if close == Close::Changes {
+        // Boxed: nothing of it is part of the memory of others.
+        let Some((back, ended)) = Box::pin(http2::serve(link, &*handler)).await else { return };
+        link = back;
+        close = match ended {
+            http2::Ended::Gone => Close::Drop,
+            http2::Ended::Said => Close::Orderly,
+        };
+    }
     match close {
-        Close::Drop => {}
+        Close::Drop | Close::Changes => {}
         Close::Idle => link.try_say_end(),
         Close::Reset => link.reset(),
         // Over TLS the client says its end too, and a close under that would be a reset.
@@ -111,17 +128,18 @@ pub(crate) async fn run<H: Handler>(mut link: Link, handler: Arc<H>) {
 }
 
 /// Agrees on keys. A client that speaks plain HTTP instead is told so.
-async fn begin(link: &mut Link) -> Result<(), Close> {
+async fn begin(link: &mut Link) -> Result<Protocol, Close> {
     match link.shake_hands().await {
-        Ok(()) => Ok(()),
+        Ok(protocol) => Ok(protocol),
         Err(HandshakeError::Gone) => Err(Close::Drop),
-        Err(HandshakeError::Plain) => refuse_and_flush(link, Refusal::PlainOnTls, None).await,
+        Err(HandshakeError::Plain) => Err(refuse_and_flush(link, Refusal::PlainOnTls, None).await),
     }
 }
 
 async fn serve<H: Handler>(link: &mut Link, handler: &H) -> Close {
+    let mut is_new = true;
     loop {
-        let next = answer_received(link, handler);
+        let next = answer_received(link, handler, &mut is_new);
         if flush(link).await.is_err() {
             return Close::Drop;
         }
@@ -140,8 +158,9 @@ async fn serve<H: Handler>(link: &mut Link, handler: &H) -> Close {
     }
 }
 
-/// Answers what has been received as far as it can be done at once.
-fn answer_received<H: Handler>(link: &mut Link, handler: &H) -> Next {
+/// Answers what has been received as far as it can be done at once. A connection `is_new` until its first request.
+fn answer_received<H: Handler>(link: &mut Link, handler: &H, is_new: &mut bool) -> Next {
+    let may_change = *is_new && link.transport() == Transport::Plain;
     let (Some(buffers), worker, client) = link.parts() else { return Next::Receive };
     loop {
         if buffers.output.len() >= GATHER_BYTES_MAX {
@@ -150,12 +169,17 @@ fn answer_received<H: Handler>(link: &mut Link, handler: &H) -> Next {
         let mut slots = parse::slots();
         let (exchange, answer) = match parse::parse(buffers.input.unread(), &mut slots, &worker.limits) {
             Parsed::Partial => return Next::Receive,
+            // With prior knowledge (RFC 9113 section 3.3); on TLS it is agreed on by ALPN, and behind a request of HTTP/1.1 nobody begins anew.
+            Parsed::Refused(Refusal::Preface) if may_change && worker.options.http2_streams_max > 0 => {
+                return Next::Close(Close::Changes);
+            }
             Parsed::Refused(refusal) => {
                 let exchange = Exchange::refused(&buffers.input, worker.has_log());
                 refuse(buffers, worker, refusal, exchange);
                 return Next::Close(Close::Linger);
             }
             Parsed::Whole(head) => {
+                *is_new = false;
                 let mut exchange = Exchange::new(&head, &buffers.input, worker.has_log());
                 let (len, body, expected) = (head.len, head.request.body, head.expects_continue);
                 let answer = handler.answer(&head.request, client);
@@ -250,7 +274,7 @@ async fn receive(link: &mut Link) -> Result<(), Close> {
         match link.receive().await {
             Ok(_) => {}
             Err(Disconnected::TimedOut) if link.phase() == Phase::Head => {
-                return Box::pin(refuse_and_flush(link, Refusal::Timeout, None)).await;
+                return Err(Box::pin(refuse_and_flush(link, Refusal::Timeout, None)).await);
             }
             Err(Disconnected::TimedOut | Disconnected::Cut) if link.phase() == Phase::Idle => return Err(Close::Idle),
             Err(_) => return Err(Close::Drop),
@@ -267,15 +291,12 @@ async fn receive(link: &mut Link) -> Result<(), Close> {
 }
 
 /// `exchange` is of the request if its head was whole.
-async fn refuse_and_flush(link: &mut Link, refusal: Refusal, exchange: Option<Exchange>) -> Result<(), Close> {
+async fn refuse_and_flush(link: &mut Link, refusal: Refusal, exchange: Option<Exchange>) -> Close {
     let worker = link.worker().clone();
     let buffers = link.buffers();
     let exchange = exchange.unwrap_or_else(|| Exchange::refused(&buffers.input, worker.has_log()));
     refuse(buffers, &worker, refusal, exchange);
-    match flush(link).await {
-        Ok(()) => Err(Close::Linger),
-        Err(_) => Err(Close::Drop),
-    }
+    flush(link).await.map_or(Close::Drop, |()| Close::Linger)
 }
 
 /// Waits for the handler. When the client leaves, the future is dropped and what it holds is given back.
@@ -300,7 +321,7 @@ async fn read(link: &mut Link, reading: Reading) -> Result<(), Close> {
             }
             responded
         }
-        Err(intake::Failure::Refused(refusal)) => refuse_and_flush(link, refusal, Some(exchange)).await,
+        Err(intake::Failure::Refused(refusal)) => Err(refuse_and_flush(link, refusal, Some(exchange)).await),
         Err(intake::Failure::Gone) => Err(gone(link, &exchange)),
     }
 }
@@ -350,7 +371,7 @@ fn refuse(buffers: &mut Buffers, worker: &Worker, refusal: Refusal, mut exchange
         worker.counters.malformed.fetch_add(1, Ordering::Relaxed);
     }
     exchange.body_was_read(false);
-    let response = Response::problem(&Problem::new(refusal.kind(), refusal.to_string()), refusal.kind());
+    let response = refusal.response();
     // A problem's body is small and in memory: it is always gathered.
     let _ = gather(buffers, worker, response, exchange);
 }

@@ -95,6 +95,12 @@ impl Exchange {
         self.body_unread = !wholly;
     }
 
+    /// Of a request whose head is in no buffer.
+    pub(crate) fn of_stream(asking: Asking, request_line: Vec<u8>, fields: Option<&Fields<'_>>, logged: bool) -> Self {
+        let facts = if logged { LogFields::copied(request_line, fields) } else { LogFields::default() };
+        Self { asking, stays: true, body_unread: false, begun: logged.then(Instant::now), facts }
+    }
+
     /// Of bytes that are no request, or none that is answered.
     pub(crate) fn refused(input: &Input, logged: bool) -> Self {
         Self {
@@ -152,6 +158,18 @@ impl LogFields {
             referer: place(fields.first("referer")),
             agent: place(fields.first("user-agent")),
         }
+    }
+
+    /// From a line that is there already.
+    fn copied(mut text: Vec<u8>, fields: Option<&Fields<'_>>) -> Self {
+        let request = range(0, text.len());
+        let mut place = |name| {
+            let begin = text.len();
+            text.extend_from_slice(fields.and_then(|fields| fields.first(name)).unwrap_or_default());
+            range(begin, text.len() - begin)
+        };
+        let (referer, agent) = (place("referer"), place("user-agent"));
+        Self { copied: Some(text.into()), request, referer, agent }
     }
 
     fn copy(&mut self, input: &Input) {

@@ -10,6 +10,7 @@
 //! | [`server`], `listen`, `accept` | a running server, its sockets, who takes connections from them |
 //! | `reactor`, `thread`, `drain` | the life of a thread that serves, and its end |
 //! | `connection`, `intake` | one client's life, from accept to close; a request's body on its way to who reads it |
+//! | `http2` | one that speaks HTTP/2 |
 //! | `transmit` | the one place that body bytes leave from |
 //! | `link` | one client's socket: receive, wait, send, close; plainly or through a TLS session |
 //! | `worker` | what the connections of one thread share: |
@@ -32,6 +33,7 @@ mod reactor;
 mod thread;
 
 mod connection;
+mod http2;
 mod intake;
 
 mod transmit;

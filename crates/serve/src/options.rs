@@ -20,6 +20,8 @@ pub struct Options {
     pub head_bytes_max: usize,
     /// Header fields, at most [`FIELDS_CEILING`](crate::head::parse::FIELDS_CEILING); more: 431.
     pub fields_max: usize,
+    /// Requests at once on one connection of HTTP/2; more are refused. 0: HTTP/2 is not spoken.
+    pub http2_streams_max: u32,
     /// From the first byte of a request to the end of its head; then 408 and close.
     pub header_timeout: Duration,
     /// Bytes of a request's body, where it is read; more: 413.
@@ -45,6 +47,7 @@ impl Default for Options {
             connections_max: 20_000,
             head_bytes_max: 16 << 10,
             fields_max: 100,
+            http2_streams_max: 100,
             header_timeout: Duration::from_secs(15),
             body_bytes_max: 1 << 30,
             body_timeout: Duration::from_secs(30),

@@ -41,7 +41,7 @@ pub struct Server {
 impl Server {
     /// Binds and starts to serve. An address in use is an error that names it.
     pub fn start<H: Handler>(options: Options, handler: Arc<H>, log: Option<AccessLog>) -> io::Result<Self> {
-        let tls = if options.tls.is_on() { Some(open_tls(&options.tls)?) } else { None };
+        let tls = if options.tls.is_on() { Some(open_tls(&options.tls, options.http2_streams_max > 0)?) } else { None };
         let listeners = listen::bind(&options)?;
         let addresses = listen::addresses(&listeners, false)?;
         let tls_addresses = listen::addresses(&listeners, true)?;
@@ -136,9 +136,9 @@ fn worker_count(options: &Options) -> usize {
     }
 }
 
-fn open_tls(options: &tls::Options) -> io::Result<Tls> {
+fn open_tls(options: &tls::Options, http2: bool) -> io::Result<Tls> {
     let credentials = options
         .read()
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, format!("{error}; {}", error.advice())))?;
-    Tls::new(credentials, options.kernel).map_err(io::Error::other)
+    Tls::new(credentials, options.kernel, http2).map_err(io::Error::other)
 }

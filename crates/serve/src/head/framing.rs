@@ -8,8 +8,8 @@ use crate::request::Announced;
 
 /// The fields that say where a message ends and what follows it, found in one pass.
 #[derive(Default)]
-pub(super) struct Framing<'a> {
-    pub(super) host: Option<&'a [u8]>,
+pub(crate) struct Framing<'a> {
+    pub(crate) host: Option<&'a [u8]>,
     length: Option<u64>,
     chunked: bool,
     close: bool,
@@ -18,7 +18,7 @@ pub(super) struct Framing<'a> {
 }
 
 impl<'a> Framing<'a> {
-    pub(super) fn read(fields: &'a [Header<'a>], http11: bool) -> Result<Self, Refusal> {
+    pub(crate) fn read(fields: &'a [Header<'a>], http11: bool) -> Result<Self, Refusal> {
         let mut framing = Self::default();
         for field in fields {
             // By length first: most fields are none of these, and comparing without case is the costly part.
@@ -77,7 +77,7 @@ impl<'a> Framing<'a> {
         Ok(())
     }
 
-    pub(super) fn body(&self) -> Result<Announced, Refusal> {
+    pub(crate) fn body(&self) -> Result<Announced, Refusal> {
         match (self.length, self.chunked) {
             (Some(_), true) => Err(Refusal::LengthAndCoding),
             (None, true) => Ok(Announced::Unknown),
@@ -88,7 +88,7 @@ impl<'a> Framing<'a> {
 
     /// Whether the client waits for `100 Continue` before it sends the body (RFC 9110 section 10.1.1). It is the only expectation there is, and
     /// HTTP/1.0 knows none.
-    pub(super) fn expects_continue(&self) -> Result<bool, Refusal> {
+    pub(crate) fn expects_continue(&self) -> Result<bool, Refusal> {
         match self.expects {
             None => Ok(false),
             Some(value) if value.eq_ignore_ascii_case(b"100-continue") => Ok(true),
@@ -127,7 +127,7 @@ fn trim_signs(name: &[u8]) -> &[u8] {
 }
 
 /// Origin-form, or absolute-form whose host must be that of `Host` (RFC 9112 section 3.2).
-pub(super) fn check_target(target: &str, host: Option<&[u8]>) -> Result<(), Refusal> {
+pub(crate) fn check_target(target: &str, host: Option<&[u8]>) -> Result<(), Refusal> {
     if !target.is_ascii() {
         return Err(Refusal::TargetBytes);
     }
@@ -144,11 +144,14 @@ pub(super) fn check_target(target: &str, host: Option<&[u8]>) -> Result<(), Refu
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default().as_bytes();
     check_host(authority)?;
     match host {
-        Some(host) if !without_default_port(host).eq_ignore_ascii_case(without_default_port(authority)) => {
-            Err(Refusal::HostDiffers)
-        }
+        Some(host) if !same_host(host, authority) => Err(Refusal::HostDiffers),
         _ => Ok(()),
     }
+}
+
+/// Whether a `Host` and an authority name the same host.
+pub(crate) fn same_host(host: &[u8], authority: &[u8]) -> bool {
+    without_default_port(host).eq_ignore_ascii_case(without_default_port(authority))
 }
 
 fn without_default_port(host: &[u8]) -> &[u8] {

@@ -106,7 +106,7 @@ fn refusal(error: httparse::Error, bytes: &[u8]) -> Refusal {
 /// 505 is for a version of HTTP that we do not speak; what is no version at all is malformed.
 fn version_refusal(bytes: &[u8]) -> Refusal {
     let line = bytes.split(|byte| *byte == b'\r' || *byte == b'\n').next().unwrap_or_default();
-    if line.starts_with(b"PRI * HTTP/2") {
+    if line == b"PRI * HTTP/2.0" {
         return Refusal::Preface;
     }
     match line.rsplit(|byte| *byte == b' ').next() {
@@ -144,7 +144,8 @@ fn check_line_ends(head: &[u8]) -> Result<(), Refusal> {
     if count(b'\r') == count(b'\n') { Ok(()) } else { Err(Refusal::LineEnd) }
 }
 
-fn method_of(method: &str) -> Result<Method, Refusal> {
+/// A method that is offered.
+pub(crate) fn method_of(method: &str) -> Result<Method, Refusal> {
     match method {
         "GET" => Ok(Method::GET),
         "HEAD" => Ok(Method::HEAD),

@@ -1,6 +1,8 @@
 //! Why a request is not answered as asked. Each is told to the client once, and ends its connection.
 
-use protocol::problem::Kind;
+use protocol::problem::{Kind, Problem};
+
+use crate::response::Response;
 
 /// Why a head is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -11,7 +13,7 @@ pub enum Refusal {
     /// Not `METHOD TARGET HTTP/1.1`.
     #[error("the first line of the request is not of the form: GET /PATH HTTP/1.1")]
     RequestLine,
-    /// The preface of HTTP/2.
+    /// The preface of HTTP/2 where it is not spoken: it is switched off, or was not agreed on in the TLS handshake, or comes behind a request of HTTP/1.1.
     #[error("HTTP/2 is not spoken here; use HTTP/1.1")]
     Preface,
     /// A target that is neither a path nor an absolute URI.
@@ -98,6 +100,11 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// What the client is told.
+    pub(crate) fn response(self) -> Response {
+        Response::problem(&Problem::new(self.kind(), self.to_string()), self.kind())
+    }
+
     /// The problem that the client is told.
     pub(crate) fn kind(self) -> Kind {
         match self {

@@ -34,7 +34,7 @@ use identities::Identities;
 pub use identity::{Identity, IdentityError};
 
 /// What is offered by ALPN, the best first.
-const PROTOCOLS: [&[u8]; 1] = [b"http/1.1"];
+const PROTOCOLS: [&[u8]; 2] = [session::HTTP2, b"http/1.1"];
 
 /// TLS of a downstream listener, typed and checked by `config`. Without an address nothing of it is used.
 #[derive(Clone, Debug)]
@@ -122,6 +122,8 @@ pub(crate) struct Tls {
     current: Arc<RwLock<Current>>,
     /// Whether sessions are handed to the kernel.
     kernel: bool,
+    /// Whether HTTP/2 is offered.
+    http2: bool,
 }
 
 /// What new connections see.
@@ -134,10 +136,10 @@ struct Current {
 
 impl Tls {
     /// Asks the kernel once where it is to make records.
-    pub(crate) fn new(credentials: Credentials, kernel: Kernel) -> Result<Self, rustls::Error> {
+    pub(crate) fn new(credentials: Credentials, kernel: Kernel, http2: bool) -> Result<Self, rustls::Error> {
         let kernel = kernel == Kernel::Auto && os::ktls::is_there();
-        let current = Current::new(credentials, kernel, None)?;
-        Ok(Self { current: Arc::new(RwLock::new(current)), kernel })
+        let current = Current::new(credentials, kernel, http2, None)?;
+        Ok(Self { current: Arc::new(RwLock::new(current)), kernel, http2 })
     }
 
     /// New connections see these credentials; those that are there stay as they are. Tickets stay good unless clients are, or were, asked who
@@ -146,7 +148,7 @@ impl Tls {
         let old = self.current.read().clone();
         let asks = old.asks_clients || credentials.clients.is_some();
         let tickets = (!asks).then(|| old.config.ticketer.clone());
-        let new = Current::new(credentials, self.kernel, tickets)?;
+        let new = Current::new(credentials, self.kernel, self.http2, tickets)?;
         *self.current.write() = new;
         Ok(())
     }
@@ -166,6 +168,7 @@ impl Current {
     fn new(
         credentials: Credentials,
         kernel: bool,
+        http2: bool,
         tickets: Option<Arc<dyn ProducesTickets>>,
     ) -> Result<Self, rustls::Error> {
         let Credentials { identities, clients } = credentials;
@@ -174,7 +177,7 @@ impl Current {
             .with_safe_default_protocol_versions()?
             .with_client_cert_verifier(clients.unwrap_or_else(WebPkiClientVerifier::no_client_auth))
             .with_cert_resolver(Arc::new(identities));
-        config.alpn_protocols = PROTOCOLS.iter().map(|name| name.to_vec()).collect();
+        config.alpn_protocols = PROTOCOLS.iter().skip(usize::from(!http2)).map(|name| name.to_vec()).collect();
         config.ticketer = tickets.map_or_else(aws_lc_rs::Ticketer::new, Ok)?;
         // Tickets are all: nothing is kept here for a client.
         config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -211,7 +214,7 @@ mod tests {
             (&asking, &asking, false),
             (&asking, &nobody, false),
         ] {
-            let tls = Tls::new(before(), Kernel::Off).unwrap();
+            let tls = Tls::new(before(), Kernel::Off, true).unwrap();
             let tickets = |tls: &Tls| tls.current.read().config.ticketer.clone();
             let ticket = tickets(&tls).encrypt(b"a session").unwrap();
             assert_eq!(tickets(&tls).decrypt(&ticket).as_deref(), Some(&b"a session"[..]));
@@ -222,7 +225,7 @@ mod tests {
 
     #[test]
     fn tickets_are_of_this_process_and_not_for_ever() {
-        let (one, other) = [(); 2].map(|()| Tls::new(credentials(None), Kernel::Off).unwrap()).into();
+        let (one, other) = [(); 2].map(|()| Tls::new(credentials(None), Kernel::Off, true).unwrap()).into();
         let tickets = |tls: &Tls| tls.current.read().config.ticketer.clone();
         let ticket = tickets(&one).encrypt(b"a session").unwrap();
         assert!(tickets(&other).decrypt(&ticket).is_none());

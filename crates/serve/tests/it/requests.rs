@@ -146,7 +146,7 @@ fn malformed_requests_are_refused_and_nothing_behind_them_is_answered() {
         ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 12345678901234567890\r\n\r\n", 400),
         ("GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
         ("GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n", 400),
-        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
+        ("PRI * HTTP/2.1\r\n\r\nSM\r\n\r\n", 505),
         ("\x16\x03\x01\x02", 400),
         ("GET / HTTP/3.0\r\nHost: a\r\n\r\n", 505),
         ("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", 400),

@@ -125,7 +125,7 @@ fn a_client_without_a_protocol_in_common_is_refused() {
     let files = Files::new("localhost");
     let server = echo(with(&files));
     let mut config = (*files.trusting()).clone();
-    config.alpn_protocols = vec![b"h2".to_vec()];
+    config.alpn_protocols = vec![b"h3".to_vec()];
     let mut peer = Peer::connect_tls(&server, &Arc::new(config));
     let error = peer.shake_hands().unwrap_err();
     assert!(error.to_string().contains("NoApplicationProtocol"), "{error}");
