@@ -224,6 +224,12 @@ impl Proxy {
         Ask::get(target).open(self.files)
     }
 
+    /// Asks for `start..end` of a target and reads the head of the answer.
+    #[track_caller]
+    pub fn open_range(&self, target: &str, start: u64, end: u64) -> Transfer {
+        Ask::get(target).range(&format!("bytes={start}-{}", end - 1)).open(self.files)
+    }
+
     /// Any request over a connection of its own.
     #[track_caller]
     pub fn ask(&self, ask: &Ask) -> Answer {

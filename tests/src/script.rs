@@ -91,6 +91,7 @@ pub struct Reply {
     pub(crate) status: Option<u16>,
     pub(crate) stops: Vec<(u64, Stop)>,
     pub(crate) body: Option<Bytes>,
+    pub(crate) etag: Option<String>,
     pub(crate) length_off_by: i64,
     pub(crate) content_range_off_by: i64,
     pub(crate) ignores_range: bool,
@@ -152,6 +153,12 @@ impl Reply {
     /// Sends other bytes under the head of the page.
     pub fn bytes_of(mut self, other: &Content) -> Self {
         self.body = Some(other.bytes().clone());
+        self
+    }
+
+    /// Says that it is of this `ETag`, whatever was asked for, quotes included.
+    pub fn claiming_etag(mut self, etag: impl Into<String>) -> Self {
+        self.etag = Some(etag.into());
         self
     }
 

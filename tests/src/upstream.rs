@@ -257,7 +257,7 @@ impl Plan {
         let mut head = format!("HTTP/1.1 {status} Scripted\r\nAccept-Ranges: bytes\r\n");
         let mut field = |name: &str, value: &str| head.push_str(&format!("{name}: {value}\r\n"));
         page.fields.iter().for_each(|(name, value)| field(name, value));
-        page.etag.iter().for_each(|tag| field("ETag", tag));
+        reply.etag.as_ref().or(page.etag.as_ref()).iter().for_each(|tag| field("ETag", tag));
         page.last_modified.iter().for_each(|date| field("Last-Modified", date));
         if status != 304 {
             field("Content-Type", "application/octet-stream");

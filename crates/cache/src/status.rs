@@ -23,6 +23,8 @@ pub struct Counters {
     pub refused_overloaded: AtomicU64,
     /// Body bytes that came from upstreams.
     pub upstream_bytes: AtomicU64,
+    /// Of these, bytes that were fetched before their turn because somebody waited for them.
+    pub upstream_bytes_ahead: AtomicU64,
     /// Requests to upstreams.
     pub upstream_requests: AtomicU64,
     /// Tries that failed: unreachable, timed out, cut.

@@ -139,6 +139,11 @@ static METRICS: &[Metric] = &[
         Read::Counter(|s| s.cache.known_by_digest),
     ),
     metric("outpost_wan_bytes_total", "Bodies that came from upstreams", Read::Counter(|s| s.cache.upstream_bytes)),
+    metric(
+        "outpost_wan_bytes_ahead_total",
+        "Of these, bytes that came before their turn because a range was waited for",
+        Read::Counter(|s| s.cache.upstream_bytes_ahead),
+    ),
     metric("outpost_upstream_requests_total", "Requests to upstreams", Read::Counter(|s| s.cache.upstream_requests)),
     metric(
         "outpost_upstream_errors_total",

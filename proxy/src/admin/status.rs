@@ -53,7 +53,11 @@ fn body(settings: &Settings, now: &Snapshot) -> Value {
         "connections": now.serve.connections,
         "transfers": now.serve.transfers,
         "requesters": { "active": now.requesters, "max_per_object": settings.cache.max_requesters },
-        "bytes": { "from_upstream": now.cache.upstream_bytes, "to_clients": now.serve.bytes_sent },
+        "bytes": {
+            "from_upstream": now.cache.upstream_bytes,
+            "from_upstream_ahead": now.cache.upstream_bytes_ahead,
+            "to_clients": now.serve.bytes_sent,
+        },
         "fills": fills(now),
         "upstreams": upstreams(now),
         "preload": { "state": "not available in this version" },

@@ -3,6 +3,7 @@
 use harness::{origin::OriginSetup, proxy::ProxySetup, share::Share};
 
 mod admin;
+mod ahead;
 mod change;
 mod coalescing;
 mod collision;

@@ -8,13 +8,14 @@ use std::{
 
 use protocol::{cache_status::CacheStatus, problem::Kind};
 use serve::source::Source;
-use store::Reader;
+use store::{Fill, Reader};
 
 use super::{
     flights::FlightOwner,
     outcome::{Content, Outcome},
 };
 use crate::{
+    answer::content::SMALL_BODY_MAX,
     failure::Failure,
     names::{
         record::Record,
@@ -22,7 +23,7 @@ use crate::{
     },
     requesters::Places,
     shared::Shared,
-    upstream::{Question, error::AskError},
+    upstream::{Question, error::AskError, reply::Head},
 };
 
 /// Seconds of an upstream's `Retry-After` that a flight waits by itself; what is longer is handed on.
@@ -81,6 +82,21 @@ impl Fetch {
             places,
             first_status,
         })
+    }
+
+    /// Announces what is being filled, unless it is so small that it can be checked before anybody gets a head.
+    pub(crate) fn announce_fill(&self, fill: &Fill, head: &Head, places: &Arc<Places>) {
+        let is_small = head.record.len.is_some_and(|len| len <= SMALL_BODY_MAX);
+        if !is_small && !self.owner.has_announced() {
+            let content = self.content(
+                &head.record,
+                Proof::claimed(&head.claims),
+                fill.reader(),
+                places.clone(),
+                CacheStatus::Stored,
+            );
+            self.owner.announce(content);
+        }
     }
 
     pub(crate) fn describe(&self, record: &Record, proof: Proof) -> Representation {

@@ -11,6 +11,7 @@
 //! | record | | the name is known from here on |
 
 use std::{
+    pin::pin,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
@@ -19,16 +20,20 @@ use protocol::{cache_status::CacheStatus, problem::Kind};
 use store::{Fill, FillError, FillSpec, Vacancy};
 
 use super::{
+    lines::{End, Line},
     retry::{Decision, Retries},
     task::{Fetch, Flow, PATIENCE_MAX},
 };
 use crate::{
-    answer::content::SMALL_BODY_MAX,
     failure::Failure,
     names::{record::Record, representation::Proof},
     requesters::Places,
     status::add,
-    upstream::{body::Body, error::AskError, reply::Head},
+    upstream::{
+        body::Body,
+        error::AskError,
+        reply::{Head, Wanted},
+    },
 };
 
 /// A part below this is not worth a second request to continue it.
@@ -40,14 +45,6 @@ pub(crate) enum Begin {
     Vacancy(Vacancy),
     /// It is not.
     New,
-}
-
-/// How the stream of bytes ended.
-enum End {
-    Complete,
-    Broken(AskError),
-    Refused(FillError),
-    Stopping,
 }
 
 /// What becomes of a part that is not continued now.
@@ -109,27 +106,31 @@ impl Fetch {
     }
 
     /// Streams to the end, over as many connections as it takes.
-    async fn stream(
-        &self,
-        mut fill: Fill,
-        head: &Head,
-        body: Option<Body>,
-        places: &Arc<Places>,
-    ) -> Result<Fill, Flow> {
+    async fn stream(&self, fill: Fill, head: &Head, body: Option<Body>, places: &Arc<Places>) -> Result<Fill, Flow> {
         let options = &self.question.upstream.options;
         let mut retries = Retries::new(options.retries_max, options.retry_backoff, options.retry_backoff_max);
         let mut body = body.filter(|_| fill.position() == 0);
+        // The length, for as long as spans can be asked for.
+        let mut spans = head.record.len.filter(|_| self.question.upstream.gives_spans(head));
+        let announce = || self.announce_fill(&fill, head, places);
         loop {
-            let before = fill.position();
-            let end = match self.open(head, body.take(), before).await {
-                Ok(mut open) => {
-                    if before > 0 {
-                        add(&self.shared.counters.resumed, 1);
-                    }
-                    self.announce_fill(&fill, head, places);
-                    self.pump(&mut fill, &mut open, head.record.len).await
+            let before = fill.taken();
+            let end = match spans.filter(|_| before > fill.position()) {
+                // It came in segments until now.
+                Some(len) => {
+                    add(&self.shared.counters.resumed, 1);
+                    self.carry(&fill, head, len, [None, None], &announce).await
                 }
-                Err(error) => End::Broken(error),
+                None => match self.open(head, body.take(), fill.position()).await {
+                    Ok(open) => {
+                        if before > 0 {
+                            add(&self.shared.counters.resumed, 1);
+                        }
+                        announce();
+                        self.pump(&fill, open, head, &mut spans, &announce).await
+                    }
+                    Err(error) => End::Broken(error),
+                },
             };
             let error = match end {
                 End::Complete => return Ok(fill),
@@ -141,7 +142,11 @@ impl Fetch {
                     return Err(Flow::Done);
                 }
             };
-            let progressed = fill.position() > before;
+            if matches!(error, AskError::Invalid(_)) {
+                // It gives other ranges than it is asked for, or none: what is missing comes in one stream.
+                spans = None;
+            }
+            let progressed = fill.taken() > before;
             if let Err(fate) = self.retry(&mut retries, progressed, &error).await {
                 return Err(self.give_up(fill, &error, fate));
             }
@@ -153,29 +158,51 @@ impl Fetch {
         if let Some(body) = body {
             return Ok(body);
         }
-        let asked = self.unless_closing(self.question.upstream.bytes(&self.question, head, position)).await;
+        let wanted = Wanted::From(position);
+        let asked = self.unless_closing(self.question.upstream.bytes(&self.question, head, wanted)).await;
         self.shared.report(&self.question.upstream, &asked);
         asked
     }
 
-    /// Moves bytes until something ends it.
-    async fn pump(&self, fill: &mut Fill, body: &mut Body, len: Option<u64>) -> End {
+    /// Moves the bytes of a stream until something ends it, and goes on in segments where somebody waits far ahead of it and the upstream gives them.
+    async fn pump(
+        &self,
+        fill: &Fill,
+        mut body: Body,
+        head: &Head,
+        spans: &mut Option<u64>,
+        opened: &(dyn Fn() + Sync),
+    ) -> End {
+        let mut position = fill.position();
+        let mut closing = pin!(self.shared.closing.cancelled());
+        let mut aside = pin!(self.aside(fill, head, spans.unwrap_or_default()));
         loop {
             let piece = tokio::select! {
                 biased;
-                () = self.shared.closing.cancelled() => return End::Stopping,
+                () = &mut closing => return End::Stopping,
+                asked = &mut aside, if spans.is_some() => match asked {
+                    Ok(line) => {
+                        let len = spans.unwrap_or_default();
+                        return self.carry(fill, head, len, [Line::rest(body, position), Some(line)], opened).await;
+                    }
+                    Err(error) => {
+                        self.not_aside(&error);
+                        *spans = None;
+                        continue;
+                    }
+                },
                 piece = body.next() => piece,
             };
             match piece {
                 Ok(Some(piece)) => {
-                    if let Body::File(_) = body {
-                        add(&self.shared.counters.upstream_bytes, piece.len() as u64);
-                    }
-                    if let Err(error) = fill.push(piece).await {
+                    let len = piece.len();
+                    self.count(&body, len);
+                    if let Err(error) = fill.push_at(position, piece).await {
                         return End::Refused(error);
                     }
+                    position += len as u64;
                 }
-                Ok(None) if len.is_some_and(|len| fill.position() < len) => {
+                Ok(None) if head.record.len.is_some_and(|len| fill.position() < len) => {
                     return End::Broken(AskError::cut());
                 }
                 Ok(None) => return End::Complete,
@@ -185,6 +212,12 @@ impl Fetch {
                 }
             }
         }
+    }
+
+    /// Who waits far ahead goes on waiting.
+    fn not_aside(&self, error: &AskError) {
+        let (upstream, path) = (&self.question.upstream.options.name, self.question.full.path());
+        tracing::info!(upstream, path, %error, "a range that somebody waits for could not be fetched before its turn; it comes with the rest of the file");
     }
 
     /// Waits before the next try, or says what becomes of the part.
@@ -275,21 +308,6 @@ impl Fetch {
             }
         }
         Flow::Done
-    }
-
-    /// Announces what is being filled, unless it is so small that it can be checked before anybody gets a head.
-    fn announce_fill(&self, fill: &Fill, head: &Head, places: &Arc<Places>) {
-        let is_small = head.record.len.is_some_and(|len| len <= SMALL_BODY_MAX);
-        if !is_small && !self.owner.has_announced() {
-            let content = self.content(
-                &head.record,
-                Proof::claimed(&head.claims),
-                fill.reader(),
-                places.clone(),
-                CacheStatus::Stored,
-            );
-            self.owner.announce(content);
-        }
     }
 }
 

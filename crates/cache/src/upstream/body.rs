@@ -5,6 +5,7 @@ use std::{fs::File, io, os::unix::fs::FileExt, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use protocol::span::Span;
 use tokio::{sync::Semaphore, task::JoinHandle};
 
 use super::error::AskError;
@@ -27,6 +28,14 @@ impl Body {
             Self::Http(pieces) => pieces.next().await,
         }
     }
+
+    /// Ends it early; answers how many bytes come all the same. Of an answer none: its connection is closed when this is dropped.
+    pub(crate) fn stop(&mut self) -> u64 {
+        match self {
+            Self::File(pieces) => pieces.stop(),
+            Self::Http(_) => 0,
+        }
+    }
 }
 
 /// Of a file, one piece read ahead.
@@ -40,9 +49,17 @@ pub(crate) struct FilePieces {
 }
 
 impl FilePieces {
-    /// From a position to what is the end now. `reads` bounds how many of these read at once.
-    pub(crate) fn new(file: Arc<File>, position: u64, end: u64, reads: Arc<Semaphore>, timeout: Duration) -> Self {
-        Self { file, position, end, ahead: None, reads, timeout }
+    /// A span of it. `reads` bounds how many of these read at once.
+    pub(crate) fn new(file: Arc<File>, span: Span, reads: Arc<Semaphore>, timeout: Duration) -> Self {
+        Self { file, position: span.start, end: span.end, ahead: None, reads, timeout }
+    }
+
+    /// Reads no more than what is being read already.
+    fn stop(&mut self) -> u64 {
+        let left = self.end - self.position;
+        let reading = if self.ahead.is_some() { left.min(PIECE as u64) } else { 0 };
+        self.end = self.position + reading;
+        reading
     }
 
     /// The next piece; `None` at the end of what the file held when it was opened. Dropping the future loses nothing.

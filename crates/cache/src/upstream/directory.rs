@@ -16,6 +16,7 @@ use protocol::{
     digest::Claims,
     listing::{Listing, RawEntry},
     problem::Kind,
+    span::Span,
 };
 use tokio::sync::Semaphore;
 
@@ -23,7 +24,7 @@ use super::{
     Question,
     body::FilePieces,
     error::AskError,
-    reply::{Access, Head, Reply},
+    reply::{Access, Head, Reply, Wanted},
 };
 use crate::{
     failure::Failure,
@@ -141,9 +142,13 @@ impl Directory {
         Ok(Reply::Listing(Listing::new(question.full.path(), entries.into_iter().map(raw).collect())))
     }
 
-    /// The bytes of an opened file from a position on.
-    pub(crate) fn bytes(&self, file: &Arc<File>, identity: &Identity, position: u64) -> FilePieces {
-        FilePieces::new(file.clone(), position, identity.size, self.0.reads.clone(), self.0.timeout)
+    /// Bytes of an opened file.
+    pub(crate) fn bytes(&self, file: &Arc<File>, identity: &Identity, wanted: Wanted) -> FilePieces {
+        let span = match wanted {
+            Wanted::From(position) => Span::new(position, identity.size),
+            Wanted::Span(span) => span,
+        };
+        FilePieces::new(file.clone(), span, self.0.reads.clone(), self.0.timeout)
     }
 
     /// To be asked when all bytes were read: whether the path and the open file are still what they were.

@@ -4,7 +4,9 @@
 use std::time::SystemTime;
 
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Version, header};
-use protocol::{digest::Claims, etag::ETag, problem::Kind as ProblemKind, range::parse_content_range, timestamp};
+use protocol::{
+    digest::Claims, etag::ETag, problem::Kind as ProblemKind, range::parse_content_range, span::Span, timestamp,
+};
 
 use super::{
     error::AskError,
@@ -65,24 +67,52 @@ pub(crate) fn if_range(head: &Head) -> Option<HeaderValue> {
     }
 }
 
+/// Whether an answer to a request for some of these bytes can be known to be of the same.
+pub(crate) fn is_continuable(head: &Head) -> bool {
+    matches!(head.access, Access::Object(_)) || head.record.strong_etag().is_some() || is_date_strong(&head.record)
+}
+
+/// Checks that an answer is this span of what was begun, no more and no less.
+pub(crate) fn check_span<B>(answer: &Response<B>, head: &Head, span: Span) -> Result<(), AskError> {
+    check_status(answer)?;
+    if answer.status() == StatusCode::OK {
+        return Err(AskError::Invalid("the upstream sent the whole file where it was asked for a range".into()));
+    }
+    // Whatever the position: bytes of another version must never stand beside these.
+    check_validators(answer.headers(), head, span.end).map_err(|what| has_changed(&what))?;
+    let field = answer.headers().get(header::CONTENT_RANGE).map_or(&b""[..], HeaderValue::as_bytes);
+    match parse_content_range(field) {
+        Some((found, total)) if found == span && (total.is_none() || total == head.record.len) => Ok(()),
+        _ => Err(other_range()),
+    }
+}
+
+fn other_range() -> AskError {
+    AskError::Invalid("the upstream sent another range than it was asked for".into())
+}
+
+/// Whether there are bytes in an answer to a request for some.
+fn check_status<B>(answer: &Response<B>) -> Result<(), AskError> {
+    let fields = answer.headers();
+    match answer.status() {
+        StatusCode::OK | StatusCode::PARTIAL_CONTENT => Ok(()),
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE if fields.contains_key(header::RETRY_AFTER) => {
+            let detail = format!("the upstream answered {}", answer.status());
+            let kind = ProblemKind::Overloaded;
+            Err(AskError::Busy { retry_after: retry_after(fields), detail, kind })
+        }
+        status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
+            Err(AskError::Failing(format!("the upstream answered {status} when it was asked for the rest of the file")))
+        }
+        status => Err(has_changed(&format!("the upstream answered {status} when it was asked for the rest of it"))),
+    }
+}
+
 /// Checks that an answer continues what was begun. Answers how many bytes come first that are here already.
 pub(crate) fn check_continuation<B>(answer: &Response<B>, head: &Head, position: u64) -> Result<u64, AskError> {
     let changed = |what: &str| Err(has_changed(what));
     let fields = answer.headers();
-    match answer.status() {
-        StatusCode::OK | StatusCode::PARTIAL_CONTENT => {}
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE if fields.contains_key(header::RETRY_AFTER) => {
-            let detail = format!("the upstream answered {}", answer.status());
-            let kind = ProblemKind::Overloaded;
-            return Err(AskError::Busy { retry_after: retry_after(fields), detail, kind });
-        }
-        status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
-            return Err(AskError::Failing(format!(
-                "the upstream answered {status} when it was asked for the rest of the file"
-            )));
-        }
-        status => return changed(&format!("the upstream answered {status} when it was asked for the rest of it")),
-    }
+    check_status(answer)?;
     check_validators(fields, head, position).map_err(|what| has_changed(&what))?;
     if answer.status() == StatusCode::OK {
         let len = announced_len(answer)?;
@@ -100,7 +130,7 @@ pub(crate) fn check_continuation<B>(answer: &Response<B>, head: &Head, position:
             }
             _ => Ok(0),
         },
-        _ => Err(AskError::Invalid("the upstream sent another range than it was asked for".into())),
+        _ => Err(other_range()),
     }
 }
 
@@ -198,8 +228,12 @@ mod tests {
 
     /// What a check comes to, in a word.
     fn check(answer: &Response<()>, head: &Head, position: u64) -> String {
-        match check_continuation(answer, head, position) {
-            Ok(skip) => format!("skip {skip}"),
+        word(check_continuation(answer, head, position).map(|skip| format!("skip {skip}")))
+    }
+
+    fn word(checked: Result<String, AskError>) -> String {
+        match checked {
+            Ok(word) => word,
             Err(AskError::Changed(_)) => "changed".into(),
             Err(AskError::Invalid(_)) => "invalid".into(),
             Err(AskError::Busy { retry_after, .. }) => format!("busy {retry_after}"),
@@ -235,6 +269,50 @@ mod tests {
         ] {
             assert_eq!(check(&answer(status, &fields), &tagged, 400), expected, "{status} {fields:?}");
         }
+    }
+
+    #[test]
+    fn a_span_is_believed_only_if_it_is_the_one_that_was_asked_for() {
+        let tagged = head(Some("\"v1\""), None, 0);
+        let tag = ("etag", "\"v1\"");
+        let range = |text| ("content-range", text);
+        for (status, fields, expected) in [
+            (206, vec![tag, range("bytes 400-499/1000")], "ok"),
+            (206, vec![tag, range("bytes 400-499/*")], "ok"),
+            (206, vec![tag, range("bytes 400-498/1000")], "invalid"),
+            (206, vec![tag, range("bytes 400-500/1000")], "invalid"),
+            (206, vec![tag, range("bytes 399-499/1000")], "invalid"),
+            (206, vec![tag, range("bytes 400-499/1001")], "invalid"),
+            (206, vec![tag, ("content-type", "multipart/byteranges; boundary=x")], "invalid"),
+            (206, vec![("etag", "\"v2\""), range("bytes 400-499/1000")], "changed"),
+            (206, vec![range("bytes 400-499/1000")], "changed"),
+            (200, vec![tag, ("content-length", "1000")], "invalid"),
+            (200, vec![("etag", "\"v2\"")], "invalid"),
+            (416, vec![], "changed"),
+            (500, vec![], "failing"),
+            (503, vec![("retry-after", "7")], "busy 7"),
+        ] {
+            let checked = check_span(&answer(status, &fields), &tagged, Span::new(400, 500));
+            assert_eq!(word(checked.map(|()| "ok".into())), expected, "{status} {fields:?}");
+        }
+        let first = answer(206, &[tag, range("bytes 0-99/1000")]);
+        assert!(check_span(&first, &tagged, Span::new(0, 100)).is_ok(), "the first bytes are a span as well");
+    }
+
+    #[test]
+    fn what_has_no_strong_validator_is_not_asked_for_in_spans() {
+        for (head, expected) in [
+            (head(Some("\"v1\""), None, 0), true),
+            (head(Some("W/\"v1\""), None, 0), false),
+            (head(Some("W/\"v1\""), Some(MODIFIED), 60), true),
+            (head(None, Some(MODIFIED), 60), true),
+            (head(None, Some(MODIFIED), 59), false),
+            (head(None, None, 0), false),
+        ] {
+            assert_eq!(is_continuable(&head), expected);
+        }
+        let object = Access::Object(protocol::digest::Md5::of(b""));
+        assert!(is_continuable(&Head { access: object, ..head(None, None, 0) }));
     }
 
     #[test]

@@ -20,9 +20,10 @@ use super::{
     error::AskError,
     framing,
     heads::{
-        Validators, announced_len, check_continuation, claims, header_value, if_range, is_chunked, is_strong_date,
+        Validators, announced_len, check_continuation, check_span, claims, header_value, if_range, is_chunked,
+        is_strong_date,
     },
-    reply::{Access, Head, OpenAnswer, Reply},
+    reply::{Access, Head, OpenAnswer, Reply, Wanted},
     sent::SentBody,
 };
 use crate::{
@@ -247,23 +248,28 @@ impl Http {
         }
     }
 
-    /// The bytes of a head from a position on, and of no other version.
-    pub(crate) async fn bytes(&self, question: &Question, head: &Head, position: u64) -> Result<HttpPieces, AskError> {
+    /// Bytes of a head, and of no other version.
+    pub(crate) async fn bytes(&self, question: &Question, head: &Head, wanted: Wanted) -> Result<HttpPieces, AskError> {
         let path = self.path_of(question.target.as_str());
-        let answer = self.ask_for_bytes(&path, question.sent.clone(), head, position).await?;
-        self.continuation(answer, head, position)
+        let answer = self.ask_for_bytes(&path, question.sent.clone(), head, wanted).await?;
+        self.continuation(answer, head, wanted)
     }
 
-    /// Asks for the bytes from a position on, if they are still those of the head.
+    /// Asks for bytes, if they are still those of the head.
     pub(crate) async fn ask_for_bytes(
         &self,
         path: &str,
         mut fields: HeaderMap,
         head: &Head,
-        position: u64,
+        wanted: Wanted,
     ) -> Result<Response<Incoming>, AskError> {
-        if position > 0 {
-            fields.insert(header::RANGE, header_value(&format!("bytes={position}-")));
+        let range = match wanted {
+            Wanted::From(0) => None,
+            Wanted::From(position) => Some(format!("bytes={position}-")),
+            Wanted::Span(span) => Some(format!("bytes={}-{}", span.start, span.end.saturating_sub(1))),
+        };
+        if let Some(range) = range {
+            fields.insert(header::RANGE, header_value(&range));
             if let Some(validator) = if_range(head) {
                 fields.insert(header::IF_RANGE, validator);
             }
@@ -276,9 +282,12 @@ impl Http {
         &self,
         answer: Response<Incoming>,
         head: &Head,
-        position: u64,
+        wanted: Wanted,
     ) -> Result<HttpPieces, AskError> {
-        let skip = check_continuation(&answer, head, position)?;
+        let skip = match wanted {
+            Wanted::From(position) => check_continuation(&answer, head, position)?,
+            Wanted::Span(span) => check_span(&answer, head, span).map(|()| 0)?,
+        };
         Ok(self.pieces(answer.into_body(), skip))
     }
 

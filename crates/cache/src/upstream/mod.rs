@@ -31,7 +31,7 @@ use self::{
     health::Health,
     http::Http,
     outpost::Outpost,
-    reply::{Access, Head, Reply},
+    reply::{Access, Head, Reply, Wanted},
 };
 use crate::{
     failure::Failure,
@@ -166,16 +166,21 @@ impl Upstream {
         }
     }
 
-    /// The bytes of a head from a position on.
-    pub(crate) async fn bytes(&self, question: &Question, head: &Head, position: u64) -> Result<Body, AskError> {
+    /// Bytes of a head.
+    pub(crate) async fn bytes(&self, question: &Question, head: &Head, wanted: Wanted) -> Result<Body, AskError> {
         match (&self.kind, &head.access) {
             (Kind::Directory(directory), Access::File { file, identity, .. }) => {
-                Ok(Body::File(directory.bytes(file, identity, position)))
+                Ok(Body::File(directory.bytes(file, identity, wanted)))
             }
-            (Kind::Http(http), _) => http.bytes(question, head, position).await.map(Body::Http),
-            (Kind::Outpost(outpost), _) => outpost.bytes(question, head, position).await.map(Body::Http),
+            (Kind::Http(http), _) => http.bytes(question, head, wanted).await.map(Body::Http),
+            (Kind::Outpost(outpost), _) => outpost.bytes(question, head, wanted).await.map(Body::Http),
             (Kind::Directory(_), _) => Err(AskError::Invalid("a directory has only open files".into())),
         }
+    }
+
+    /// Whether spans of a head can be asked for and known to be of the same bytes.
+    pub(crate) fn gives_spans(&self, head: &Head) -> bool {
+        matches!(head.access, Access::File { .. }) || heads::is_continuable(head)
     }
 
     /// Whether it tells digests, and has objects to be asked for by them.

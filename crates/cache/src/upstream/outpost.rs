@@ -18,7 +18,7 @@ use super::{
     error::AskError,
     heads::{Validators, claims, retry_after},
     http::Http,
-    reply::{Access, Head, Reply},
+    reply::{Access, Head, Reply, Wanted},
 };
 use crate::names::{
     book::Known,
@@ -113,14 +113,14 @@ impl Outpost {
         }
     }
 
-    /// The bytes of a head from a position on.
-    pub(crate) async fn bytes(&self, question: &Question, head: &Head, position: u64) -> Result<HttpPieces, AskError> {
-        let Access::Object(md5) = head.access else { return self.http.bytes(question, head, position).await };
+    /// Bytes of a head.
+    pub(crate) async fn bytes(&self, question: &Question, head: &Head, wanted: Wanted) -> Result<HttpPieces, AskError> {
+        let Access::Object(md5) = head.access else { return self.http.bytes(question, head, wanted).await };
         let path = self.path_of_object(&md5, &question.target);
-        let answer = self.http.ask_for_bytes(&path, HeaderMap::new(), head, position).await?;
+        let answer = self.http.ask_for_bytes(&path, HeaderMap::new(), head, wanted).await?;
         match answer.status() {
             StatusCode::SERVICE_UNAVAILABLE => Err(busy(answer).await),
-            _ => self.http.continuation(answer, head, position),
+            _ => self.http.continuation(answer, head, wanted),
         }
     }
 

@@ -8,6 +8,7 @@ use os::share::Identity;
 use protocol::{
     digest::{Claims, Md5},
     listing::Listing,
+    span::Span,
 };
 
 use super::body::Body;
@@ -39,6 +40,15 @@ pub(crate) struct Head {
     pub(crate) access: Access,
     /// The answer's own fields, in case it has to be passed through.
     pub(crate) fields: Option<HeaderMap>,
+}
+
+/// Which bytes of a head are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// All from a position on; an answer that begins at the first byte will do.
+    From(u64),
+    /// These and no others.
+    Span(Span),
 }
 
 /// How to get at the bytes of exactly this content.

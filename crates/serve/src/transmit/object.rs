@@ -43,7 +43,7 @@ pub(super) async fn send_span(link: &mut Link, reader: &Reader, span: Span) -> R
     let mut ahead = Ahead::new(reader.file(), reader.engine());
     let (mut position, mut step) = (span.start, FIRST_STEP);
     while position < span.end {
-        let mut until = readable(link, reader, position).await?.min(span.end);
+        let mut until = readable(link, reader, Span::new(position, span.end)).await?.min(span.end);
         if until == position {
             return fail_after_head(link, ended_early()).await;
         }
@@ -62,7 +62,7 @@ pub(super) async fn send_chunks(link: &mut Link, reader: &Reader) -> Result<(), 
     let mut ahead = Ahead::new(reader.file(), reader.engine());
     let mut position = 0;
     loop {
-        let watermark = readable(link, reader, position).await?;
+        let watermark = readable(link, reader, Span::new(position, u64::MAX)).await?;
         let until = watermark.min(position + TURN_BYTES);
         if until == position {
             return Ok(link.send_output_and(b"0\r\n\r\n", false).await?);
@@ -80,7 +80,7 @@ pub(super) async fn send_rest(link: &mut Link, reader: &Reader) -> Result<(), Se
     let mut ahead = Ahead::new(reader.file(), reader.engine());
     let mut position = 0;
     loop {
-        let until = readable(link, reader, position).await?;
+        let until = readable(link, reader, Span::new(position, u64::MAX)).await?;
         if until == position {
             return Ok(link.send_output().await?);
         }
@@ -89,15 +89,15 @@ pub(super) async fn send_rest(link: &mut Link, reader: &Reader) -> Result<(), Se
     }
 }
 
-/// Up to where bytes may be sent; `position` itself at the end. What is in the output buffer is sent before a wait.
-async fn readable(link: &mut Link, reader: &Reader, position: u64) -> Result<u64, SendError> {
+/// Up to where bytes of what is wanted may be sent; its start at the end. What is in the output buffer is sent before a wait.
+async fn readable(link: &mut Link, reader: &Reader, wanted: Span) -> Result<u64, SendError> {
     let watermark = reader.watermark();
-    if watermark > position {
+    if watermark > wanted.start {
         return Ok(watermark);
     }
     link.send_output().await?;
     link.give_back_buffers();
-    let readable = link.wait(reader.readable(position)).await?;
+    let readable = link.wait(reader.readable_of(wanted)).await?;
     readable.map_err(|error| SendError::Source(io::Error::other(error)))
 }
 

@@ -13,7 +13,10 @@ mod suspend;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use protocol::digest::{Digests, Md5};
+use protocol::{
+    digest::{Digests, Md5},
+    span::Span,
+};
 
 use self::{active::Active, end::End};
 use crate::{
@@ -45,8 +48,8 @@ pub struct Demand {
     pub front: u64,
     /// What is here beyond it.
     pub ahead: Extents,
-    /// Bytes that readers wait for far ahead of the front, in order, each once.
-    pub wishes: Vec<u64>,
+    /// What readers wait for far ahead of the front, in order, each once.
+    pub wishes: Vec<Span>,
     /// Whether somebody waits for what comes next at the front.
     pub is_front_followed: bool,
 }
@@ -154,7 +157,7 @@ impl Fill {
         Demand {
             front: pipe.pushed(),
             ahead: pipe.ahead(),
-            wishes: wishes.positions(),
+            wishes: wishes.spans(),
             is_front_followed: wishes.is_front_followed(),
         }
     }

@@ -166,12 +166,13 @@ impl Growing {
         self.moved.notify_waiters();
     }
 
-    /// Up to where bytes from `position` on may be read, as soon as there are any or will be no more.
-    pub(crate) async fn readable(&self, position: u64) -> Result<u64, ReadError> {
+    /// Up to where bytes from the start of the span on may be read, as soon as there are any or will be no more.
+    pub(crate) async fn readable(&self, wanted: Span) -> Result<u64, ReadError> {
+        let position = wanted.start;
         if let Some(found) = self.look(position) {
             return found;
         }
-        let _wait = self.wishes.wait(position, self.watermark(), self.readable_max.load(Ordering::Acquire));
+        let _wait = self.wishes.wait(wanted, self.watermark(), self.readable_max.load(Ordering::Acquire));
         until(&self.moved, || self.look(position)).await
     }
 

@@ -3,7 +3,7 @@
 use std::{fs::File, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use protocol::digest::Digests;
+use protocol::{digest::Digests, span::Span};
 
 use crate::read::{
     growing::{Growing, ReadError},
@@ -79,11 +79,19 @@ impl Reader {
     }
 
     /// Waits until the byte at `position` may be read, and answers up to where those that follow may be; equal to `position` only at the end of
-    /// the object. Woken by progress. Who waits far ahead of the watermark is seen by the fill. Dropping the future loses nothing.
+    /// the object. Woken by progress. Dropping the future loses nothing.
     pub async fn readable(&self, position: u64) -> Result<u64, ReadError> {
         match &self.0 {
             Kind::Sealed(sealed) => Ok(sealed.len.max(position)),
-            Kind::Growing(growing) => growing.readable(position).await,
+            Kind::Growing(growing) => growing.readable(Span::new(position, position.saturating_add(1))).await,
+        }
+    }
+
+    /// Likewise for the first byte of a span, by somebody who will want the others too: if it is far ahead of the watermark, it may come first.
+    pub async fn readable_of(&self, wanted: Span) -> Result<u64, ReadError> {
+        match &self.0 {
+            Kind::Sealed(sealed) => Ok(sealed.len.max(wanted.start)),
+            Kind::Growing(growing) => growing.readable(wanted).await,
         }
     }
 

@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
+use protocol::span::Span;
 use tokio::sync::Notify;
 
 use crate::wait::until;
@@ -25,8 +26,8 @@ pub(crate) struct Wishes {
 
 #[derive(Default)]
 struct Far {
-    /// A number for each, and where it waits.
-    waits: Vec<(u64, u64)>,
+    /// A number for each, and what it waits for.
+    waits: Vec<(u64, Span)>,
     next: u64,
 }
 
@@ -43,40 +44,40 @@ enum Kind {
 }
 
 impl Wishes {
-    /// Somebody begins to wait for the byte at `position` of a file that is there up to `front`. What is behind `readable_max` nobody gets before
-    /// all is verified: to fetch that first is of no use.
-    pub(crate) fn wait(&self, position: u64, front: u64, readable_max: u64) -> Wait<'_> {
-        let kind = if position.saturating_sub(front) < NEAR_BYTES {
+    /// Somebody begins to wait for the first byte of a span, and will want the others, of a file that is there up to `front`. What is behind
+    /// `readable_max` nobody gets before all is verified: to fetch that first is of no use.
+    pub(crate) fn wait(&self, span: Span, front: u64, readable_max: u64) -> Wait<'_> {
+        let kind = if span.start.saturating_sub(front) < NEAR_BYTES {
             self.near.fetch_add(1, Ordering::Relaxed);
             Kind::Near
-        } else if position < readable_max {
-            self.note(position)
+        } else if span.start < readable_max {
+            self.note(Span::new(span.start, span.end.min(readable_max)))
         } else {
             Kind::Unnoted
         };
         Wait { wishes: self, kind }
     }
 
-    fn note(&self, position: u64) -> Kind {
+    fn note(&self, span: Span) -> Kind {
         let mut far = self.far.lock();
         if far.waits.len() >= WISHES_MAX {
             return Kind::Unnoted;
         }
         let number = far.next;
         far.next += 1;
-        far.waits.push((number, position));
+        far.waits.push((number, span));
         self.count.store(far.waits.len(), Ordering::Release);
         drop(far);
         self.noted.notify_waiters();
         Kind::Far(number)
     }
 
-    /// Where those far ahead wait, in order.
-    pub(crate) fn positions(&self) -> Vec<u64> {
-        let mut positions: Vec<_> = self.far.lock().waits.iter().map(|(_, position)| *position).collect();
-        positions.sort_unstable();
-        positions.dedup();
-        positions
+    /// What those far ahead wait for, in order.
+    pub(crate) fn spans(&self) -> Vec<Span> {
+        let mut spans: Vec<_> = self.far.lock().waits.iter().map(|(_, span)| *span).collect();
+        spans.sort_unstable_by_key(|span| (span.start, span.end));
+        spans.dedup();
+        spans
     }
 
     /// Whether somebody waits near the front.
@@ -117,26 +118,31 @@ mod tests {
     fn a_wait_is_noted_by_its_distance_for_as_long_as_it_lasts() {
         let wishes = Wishes::default();
         let end = 100 * NEAR_BYTES;
-        let near = wishes.wait(1000, 1000, end);
-        let also_near = wishes.wait(NEAR_BYTES - 1, 0, end);
+        let at = |place: u64| Span::new(place * NEAR_BYTES, place * NEAR_BYTES + 1);
+        let near = wishes.wait(Span::new(1000, 2000), 1000, end);
+        let also_near = wishes.wait(Span::new(NEAR_BYTES - 1, end), 0, end);
         assert!(wishes.is_front_followed() && !wishes.is_any());
-        let far = wishes.wait(3 * NEAR_BYTES, NEAR_BYTES, end);
-        let first = wishes.wait(2 * NEAR_BYTES, NEAR_BYTES, end);
-        let twice = wishes.wait(2 * NEAR_BYTES, 0, end);
-        let withheld = wishes.wait(end, 0, end);
-        assert_eq!(wishes.positions(), [2 * NEAR_BYTES, 3 * NEAR_BYTES]);
+        let far = wishes.wait(at(3), NEAR_BYTES, end);
+        let first = wishes.wait(at(2), NEAR_BYTES, end);
+        let twice = wishes.wait(at(2), 0, end);
+        let withheld = wishes.wait(at(100), 0, end);
+        assert_eq!(wishes.spans(), [at(2), at(3)]);
         drop((near, first, withheld));
-        assert_eq!(wishes.positions(), [2 * NEAR_BYTES, 3 * NEAR_BYTES]);
+        assert_eq!(wishes.spans(), [at(2), at(3)]);
         drop((also_near, twice, far));
+        let across = wishes.wait(Span::new(end - 5, end + 5), 0, end);
+        assert_eq!(wishes.spans(), [Span::new(end - 5, end)]);
+        drop(across);
         assert!(!wishes.is_front_followed() && !wishes.is_any());
     }
 
     #[test]
     fn more_than_are_noted_wait_all_the_same() {
         let wishes = Wishes::default();
-        let waits: Vec<_> = (1..2 * WISHES_MAX as u64).map(|at| wishes.wait(at * NEAR_BYTES, 0, u64::MAX)).collect();
-        assert_eq!(wishes.positions().len(), WISHES_MAX);
+        let at = |place: u64| Span::new(place * NEAR_BYTES, place * NEAR_BYTES + 1);
+        let waits: Vec<_> = (1..2 * WISHES_MAX as u64).map(|place| wishes.wait(at(place), 0, u64::MAX)).collect();
+        assert_eq!(wishes.spans().len(), WISHES_MAX);
         drop(waits);
-        assert!(wishes.positions().is_empty());
+        assert!(wishes.spans().is_empty());
     }
 }

@@ -3,6 +3,7 @@
 use std::os::unix::fs::FileExt;
 
 use bytes::Bytes;
+use protocol::span::Span;
 use store::{EXTENTS_MAX, Fill, FillError, FillSpec, Reader, Store};
 
 use crate::helpers::*;
@@ -201,7 +202,7 @@ async fn who_waits_far_ahead_is_seen_and_forgotten_when_served() {
     let reader = fill.reader();
     let far = tokio::spawn(async move { follow(&reader, 30 * MIB, 30 * MIB + 1).await });
     fill.wished().await;
-    assert_eq!(fill.demand().wishes, [30 * MIB as u64]);
+    assert_eq!(fill.demand().wishes, [Span::new(30 * MIB as u64, 30 * MIB as u64 + 1)]);
     assert!(!fill.demand().is_front_followed);
     push_at(&fill, &content, 30 * MIB, 31 * MIB).await;
     assert_eq!(far.await.expect("it follows"), content[30 * MIB..30 * MIB + 1]);
