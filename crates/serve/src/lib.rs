@@ -52,6 +52,9 @@ mod turns;
 
 pub mod tls;
 
+#[cfg(fuzzing)]
+pub mod fuzz;
+
 pub mod access_log;
 pub mod counters;
 

@@ -13,6 +13,8 @@
 mod counters;
 pub mod disk;
 mod fill;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod index;
 #[cfg(test)]
 mod index_size;

@@ -34,6 +34,10 @@ const fn tables() -> [[u32; 256]; 8] {
 
 /// CRC-32C of the bytes.
 pub(crate) fn crc32c(bytes: &[u8]) -> u32 {
+    if cfg!(fuzzing) {
+        // Who tries bytes at random would never find any that are looked at behind a checksum.
+        return 0;
+    }
     let mut crc = !0u32;
     let (eights, rest) = bytes.as_chunks::<8>();
     for eight in eights {

@@ -6,6 +6,8 @@
 
 pub(crate) mod crc;
 mod frames;
+#[cfg(fuzzing)]
+pub(crate) mod fuzz;
 pub(crate) mod recover;
 pub(crate) mod snapshot;
 

@@ -157,7 +157,8 @@ impl Snapshot {
         let (table_at, table_len) = (number(24), number(32));
         let entries = (counts[0] + counts[1]) * ENTRY;
         let sound = counts.iter().all(|count| count.is_power_of_two() && (SHARDS..=BUCKETS_MAX).contains(count));
-        if !sound || table_len > TABLE_MAX || (table_len as usize) < entries || table_at + table_len > len {
+        let is_inside = table_at.checked_add(table_len).is_some_and(|end| end <= len);
+        if !sound || table_len > TABLE_MAX || (table_len as usize) < entries || !is_inside {
             return None;
         }
         let mut table = vec![0; table_len as usize];

@@ -80,6 +80,14 @@ impl PartState {
         })
     }
 
+    /// Whatever the bytes are, what is read of them is what is written of it.
+    #[cfg(fuzzing)]
+    pub(crate) fn check(bytes: &[u8]) {
+        if let Some(state) = Self::decode(bytes) {
+            assert_eq!(Self::decode(&state.encode()), Some(state));
+        }
+    }
+
     /// Reads the file; `None` if it is not there or not whole. Blocks.
     pub(crate) fn read(disk: &dyn Disk, path: &Path) -> Option<Self> {
         let len = disk.stat(path).ok().filter(|stat| stat.len <= STATE_MAX)?.len;
