@@ -2,7 +2,8 @@
 //!
 //! In reading order: [`digest`] names content, [`target`] names what is asked for, [`span`] and [`range`] cut it,
 //! [`condition`] decides whether to send it, [`etag`], [`content_type`] and [`cache_status`] describe it, [`problem`] says why not,
-//! [`listing`], [`info`] and [`progress`] are the bodies that programs exchange, [`timestamp`] how they write times.
+//! [`listing`], [`info`] and [`progress`] are the bodies that programs exchange, [`webdav`] the view of a share that other people's clients mount,
+//! [`timestamp`] how times are written.
 #![forbid(unsafe_code)]
 
 pub mod cache_status;
@@ -18,3 +19,4 @@ pub mod range;
 pub mod span;
 pub mod target;
 pub mod timestamp;
+pub mod webdav;

@@ -117,7 +117,7 @@ impl Entry {
     }
 
     /// The link, or one made from the name if the link leads elsewhere than to one entry of this directory.
-    fn safe_href(&self) -> String {
+    pub(crate) fn safe_href(&self) -> String {
         let bare = self.href.strip_prefix("./").unwrap_or(&self.href);
         let name = bare.strip_suffix('/').unwrap_or(bare);
         let is_one_name = !name.is_empty() && !name.contains(['/', '?', '\\']);

@@ -79,6 +79,23 @@ impl Target {
         self.path().ends_with('/')
     }
 
+    /// The directory of that name, without the query.
+    pub fn to_directory(&self) -> Self {
+        Self(format!("{}/", self.path().trim_end_matches('/')).into())
+    }
+
+    /// The name without the slash at its end and without the query; `None` for `/`, which is a directory only.
+    pub fn to_file(&self) -> Option<Self> {
+        let path = self.path().trim_end_matches('/');
+        (!path.is_empty()).then(|| Self(path.into()))
+    }
+
+    /// The directory that it is in; `None` for `/`.
+    pub fn parent(&self) -> Option<Self> {
+        let (parent, _) = self.path().trim_end_matches('/').rsplit_once('/')?;
+        Some(Self(format!("{}/", parent.trim_end_matches('/')).into()))
+    }
+
     /// Where to send a client that asked for a directory without its `/`: the value of `Location`. It never begins with `//`, which a client
     /// would read as another host.
     pub fn directory_location(&self) -> String {
@@ -267,6 +284,22 @@ mod tests {
 
     fn spelling(text: &str) -> String {
         Target::parse(text.as_bytes()).unwrap_or_else(|error| panic!("{text}: {error}")).to_string()
+    }
+
+    #[test]
+    fn names_and_their_directories() {
+        let text = |target: Option<Target>| target.map(|target| target.as_str().to_owned());
+        for (of, directory, file, parent) in [
+            ("/", "/", None, None),
+            ("/a", "/a/", Some("/a"), Some("/")),
+            ("/a/b/?q=1", "/a/b/", Some("/a/b"), Some("/a/")),
+            ("//a//b", "//a//b/", Some("//a//b"), Some("//a/")),
+        ] {
+            let target = Target::parse(of.as_bytes()).unwrap();
+            assert_eq!(target.to_directory().as_str(), directory);
+            assert_eq!(text(target.to_file()).as_deref(), file);
+            assert_eq!(text(target.parent()).as_deref(), parent);
+        }
     }
 
     #[test]

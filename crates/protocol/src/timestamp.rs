@@ -28,6 +28,33 @@ pub fn parse_http_date(field: &[u8]) -> Option<SystemTime> {
     httpdate::parse_http_date(std::str::from_utf8(field).ok()?.trim()).ok()
 }
 
+/// What [`rfc3339`] writes; `None` for anything else.
+pub fn parse_rfc3339(text: &str) -> Option<SystemTime> {
+    let bytes = text.as_bytes();
+    let is_written_so = bytes.len() == 20
+        && bytes.iter().enumerate().all(|(place, byte)| match place {
+            4 | 7 => *byte == b'-',
+            10 => *byte == b'T',
+            13 | 16 => *byte == b':',
+            19 => *byte == b'Z',
+            _ => byte.is_ascii_digit(),
+        });
+    let number = |from: usize, to: usize| text.get(from..to)?.parse::<i64>().ok().filter(|_| is_written_so);
+    let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
+    let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
+    if !(1..=12).contains(&month) || !(1..=31).contains(&day) || hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    // The inverse of [`Civil::of`]: years from 1 March, days from 0000-03-01.
+    let (year, month_from_march) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
+    let days = era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468;
+    let seconds = days * SECONDS_PER_DAY + hour * 3_600 + minute * 60 + second;
+    let distance = Duration::from_secs(seconds.unsigned_abs());
+    if seconds < 0 { UNIX_EPOCH.checked_sub(distance) } else { UNIX_EPOCH.checked_add(distance) }
+}
+
 /// Whole seconds since 1970, rounded down, as header fields have them.
 pub(crate) fn seconds(time: SystemTime) -> i64 {
     match time.duration_since(UNIX_EPOCH) {
@@ -102,6 +129,21 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_time_is_not_read() {
+        for text in [
+            "",
+            "2026-11-22T01:41:00+00:00",
+            "2026-11-22 01:41:00Z",
+            "2026-13-22T01:41:00Z",
+            "2026-11-22T24:41:00Z",
+            "+026-11-22T01:41:00Z",
+            "\u{fc}026-11-22T01:41:0Z",
+        ] {
+            assert_eq!(parse_rfc3339(text), None, "{text}");
+        }
+    }
+
+    #[test]
     fn parts_of_a_second_round_down_on_both_sides_of_1970() {
         let half = Duration::from_millis(500);
         assert_eq!(rfc3339(UNIX_EPOCH + half), "1970-01-01T00:00:00Z");
@@ -124,6 +166,11 @@ mod tests {
             let rebuilt = format!("{} {} {} {} GMT", &json[8..10], months[month - 1], &json[..4], &json[11..19]);
             prop_assert_eq!(&header[5..], rebuilt);
             prop_assert_eq!(parse_http_date(header.as_bytes()), Some(at(seconds)));
+        }
+
+        #[test]
+        fn what_is_written_is_read(seconds in FIRST..=LAST) {
+            prop_assert_eq!(parse_rfc3339(&rfc3339(at(seconds))), Some(at(seconds)));
         }
 
         #[test]
