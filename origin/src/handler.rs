@@ -17,11 +17,13 @@ use protocol::{
     problem::Kind,
     progress::Event,
     target::Target,
+    webdav::multistatus::Multistatus,
 };
 use serve::{
     handler::{Answer, Client, Handler},
     request::Request,
     response::{Body, Response},
+    webdav::{Propfind, multistatus},
 };
 use tokio::runtime::Handle;
 
@@ -40,7 +42,7 @@ const HASH_BYTES_PER_SECOND: u64 = 100 << 20;
 /// The longest that a client is told to wait before it asks again, in seconds.
 const RETRY_AFTER_MAX: u64 = 600;
 
-/// What can be done with a file that is published: see [`OriginHandler`].
+/// What can be done with what is no file: see [`OriginHandler`].
 const METHODS: &str = "GET, HEAD, OPTIONS";
 
 /// The origin behind its listener; clones share it.
@@ -67,17 +69,15 @@ enum Hashed {
 
 impl Handler for OriginHandler {
     fn answer(&self, request: &Request<'_>, _client: &Client) -> Answer {
-        match request.method {
-            Method::GET | Method::HEAD => {}
-            Method::OPTIONS => return Answer::Now(Response::methods(METHODS)),
-            _ => return Answer::Now(Response::method_not_allowed(METHODS)),
-        }
         let routed = Target::parse(request.target).and_then(|target| Ok((route(&target)?, target)));
         let (route, target) = match routed {
             Ok(routed) => routed,
             Err(error) => return Answer::Now(answer::problem(Kind::BadRequest, error.to_string())),
         };
         let this = self.clone();
+        if !matches!(request.method, Method::GET | Method::HEAD) {
+            return this.by_method(route, target, request);
+        }
         match route {
             Route::File(path) => {
                 if let Some(open) = self.publication.files.find(&path, Instant::now()) {
@@ -103,6 +103,31 @@ impl Handler for OriginHandler {
 }
 
 impl OriginHandler {
+    /// Another method than GET or HEAD: the share is one of WebDAV too, to be read.
+    fn by_method(self, route: Route, target: Target, request: &Request<'_>) -> Answer {
+        match (route, &request.method) {
+            (Route::File(path) | Route::Directory(path), _) => {
+                serve::webdav::answer(request, move |asked| async move { self.propfind(path, target, asked).await })
+            }
+            (_, &Method::OPTIONS) => Answer::Now(Response::methods(METHODS)),
+            _ => Answer::Now(Response::method_not_allowed(METHODS)),
+        }
+    }
+
+    async fn propfind(self, path: Vec<u8>, target: Target, asked: Propfind) -> Response {
+        let look = move |publication: &Publication| {
+            let found = publication.look(&path, &target, asked.with_entries);
+            Ok(match found {
+                Ok((resource, Some(listing))) => {
+                    multistatus(Multistatus::of_listing(asked.wanted, resource, Arc::new(listing)))
+                }
+                Ok((resource, None)) => multistatus(Multistatus::of(asked.wanted, resource)),
+                Err(error) => answer::unreadable(&target, &error),
+            })
+        };
+        self.blocking(look).await.unwrap_or_else(|error| failed(&error))
+    }
+
     async fn file(&self, path: Vec<u8>, target: Target, asked: KeptConditions) -> Response {
         let queue = self.queue.clone();
         let open = move |publication: &Publication| {

@@ -15,6 +15,7 @@ use protocol::{
     listing::{Listing, RawEntry},
     target::Target,
     timestamp,
+    webdav::resource::Resource,
 };
 use serve::response::FieldBlock;
 use tracing::error;
@@ -69,6 +70,32 @@ impl Publication {
             Ok(Opened::File(file)) if file.digests.is_some_and(|digests| digests.md5 == *md5) => Some(file),
             _ => None,
         })
+    }
+
+    /// What stands at a path, and the entries if it is a directory and they are wanted.
+    pub(crate) fn look(
+        &self,
+        path: &[u8],
+        target: &Target,
+        with_entries: bool,
+    ) -> io::Result<(Resource<'static>, Option<Listing>)> {
+        match self.open(path)? {
+            Opened::File(_) if target.is_directory() => Err(io::ErrorKind::NotADirectory.into()),
+            Opened::File(file) => {
+                let resource = Resource {
+                    len: Some(file.identity.size),
+                    modified: Some(file.identity.modified_time()),
+                    etag: Some(file.etag.as_str().to_owned().into()),
+                    ..Resource::file(target)
+                };
+                Ok((resource, None))
+            }
+            Opened::Directory => {
+                let directory = target.to_directory();
+                let listing = with_entries.then(|| self.list(path, &directory)).transpose()?;
+                Ok((Resource::directory(&directory), listing))
+            }
+        }
     }
 
     /// The index of a directory.

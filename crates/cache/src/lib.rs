@@ -1,7 +1,7 @@
 //! Read-through: a name becomes content. Decides hit, follow, fill, queue or pass, and where the bytes come from. It sends nothing
 //! downstream itself and writes nothing to disk: that is `serve` and `store`. Outbound connections open only in `upstream`.
 //!
-//! In reading order: `resolve` is the request in one screen, and `follow`, `pass`, `methods` and `endpoints` are the ways that it can take; `asked` is what was asked, `forwarded` what of it goes upstream,
+//! In reading order: `resolve` is the request in one screen, and `follow`, `pass`, `methods`, `webdav` and `endpoints` are the ways that it can take; `asked` is what was asked, `forwarded` what of it goes upstream,
 //! `context` what every step of answering needs, [`Cache`] the whole as its program sees it. `answer` is what is said to clients, `requesters` who may have
 //! bytes at once. `fetch` gets them once for all who ask; `upstream` is where they come from; `names` is what is known of names. `shared` is what the parts
 //! share, `settings` the options in force; [`options`] and [`status`] are what goes in and out.
@@ -28,5 +28,6 @@ mod resolve;
 mod settings;
 mod shared;
 mod upstream;
+mod webdav;
 
 pub use cache::Cache;

@@ -1,5 +1,5 @@
-//! What is asked for by other methods than GET and HEAD. A directory and an Outpost are read only: OPTIONS says so, everything else is 405. To a
-//! web server they pass with their bodies, each for its client alone, and what may have changed there is forgotten here (RFC 9111 section 4.4).
+//! What is asked of web servers by other methods than GET and HEAD: they pass with their bodies, each for its client alone, and what may have
+//! changed there is forgotten here (RFC 9111 section 4.4). A directory and an Outpost are read only: see `webdav`.
 
 use std::sync::Arc;
 
@@ -22,14 +22,14 @@ use crate::{
     upstream::{Question, error::AskError, reply::Reply},
 };
 
-/// What there is where nothing can be changed.
-pub(crate) const READ_ONLY: &str = "GET, HEAD, OPTIONS";
+/// What an endpoint of this server can do.
+const READ_ONLY: &str = "GET, HEAD, OPTIONS";
 /// What a web server may have beyond what it says itself.
 const OF_WEB_SERVER: &str = "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS";
 
 const MAX_FORWARDS: &str = "max-forwards";
 
-/// Of a name without an upstream, or of an endpoint of this server.
+/// Of an endpoint of this server.
 pub(crate) fn read_only(method: &Method) -> Response {
     match *method {
         Method::OPTIONS => Response::methods(READ_ONLY),
@@ -37,12 +37,9 @@ pub(crate) fn read_only(method: &Method) -> Response {
     }
 }
 
-/// Of a name, by any method but GET and HEAD.
+/// Of a name of a web server, by any method but GET and HEAD.
 pub(crate) fn answer(context: &RequestContext<'_>, question: Question, request: &Request<'_>) -> Answer {
     let method = request.method.clone();
-    if !question.upstream.takes_methods() {
-        return Answer::Now(read_only(&method));
-    }
     // It would answer with what was asked of it, credentials and cookies included.
     if method == Method::TRACE {
         return Answer::Now(Response::method_not_allowed(OF_WEB_SERVER));
@@ -91,7 +88,7 @@ impl Passing {
             async move {
                 let reply = question.upstream.forward(&question, method.clone(), fields, upload).await;
                 shared.report(&question.upstream, &reply);
-                if !method.is_safe() {
+                if !is_safe(&method) {
                     forget(&shared, &question, &reply);
                 }
                 reply
@@ -104,6 +101,11 @@ impl Passing {
         let answered = reply.and_then(|reply| respond(&RequestContext::new(&shared, owned.asked()), &question, reply));
         answered.unwrap_or_else(|error| failure(&question, &method, &error).to_response())
     }
+}
+
+/// RFC 9110 section 9.2.1, and the methods of WebDAV that only read (RFC 4918 section 9.1, RFC 3253 section 3.6, RFC 5323 section 2).
+fn is_safe(method: &Method) -> bool {
+    method.is_safe() || ["PROPFIND", "REPORT", "SEARCH"].contains(&method.as_str())
 }
 
 fn failure(question: &Question, method: &Method, error: &AskError) -> Failure {

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use http::Method;
-use protocol::{cache_status::CacheStatus, problem::Kind, target::Target};
+use protocol::{cache_status::CacheStatus, listing::Listing, problem::Kind, target::Target};
 use serve::{
     handler::{Answer, Client},
     request::{Fields, Request},
@@ -33,7 +33,8 @@ use crate::{
     },
     pass,
     shared::Shared,
-    upstream::{Question, Upstream, error::AskError},
+    upstream::{Question, Upstream},
+    webdav,
 };
 
 pub(crate) fn answer(shared: &Arc<Shared>, request: &Request<'_>, client: &Client) -> Answer {
@@ -48,7 +49,7 @@ pub(crate) fn answer(shared: &Arc<Shared>, request: &Request<'_>, client: &Clien
     }
     let found = context.settings.upstream_of(&target).filter(|_| !target.path().starts_with("/.outpost/"));
     let Some((upstream, below)) = found else {
-        return now(if reads { mounts(&context, &target) } else { methods::read_only(&request.method) });
+        return if reads { now(mounts(&context, &target)) } else { below_mounts(&context, &target, request) };
     };
     if !reads {
         return by_method(&context, upstream.clone(), &target, &below, request);
@@ -157,7 +158,8 @@ fn by_method(
     let question = Question::of_name(upstream, target.clone(), below.clone(), &key, sent);
     match been_here(context, &question) {
         Some(refused) => now(refused),
-        None => methods::answer(context, question, request),
+        None if question.upstream.takes_methods() => methods::answer(context, question, request),
+        None => webdav::answer(context, question, request),
     }
 }
 
@@ -197,7 +199,7 @@ fn down(context: &RequestContext<'_>, question: Arc<Question>) -> Answer {
             let joined = Joined::follow(flight, &question, !context.asked.may_need_no_body());
             board(context, question, joined)
         }
-        None => now(unreachable(&question).to_response()),
+        None => now(question.unreachable().to_response()),
     }
 }
 
@@ -218,9 +220,8 @@ fn pass(context: &RequestContext<'_>, question: Arc<Question>) -> Answer {
 }
 
 fn mounts(context: &RequestContext<'_>, target: &Target) -> Response {
-    let mounts = context.settings.upstreams.iter().map(|upstream| upstream.options.mount.as_str());
-    match pages::of_mounts(target, mounts) {
-        Some(listing) => context.pages(&Pages::of(&listing), CacheStatus::Hit),
+    match listing_of_mounts(context, target) {
+        Some(listing) => context.pages(&Pages::of(listing), CacheStatus::Hit),
         None => refusal(
             Kind::NotFound,
             format!(
@@ -231,9 +232,17 @@ fn mounts(context: &RequestContext<'_>, target: &Target) -> Response {
     }
 }
 
-fn unreachable(question: &Question) -> Failure {
-    let error = question.upstream.health.last_error().unwrap_or_else(|| "it does not answer".into());
-    question.failure(&AskError::Unreachable(error))
+/// Another method than GET or HEAD where nothing is mounted, or at an endpoint of this server.
+fn below_mounts(context: &RequestContext<'_>, target: &Target, request: &Request<'_>) -> Answer {
+    if target.path().starts_with("/.outpost/") {
+        return now(methods::read_only(&request.method));
+    }
+    webdav::of_mounts(context, target, listing_of_mounts(context, &target.to_directory()), request)
+}
+
+fn listing_of_mounts(context: &RequestContext<'_>, target: &Target) -> Option<Listing> {
+    let mounts = context.settings.upstreams.iter().map(|upstream| upstream.options.mount.as_str());
+    pages::of_mounts(target, mounts)
 }
 
 fn refusal(kind: Kind, detail: impl Into<String>) -> Response {

@@ -19,6 +19,7 @@
 //! | [`tls`] | who this server is, and the records of one connection |
 //! | [`access_log`], [`counters`] | who got what |
 //! | [`handler`], [`request`], [`upload`], [`response`], [`multipart`], [`source`] | what a program that answers needs to know |
+//! | [`webdav`] | what of a read-only WebDAV share needs no knowledge of the share |
 //! | [`head`] | requests are read strictly, heads of answers written quickly |
 //! | [`options`] | what it is started with |
 #![forbid(unsafe_code)]
@@ -64,6 +65,7 @@ pub mod request;
 pub mod response;
 pub mod source;
 pub mod upload;
+pub mod webdav;
 
 pub mod head;
 

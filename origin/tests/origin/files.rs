@@ -200,3 +200,26 @@ fn a_file_that_is_replaced_while_it_is_sent_arrives_as_it_was() {
     // Replacing changes the old inode's count of links, and with it its time of change: such a transfer may be cut, never mixed.
     assert!(received.iter().all(|&byte| byte == b'a'));
 }
+
+#[test]
+fn the_share_is_one_of_webdav_too() {
+    let mut share = Fixture::new();
+    share.write("dir/a b.txt", "hello");
+    share.start();
+    let propfind = |target: &str, depth: &str| share.ask("PROPFIND", target, &[("Depth", depth)]);
+    let listed = propfind("/dir", "1");
+    assert_eq!(listed.status, 207, "{}", listed.text());
+    assert!(
+        listed.text().contains("<D:href>/dir/</D:href>") && listed.text().contains("<D:href>/dir/a%20b.txt</D:href>")
+    );
+    let file = propfind("/dir/a%20b.txt", "0");
+    let etag = share.ask("HEAD", "/dir/a%20b.txt", &[]).field("ETag").unwrap().replace('"', "&quot;");
+    assert!(file.text().contains(&etag) && file.text().contains(">5</D:getcontentlength>"), "{}", file.text());
+    assert_eq!(propfind("/none", "0").status, 404);
+    assert_eq!(propfind("/dir/a%20b.txt/", "0").status, 404);
+    assert_eq!(propfind("/", "infinity").status, 403);
+    assert_eq!(share.ask("OPTIONS", "/", &[]).field("DAV"), Some("1"));
+    assert_eq!(share.ask("OPTIONS", "/.outpost/v1/info/x", &[]).field("DAV"), None);
+    let locked = share.ask("LOCK", "/dir/a%20b.txt", &[]);
+    assert_eq!((locked.status, locked.field("Allow")), (405, Some("GET, HEAD, OPTIONS, PROPFIND")));
+}

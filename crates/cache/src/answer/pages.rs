@@ -28,6 +28,8 @@ const KEPT_MAX: usize = 16;
 
 /// One directory's pages.
 pub(crate) struct Pages {
+    /// What they were made from.
+    pub(crate) listing: Arc<Listing>,
     html: Page,
     json: Page,
 }
@@ -44,14 +46,16 @@ impl Page {
 }
 
 impl Pages {
-    pub(crate) fn of(listing: &Listing) -> Arc<Self> {
+    pub(crate) fn of(listing: Listing) -> Arc<Self> {
         // A listing is plain data: it always has a JSON form.
-        let json = serde_json::to_vec(listing).unwrap_or_default();
-        Arc::new(Self { html: Page::new(listing.to_html().into_bytes()), json: Page::new(json) })
+        let json = serde_json::to_vec(&listing).unwrap_or_default();
+        let html = Page::new(listing.to_html().into_bytes());
+        Arc::new(Self { html, json: Page::new(json), listing: Arc::new(listing) })
     }
 
+    /// Bytes, with some for the listing, which is as long as its JSON form.
     fn len(&self) -> usize {
-        self.html.body.len() + self.json.body.len()
+        self.html.body.len() + 2 * self.json.body.len()
     }
 
     /// The page that was asked for.

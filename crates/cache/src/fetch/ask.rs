@@ -78,7 +78,7 @@ impl Fetch {
                     Flow::AskForBytes => wants_bytes = true,
                     Flow::AskAgain => copy = None,
                 },
-                Reply::Listing(listing) => return self.listing(&Pages::of(&listing)),
+                Reply::Listing(listing) => return self.listing(&Pages::of(listing)),
                 Reply::NeedsSlash => {
                     self.shared.book.forget(&self.question.key);
                     return self.owner.conclude(Outcome::NeedsSlash);

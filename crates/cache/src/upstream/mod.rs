@@ -97,6 +97,12 @@ impl Question {
         Failure::new(ProblemKind::NotFound, detail)
     }
 
+    /// What clients see while the upstream is not asked, for it did not answer.
+    pub(crate) fn unreachable(&self) -> Failure {
+        let error = self.upstream.health.last_error().unwrap_or_else(|| "it does not answer".into());
+        self.failure(&AskError::Unreachable(error))
+    }
+
     /// What clients see of an error when there is nothing else to serve.
     pub(crate) fn failure(&self, error: &AskError) -> Failure {
         error.to_failure(self.full.path(), &self.upstream.options.name)

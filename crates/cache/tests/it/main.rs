@@ -11,3 +11,4 @@ mod proxy;
 mod requesters;
 mod strangers;
 mod web;
+mod webdav;
