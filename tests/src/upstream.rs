@@ -189,6 +189,7 @@ fn converse(stream: &TcpStream, shared: &Shared) -> io::Result<()> {
             sent: AtomicU64::new(0),
         });
         shared.asked.lock().expect("no holder panics").push(asked.clone());
+        wire::Framing::of_request(&asked.fields)?.drain(&mut reader)?;
         let goes_on = !shared.silent.load(SeqCst) && answer(stream, shared, &asked)?;
         if !goes_on {
             return stay_until_closed(&mut reader);

@@ -95,6 +95,21 @@ impl Framing {
         }
     }
 
+    /// Of a request: without either field it has no body (RFC 9112 section 6.3).
+    pub(crate) fn of_request(fields: &Fields) -> io::Result<Self> {
+        match Self::of_answer(false, 200, fields)? {
+            Self::UntilClose => Ok(Self::Length(0)),
+            framing => Ok(framing),
+        }
+    }
+
+    /// Reads the body and throws it away.
+    pub(crate) fn drain(mut self, reader: &mut impl BufRead) -> io::Result<()> {
+        let mut buffer = [0; 16 << 10];
+        while self.read(reader, &mut buffer)? > 0 {}
+        Ok(())
+    }
+
     /// Reads the next bytes of the body. `Ok(0)` at its end; an error of kind `UnexpectedEof` when the connection closed before.
     pub(crate) fn read(&mut self, reader: &mut impl BufRead, buffer: &mut [u8]) -> io::Result<usize> {
         match self {

@@ -20,6 +20,7 @@ mod requesters;
 mod restart;
 mod sharing;
 mod space;
+mod strangers;
 mod tls;
 mod upstream_failures;
 mod upstream_tls;
