@@ -179,6 +179,8 @@ fn an_answer_that_is_not_that_range_is_not_taken() {
     for (name, reply) in [
         ("another range", Reply::right().content_range_off_by(1000)),
         ("another range", Reply::right().content_range_off_by(-1)),
+        ("too much for its range", Reply::right().length_off_by(1000)),
+        ("too little for its range", Reply::right().length_off_by(-1000)),
         ("all of it", Reply::right().ignoring_range()),
         ("another version", Reply::right().claiming_etag("\"other\"")),
         ("an error", Reply::status(500)),
@@ -187,6 +189,21 @@ fn an_answer_that_is_not_that_range_is_not_taken() {
     ] {
         expect_it_comes_in_its_turn(name, reply);
     }
+}
+
+#[test]
+fn a_byte_far_ahead_comes_through_a_chain_of_proxies() {
+    let held = Held::new(15, |page| page);
+    let url = format!("outpost+http://{}/", held.proxy.files());
+    let child = proxy().upstream("/", &url).serve("max_requesters = 0").serve("name = \"child\"").start();
+    let mut first = child.open("/file");
+    first.take(HELD_AT);
+    let at = held.content.at_percent(90);
+    range(&child, at, at + 1).expect_part(&held.content, at, at + 1);
+    assert_eq!(first.compare(&held.content, HELD_AT).ending, Ending::Whole);
+    child.wait_until_idle();
+    assert_eq!(child.upstream_bytes(), LEN);
+    held.expect_all_once();
 }
 
 #[test]

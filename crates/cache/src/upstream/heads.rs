@@ -67,9 +67,14 @@ pub(crate) fn if_range(head: &Head) -> Option<HeaderValue> {
     }
 }
 
-/// Whether an answer to a request for some of these bytes can be known to be of the same.
-pub(crate) fn is_continuable(head: &Head) -> bool {
-    matches!(head.access, Access::Object(_)) || head.record.strong_etag().is_some() || is_date_strong(&head.record)
+/// Whether an answer to a request for some of these bytes can be known to be of the same, and such answers are given.
+pub(crate) fn gives_spans(head: &Head) -> bool {
+    let units = head.fields.as_ref().and_then(|fields| fields.get(header::ACCEPT_RANGES));
+    // RFC 9110 section 14.3; who does not say may.
+    let says_none = units.is_some_and(|units| units.as_bytes().trim_ascii().eq_ignore_ascii_case(b"none"));
+    let is_known =
+        matches!(head.access, Access::Object(_)) || head.record.strong_etag().is_some() || is_date_strong(&head.record);
+    is_known && !says_none
 }
 
 /// Checks that an answer is this span of what was begun, no more and no less.
@@ -309,10 +314,15 @@ mod tests {
             (head(None, Some(MODIFIED), 59), false),
             (head(None, None, 0), false),
         ] {
-            assert_eq!(is_continuable(&head), expected);
+            assert_eq!(gives_spans(&head), expected);
         }
         let object = Access::Object(protocol::digest::Md5::of(b""));
-        assert!(is_continuable(&Head { access: object, ..head(None, None, 0) }));
+        assert!(gives_spans(&Head { access: object, ..head(None, None, 0) }));
+        for (units, expected) in [("bytes", true), ("none", false), (" None ", false)] {
+            let fields = HeaderMap::from_iter([(header::ACCEPT_RANGES, units.parse().unwrap())]);
+            let head = Head { fields: Some(fields), ..head(Some("\"v1\""), None, 0) };
+            assert_eq!(gives_spans(&head), expected, "{units}");
+        }
     }
 
     #[test]

@@ -186,7 +186,7 @@ impl Upstream {
 
     /// Whether spans of a head can be asked for and known to be of the same bytes.
     pub(crate) fn gives_spans(&self, head: &Head) -> bool {
-        matches!(head.access, Access::File { .. }) || heads::is_continuable(head)
+        matches!(head.access, Access::File { .. }) || heads::gives_spans(head)
     }
 
     /// Whether it tells digests, and has objects to be asked for by them.

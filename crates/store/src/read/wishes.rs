@@ -12,7 +12,7 @@ use crate::wait::until;
 /// A wait is near its front within so many bytes.
 const NEAR_BYTES: u64 = 16 << 20;
 /// Waits far ahead that are noted; more wait all the same, and nobody knows what for.
-const WISHES_MAX: usize = 64;
+const WISHES_MAX: usize = 1024;
 
 /// The waits of one fill.
 #[derive(Default)]
