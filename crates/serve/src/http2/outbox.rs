@@ -15,10 +15,14 @@ use crate::{transmit::pieces, worker::Worker};
 /// by one piece.
 pub(super) const BUFFERED_BYTES_MAX: usize = 1 << 20;
 
+/// Bytes of answers that came whole into memory, likewise for one connection, but for the only one; what does not fit beside others is not sent.
+const WHOLE_BYTES_MAX: usize = 8 << 20;
+
 /// What is held for one connection.
 #[derive(Default)]
 pub(super) struct Held {
     bytes: Cell<usize>,
+    whole: Cell<usize>,
     waiting: RefCell<Vec<Waker>>,
 }
 
@@ -35,12 +39,52 @@ impl Held {
         Poll::Pending
     }
 
+    /// Holds so many more.
+    pub(super) fn hold(self: &Rc<Self>, len: usize) -> Charge {
+        self.bytes.set(self.bytes.get() + len);
+        Charge { held: self.clone(), len }
+    }
+
+    /// Holds an answer's whole body, if there is room for it.
+    pub(super) fn hold_whole(self: &Rc<Self>, len: usize) -> Option<WholeCharge> {
+        let before = self.whole.get();
+        let whole = before + len;
+        (whole <= WHOLE_BYTES_MAX || before == 0).then(|| {
+            self.whole.set(whole);
+            WholeCharge { held: self.clone(), len }
+        })
+    }
+
     fn give_back(&self, len: usize) {
         let before = self.bytes.get();
         self.bytes.set(before - len);
         if before >= BUFFERED_BYTES_MAX && before - len < BUFFERED_BYTES_MAX {
             self.waiting.borrow_mut().drain(..).for_each(Waker::wake);
         }
+    }
+}
+
+/// Bytes that are held as long as this lives.
+pub(super) struct Charge {
+    held: Rc<Held>,
+    len: usize,
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.held.give_back(self.len);
+    }
+}
+
+/// Likewise, of a body that came whole.
+pub(super) struct WholeCharge {
+    held: Rc<Held>,
+    len: usize,
+}
+
+impl Drop for WholeCharge {
+    fn drop(&mut self) {
+        self.held.whole.set(self.held.whole.get() - self.len);
     }
 }
 
@@ -93,8 +137,7 @@ pub(super) struct Parcel {
 /// What parcels of one piece share. Dropping the last one gives it back.
 struct Contents {
     bytes: Place,
-    len: usize,
-    held: Rc<Held>,
+    _charge: Option<Rc<Charge>>,
     worker: Rc<Worker>,
 }
 
@@ -105,7 +148,6 @@ enum Place {
 
 impl Drop for Contents {
     fn drop(&mut self) {
-        self.held.give_back(self.len);
         if let Place::Read(buffer) = &mut self.bytes {
             self.worker.spare.take_back(std::mem::take(buffer));
         }
@@ -121,24 +163,21 @@ impl Contents {
     }
 }
 
-/// Cuts a piece into parcels of at most `max` bytes, each for one frame.
+/// Cuts a piece into parcels of at most `max` bytes, each for one frame. It is charged for until the last of them is gone.
 pub(super) fn parcels(
     piece: pieces::Piece,
     max: usize,
     outbox: &Rc<Outbox>,
-    held: &Rc<Held>,
+    charge: Rc<Charge>,
     worker: &Rc<Worker>,
 ) -> impl Iterator<Item = Parcel> {
-    let (bytes, len) = match piece {
-        pieces::Piece::Given(bytes) => {
-            let len = bytes.len();
-            (Place::Given(bytes), len)
-        }
-        pieces::Piece::Read(buffer, len) => (Place::Read(buffer), len),
+    let len = piece.len();
+    let bytes = match piece {
+        pieces::Piece::Given(bytes) => Place::Given(bytes),
+        pieces::Piece::Read(buffer, _) => Place::Read(buffer),
     };
-    held.bytes.set(held.bytes.get() + len);
     outbox.given.set(outbox.given.get() + len as u64);
-    let bytes = Rc::new(Contents { bytes, len, held: held.clone(), worker: worker.clone() });
+    let bytes = Rc::new(Contents { bytes, _charge: Some(charge), worker: worker.clone() });
     let outbox = outbox.clone();
     (0..len).step_by(max.max(1)).map(move |at| {
         let end = len.min(at + max);
@@ -148,9 +187,8 @@ pub(super) fn parcels(
 
 impl Parcel {
     /// Without a byte: the end of a body.
-    pub(super) fn empty(outbox: &Rc<Outbox>, held: &Rc<Held>, worker: &Rc<Worker>) -> Self {
-        let contents =
-            Contents { bytes: Place::Given(Bytes::new()), len: 0, held: held.clone(), worker: worker.clone() };
+    pub(super) fn empty(outbox: &Rc<Outbox>, worker: &Rc<Worker>) -> Self {
+        let contents = Contents { bytes: Place::Given(Bytes::new()), _charge: None, worker: worker.clone() };
         Self { bytes: Rc::new(contents), at: 0, end: 0, outbox: outbox.clone() }
     }
 }

@@ -147,9 +147,9 @@ impl Stream {
         let sent = match self.respond.send_response(head::answer(status, lines), !has_body) {
             Ok(stream) if has_body => {
                 let _counted = worker.count_transfer();
-                let mut body = Sending { stream, outbox: Rc::default(), shared: self.shared.clone() };
-                let sent = body.send(response.body).await;
-                (sent, body.outbox.taken())
+                let mut sending = Sending { stream, outbox: Rc::default(), shared: self.shared.clone() };
+                let sent = sending.send(response.body).await;
+                (sent, sending.outbox.taken())
             }
             Ok(_) => (Ok(()), 0),
             Err(_) => (Err(SendError::Client), 0),
@@ -163,6 +163,16 @@ impl Stream {
     }
 }
 
+/// Goes on only while there is room for what it brings.
+async fn when_room<T>(held: &Held, source: impl Future<Output = T>) -> T {
+    let mut source = pin!(source);
+    poll_fn(|cx| {
+        ready!(held.poll_room(cx));
+        source.as_mut().poll(cx)
+    })
+    .await
+}
+
 /// A body on its way.
 struct Sending {
     stream: SendStream<Parcel>,
@@ -172,6 +182,11 @@ struct Sending {
 
 impl Sending {
     async fn send(&mut self, body: Body) -> Result<(), SendError> {
+        let whole = if let Body::Memory(bytes) = &body { bytes.len() } else { 0 };
+        let Some(_whole) = self.shared.held.hold_whole(whole) else {
+            self.stream.send_reset(Reason::ENHANCE_YOUR_CALM);
+            return Err(SendError::Client);
+        };
         let sent = self.send_pieces(body).await;
         if sent.is_ok() {
             return self.unless_stalled(|sending, cx| sending.outbox.poll_empty(cx).map(Ok)).await;
@@ -182,20 +197,28 @@ impl Sending {
     }
 
     async fn send_pieces(&mut self, body: Body) -> Result<(), SendError> {
-        let mut pieces = Pieces::new(self.shared.worker.clone(), body).map_err(SendError::Source)?;
+        let shared = self.shared.clone();
+        let mut pieces = Pieces::new(shared.worker.clone(), body).map_err(SendError::Source)?;
+        let mut made = None;
         loop {
             // A window first: what is not asked for is not read, and least of all from an upstream. Of the windows of all streams together a waiting one keeps
             // but a byte.
             self.capacity(1).await?;
-            if !self.unless_reset(pieces.ready()).await?.map_err(SendError::Source)? {
-                break;
+            // What is left of a piece has its room.
+            if made.is_none() {
+                if !self.unless_reset(when_room(&shared.held, pieces.ready())).await?.map_err(SendError::Source)? {
+                    break;
+                }
+                made = (pieces.made() > 0).then(|| Rc::new(shared.held.hold(pieces.made())));
             }
             let capacity = self.capacity(BODY_BYTES_MAX).await?;
-            let shared = self.shared.clone();
-            self.unless_stalled(|_, cx| shared.held.poll_room(cx).map(Ok)).await?;
             let piece = self.unless_reset(pieces.take(capacity)).await?.map_err(SendError::Source)?;
+            let charge = made.clone().unwrap_or_else(|| Rc::new(shared.held.hold(piece.len())));
+            if pieces.made() == 0 {
+                made = None;
+            }
             let over = pieces.is_over();
-            let mut parcels = parcels(piece, FRAME_BYTES, &self.outbox, &shared.held, &shared.worker).peekable();
+            let mut parcels = parcels(piece, FRAME_BYTES, &self.outbox, charge, &shared.worker).peekable();
             while let Some(parcel) = parcels.next() {
                 let last = over && parcels.peek().is_none();
                 self.stream.send_data(parcel, last).map_err(|_| SendError::Client)?;
@@ -204,7 +227,7 @@ impl Sending {
                 return Ok(());
             }
         }
-        let end = Parcel::empty(&self.outbox, &self.shared.held, &self.shared.worker);
+        let end = Parcel::empty(&self.outbox, &shared.worker);
         self.stream.send_data(end, true).map_err(|_| SendError::Client)
     }
 

@@ -29,6 +29,15 @@ pub(crate) enum Piece {
     Read(Vec<u8>, usize),
 }
 
+impl Piece {
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Given(bytes) => bytes.len(),
+            Self::Read(_, len) => *len,
+        }
+    }
+}
+
 /// A body, from its first byte that was not taken yet.
 pub(crate) struct Pieces {
     worker: Rc<Worker>,
@@ -80,6 +89,14 @@ impl Pieces {
             }
         }
         Ok(false)
+    }
+
+    /// Bytes in memory that a stream made for this body alone.
+    pub(crate) fn made(&self) -> usize {
+        match (self.rest.front(), self.rest.get(1)) {
+            (Some(Segment::Given(bytes)), Some(Segment::Stream { .. })) => bytes.len(),
+            _ => 0,
+        }
     }
 
     /// Whether nothing is left to take. Not known of a body whose end was not announced, until [`Pieces::ready`] says so.

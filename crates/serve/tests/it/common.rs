@@ -4,10 +4,12 @@
 use std::{
     io::{Read, Write},
     net::{Shutdown, SocketAddr, TcpStream},
-    sync::Arc,
+    sync::{Arc, mpsc},
     time::Duration,
 };
 
+#[path = "common/frames.rs"]
+pub(crate) mod frames;
 #[path = "common/tls.rs"]
 pub(crate) mod tls;
 
@@ -66,6 +68,26 @@ where
 /// A server that answers every request with its target.
 pub(crate) fn echo(options: Options) -> Server {
     start(options, |request, _| Answer::Now(text(request.target)))
+}
+
+/// A server that never answers; it tells when it is asked, and when an answer is given up.
+pub(crate) fn never(options: Options) -> (Server, mpsc::Receiver<&'static str>) {
+    struct Told(mpsc::Sender<&'static str>);
+    impl Drop for Told {
+        fn drop(&mut self) {
+            let _ = self.0.send("dropped");
+        }
+    }
+    let (tell, told) = mpsc::channel();
+    let server = start(options, move |_, _| {
+        tell.send("asked").unwrap();
+        let held = Told(tell.clone());
+        Answer::later(async move {
+            let _held = held;
+            std::future::pending().await
+        })
+    });
+    (server, told)
 }
 
 /// 200 with a body in memory.
@@ -156,7 +178,7 @@ impl Peer {
         }
     }
 
-    fn over(socket: TcpStream, config: Option<Arc<ClientConfig>>) -> Self {
+    pub(crate) fn over(socket: TcpStream, config: Option<Arc<ClientConfig>>) -> Self {
         socket.set_read_timeout(Some(DEADLINE)).unwrap();
         let session = config.map(|config| Box::new(tls::Client::new(&config)));
         Self { socket, session, received: Vec::new() }

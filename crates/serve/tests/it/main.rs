@@ -5,6 +5,8 @@ use common::options;
 
 mod common;
 mod credentials;
+mod http2;
+mod http2_hostile;
 mod lifecycle;
 mod objects;
 mod over_tls;

@@ -21,19 +21,19 @@ use tokio::runtime::Runtime;
 use crate::common::*;
 
 /// Of every fill, followers get this last.
-const TAIL: usize = 64 << 10;
+pub(super) const TAIL: usize = 64 << 10;
 
 /// A store, and a server of whatever reader the test gives it.
-struct Bench {
+pub(super) struct Bench {
     runtime: Runtime,
     store: Store,
     reader: Arc<parking_lot::Mutex<Option<Reader>>>,
-    server: Server,
+    pub(super) server: Server,
     _dir: tempfile::TempDir,
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let dir = tempfile::tempdir_in("/var/tmp").unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let mut options = Options::new(dir.path().join("cache"));
@@ -51,23 +51,23 @@ impl Bench {
         Self { runtime, store, reader, server, _dir: dir }
     }
 
-    fn begin(&self, len: Option<usize>, claims: Claims) -> Fill {
+    pub(super) fn begin(&self, len: Option<usize>, claims: Claims) -> Fill {
         let spec = FillSpec { len: len.map(|len| len as u64), claims, ..FillSpec::default() };
         let fill = self.runtime.block_on(self.store.fill(spec)).unwrap();
         *self.reader.lock() = Some(fill.reader());
         fill
     }
 
-    fn push(&self, fill: &mut Fill, bytes: &[u8]) {
+    pub(super) fn push(&self, fill: &mut Fill, bytes: &[u8]) {
         self.runtime.block_on(fill.push(Bytes::copy_from_slice(bytes))).unwrap();
     }
 
-    fn seal(&self, fill: Fill) {
+    pub(super) fn seal(&self, fill: Fill) {
         let reader = self.runtime.block_on(async { fill.verify(true).await.unwrap().commit().await.unwrap() });
         *self.reader.lock() = Some(reader);
     }
 
-    fn sealed(&self, content: &[u8]) {
+    pub(super) fn sealed(&self, content: &[u8]) {
         let mut fill = self.begin(Some(content.len()), Claims::default());
         content.chunks(1 << 20).for_each(|piece| self.push(&mut fill, piece));
         self.seal(fill);

@@ -3,6 +3,10 @@
 
 use crate::common::tls_options as options;
 
+#[path = "http2.rs"]
+mod http2;
+#[path = "http2_hostile.rs"]
+mod http2_hostile;
 #[path = "lifecycle.rs"]
 mod lifecycle;
 #[path = "objects.rs"]

@@ -24,7 +24,7 @@ use super::options;
 use crate::common::*;
 
 /// A body stream fed through a channel.
-struct Fed(channel::Receiver<std::io::Result<Bytes>>);
+pub(super) struct Fed(pub(super) channel::Receiver<std::io::Result<Bytes>>);
 
 impl futures_core::Stream for Fed {
     type Item = std::io::Result<Bytes>;
@@ -37,7 +37,7 @@ impl futures_core::Stream for Fed {
 }
 
 /// A server whose answers are bodies fed by the test, one channel per request.
-fn fed(len: Option<u64>) -> (Server, mpsc::Receiver<channel::Sender<std::io::Result<Bytes>>>) {
+pub(super) fn fed(len: Option<u64>) -> (Server, mpsc::Receiver<channel::Sender<std::io::Result<Bytes>>>) {
     let (asked, is_asked) = mpsc::channel();
     let server = start(options(), move |_, _| {
         let (feed, fed) = channel::channel(16);
@@ -50,7 +50,7 @@ fn fed(len: Option<u64>) -> (Server, mpsc::Receiver<channel::Sender<std::io::Res
     (server, is_asked)
 }
 
-fn lost() -> std::io::Result<Bytes> {
+pub(super) fn lost() -> std::io::Result<Bytes> {
     Err(std::io::Error::other("lost"))
 }
 
@@ -174,15 +174,15 @@ fn a_large_body_in_memory_arrives_whole() {
 }
 
 /// A share of one file, and a server that serves `part` of it.
-struct Share {
+pub(super) struct Share {
     _dir: tempfile::TempDir,
-    path: PathBuf,
-    server: Server,
+    pub(super) path: PathBuf,
+    pub(super) server: Server,
     /// Held by each answer that is on its way.
     held: Arc<()>,
 }
 
-fn share(content: &[u8], part: impl Fn(&str) -> (StatusCode, Part) + Send + Sync + 'static) -> Share {
+pub(super) fn share(content: &[u8], part: impl Fn(&str) -> (StatusCode, Part) + Send + Sync + 'static) -> Share {
     let dir = tempfile::tempdir_in("/var/tmp").unwrap();
     let path = dir.path().join("file");
     std::fs::write(&path, content).unwrap();
@@ -205,7 +205,7 @@ fn open(path: &Path, engine: &os::engine::Engine) -> SharedFile {
     SharedFile { file: Arc::new(file), identity, engine: engine.clone() }
 }
 
-fn whole(_: &str) -> (StatusCode, Part) {
+pub(super) fn whole(_: &str) -> (StatusCode, Part) {
     (StatusCode::OK, Part::Whole)
 }
 

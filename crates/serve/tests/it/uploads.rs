@@ -16,7 +16,7 @@ use crate::common::*;
 const LARGE: usize = 60_000_000;
 
 /// A server that answers with the body that it was sent, after the last byte of it.
-fn mirror(options: Options) -> serve::server::Server {
+pub(super) fn mirror(options: Options) -> serve::server::Server {
     start(options, |request, _| {
         if request.body == Announced::None {
             return Answer::Now(text(request.target));
