@@ -23,9 +23,74 @@ pub fn http_date(time: SystemTime) -> String {
     httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds))
 }
 
-/// A date of a header field; `None` if it is not one.
+/// A date of a header field, in one of the three forms of RFC 9110 section 5.6.7; `None` if it is not one. Names count without case, as many a
+/// server writes them; everything else is taken to the letter, for whoever sends half a date means something else by it.
 pub fn parse_http_date(field: &[u8]) -> Option<SystemTime> {
-    httpdate::parse_http_date(std::str::from_utf8(field).ok()?.trim()).ok()
+    let text = std::str::from_utf8(field).ok()?.trim();
+    let (name, rest) = text.split_once([',', ' ']).filter(|_| text.is_ascii())?;
+    let civil = match (text.as_bytes().get(name.len()), name.len()) {
+        (Some(b','), 3) if is_day(name, 3) => fixdate(rest.strip_prefix(' ')?)?,
+        (Some(b','), _) if is_day(name, name.len()) => rfc850(rest.strip_prefix(' ')?)?,
+        (Some(b' '), 3) if is_day(name, 3) => asctime(rest)?,
+        _ => return None,
+    };
+    from_seconds(civil.seconds()?)
+}
+
+const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+/// Two digits of a year from here on are of the last century.
+const CENTURY_TURNS: i64 = 70;
+
+/// The first `letters` of a day's name; a whole name where that is as many as it has.
+fn is_day(text: &str, letters: usize) -> bool {
+    let is = |day: &&str| {
+        let fits = letters == 3 || letters == day.len();
+        fits && day.get(..letters).is_some_and(|day| day.eq_ignore_ascii_case(text))
+    };
+    DAYS.iter().any(is)
+}
+
+/// `18 Aug 2050 02:01:18 GMT`
+fn fixdate(text: &str) -> Option<Civil> {
+    let mut parts = text.split(' ');
+    let (day, month, year) = (digits(parts.next()?, 2)?, month(parts.next()?)?, digits(parts.next()?, 4)?);
+    Civil { year, month, day, ..time(parts.next()?)? }.in_gmt(parts)
+}
+
+/// `18-Aug-50 02:01:18 GMT`
+fn rfc850(text: &str) -> Option<Civil> {
+    let mut parts = text.split(' ');
+    let mut date = parts.next()?.split('-');
+    let (day, month, year) = (digits(date.next()?, 2)?, month(date.next()?)?, digits(date.next()?, 2)?);
+    let year = if year < CENTURY_TURNS { 2000 + year } else { 1900 + year };
+    date.next().is_none().then_some(Civil { year, month, day, ..time(parts.next()?)? })?.in_gmt(parts)
+}
+
+/// `Aug  8 02:01:18 2050`
+fn asctime(text: &str) -> Option<Civil> {
+    let (name, rest) = text.split_once(' ')?;
+    let (day, rest) = rest.split_at_checked(2)?;
+    let day = if let Some(digit) = day.strip_prefix(' ') { digits(digit, 1)? } else { digits(day, 2)? };
+    let (clock, year) = rest.strip_prefix(' ')?.split_once(' ')?;
+    Some(Civil { year: digits(year, 4)?, month: month(name)?, day, ..time(clock)? })
+}
+
+/// `02:01:18`; a leap second is the last of its minute.
+fn time(text: &str) -> Option<Civil> {
+    let mut parts = text.split(':');
+    let (hour, minute, second) = (digits(parts.next()?, 2)?, digits(parts.next()?, 2)?, digits(parts.next()?, 2)?);
+    let is_time = hour < 24 && minute < 60 && second <= 60 && parts.next().is_none();
+    is_time.then_some(Civil { year: 0, month: 0, day: 0, hour, minute, second: second.min(59) })
+}
+
+fn month(text: &str) -> Option<i64> {
+    MONTHS.iter().position(|month| month.eq_ignore_ascii_case(text)).map(|place| place as i64 + 1)
+}
+
+fn digits(text: &str, count: usize) -> Option<i64> {
+    let are_digits = text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit());
+    if are_digits { text.parse().ok() } else { None }
 }
 
 /// What [`rfc3339`] writes; `None` for anything else.
@@ -42,15 +107,13 @@ pub fn parse_rfc3339(text: &str) -> Option<SystemTime> {
     let number = |from: usize, to: usize| text.get(from..to)?.parse::<i64>().ok().filter(|_| is_written_so);
     let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
     let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
-    if !(1..=12).contains(&month) || !(1..=31).contains(&day) || hour > 23 || minute > 59 || second > 59 {
+    if !(1..=12).contains(&month) || hour > 23 || minute > 59 || second > 59 {
         return None;
     }
-    // The inverse of [`Civil::of`]: years from 1 March, days from 0000-03-01.
-    let (year, month_from_march) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
-    let day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
-    let days = era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468;
-    let seconds = days * SECONDS_PER_DAY + hour * 3_600 + minute * 60 + second;
+    from_seconds(Civil { year, month, day, hour, minute, second }.seconds()?)
+}
+
+fn from_seconds(seconds: i64) -> Option<SystemTime> {
     let distance = Duration::from_secs(seconds.unsigned_abs());
     if seconds < 0 { UNIX_EPOCH.checked_sub(distance) } else { UNIX_EPOCH.checked_add(distance) }
 }
@@ -78,6 +141,30 @@ struct Civil {
 }
 
 impl Civil {
+    /// Unless something else than the zone follows.
+    fn in_gmt<'a>(self, mut rest: impl Iterator<Item = &'a str>) -> Option<Self> {
+        let is_gmt = rest.next().is_some_and(|zone| zone.eq_ignore_ascii_case("GMT")) && rest.next().is_none();
+        is_gmt.then_some(self)
+    }
+
+    /// Seconds since 1970; `None` for a day that the month does not have.
+    fn seconds(&self) -> Option<i64> {
+        let is_leap = self.year % 4 == 0 && (self.year % 100 != 0 || self.year % 400 == 0);
+        let days_of_month = match self.month {
+            2 => 28 + i64::from(is_leap),
+            4 | 6 | 9 | 11 => 30,
+            _ => 31,
+        };
+        // As in `of`, the other way round.
+        let year = self.year - i64::from(self.month <= 2);
+        let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
+        let month_from_march = (self.month + 9) % 12;
+        let day_of_year = (153 * month_from_march + 2) / 5 + self.day - 1;
+        let days = era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468;
+        let seconds = days * SECONDS_PER_DAY + self.hour * 3_600 + self.minute * 60 + self.second;
+        (1..=days_of_month).contains(&self.day).then_some(seconds)
+    }
+
     fn of(time: SystemTime) -> Self {
         let seconds = seconds(time).clamp(FIRST, LAST);
         let (days, rest) = (seconds.div_euclid(SECONDS_PER_DAY), seconds.rem_euclid(SECONDS_PER_DAY));
@@ -156,6 +243,38 @@ mod tests {
         assert_eq!(http_date(at(LAST + 9)), "Fri, 31 Dec 9999 23:59:59 GMT");
     }
 
+    #[test]
+    fn what_is_a_date_of_a_header_field() {
+        let (august, eighth) = (Some(at(2_544_400_878)), Some(at(2_543_536_878)));
+        for (text, expected) in [
+            ("Thu, 18 Aug 2050 02:01:18 GMT", august),
+            ("THU, 18 AUG 2050 02:01:18 gMT", august),
+            ("Thursday, 18-Aug-50 02:01:18 GMT", august),
+            ("Thu Aug  8 02:01:18 2050", eighth),
+            (" Thu, 18 Aug 2050 02:01:18 GMT ", august),
+            ("Sunday, 06-Nov-94 08:49:37 GMT", Some(at(784_111_777))),
+            ("Sun, 06 Nov 1994 23:59:60 GMT", Some(at(784_166_399))),
+            ("Mon, 29 Feb 2024 00:00:00 GMT", Some(at(1_709_164_800))),
+            ("Mon, 29 Feb 2023 00:00:00 GMT", None),
+            ("Thu, 18 Aug 2050 02:01:18 UTC", None),
+            ("Thu, 18 Aug 2050 02:01:18 AEST", None),
+            ("Thu, 18 Aug 2050 02:01:18", None),
+            ("Thu, 18 Aug 50 02:01:18 GMT", None),
+            ("Thu 18 Aug 2050 02:01:18 GMT", None),
+            ("Thu, 18  Aug  2050 02:01:18 GMT", None),
+            ("Thu, 18-Aug-2050 02:01:18 GMT", None),
+            ("Thu, 18 Aug 2050 02.01.18 GMT", None),
+            ("Thu, 18 Aug 2050 2:01:18 GMT", None),
+            ("Thu, 18 Aug 2050 24:00:00 GMT", None),
+            ("Thursda, 18-Aug-50 02:01:18 GMT", None),
+            ("18 Aug 2050 02:01:18 GMT", None),
+            ("0", None),
+            ("", None),
+        ] {
+            assert_eq!(parse_http_date(text.as_bytes()), expected, "{text}");
+        }
+    }
+
     proptest! {
         #[test]
         fn agrees_with_the_header_format(seconds in 0..=LAST) {
@@ -171,6 +290,12 @@ mod tests {
         #[test]
         fn what_is_written_is_read(seconds in FIRST..=LAST) {
             prop_assert_eq!(parse_rfc3339(&rfc3339(at(seconds))), Some(at(seconds)));
+        }
+
+        #[test]
+        fn agrees_with_another_parser(seconds in 0..=4_102_444_799i64) {
+            let header = http_date(at(seconds));
+            prop_assert_eq!(parse_http_date(header.as_bytes()), httpdate::parse_http_date(&header).ok());
         }
 
         #[test]
