@@ -7,6 +7,8 @@ use protocol::{
 };
 use serve::{handler::Client, request::Request};
 
+use crate::names::control::Control;
+
 /// A `Range` that asks for nothing.
 const NO_RANGE: &[u8] = b"bytes=";
 
@@ -17,8 +19,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) conditions: Conditions<'a>,
     /// The index as JSON, please.
     pub(crate) wants_json: bool,
-    /// It says something of caching.
-    pub(crate) is_controlled: bool,
+    /// What it says of caching.
+    pub(crate) control: Control,
     /// The agent's name for itself.
     pub(crate) agent: Option<&'a [u8]>,
     pub(crate) client: Client,
@@ -30,7 +32,7 @@ pub(crate) struct Owned {
     is_head: bool,
     conditions: KeptConditions,
     wants_json: bool,
-    is_controlled: bool,
+    control: Control,
     agent: Option<Box<[u8]>>,
     client: Client,
 }
@@ -42,7 +44,7 @@ impl<'a> Asked<'a> {
             is_head,
             conditions: Conditions::default(),
             wants_json: false,
-            is_controlled: false,
+            control: Control::default(),
             agent: None,
             client: *client,
         };
@@ -63,11 +65,11 @@ impl<'a> Asked<'a> {
             // Twice, and as one they would be no valid field (RFC 9110 section 5.3): ignored, like any that is not.
             5 if is("range") => conditions.range = Some(if conditions.range.is_none() { value } else { NO_RANGE }),
             6 if is("accept") => self.wants_json |= protocol::listing::prefers_json(value),
-            6 if is("pragma") => self.is_controlled = true,
+            6 if is("pragma") => self.control.pragma(value),
             8 if is("if-range") => _ = conditions.if_range.get_or_insert(value),
             8 if is("if-match") => _ = conditions.if_match.get_or_insert(value),
             13 if is("if-none-match") => _ = conditions.if_none_match.get_or_insert(value),
-            13 if is("cache-control") => self.is_controlled = true,
+            13 if is("cache-control") => self.control.take(value),
             17 if is("if-modified-since") => _ = conditions.if_modified_since.get_or_insert(value),
             19 if is("if-unmodified-since") => _ = conditions.if_unmodified_since.get_or_insert(value),
             _ if name.len() == REQUESTER_FIELD.len() && is(REQUESTER_FIELD) => self.agent = Some(value),
@@ -93,7 +95,7 @@ impl<'a> Asked<'a> {
             is_head: self.is_head,
             conditions: self.conditions.keep(),
             wants_json: self.wants_json,
-            is_controlled: self.is_controlled,
+            control: self.control,
             agent: self.agent.map(Box::from),
             client: self.client,
         }
@@ -106,7 +108,7 @@ impl Owned {
             is_head: self.is_head,
             conditions: self.conditions.conditions(),
             wants_json: self.wants_json,
-            is_controlled: self.is_controlled,
+            control: self.control,
             agent: self.agent.as_deref(),
             client: self.client,
         }
@@ -161,7 +163,7 @@ mod tests {
         };
         let asked = Asked::read(&request(Method::GET), &client());
         assert_eq!(asked.conditions.range, Some(&b"bytes=0-1"[..]));
-        assert!(asked.is_controlled && asked.wants_json && !asked.may_need_no_body());
+        assert!(asked.control.no_cache() && asked.wants_json && !asked.may_need_no_body());
         assert_eq!(asked.agent, Some(&b"pc7"[..]));
         let owned = asked.into_owned();
         assert_eq!(owned.asked().conditions.if_range, Some(&b"\"a\""[..]));

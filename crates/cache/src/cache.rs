@@ -75,6 +75,11 @@ impl Cache {
         self.shared.flights.all().into_iter().filter_map(status).collect()
     }
 
+    /// Requests that wait for what an upstream says.
+    pub fn waiting(&self) -> usize {
+        self.shared.flights.all().iter().map(|flight| flight.waiting()).sum()
+    }
+
     /// The upstreams.
     pub fn upstreams(&self) -> Vec<UpstreamStatus> {
         let settings = self.shared.settings();
@@ -86,19 +91,17 @@ impl Cache {
         self.shared.requesters.held()
     }
 
-    /// Forgets a path and removes its object; `false` if nothing was known of it.
+    /// Forgets a path with all its variants and removes their objects; `false` if nothing was known of it.
     pub fn purge_path(&self, path: &str) -> bool {
         let settings = self.shared.settings();
         let Ok(target) = Target::parse(path.as_bytes()) else { return false };
         let Some((upstream, below)) = settings.upstream_of(&target) else { return false };
         let key = upstream.key(&below);
-        match self.shared.forget_name(&key) {
-            Some(md5) => {
-                self.shared.store.remove(&md5);
-                true
-            }
-            None => false,
+        let forgotten = self.shared.forget_name(&key);
+        for md5 in &forgotten {
+            self.shared.store.remove(md5);
         }
+        !forgotten.is_empty()
     }
 
     /// Stops fills in progress at their byte, so that the next start continues them.

@@ -12,7 +12,7 @@ use crate::{
         join::{JOINS_MAX, Joined, join, unsteady},
         outcome::{Content, Outcome, Role},
     },
-    names::freshness,
+    names::variant,
     pass::{from_file, hand_on, pass},
     shared::Shared,
     status::add,
@@ -20,13 +20,22 @@ use crate::{
 };
 
 /// Waits for what a flight comes to and answers from that; joins another where that was not for this request.
-pub(crate) async fn wait(shared: Arc<Shared>, question: Arc<Question>, owned: Owned, mut joined: Joined) -> Response {
+pub(crate) async fn wait(
+    shared: Arc<Shared>,
+    mut question: Arc<Question>,
+    owned: Owned,
+    mut joined: Joined,
+) -> Response {
     for _ in 0..JOINS_MAX {
         let (outcome, role) = joined.wait(&shared, &question).await;
         match from_outcome(&RequestContext::after_wait(&shared, &owned, &question), &question, outcome, role) {
             Ok(response) => return response,
             Err(Next::Pass) => return pass(shared, question, Arc::new(owned)).await,
             Err(Next::AskForBytes) => joined = join(&shared, &question, true),
+            Err(Next::OtherVariant(key)) => {
+                question = Arc::new(Question::clone(&question).at(&key));
+                joined = join(&shared, &question, !owned.asked().may_need_no_body());
+            }
         }
     }
     unsteady().to_response()
@@ -36,6 +45,8 @@ pub(crate) async fn wait(shared: Arc<Shared>, question: Arc<Question>, owned: Ow
 pub(crate) enum Next {
     Pass,
     AskForBytes,
+    /// It depends on the request, and this one gets another: what is kept at this key.
+    OtherVariant(Vec<u8>),
 }
 
 /// Answers from what a flight came to.
@@ -51,6 +62,11 @@ pub(crate) fn from_outcome(
         Outcome::Described(representation) => context.description(&representation).ok_or(Next::AskForBytes),
         Outcome::Index(pages) => Ok(context.pages(&pages, CacheStatus::Passed)),
         Outcome::NeedsSlash => Ok(context.to_slash(&question.full)),
+        Outcome::Said(said) => {
+            let response = said.respond(&context.asked, context.now).ok_or(Next::AskForBytes)?;
+            add(&counters.passed, 1);
+            Ok(response)
+        }
         Outcome::Pass(opened) => {
             match opened.lock().take_if(|_| role == Role::First && !context.asked.may_need_no_body()) {
                 Some(opened) => {
@@ -79,9 +95,14 @@ fn from_content(
         add(&context.shared.counters.passed, 1);
         return Ok(from_file(context, content));
     }
-    if content.record.variant().is_some_and(|meta| !freshness::is_same_variant(meta, &question.sent)) {
-        return Err(Next::Pass);
+    let selecting = content.record.selecting();
+    if !variant::is_same(selecting, &question.sent) {
+        return Err(Next::OtherVariant(variant::place_of(&question.name, selecting, &question.sent)));
     }
     let places = || content.places.clone();
-    Ok(context.content(&content.representation, content.source.clone(), &places, content.status(role)))
+    let mut response = context.content(&content.representation, content.source.clone(), &places, content.status(role));
+    if role == Role::First && response.status == content.representation.status {
+        response.fields.own.extend_from_slice(content.withheld.as_bytes());
+    }
+    Ok(response)
 }

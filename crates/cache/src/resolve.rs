@@ -26,10 +26,10 @@ use crate::{
     forwarded::{has_been_here, of_fill},
     methods,
     names::{
-        book::Known,
-        freshness::{self, Facts, Suits, Verdict},
+        book::{Entry, Known},
+        freshness::{self, Facts, Verdict},
         memo::{Memo, WRONG_MAX},
-        record::Provenance,
+        representation::Naming,
     },
     pass,
     shared::Shared,
@@ -57,18 +57,42 @@ pub(crate) fn answer(shared: &Arc<Shared>, request: &Request<'_>, client: &Clien
     if target.path() == upstream.options.mount.trim_end_matches('/') {
         return now(context.to_slash(&target));
     }
-    let key = upstream.key(&below);
-    context.asked.range_unless(|| shared.memos.is_tainted(&key, Instant::now()));
-    let question =
-        |sent| Arc::new(Question::of_name(upstream.clone(), target.clone(), below.clone().into_owned(), &key, sent));
-    match look(&context, upstream, &key, request.fields) {
-        Look::Serve(known, reader, status) => now(serve(&context, &known, reader, &target, status)),
+    let name = upstream.key(&below);
+    let (key, known) = find(&context, &name, request.fields);
+    let key = key.as_deref().unwrap_or(&name);
+    context.asked.range_unless(|| shared.memos.is_tainted(key, Instant::now()));
+    let question = || {
+        let (sent, control) = (of_fill(request.fields), context.asked.control);
+        let question = Question::of_name(upstream.clone(), target.clone(), below.clone().into_owned(), &name, sent);
+        Arc::new(question.controlled(control).at(key))
+    };
+    match look(&context, upstream, key, known) {
+        Look::Serve(known, reader, status) => now(serve(&context, upstream, &known, reader, &target, status)),
+        Look::ServeAndAsk(known, reader) => {
+            // The answer of that is for who comes next.
+            let _ = join(shared, &question(), true);
+            now(serve(&context, upstream, &known, reader, &target, CacheStatus::Hit))
+        }
         Look::Pages(pages) => now(context.pages(&pages, CacheStatus::Hit)),
-        Look::Ask => ask(&context, question(of_fill(request.fields))),
-        Look::Pass => pass(&context, question(of_fill(request.fields))),
-        Look::Down => down(&context, question(of_fill(request.fields))),
+        Look::Ask => ask(&context, question()),
+        Look::Pass => pass(&context, question()),
+        Look::Down => down(&context, question()),
         Look::NoRoom => now(refused::no_room(target.path()).to_response()),
-        Look::Wrong => now(refused::wrong(&question(of_fill(request.fields))).to_response()),
+        Look::Wrong => now(refused::wrong(&question()).to_response()),
+    }
+}
+
+/// What is known of a name as this request asks for it, and its key where that is another than the name's own: of a variant.
+fn find(context: &RequestContext<'_>, name: &[u8], fields: Fields<'_>) -> (Option<Vec<u8>>, Option<Arc<Known>>) {
+    let book = &context.shared.book;
+    match book.entry(name) {
+        None => (None, None),
+        Some(Entry::Content(known)) => (None, Some(known)),
+        Some(Entry::Variants(variants)) => {
+            let place = variants.place(name, &of_fill(fields));
+            let known = book.known(&place);
+            (Some(place), known)
+        }
     }
 }
 
@@ -76,6 +100,8 @@ pub(crate) fn answer(shared: &Arc<Shared>, request: &Request<'_>, client: &Clien
 enum Look {
     /// The content, with the word for how it came.
     Serve(Arc<Known>, Reader, CacheStatus),
+    /// The content, and the upstream is asked behind it.
+    ServeAndAsk(Arc<Known>, Reader),
     /// A directory's pages.
     Pages(Arc<Pages>),
     /// The upstream must be asked.
@@ -90,10 +116,10 @@ enum Look {
     Wrong,
 }
 
-fn look(context: &RequestContext<'_>, upstream: &Upstream, key: &[u8], fields: Fields<'_>) -> Look {
+fn look(context: &RequestContext<'_>, upstream: &Upstream, key: &[u8], known: Option<Arc<Known>>) -> Look {
     let shared = context.shared;
     let is_down = upstream.health.is_down();
-    let Some(known) = shared.book.known(key) else {
+    let Some(known) = known else {
         let now = Instant::now();
         return match (shared.pages.of(key, now), shared.memos.of(key, now)) {
             (Some(pages), _) => Look::Pages(pages),
@@ -104,45 +130,36 @@ fn look(context: &RequestContext<'_>, upstream: &Upstream, key: &[u8], fields: F
             (None, _) => Look::Ask,
         };
     };
-    let suits = suits(context, upstream, &known, fields);
-    let verdict = freshness::decide(suits == Suits::Fresh, || {
+    let is_recent = || shared.book.is_recent(&known, upstream.options.recheck);
+    let suits = freshness::suits(&known.record, &context.asked.control, context.now, is_recent);
+    let verdict = freshness::decide(suits, || {
         let (checked, at_most) = (shared.book.checked(&known, context.now), context.settings.options.stale_if_error);
-        let may_stand_in = freshness::may_stand_in(&known.record, checked, context.now, at_most);
         Facts {
             is_unreachable: is_down || shared.book.is_held(&known),
-            may_stand_in: may_stand_in && suits != Suits::OtherVariant,
+            may_stand_in: freshness::may_stand_in(&known.record, checked, context.now, at_most),
         }
     });
-    let status = match verdict {
-        Verdict::Fresh => Some(CacheStatus::Hit),
-        Verdict::Stale => Some(CacheStatus::Stale),
+    let reader = || shared.store.hit(&known.md5);
+    let served = match verdict {
+        Verdict::Fresh => reader().map(|reader| Look::Serve(known.clone(), reader, CacheStatus::Hit)),
+        Verdict::Behind => reader().map(|reader| Look::ServeAndAsk(known.clone(), reader)),
+        Verdict::Stale => reader().map(|reader| Look::Serve(known.clone(), reader, CacheStatus::Stale)),
         Verdict::Recheck | Verdict::Gone => None,
     };
-    match status.and_then(|status| Some((status, shared.store.hit(&known.md5)?))) {
-        Some((status, reader)) => Look::Serve(known, reader, status),
-        None if is_down => Look::Down,
-        None => Look::Ask,
-    }
-}
-
-fn suits(context: &RequestContext<'_>, upstream: &Upstream, known: &Known, fields: Fields<'_>) -> Suits {
-    // Most requests say nothing of caching, and most answers do not vary: then the fields need not be looked at.
-    let is_of_web_server = matches!(known.record.provenance, Provenance::Http(_));
-    let is_told_apart = is_of_web_server && (context.asked.is_controlled || known.record.variant().is_some());
-    let sent = is_told_apart.then(|| of_fill(fields));
-    let is_recent = || context.shared.book.is_recent(known, upstream.options.recheck);
-    freshness::suits(&known.record, sent.as_ref(), context.now, is_recent)
+    served.unwrap_or(if is_down { Look::Down } else { Look::Ask })
 }
 
 /// A hit: no wait, nothing to look up but the places.
 fn serve(
     context: &RequestContext<'_>,
+    upstream: &Upstream,
     known: &Known,
     reader: Reader,
     target: &Target,
     status: CacheStatus,
 ) -> Response {
-    let described = known.representation(&reader, target.path(), context.via());
+    let naming = Naming { path: target.path(), via: context.via(), relocate: &|location| upstream.relocate(location) };
+    let described = known.representation(&reader, &naming);
     context.content(described, Source::Object(reader), &|| context.shared.requesters.of(&known.md5), status)
 }
 
@@ -184,7 +201,7 @@ fn ask(context: &RequestContext<'_>, question: Arc<Question>) -> Answer {
     if let Some(refused) = been_here(context, &question) {
         return now(refused);
     }
-    if freshness::wants_only_cached(&question.sent) {
+    if context.asked.control.only_if_cached {
         let detail = "no fresh copy is here, and the request forbids to fetch one (Cache-Control: only-if-cached); ask again without that";
         return now(refusal(Kind::UpstreamTimeout, detail));
     }

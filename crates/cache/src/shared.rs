@@ -74,12 +74,12 @@ impl Shared {
         self.pages.clear();
     }
 
-    /// A name may stand for something else from here on. What is being fetched for it already goes to those who follow it.
-    pub(crate) fn forget_name(&self, key: &[u8]) -> Option<Md5> {
-        self.memos.forget(key);
-        self.pages.forget(key);
-        self.flights.detach(key);
-        self.book.forget(key)
+    /// A name, with all its variants, may stand for something else from here on. What is being fetched for it already goes to those who follow it.
+    pub(crate) fn forget_name(&self, name: &[u8]) -> Vec<Md5> {
+        self.memos.forget(name);
+        self.pages.forget(name);
+        self.flights.detach(name);
+        self.book.forget(name)
     }
 
     /// Runs something on the runtime of the fetches for as long as somebody takes from it.

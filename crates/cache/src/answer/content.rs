@@ -42,8 +42,14 @@ pub(crate) enum Plan {
     Parts(Vec<Span>, u64),
 }
 
-/// Decides from the conditions and the range.
+/// Decides from the conditions and the range. Conditions are for answers that tell of success, ranges for the content itself (RFC 9110 sections
+/// 13.2.1 and 14.2).
 pub(crate) fn plan(representation: &Representation, asked: &Asked<'_>, now: SystemTime) -> Plan {
+    if !representation.status.is_success() {
+        return Plan::Whole;
+    }
+    let mut conditions = asked.conditions;
+    conditions.range = conditions.range.filter(|_| representation.status == StatusCode::OK);
     let validators = Validators {
         etag: representation.etag.as_ref(),
         etag_before: representation.etag_before.as_ref(),
@@ -51,7 +57,7 @@ pub(crate) fn plan(representation: &Representation, asked: &Asked<'_>, now: Syst
         len: representation.len,
         now,
     };
-    match (decide(&asked.conditions, &validators), representation.len) {
+    match (decide(&conditions, &validators), representation.len) {
         (Verdict::NotModified, _) => Plan::NotModified,
         (Verdict::PreconditionFailed, _) => Plan::PreconditionFailed,
         (Verdict::Send(Selection::Part(span)), Some(len)) => Plan::Part(span, len),
@@ -147,11 +153,11 @@ impl Reply<'_> {
             Plan::Unsatisfiable(len) => unsatisfiable(len),
             Plan::Whole => {
                 let body = body(source, Part::Whole, representation.len, is_head);
-                with_block(StatusCode::OK, representation.whole_block(), body)
+                with_block(representation.status, representation.whole_block(), body)
             }
             Plan::Part(span, len) => {
                 let body = body(source, Part::Span(span), Some(span.len()), is_head);
-                let mut response = with_block(StatusCode::PARTIAL_CONTENT, representation.whole_block(), body);
+                let mut response = with_block(StatusCode::PARTIAL_CONTENT, representation.part_block(), body);
                 response.fields.push("Content-Range", content_range(span, len));
                 response
             }
@@ -166,6 +172,7 @@ impl Reply<'_> {
         if let Some(age) = representation.age(self.now) {
             response.fields.push("Age", representation::number(age));
         }
+        response.fields.dated = representation.is_dated && response.fields.shared.is_some();
         response.cache_status = Some(self.status);
         response
     }
@@ -223,7 +230,15 @@ mod tests {
     use serve::handler::Client;
 
     use super::*;
-    use crate::names::{record::tests::of_directory, representation::Proof};
+    use crate::names::{
+        control::Control,
+        record::tests::of_directory,
+        representation::{Naming, Proof},
+    };
+
+    fn naming<'a>(path: &'a str, via: &'a str) -> Naming<'a> {
+        Naming { path, via, relocate: &|_| None }
+    }
 
     fn known() -> Proof {
         let md5 = protocol::digest::Md5([0xab; 16]);
@@ -232,7 +247,7 @@ mod tests {
 
     fn asked<'a>(is_head: bool, conditions: Conditions<'a>) -> Asked<'a> {
         let client = Client { address: "127.0.0.1:1".parse().unwrap(), connection: 1, secure: false };
-        Asked { is_head, conditions, wants_json: false, is_controlled: false, agent: None, client }
+        Asked { is_head, conditions, wants_json: false, control: Control::default(), agent: None, client }
     }
 
     fn text(response: &Response) -> String {
@@ -251,8 +266,8 @@ mod tests {
 
     #[test]
     fn plans_follow_conditions_and_ranges() {
-        let sealed = Representation::of_name(&of_directory(1000), known(), "/a", "x");
-        let filling = Representation::of_name(&of_directory(1000), Proof::Nothing, "/a", "x");
+        let sealed = Representation::of_name(&of_directory(1000), known(), &naming("/a", "x"));
+        let filling = Representation::of_name(&of_directory(1000), Proof::Nothing, &naming("/a", "x"));
         let md5_tag = format!("\"{}\"", "ab".repeat(16));
         let none = Conditions::default();
         let range = Some(&b"bytes=0-9"[..]);
@@ -292,7 +307,7 @@ mod tests {
     fn fields_say_what_is_known_and_no_more() {
         let head = asked(true, Conditions::default());
         let fields = |known| {
-            let representation = Representation::of_name(&of_directory(1000), known, "/a.txt", "branch-7");
+            let representation = Representation::of_name(&of_directory(1000), known, &naming("/a.txt", "branch-7"));
             text(&reply(&representation, &head).without_bytes().unwrap())
         };
         let sealed = fields(known());
@@ -314,7 +329,7 @@ mod tests {
 
     #[test]
     fn a_304_has_no_fields_of_the_body() {
-        let representation = Representation::of_name(&of_directory(1000), known(), "/a.txt", "x");
+        let representation = Representation::of_name(&of_directory(1000), known(), &naming("/a.txt", "x"));
         let conditions = Conditions { if_none_match: Some(b"*"), ..Conditions::default() };
         let response = reply(&representation, &asked(false, conditions)).without_bytes().unwrap();
         let text = text(&response);
@@ -324,7 +339,7 @@ mod tests {
 
     #[test]
     fn a_get_that_needs_bytes_is_not_answered_without() {
-        let representation = Representation::of_name(&of_directory(1000), known(), "/a.txt", "x");
+        let representation = Representation::of_name(&of_directory(1000), known(), &naming("/a.txt", "x"));
         let get = asked(false, Conditions::default());
         assert!(reply(&representation, &get).without_bytes().is_none());
     }

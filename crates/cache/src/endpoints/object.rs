@@ -35,7 +35,7 @@ pub(super) fn answer(context: &mut RequestContext<'_>, target: Target, md5: Md5)
             let questions = candidates.into_iter().map(question).map(Arc::new).collect();
             Answer::later(from_outposts(shared, questions, md5, owned))
         }
-        Candidates::Name(question) => Answer::later(from_name(shared, Arc::new(question), md5, owned)),
+        Candidates::Name(question) => Answer::later(from_name(shared, question, md5, owned)),
     }
 }
 
@@ -45,7 +45,7 @@ enum Candidates {
     /// They are asked by the digest, one after the other.
     Outposts(Vec<(Arc<Upstream>, Target)>),
     /// A name whose record has that digest is fetched again.
-    Name(Question),
+    Name(Arc<Question>),
 }
 
 fn candidates(shared: &Shared, settings: &Settings, md5: &Md5, path: Option<&Target>) -> Candidates {
@@ -63,7 +63,8 @@ fn candidates(shared: &Shared, settings: &Settings, md5: &Md5, path: Option<&Tar
     if shared.book.known(&key).is_none_or(|known| known.md5 != *md5) {
         return Candidates::None;
     }
-    Candidates::Name(Question::of_name(upstream.clone(), path.clone(), below.into_owned(), &key, HeaderMap::new()))
+    let question = Question::of_name(upstream.clone(), path.clone(), below.into_owned(), &key, HeaderMap::new());
+    Candidates::Name(Arc::new(question))
 }
 
 async fn from_outposts(shared: Arc<Shared>, questions: Vec<Arc<Question>>, md5: Md5, owned: Owned) -> Response {

@@ -50,7 +50,7 @@ async fn wait(shared: &Arc<Shared>, question: &Arc<Question>) -> Result<(Reader,
             Source::Shared(_) => Err(not_kept(question)),
         },
         Outcome::Failed(failure) => Err(failure),
-        Outcome::Pass(_) => Err(not_kept(question)),
+        Outcome::Pass(_) | Outcome::Said(_) => Err(not_kept(question)),
         Outcome::Described(_) | Outcome::Index(_) | Outcome::NeedsSlash => {
             Err(Failure::new(Kind::NotFound, format!("{} is a directory, which has no digests", question.full.path())))
         }

@@ -16,6 +16,7 @@ use std::{
 };
 
 use http::StatusCode;
+use parking_lot::Mutex;
 use protocol::{cache_status::CacheStatus, digest::Md5, problem::Kind};
 use store::{Lookup, Reader};
 
@@ -46,13 +47,13 @@ const CHANGES_MAX: u32 = 3;
 
 /// The task: always announces an outcome, and ends after the name's record was written. To be run to its end; dropped, it has failed.
 pub(crate) async fn run(shared: Arc<Shared>, question: Arc<Question>, owner: FlightOwner) {
-    let fetch = Fetch { shared, question, owner };
+    let fetch = Fetch { shared, question, owner, withheld: Mutex::default() };
     match fetch.question.object {
         None => fetch.name().await,
         Some(md5) => fetch.object(md5).await,
     }
     if fetch.owner.flight.is_forgotten() {
-        fetch.shared.book.forget(&fetch.question.key);
+        fetch.shared.book.forget(&fetch.question.name);
     }
 }
 
@@ -73,6 +74,7 @@ impl Fetch {
                     // Evicted just now: ask for the bytes.
                     _ => continue,
                 },
+                Reply::File(head, _) if head.is_server_error() && self.stood_in(copy.as_ref()) => return,
                 Reply::File(head, body) => match self.file(*head, body, wants_bytes).await {
                     Flow::Done => return,
                     Flow::AskForBytes => wants_bytes = true,
@@ -80,12 +82,17 @@ impl Fetch {
                 },
                 Reply::Listing(listing) => return self.listing(&Pages::of(listing)),
                 Reply::NeedsSlash => {
-                    self.shared.book.forget(&self.question.key);
+                    self.shared.book.forget(&self.question.name);
                     return self.owner.conclude(Outcome::NeedsSlash);
                 }
                 Reply::Answer(opened) => return self.other_answer(*opened, copy.as_ref()),
+                Reply::ForAll(head, body) => {
+                    self.shared.book.forget(&self.question.name);
+                    let outcome = self.say(*head, body).await;
+                    return self.owner.conclude(outcome);
+                }
                 Reply::No(failure) => {
-                    self.shared.book.forget(&self.question.key);
+                    self.shared.book.forget(&self.question.name);
                     return self.owner.conclude(Outcome::Failed(failure));
                 }
             }
@@ -131,10 +138,10 @@ impl Fetch {
 
     /// What is here is still right. `false` if it was evicted meanwhile.
     fn unchanged(&self, known: &Arc<Known>, record: Record) -> bool {
-        let known = self.shared.book.confirm(&self.question.key, known, record);
+        let known = self.shared.book.confirm(&self.question.name, known, record);
         let Some(reader) = self.shared.store.hit(&known.md5) else { return false };
         let status = if self.question.upstream.is_directory() { CacheStatus::Hit } else { CacheStatus::Revalidated };
-        self.owner.conclude(Content::of_name(&self.shared, &known, reader, &self.question.full, status).into());
+        self.owner.conclude(Content::of_name(&self.shared, &known, reader, &self.question, status).into());
         true
     }
 
@@ -142,6 +149,13 @@ impl Fetch {
     fn unreachable(&self, error: &AskError, copy: Option<&Arc<Known>>) {
         let stand_in = copy.and_then(|known| self.stand_in(known));
         self.owner.conclude(stand_in.unwrap_or_else(|| Outcome::Failed(self.question.failure(error))));
+    }
+
+    /// Concludes with the last good copy, if it may stand in.
+    fn stood_in(&self, copy: Option<&Arc<Known>>) -> bool {
+        let Some(outcome) = copy.and_then(|known| self.stand_in(known)) else { return false };
+        self.owner.conclude(outcome);
+        true
     }
 
     fn stand_in(&self, known: &Arc<Known>) -> Option<Outcome> {
@@ -153,7 +167,7 @@ impl Fetch {
         }
         let reader = self.shared.store.hit(&known.md5)?;
         self.shared.book.hold(known);
-        Some(Content::of_name(&self.shared, known, reader, &self.question.full, CacheStatus::Stale).into())
+        Some(Content::of_name(&self.shared, known, reader, &self.question, CacheStatus::Stale).into())
     }
 
     fn listing(&self, pages: &Arc<Pages>) {
@@ -165,13 +179,11 @@ impl Fetch {
     /// An answer that is not for the cache.
     fn other_answer(&self, opened: OpenAnswer, copy: Option<&Arc<Known>>) {
         let status = opened.status;
-        if status.is_server_error()
-            && let Some(outcome) = copy.and_then(|known| self.stand_in(known))
-        {
-            return self.owner.conclude(outcome);
+        if status.is_server_error() && self.stood_in(copy) {
+            return;
         }
         if matches!(status, StatusCode::OK | StatusCode::NOT_FOUND | StatusCode::GONE) {
-            self.shared.book.forget(&self.question.key);
+            self.shared.book.forget(&self.question.name);
         }
         if status == StatusCode::OK {
             self.shared.memos.passes(&self.question.key, Instant::now());
@@ -181,6 +193,7 @@ impl Fetch {
 
     /// A file that is not here, or not as it is upstream now.
     async fn file(&self, head: Head, body: Option<Body>, asked_for_bytes: bool) -> Flow {
+        *self.withheld.lock() = head.withheld();
         let described = || Outcome::Described(Arc::new(self.describe(&head.record, Proof::claimed(&head.claims))));
         if self.owner.conclude_unless_body_wanted(described) {
             return Flow::Done;
@@ -236,8 +249,8 @@ impl Fetch {
             let content = self.content(&record, proof, reader, self.shared.requesters.of(&md5), CacheStatus::Hit);
             return self.owner.conclude(content);
         }
-        let known = self.shared.book.write(&self.question.key, md5, record);
-        let content = Content::of_name(&self.shared, &known, reader, &self.question.full, CacheStatus::Hit);
+        let known = self.shared.book.write(&self.question.name, md5, record);
+        let content = Content::of_name(&self.shared, &known, reader, &self.question, CacheStatus::Hit);
         self.owner.conclude(content.into());
     }
 
@@ -252,7 +265,7 @@ impl Fetch {
         };
         if sealed.is_ok() && is_claimed(head, &reader) && self.question.object.is_none() {
             let record = Record { len: reader.len(), ..head.record.clone() };
-            self.shared.book.write(&self.question.key, md5, record);
+            self.shared.book.write(&self.question.name, md5, record);
         }
     }
 

@@ -41,6 +41,8 @@ type Shard = Mutex<HashMap<Arc<[u8]>, Arc<Flight>>>;
 /// One conversation.
 pub(crate) struct Flight {
     pub(crate) key: Arc<[u8]>,
+    /// The key of the name, whose variant it may be about.
+    name: Arc<[u8]>,
     /// The upstream's name.
     pub(crate) upstream: Box<str>,
     /// For people.
@@ -59,6 +61,19 @@ pub(crate) struct Flight {
     is_forgotten: AtomicBool,
     outcome: watch::Sender<Option<Outcome>>,
     over: CancellationToken,
+}
+
+/// What a flight is about.
+#[derive(Clone, Copy)]
+pub(crate) struct Asking<'a> {
+    /// The key of the name.
+    pub(crate) name: &'a Arc<[u8]>,
+    /// That of the flight.
+    pub(crate) key: &'a Arc<[u8]>,
+    /// The upstream's name.
+    pub(crate) upstream: &'a str,
+    /// For people.
+    pub(crate) path: &'a str,
 }
 
 /// What came of joining.
@@ -92,12 +107,11 @@ impl Flights {
     /// it are those of the book, of the store and of the requesters, and nothing of theirs waits for a flight.
     pub(crate) fn join(
         self: &Arc<Self>,
-        key: &Arc<[u8]>,
-        upstream: &str,
-        path: &str,
+        question: &Asking<'_>,
         wants_body: bool,
         look: impl FnOnce() -> Option<Outcome>,
     ) -> Entry {
+        let Asking { name, key, upstream, path } = *question;
         let mut shard = self.shard(key).lock();
         if let Some(flight) = shard.get(key) {
             if wants_body {
@@ -110,6 +124,7 @@ impl Flights {
         }
         let flight = Arc::new(Flight {
             key: key.clone(),
+            name: name.clone(),
             upstream: upstream.into(),
             path: path.into(),
             began: Instant::now(),
@@ -131,12 +146,14 @@ impl Flights {
         self.shard(key).lock().get(key).cloned()
     }
 
-    /// The name may stand for something else: who asks from now on begins another flight, and this one goes on for those who follow it.
-    pub(crate) fn detach(&self, key: &[u8]) {
-        let flight = self.shard(key).lock().remove(key);
-        if let Some(flight) = flight {
-            flight.is_forgotten.store(true, Ordering::Release);
-            flight.over.cancel();
+    /// The name may stand for something else: who asks from now on for it, or a variant of it, begins another flight, and those that are on go on
+    /// for those who follow them.
+    pub(crate) fn detach(&self, name: &[u8]) {
+        for shard in &self.shards {
+            for (_, flight) in shard.lock().extract_if(|_, flight| *flight.name == *name) {
+                flight.is_forgotten.store(true, Ordering::Release);
+                flight.over.cancel();
+            }
         }
     }
 
@@ -167,9 +184,14 @@ impl Flight {
         self.over.cancelled().await;
     }
 
+    /// Those who wait for the outcome.
+    pub(crate) fn waiting(&self) -> usize {
+        self.outcome.receiver_count()
+    }
+
     /// Those who wait for the outcome, and those who are being sent the bytes (small bodies apart).
     pub(crate) fn followers(&self) -> usize {
-        self.outcome.receiver_count() + self.places.get().map_or(0, |places| places.transfers())
+        self.waiting() + self.places.get().map_or(0, |places| places.transfers())
     }
 
     /// Whether the name was [detached](Flights::detach) from it.
@@ -238,8 +260,13 @@ impl Drop for FlightOwner {
 mod tests {
     use super::*;
 
+    fn join_unless(flights: &Arc<Flights>, wants_body: bool, look: impl FnOnce() -> Option<Outcome>) -> Entry {
+        let name = b"name"[..].into();
+        flights.join(&Asking { name: &name, key: &name, upstream: "up", path: "/name" }, wants_body, look)
+    }
+
     fn join(flights: &Arc<Flights>, wants_body: bool) -> Entry {
-        flights.join(&b"name"[..].into(), "up", "/name", wants_body, || None)
+        join_unless(flights, wants_body, || None)
     }
 
     fn begin(flights: &Arc<Flights>, wants_body: bool) -> FlightOwner {
@@ -255,7 +282,7 @@ mod tests {
         let owner = begin(&flights, true);
         assert!(matches!(join(&flights, true), Entry::Joined(_)));
         drop(owner);
-        let found = flights.join(&b"name"[..].into(), "up", "/name", true, || Some(Outcome::NeedsSlash));
+        let found = join_unless(&flights, true, || Some(Outcome::NeedsSlash));
         assert!(matches!(found, Entry::Found(Outcome::NeedsSlash)));
         assert!(flights.all().is_empty());
     }

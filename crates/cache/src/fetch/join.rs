@@ -7,7 +7,7 @@ use serve::source::Source;
 
 use super::{
     ask,
-    flights::{Entry, Flight},
+    flights::{Asking, Entry, Flight},
     outcome::{Content, Outcome, Role},
 };
 use crate::{
@@ -76,7 +76,7 @@ fn is_missed(flight: &Flight, question: &Question) -> bool {
     let is_recent = || flight.began.elapsed() < question.upstream.options.recheck;
     let is_fresh = || {
         // What is asked for by its digest never changes.
-        let suits = || freshness::suits(&content.record, Some(&question.sent), SystemTime::now(), is_recent);
+        let suits = || freshness::suits(&content.record, &question.control, SystemTime::now(), is_recent);
         question.object.is_some() || suits() == Suits::Fresh
     };
     reader.failure().is_some() || (reader.is_sealed() && !is_fresh())
@@ -90,8 +90,13 @@ pub(crate) fn unsteady() -> Failure {
 
 /// Joins the flight for a name, or begins one; looks at the record once more under the lock that decides it.
 pub(crate) fn join(shared: &Arc<Shared>, question: &Arc<Question>, wants_body: bool) -> Joined {
-    let (name, path) = (&question.upstream.options.name, question.full.path());
-    match shared.flights.join(&question.key, name, path, wants_body, || fresh(shared, question)) {
+    let asking = Asking {
+        name: &question.name,
+        key: &question.key,
+        upstream: &question.upstream.options.name,
+        path: question.full.path(),
+    };
+    match shared.flights.join(&asking, wants_body, || fresh(shared, question)) {
         Entry::Found(outcome) => Joined::Outcome(outcome),
         Entry::Joined(flight) => Joined::follow(flight, question, wants_body),
         Entry::Begun(owner) => {
@@ -106,7 +111,7 @@ pub(crate) fn join(shared: &Arc<Shared>, question: &Arc<Question>, wants_body: b
 pub(crate) fn fresh(shared: &Shared, question: &Question) -> Option<Outcome> {
     let known = shared.book.known(&question.key)?;
     let is_recent = || shared.book.is_recent(&known, question.upstream.options.recheck);
-    let suits = freshness::suits(&known.record, Some(&question.sent), SystemTime::now(), is_recent);
+    let suits = freshness::suits(&known.record, &question.control, SystemTime::now(), is_recent);
     let reader = shared.store.hit(&known.md5).filter(|_| suits == Suits::Fresh)?;
-    Some(Content::of_name(shared, &known, reader, &question.full, CacheStatus::Hit).into())
+    Some(Content::of_name(shared, &known, reader, question, CacheStatus::Hit).into())
 }

@@ -7,9 +7,9 @@ use protocol::cache_status::CacheStatus;
 use serve::source::Source;
 
 use crate::{
-    answer::pages::Pages,
+    answer::{pages::Pages, said::Said},
     failure::Failure,
-    names::{record::Record, representation::Representation},
+    names::{lines::Lines, record::Record, representation::Representation},
     requesters::Places,
     upstream::reply::OpenAnswer,
 };
@@ -27,6 +27,8 @@ pub(crate) enum Outcome {
     NeedsSlash,
     /// Not for the cache: everybody asks for themselves. The one whose request it was may take the answer that is already open.
     Pass(Arc<Mutex<Option<OpenAnswer>>>),
+    /// A short answer for all who wait, kept for nobody.
+    Said(Arc<Said>),
     /// None of these.
     Failed(Failure),
 }
@@ -40,6 +42,8 @@ pub(crate) struct Content {
     pub(crate) places: Arc<Places>,
     /// For the one who began the flight; see [`Content::status`].
     pub(crate) first_status: CacheStatus,
+    /// Lines that only that one gets.
+    pub(crate) withheld: Lines,
 }
 
 /// Whose request it is that a flight answers.

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use protocol::{cache_status::CacheStatus, problem::Kind};
 use serve::source::Source;
 use store::{Fill, Reader};
@@ -18,8 +19,9 @@ use crate::{
     answer::content::SMALL_BODY_MAX,
     failure::Failure,
     names::{
+        lines::Lines,
         record::Record,
-        representation::{Proof, Representation},
+        representation::{Naming, Proof, Representation},
     },
     requesters::Places,
     shared::Shared,
@@ -34,6 +36,8 @@ pub(crate) struct Fetch {
     pub(crate) shared: Arc<Shared>,
     pub(crate) question: Arc<Question>,
     pub(crate) owner: FlightOwner,
+    /// Lines of the answer that only the one gets who began.
+    pub(crate) withheld: Mutex<Lines>,
 }
 
 /// What follows a file's head.
@@ -81,6 +85,7 @@ impl Fetch {
             record: record.clone(),
             places,
             first_status,
+            withheld: self.withheld.lock().clone(),
         })
     }
 
@@ -101,9 +106,12 @@ impl Fetch {
 
     pub(crate) fn describe(&self, record: &Record, proof: Proof) -> Representation {
         let settings = self.shared.settings();
-        let (path, via) = (self.question.full.path(), &settings.options.via);
+        let (via, relocate) = (&settings.options.via, |location: &str| self.question.relocate(location));
         match self.question.object {
-            None => Representation::of_name(record, proof, path, via),
+            None => {
+                let naming = Naming { path: self.question.full.path(), via, relocate: &relocate };
+                Representation::of_name(record, proof, &naming)
+            }
             Some(_) => Representation::of_object(proof, record.len, Some(self.question.target.path()), via),
         }
     }

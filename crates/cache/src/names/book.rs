@@ -1,8 +1,10 @@
 //! Names and what they stand for: the store's journaled table behind a small table of hot names in memory, where a name's record is
-//! decoded and its answer's fields are written once.
+//! decoded and its answer's fields are written once. A name whose answers vary has an index in its place, and each variant a record in a place of
+//! its own ([`variant`](super::variant)).
 //!
-//! Lock order: a shard of the hot names, then the store's table. Every change goes through here and happens under the shard's lock, so
-//! that the two never disagree.
+//! Lock order: a shard of the hot names, then the store's table. Every change of a place goes through here and happens under the shard's lock, so
+//! that the two never disagree. A variant and its index change one after the other: a variant that is in no index is found by nobody, and goes
+//! when there are too many names.
 
 use std::{
     sync::{
@@ -16,12 +18,13 @@ use protocol::digest::Md5;
 use store::{Names, Reader};
 
 use super::{
-    record::{Record, seconds},
-    representation::{Proof, Representation},
+    record::{Record, Selecting, seconds},
+    representation::{Naming, Proof, Representation},
+    variant::{self, VariantId, Variants},
 };
 use crate::bounded::Bounded;
 
-/// Hot names in memory, counted; some 600 bytes each.
+/// Hot names in memory, counted; some 600 bytes each, of a web server what its fields take besides.
 const HOT_NAMES_MAX: usize = 8192;
 /// A confirmation is journaled when the one on record is older than this: what it is needed for (`stale_if_error`) is counted in days.
 const CONFIRM_EVERY: Duration = Duration::from_secs(3600);
@@ -31,8 +34,16 @@ const HOLD: Duration = Duration::from_secs(1);
 /// The table.
 pub(crate) struct Book {
     names: Names,
-    hot: Bounded<Arc<Known>>,
+    hot: Bounded<Entry>,
     started: Duration,
+}
+
+/// What stands at a key.
+#[derive(Clone)]
+pub(crate) enum Entry {
+    Content(Arc<Known>),
+    /// Answers to this name depend on fields of the request.
+    Variants(Arc<Variants>),
 }
 
 /// A name whose content is known.
@@ -48,8 +59,8 @@ pub(crate) struct Known {
 
 impl Known {
     /// The content under this name, described once. `reader` is of the content; see [`Representation::of_name`].
-    pub(crate) fn representation(&self, reader: &Reader, path: &str, via: &str) -> &Arc<Representation> {
-        let describe = || Representation::of_name(&self.record, Proof::of(self.md5, reader), path, via);
+    pub(crate) fn representation(&self, reader: &Reader, naming: &Naming<'_>) -> &Arc<Representation> {
+        let describe = || Representation::of_name(&self.record, Proof::of(self.md5, reader), naming);
         self.representation.get_or_init(|| Arc::new(describe()))
     }
 }
@@ -63,29 +74,82 @@ impl Book {
         os::clock::coarse_monotonic().saturating_sub(self.started).as_millis() as u64 + 1
     }
 
-    /// What is known of a name.
-    pub(crate) fn known(&self, key: &[u8]) -> Option<Arc<Known>> {
+    /// What stands at a key.
+    pub(crate) fn entry(&self, key: &[u8]) -> Option<Entry> {
         let mut shard = self.hot.shard(key);
-        if let Some(known) = shard.find(key) {
-            return Some(known);
+        if let Some(entry) = shard.find(key) {
+            return Some(entry);
         }
-        let (md5, record) = self.names.read(key, |md5, meta| Record::decode(meta).map(|record| (*md5, record)))??;
-        let known = Arc::new(Known::new(md5, record, 0));
-        shard.put(key, known.clone());
-        Some(known)
+        let entry = self.read(key)?;
+        shard.put(key, entry.clone());
+        Some(entry)
     }
 
-    /// A name got its content.
-    pub(crate) fn write(&self, key: &[u8], md5: Md5, record: Record) -> Arc<Known> {
-        let mut shard = self.hot.shard(key);
-        self.names.put(key, &md5, &record.encode());
+    /// The content that is known at a key: of a name that does not vary, or of a variant.
+    pub(crate) fn known(&self, key: &[u8]) -> Option<Arc<Known>> {
+        match self.entry(key)? {
+            Entry::Content(known) => Some(known),
+            Entry::Variants(_) => None,
+        }
+    }
+
+    fn read(&self, key: &[u8]) -> Option<Entry> {
+        self.names.read(key, |md5, meta| {
+            if let Some(variants) = Variants::decode(meta) {
+                return Some(Entry::Variants(Arc::new(variants)));
+            }
+            Record::decode(meta).map(|record| Entry::Content(Arc::new(Known::new(*md5, record, 0))))
+        })?
+    }
+
+    /// A name got its content. `name` is the key of the name, whatever its variant.
+    pub(crate) fn write(&self, name: &[u8], md5: Md5, record: Record) -> Arc<Known> {
+        let selecting = record.http().map(|meta| meta.selecting.clone()).unwrap_or_default();
         let known = Arc::new(Known::new(md5, record, self.millis()));
-        shard.put(key, known.clone());
+        if selecting.is_empty() {
+            let before = self.replace(name, md5, &known.record.encode(), Entry::Content(known.clone()));
+            self.remove_variants(name, &before.map(|before| before.ids.clone()).unwrap_or_default());
+            return known;
+        }
+        let place = variant::place(name, &variant::id(&selecting));
+        self.replace(&place, md5, &known.record.encode(), Entry::Content(known.clone()));
+        let gone = self.index(name, md5, &selecting);
+        self.remove_variants(name, &gone);
         known
     }
 
+    /// Puts an entry in its place. Answers the index that stood there.
+    fn replace(&self, key: &[u8], md5: Md5, meta: &[u8], entry: Entry) -> Option<Arc<Variants>> {
+        let mut shard = self.hot.shard(key);
+        let before = shard.find(key).or_else(|| self.read(key));
+        self.names.put(key, &md5, meta);
+        shard.put(key, entry);
+        match before {
+            Some(Entry::Variants(variants)) => Some(variants),
+            Some(Entry::Content(_)) | None => None,
+        }
+    }
+
+    /// Enters a variant in the index of its name. Answers those that have no place in it any more.
+    fn index(&self, name: &[u8], md5: Md5, selecting: &Selecting) -> Vec<VariantId> {
+        let mut shard = self.hot.shard(name);
+        let before = match shard.find(name).or_else(|| self.read(name)) {
+            Some(Entry::Variants(variants)) => Some(variants),
+            Some(Entry::Content(_)) | None => None,
+        };
+        let (variants, gone) = Variants::with(before.as_deref(), selecting);
+        // The content of the latest: a name of a content that is not here is the first to go.
+        self.names.put(name, &md5, &variants.encode());
+        shard.put(name, Entry::Variants(Arc::new(variants)));
+        gone
+    }
+
+    fn remove_variants(&self, name: &[u8], ids: &[VariantId]) -> Vec<Md5> {
+        ids.iter().filter_map(|id| self.remove(&variant::place(name, id)).1).collect()
+    }
+
     /// The upstream said that a name's content is still right; the record may have new freshness.
-    pub(crate) fn confirm(&self, key: &[u8], known: &Arc<Known>, record: Record) -> Arc<Known> {
+    pub(crate) fn confirm(&self, name: &[u8], known: &Arc<Known>, record: Record) -> Arc<Known> {
         let is_same = Record { checked: known.record.checked, ..record.clone() } == known.record;
         let is_recent = record.checked.saturating_sub(known.record.checked) < CONFIRM_EVERY.as_secs();
         if is_same && is_recent {
@@ -93,16 +157,24 @@ impl Book {
             known.held_until.store(0, Ordering::Relaxed);
             return known.clone();
         }
-        self.write(key, known.md5, record)
+        self.write(name, known.md5, record)
     }
 
-    /// The name is gone. Answers what it stood for.
-    pub(crate) fn forget(&self, key: &[u8]) -> Option<Md5> {
+    /// The name is gone with all its variants. Answers what they stood for; nothing, if it was not known.
+    pub(crate) fn forget(&self, name: &[u8]) -> Vec<Md5> {
+        let (entry, md5) = self.remove(name);
+        match entry {
+            Some(Entry::Variants(variants)) => self.remove_variants(name, &variants.ids),
+            Some(Entry::Content(_)) | None => md5.into_iter().collect(),
+        }
+    }
+
+    fn remove(&self, key: &[u8]) -> (Option<Entry>, Option<Md5>) {
         let mut shard = self.hot.shard(key);
         let md5 = self.names.read(key, |md5, _| *md5);
-        shard.remove(key);
+        let entry = shard.remove(key).or_else(|| self.read(key));
         self.names.remove(key);
-        md5
+        (entry, md5)
     }
 
     /// Forgets what was derived from options.

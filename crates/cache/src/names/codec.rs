@@ -1,26 +1,59 @@
 //! A record's form on disk: compact (some forty bytes for a file of a directory), so that a million names stay small in the store's table.
 //!
 //! Version, kind, flags, then varints (LEB128) and length-prefixed bytes in the order of [`Record::encode`]. What cannot be decoded is not
-//! known: the name is asked for again.
+//! known: the name is asked for again. Kind 1 was a web server's answer without status and with few of its fields; nobody writes it any more.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use os::share::Identity;
 use protocol::etag::ETag;
 
-use super::record::{HttpMeta, Provenance, Record};
+use super::{
+    lines::Lines,
+    record::{HttpMeta, Provenance, Record},
+    variant::Variants,
+};
 
 /// Of the form. Another one is not known.
 const VERSION: u8 = 1;
+
+const DIRECTORY: u8 = 0;
+const OUTPOST: u8 = 2;
+const HTTP: u8 = 3;
+const VARIANTS: u8 = 4;
+
+impl Variants {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Writer(vec![VERSION, VARIANTS]);
+        out.number(self.names.len() as u128);
+        self.names.iter().for_each(|name| out.bytes(name.as_bytes()));
+        out.number(self.ids.len() as u128);
+        self.ids.iter().for_each(|id| out.0.extend_from_slice(id));
+        out.0
+    }
+
+    /// `None` for what is no index of variants.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut input = Reader(bytes.strip_prefix(&[VERSION, VARIANTS])?);
+        let mut variants = Self::default();
+        for _ in 0..input.small()? {
+            variants.names.push(std::str::from_utf8(input.bytes()?).ok()?.into());
+        }
+        for _ in 0..input.small()? {
+            variants.ids.push(input.take(16)?.try_into().ok()?);
+        }
+        input.0.is_empty().then_some(variants)
+    }
+}
 
 impl Record {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Writer(Vec::with_capacity(64));
         out.0.push(VERSION);
         out.0.push(match self.provenance {
-            Provenance::Directory(_) => 0,
-            Provenance::Http(_) => 1,
-            Provenance::Outpost { .. } => 2,
+            Provenance::Directory(_) => DIRECTORY,
+            Provenance::Http(_) => HTTP,
+            Provenance::Outpost { .. } => OUTPOST,
         });
         let flag = |is_there: bool, bit: u8| if is_there { bit } else { 0 };
         out.0.push(
@@ -64,9 +97,9 @@ impl Record {
         let etag = if flags & 4 != 0 { Some(ETag::parse(input.bytes()?)?) } else { None };
         let provisional = if flags & 8 != 0 { Some(u64::from_be_bytes(input.take(8)?.try_into().ok()?)) } else { None };
         let provenance = match kind {
-            0 => Provenance::Directory(input.identity()?),
-            1 => Provenance::Http(input.http()?),
-            2 => {
+            DIRECTORY => Provenance::Directory(input.identity()?),
+            HTTP => Provenance::Http(input.http()?),
+            OUTPOST => {
                 let text = input.bytes()?;
                 Provenance::Outpost { content_type: (!text.is_empty()).then(|| text.into()) }
             }
@@ -118,15 +151,11 @@ impl Writer {
     }
 
     fn http(&mut self, meta: &HttpMeta) {
-        self.0.push(u8::from(meta.stale_forbidden) | u8::from(meta.authorized) << 1);
-        for number in [meta.arrived, meta.age, meta.date, meta.lifetime] {
-            self.number(number.into());
-        }
-        self.number(meta.fields.len() as u128);
-        for (place, value) in &meta.fields {
-            self.0.push(*place);
-            self.bytes(value);
-        }
+        self.0.push(u8::from(meta.stale_forbidden) | u8::from(meta.stale_if_error.is_some()) << 1);
+        let numbers = [meta.arrived, meta.age, meta.date, meta.lifetime, meta.stale_while_revalidate];
+        self.number(meta.status.into());
+        numbers.into_iter().chain(meta.stale_if_error).for_each(|number| self.number(number.into()));
+        self.bytes(meta.lines.as_bytes());
         self.number(meta.selecting.len() as u128);
         for (name, value) in &meta.selecting {
             self.bytes(name.as_bytes());
@@ -191,21 +220,22 @@ impl<'a> Reader<'a> {
     fn http(&mut self) -> Option<HttpMeta> {
         let flags = self.byte()?;
         let mut meta = HttpMeta {
+            status: self.small()?.try_into().ok()?,
             stale_forbidden: flags & 1 != 0,
-            authorized: flags & 2 != 0,
             arrived: self.small()?,
             age: self.small()?,
             date: self.small()?,
             lifetime: self.small()?,
-            ..HttpMeta::default()
+            stale_while_revalidate: self.small()?,
+            stale_if_error: if flags & 2 != 0 { Some(self.small()?) } else { None },
+            lines: Lines::from_bytes(self.bytes()?)?,
+            selecting: Vec::new(),
         };
-        for _ in 0..self.small()? {
-            meta.fields.push((self.byte()?, self.bytes()?.into()));
-        }
         for _ in 0..self.small()? {
             meta.selecting.push((std::str::from_utf8(self.bytes()?).ok()?.into(), self.bytes()?.into()));
         }
-        Some(meta)
+        // A status that could not be sent was never kept.
+        http::StatusCode::from_u16(meta.status).is_ok().then_some(meta)
     }
 }
 
@@ -214,7 +244,7 @@ mod tests {
     use proptest::{collection::vec, option, prelude::*};
 
     use super::*;
-    use crate::names::record::{KEPT, tests::of_directory};
+    use crate::names::record::tests::of_directory;
 
     #[test]
     fn a_directory_file_takes_few_bytes() {
@@ -233,14 +263,22 @@ mod tests {
         }
     }
 
+    fn lines() -> impl Strategy<Value = Lines> {
+        vec(("[a-z-]{1,20}", "[!-~]{0,50}"), 0..5).prop_map(|lines| {
+            let block: String = lines.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+            Lines::from_bytes(block.as_bytes()).unwrap()
+        })
+    }
+
     prop_compose! {
         fn meta()(
-            numbers: [u64; 4], stale_forbidden: bool, authorized: bool,
-            fields in vec((0..KEPT.len() as u8, bytes(50)), 0..5),
+            numbers: [u64; 5], status in 100..1000u16, stale_forbidden: bool, stale_if_error: Option<u64>, lines in lines(),
             selecting in vec(("[a-z-]{1,20}".prop_map(Into::into), bytes(50)), 0..3),
         ) -> HttpMeta {
-            let [arrived, age, date, lifetime] = numbers;
-            HttpMeta { arrived, age, date, lifetime, stale_forbidden, authorized, fields, selecting }
+            let [arrived, age, date, lifetime, stale_while_revalidate] = numbers;
+            HttpMeta {
+                status, arrived, age, date, lifetime, stale_forbidden, stale_while_revalidate, stale_if_error, lines, selecting,
+            }
         }
     }
 
@@ -264,18 +302,39 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_record_of_the_first_form_of_web_answers_is_not_known() {
+        let encoded = of_directory(1).encode();
+        let first = [&[VERSION, 1], &encoded[2..]].concat();
+        assert_eq!(Record::decode(&first), None);
+    }
+
     proptest! {
         #[test]
-        fn records_come_back_as_they_were(record in record()) {
-            prop_assert_eq!(Record::decode(&record.encode()), Some(record));
+        fn an_index_of_variants_comes_back_and_is_no_record(
+            names in vec("[a-z-]{1,20}".prop_map(Into::into), 0..4), ids in vec(any::<[u8; 16]>(), 0..17), cut in any::<proptest::sample::Index>(),
+        ) {
+            let variants = Variants { names, ids };
+            let encoded = variants.encode();
+            prop_assert_eq!(Record::decode(&encoded), None);
+            prop_assert_eq!(Variants::decode(&encoded[..cut.index(encoded.len())]), None);
+            prop_assert_eq!(Variants::decode(&encoded), Some(variants));
         }
 
         #[test]
-        fn garbage_is_not_known_and_never_panics(bytes in vec(any::<u8>(), 0..200), kind in 0..4u8) {
+        fn records_come_back_as_they_were(record in record()) {
+            let encoded = record.encode();
+            prop_assert_eq!(Variants::decode(&encoded), None);
+            prop_assert_eq!(Record::decode(&encoded), Some(record));
+        }
+
+        #[test]
+        fn garbage_is_not_known_and_never_panics(bytes in vec(any::<u8>(), 0..200), kind in 0..6u8) {
             let _ = Record::decode(&bytes);
             let mut framed = vec![VERSION, kind];
             framed.extend(bytes);
             let _ = Record::decode(&framed);
+            let _ = Variants::decode(&framed);
         }
 
         #[test]

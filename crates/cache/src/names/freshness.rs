@@ -1,20 +1,20 @@
-//! When a stored content may be given out: pure decisions. For `http` upstreams it asks `http-cache-semantics` (RFC 9111, as a shared
-//! cache) and keeps the outcome as numbers, so that a hit needs a comparison only.
+//! When a stored content may be given out: pure decisions at the time of use, on numbers that were found when it arrived (`storing`, `lifetime`), so
+//! that a hit needs comparisons only. RFC 9111 section 4, as a shared cache.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, header};
-use http_cache_semantics::{AfterResponse, BeforeRequest, CacheOptions, CachePolicy};
-
-use protocol::timestamp;
-
-use super::record::{HttpMeta, Provenance, Record, seconds};
+use super::{
+    control::Control,
+    record::{HttpMeta, Provenance, Record, seconds},
+};
 
 /// What to do with a name whose content is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// Give it out.
     Fresh,
+    /// Give it out, and ask the upstream behind it (RFC 5861 section 3).
+    Behind,
     /// Ask the upstream first.
     Recheck,
     /// The upstream cannot be asked: give it out, and say so.
@@ -32,26 +32,39 @@ pub(crate) struct Facts {
     pub(crate) may_stand_in: bool,
 }
 
-/// `is_fresh`: looked at recently enough, or fresh by RFC 9111. The rest is found out only if it matters: most hits are fresh.
-pub(crate) fn decide(is_fresh: bool, facts: impl FnOnce() -> Facts) -> Verdict {
-    if is_fresh {
+/// The facts are found out only if they matter: most hits are fresh.
+pub(crate) fn decide(suits: Suits, facts: impl FnOnce() -> Facts) -> Verdict {
+    if suits == Suits::Fresh {
         return Verdict::Fresh;
     }
-    match facts() {
-        Facts { is_unreachable: false, .. } => Verdict::Recheck,
-        Facts { may_stand_in: true, .. } => Verdict::Stale,
+    match (facts(), suits) {
+        (Facts { is_unreachable: false, .. }, Suits::Behind) => Verdict::Behind,
+        (Facts { is_unreachable: false, .. }, _) => Verdict::Recheck,
+        (Facts { may_stand_in: true, .. }, _) => Verdict::Stale,
         _ => Verdict::Gone,
     }
 }
 
-/// Whether a copy that was last found right at `checked` (seconds since 1970) may stand in for an upstream that cannot be reached.
+/// Whether a copy that was last found right at `checked` (seconds since 1970) may stand in for an upstream that cannot be reached: for as long as
+/// its server says (RFC 5861 section 4), else as the operator says. An error stands in for nothing.
 pub(crate) fn may_stand_in(record: &Record, checked: u64, now: SystemTime, stale_if_error: Duration) -> bool {
-    let is_forbidden = matches!(&record.provenance, Provenance::Http(meta) if meta.stale_forbidden);
-    !is_forbidden && !stale_if_error.is_zero() && seconds(now).saturating_sub(checked) <= stale_if_error.as_secs()
+    if stale_if_error.is_zero() {
+        return false;
+    }
+    let since_checked = seconds(now).saturating_sub(checked);
+    match record.http() {
+        None => since_checked <= stale_if_error.as_secs(),
+        Some(meta) if meta.stale_forbidden || meta.is_error() => false,
+        Some(meta) => match meta.stale_if_error {
+            Some(allowed) => stale_for(meta, now) <= allowed,
+            None => since_checked <= stale_if_error.as_secs(),
+        },
+    }
 }
 
-fn is_fresh(meta: &HttpMeta, now: SystemTime) -> bool {
-    seconds(now) < meta.arrived.saturating_add(meta.lifetime)
+/// Seconds since it became stale.
+fn stale_for(meta: &HttpMeta, now: SystemTime) -> u64 {
+    meta.age_at(now).saturating_sub(meta.lifetime)
 }
 
 /// How a stored answer suits one request.
@@ -59,342 +72,156 @@ fn is_fresh(meta: &HttpMeta, now: SystemTime) -> bool {
 pub(crate) enum Suits {
     /// May be given out without asking.
     Fresh,
+    /// May be given out while it is asked for.
+    Behind,
     /// Must be asked for first.
     Stale,
-    /// Is an answer to another request (`Vary`).
-    OtherVariant,
 }
 
-/// Judges by what kind of upstream it is from: by RFC 9111 where that is a web server, else by whether it `is_recent`, looked at a moment
-/// ago. `sent` are the fields that would go upstream; `None` for a request that says nothing of caching, if [the record does not vary](Record::variant).
-pub(crate) fn suits(
-    record: &Record,
-    sent: Option<&HeaderMap>,
-    now: SystemTime,
-    is_recent: impl FnOnce() -> bool,
-) -> Suits {
-    let is_fresh = match (&record.provenance, sent) {
-        (Provenance::Http(meta), Some(sent)) => return suits_by_policy(record, meta, sent, now),
-        (Provenance::Http(meta), None) => is_fresh(meta, now),
-        (Provenance::Directory(_) | Provenance::Outpost { .. }, _) => is_recent(),
-    };
-    if is_fresh { Suits::Fresh } else { Suits::Stale }
-}
-
-fn suits_by_policy(record: &Record, meta: &HttpMeta, sent: &HeaderMap, now: SystemTime) -> Suits {
-    let policy = policy(&stored_request(meta), &stored_response(record, meta), from_seconds(meta.arrived));
-    match policy.before_request(&request(sent), now) {
-        BeforeRequest::Fresh(_) => Suits::Fresh,
-        BeforeRequest::Stale { matches: true, .. } => Suits::Stale,
-        BeforeRequest::Stale { matches: false, .. } => Suits::OtherVariant,
-    }
-}
-
-/// RFC 9111 section 5.2.1.7: such a request gets a stored answer or 504.
-pub(crate) fn wants_only_cached(sent: &HeaderMap) -> bool {
-    list(sent, &header::CACHE_CONTROL).iter().any(|directive| directive == "only-if-cached")
-}
-
-/// Whether two requests get the same variant of an answer.
-pub(crate) fn is_same_variant(meta: &HttpMeta, sent: &HeaderMap) -> bool {
-    meta.selecting.iter().all(|(name, value)| sent.get(&**name).map_or(&b""[..], HeaderValue::as_bytes) == &**value)
-}
-
-/// What becomes of a 200 answer: kept, or handed through (`None`). `believed` is for how long an answer is fresh that says nothing of it.
-pub(crate) fn judge(sent: &HeaderMap, fields: &HeaderMap, now: SystemTime, believed: Duration) -> Option<HttpMeta> {
-    let mut response = Response::new(());
-    *response.headers_mut() = with_default_lifetime(fields.clone(), believed.as_secs());
-    let policy = policy(&request(sent), &response, now);
-    // RFC 9111 lets a cache keep an answer that sets a cookie; whoever sets one rarely means everybody.
-    let is_personal = fields.contains_key(header::SET_COOKIE);
-    let varies = list(fields, &header::VARY);
-    if !policy.is_storable() || is_personal || varies.iter().any(|name| name == "*") {
-        return None;
-    }
-    let directives = list(fields, &header::CACHE_CONTROL);
-    let names_one_of = |names: &[&str]| {
-        let name = |directive: &String| directive.split('=').next().unwrap_or_default().trim().to_owned();
-        directives.iter().map(name).any(|directive| names.contains(&directive.as_str()))
-    };
-    let text = |name: &HeaderName| fields.get(name).and_then(|value| value.to_str().ok());
-    Some(HttpMeta {
-        arrived: seconds(now),
-        age: text(&header::AGE).and_then(|age| age.trim().parse().ok()).unwrap_or(0),
-        date: fields
-            .get(header::DATE)
-            .and_then(|date| timestamp::parse_http_date(date.as_bytes()))
-            .map_or(seconds(now), seconds),
-        lifetime: policy.time_to_live(now).as_secs(),
-        // RFC 9111 section 4.2.4; `s-maxage` has the meaning of `proxy-revalidate` (section 5.2.2.10).
-        stale_forbidden: names_one_of(&["must-revalidate", "proxy-revalidate", "s-maxage", "no-cache"]),
-        authorized: sent.contains_key(header::AUTHORIZATION),
-        fields: HttpMeta::keep(fields),
-        selecting: varies.into_iter().map(|name| selecting(sent, name)).collect(),
-    })
-}
-
-/// A 304: the record with its fields renewed (RFC 9111 section 4.3.4), or `None` if it speaks of another content or forbids to keep it.
-pub(crate) fn renew(
-    record: &Record,
-    sent: &HeaderMap,
-    answer: &HeaderMap,
-    now: SystemTime,
-    believed: Duration,
-) -> Option<Record> {
-    let Provenance::Http(meta) = &record.provenance else { return None };
-    let old = policy(&stored_request(meta), &stored_response(record, meta), from_seconds(meta.arrived));
-    let mut response = Response::new(());
-    *response.status_mut() = StatusCode::NOT_MODIFIED;
-    *response.headers_mut() = with_default_validators(answer, record);
-    let AfterResponse::NotModified(..) = old.after_response(&request(sent), &response, now) else { return None };
-    let mut fields = meta.to_fields();
-    for name in answer.keys() {
-        let is_of_the_body = *name == header::CONTENT_ENCODING || *name == header::CONTENT_TYPE;
-        if !is_of_the_body {
-            fields.remove(name);
-            answer.get_all(name).iter().for_each(|value| {
-                fields.append(name, value.clone());
-            });
+/// Judges by what kind of upstream it is from: by RFC 9111 where that is a web server, else by whether it `is_recent`, looked at a moment ago.
+pub(crate) fn suits(record: &Record, control: &Control, now: SystemTime, is_recent: impl FnOnce() -> bool) -> Suits {
+    match &record.provenance {
+        Provenance::Http(meta) => suits_http(meta, control, now),
+        Provenance::Directory(_) | Provenance::Outpost { .. } => {
+            if is_recent() {
+                Suits::Fresh
+            } else {
+                Suits::Stale
+            }
         }
     }
-    let meta = judge(sent, &with_default_validators(&fields, record), now, believed)?;
-    Some(Record { checked: seconds(now), provenance: Provenance::Http(meta), ..record.clone() })
 }
 
-/// Servers may leave validators out of a 304 that confirms those of the request.
-fn with_default_validators(fields: &HeaderMap, record: &Record) -> HeaderMap {
-    let mut fields = fields.clone();
-    for (name, value) in validators(record) {
-        fields.entry(name).or_insert(value);
+/// RFC 9111 sections 4.2 and 5.2.1.
+fn suits_http(meta: &HttpMeta, control: &Control, now: SystemTime) -> Suits {
+    let age = meta.age_at(now);
+    // A client that wants age zero wants it asked for, also within the first second.
+    let is_too_old = control.max_age.is_some_and(|max_age| age > max_age || max_age == 0);
+    let fresh_for = meta.lifetime.saturating_sub(age);
+    let is_too_short = control.min_fresh.is_some_and(|min_fresh| fresh_for < min_fresh);
+    if control.no_cache() || is_too_old || is_too_short {
+        return Suits::Stale;
     }
-    fields
-}
-
-fn validators(record: &Record) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
-    let etag = record.etag.as_ref().and_then(|etag| HeaderValue::from_str(etag.as_str()).ok());
-    let modified = record.modified.and_then(|time| HeaderValue::from_str(&timestamp::http_date(time)).ok());
-    [(header::ETAG, etag), (header::LAST_MODIFIED, modified)]
-        .into_iter()
-        .filter_map(|(name, value)| Some((name, value?)))
-}
-
-/// RFC 9111 section 4.2.2 leaves it to the cache how long an answer is fresh that has neither an explicit lifetime nor a date to judge by.
-/// With zero it would be fetched whole for every request, for without a validator it cannot be asked after either.
-fn with_default_lifetime(mut fields: HeaderMap, seconds: u64) -> HeaderMap {
-    let telling = [header::CACHE_CONTROL, header::EXPIRES, header::PRAGMA, header::LAST_MODIFIED, header::ETAG];
-    if seconds > 0 && !telling.iter().any(|name| fields.contains_key(name)) {
-        // Only the policy sees it: what is kept and handed on are the upstream's own fields.
-        fields.extend(
-            HeaderValue::try_from(format!("max-age={seconds}")).ok().map(|value| (header::CACHE_CONTROL, value)),
-        );
+    if meta.lifetime > age {
+        return Suits::Fresh;
     }
-    fields
-}
-
-fn policy(request: &Request<()>, response: &Response<()>, arrived: SystemTime) -> CachePolicy {
-    CachePolicy::new_options(request, response, arrived, CacheOptions { shared: true, ..CacheOptions::default() })
-}
-
-/// The name is not part of the policy: it is the key of the record.
-fn request(sent: &HeaderMap) -> Request<()> {
-    let mut request = Request::new(());
-    *request.uri_mut() = Uri::from_static("/");
-    *request.headers_mut() = sent.clone();
-    // Nor is the client's word for this server.
-    request.headers_mut().remove(header::HOST);
-    request
-}
-
-fn stored_request(meta: &HttpMeta) -> Request<()> {
-    let mut fields = HeaderMap::new();
-    for (name, value) in &meta.selecting {
-        if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_bytes(value))
-            && !value.is_empty()
-        {
-            fields.insert(name, value);
-        }
+    let stale_for = age - meta.lifetime;
+    match (meta.stale_forbidden, control.max_stale) {
+        (true, _) => Suits::Stale,
+        (false, Some(max_stale)) if stale_for <= max_stale => Suits::Fresh,
+        (false, _) if stale_for < meta.stale_while_revalidate => Suits::Behind,
+        (false, _) => Suits::Stale,
     }
-    if meta.authorized && !fields.contains_key(header::AUTHORIZATION) {
-        fields.insert(header::AUTHORIZATION, HeaderValue::from_static("kept secret"));
-    }
-    request(&fields)
-}
-
-fn stored_response(record: &Record, meta: &HttpMeta) -> Response<()> {
-    // What was concluded when it arrived, for what stands in the record says less than the answer did.
-    let fields = with_default_lifetime(meta.to_fields(), meta.age.saturating_add(meta.lifetime));
-    let mut fields = with_default_validators(&fields, record);
-    fields.insert(header::AGE, HeaderValue::from(meta.age));
-    if let Ok(date) = HeaderValue::from_str(&timestamp::http_date(from_seconds(meta.date))) {
-        fields.insert(header::DATE, date);
-    }
-    let mut response = Response::new(());
-    *response.headers_mut() = fields;
-    response
-}
-
-fn selecting(sent: &HeaderMap, name: String) -> (Box<str>, Box<[u8]>) {
-    let value = sent.get(&name).map_or(&b""[..], HeaderValue::as_bytes).into();
-    (name.into(), value)
-}
-
-/// The members of a comma-separated field, in lower case.
-fn list(fields: &HeaderMap, name: &HeaderName) -> Vec<String> {
-    let values = fields.get_all(name).iter().filter_map(|value| value.to_str().ok());
-    let members = values.flat_map(|value| value.split(','));
-    members.map(|member| member.trim().to_ascii_lowercase()).filter(|member| !member.is_empty()).collect()
-}
-
-fn from_seconds(seconds: u64) -> SystemTime {
-    UNIX_EPOCH + Duration::from_secs(seconds.min(u64::from(u32::MAX) * 16))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::names::record::tests::of_directory;
+    use crate::names::{
+        record::tests::of_directory,
+        storing::tests::{kept, now},
+    };
 
-    fn now() -> SystemTime {
-        UNIX_EPOCH + Duration::from_secs(1_795_000_000)
-    }
-
-    fn fields(lines: &[(&str, &str)]) -> HeaderMap {
-        let mut fields = HeaderMap::new();
-        for (name, value) in lines {
-            fields.append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
-        }
-        fields
-    }
-
-    fn date(seconds_from_now: i64) -> String {
-        timestamp::http_date(
-            UNIX_EPOCH + Duration::from_secs(seconds(now()).checked_add_signed(seconds_from_now).unwrap()),
-        )
-    }
-
-    fn record(meta: HttpMeta) -> Record {
-        let etag = protocol::etag::ETag::parse(b"\"v1\"");
-        Record { etag, modified: None, provenance: Provenance::Http(meta), ..of_directory(10) }
+    fn record(answer: &[(&str, &str)]) -> Record {
+        Record { modified: None, provenance: Provenance::Http(kept(&[], answer)), ..of_directory(10) }
     }
 
     fn later(seconds: u64) -> SystemTime {
         now() + Duration::from_secs(seconds)
     }
 
+    fn wanted(text: &str) -> Control {
+        let mut control = Control::default();
+        if !text.is_empty() {
+            control.take(text.as_bytes());
+        }
+        control
+    }
+
     #[test]
     fn the_decision_is_a_table() {
-        for (is_fresh, is_unreachable, may_stand_in, expected) in [
-            (true, false, true, Verdict::Fresh),
-            (true, true, false, Verdict::Fresh),
-            (false, false, true, Verdict::Recheck),
-            (false, false, false, Verdict::Recheck),
-            (false, true, true, Verdict::Stale),
-            (false, true, false, Verdict::Gone),
+        for (suits, is_unreachable, may_stand_in, expected) in [
+            (Suits::Fresh, false, true, Verdict::Fresh),
+            (Suits::Fresh, true, false, Verdict::Fresh),
+            (Suits::Behind, false, false, Verdict::Behind),
+            (Suits::Behind, true, true, Verdict::Stale),
+            (Suits::Behind, true, false, Verdict::Gone),
+            (Suits::Stale, false, true, Verdict::Recheck),
+            (Suits::Stale, false, false, Verdict::Recheck),
+            (Suits::Stale, true, true, Verdict::Stale),
+            (Suits::Stale, true, false, Verdict::Gone),
         ] {
-            assert_eq!(decide(is_fresh, || Facts { is_unreachable, may_stand_in }), expected);
+            assert_eq!(decide(suits, || Facts { is_unreachable, may_stand_in }), expected);
         }
     }
 
     #[test]
     fn a_copy_stands_in_for_a_limited_time_and_not_against_its_servers_word() {
         let week = Duration::from_secs(7 * 86_400);
+        let stands_in = |record: &Record, after: u64| may_stand_in(record, seconds(now()), later(after), week);
         let copy = of_directory(1);
-        assert!(may_stand_in(&copy, seconds(now()), later(7 * 86_400), week));
-        assert!(!may_stand_in(&copy, seconds(now()), later(7 * 86_400 + 1), week));
+        assert!(stands_in(&copy, 7 * 86_400) && !stands_in(&copy, 7 * 86_400 + 1));
         assert!(!may_stand_in(&copy, seconds(now()), now(), Duration::ZERO), "zero means never");
-        let strict = judge(
-            &HeaderMap::new(),
-            &fields(&[("cache-control", "max-age=60, must-revalidate")]),
-            now(),
-            Duration::ZERO,
-        );
-        assert!(!may_stand_in(&record(strict.unwrap()), seconds(now()), now(), week));
+        for control in ["max-age=60, must-revalidate", "max-age=60, proxy-revalidate", "s-maxage=60", "no-cache"] {
+            assert!(!stands_in(&record(&[("cache-control", control)]), 0), "{control}");
+        }
+        let limited = record(&[("cache-control", "max-age=60, stale-if-error=40")]);
+        assert!(stands_in(&limited, 100) && !stands_in(&limited, 101));
+        let mut error = record(&[("cache-control", "max-age=60")]);
+        assert!(stands_in(&error, 100));
+        let Provenance::Http(meta) = &mut error.provenance else { panic!("kind") };
+        meta.status = 404;
+        assert!(!stands_in(&error, 100), "an error stands in for nothing");
     }
 
     #[test]
-    fn an_answer_that_says_nothing_is_believed_for_a_while() {
-        let (nothing, believed) = (HeaderMap::new(), Duration::from_secs(120));
-        let kept =
-            |answer: &[(&str, &str)]| judge(&nothing, &fields(answer), now(), believed).map(|meta| meta.lifetime);
-        assert_eq!(kept(&[("content-type", "text/plain"), ("date", &date(0))]), Some(120));
-        assert_eq!(kept(&[("age", "20")]), Some(100));
-        assert_eq!(kept(&[("etag", "\"a\"")]), Some(0), "can be asked after for nothing");
-        assert_eq!(kept(&[("cache-control", "max-age=0")]), Some(0));
-        assert_eq!(kept(&[("pragma", "no-cache")]), Some(0));
-        assert_eq!(kept(&[("set-cookie", "a=b")]), None);
-        let meta = judge(&nothing, &fields(&[("age", "20")]), now(), believed).unwrap();
-        let stored = record(meta.clone());
-        assert_eq!(suits(&stored, Some(&nothing), later(99), || false), Suits::Fresh);
-        assert_eq!(suits(&stored, Some(&nothing), later(100), || false), Suits::Stale);
-        assert_eq!(suits(&stored, Some(&fields(&[("cache-control", "no-cache")])), later(1), || false), Suits::Stale);
-        assert!(meta.to_fields().get("cache-control").is_none(), "the upstream did not say it, so nor do we");
-    }
-
-    #[test]
-    fn what_may_be_kept_and_for_how_long() {
-        let modified = date(-1000);
-        let authorization = ("authorization", "Basic eA==");
-        let kept = |sent: &[(&str, &str)], answer: &[(&str, &str)]| {
-            judge(&fields(sent), &fields(answer), now(), Duration::ZERO).map(|meta| meta.lifetime)
-        };
-        assert_eq!(kept(&[], &[("cache-control", "max-age=60")]), Some(60));
-        assert_eq!(kept(&[], &[("cache-control", "max-age=60, s-maxage=10")]), Some(10));
-        assert_eq!(kept(&[], &[("cache-control", "max-age=60"), ("age", "50")]), Some(10));
-        assert_eq!(kept(&[], &[("expires", &date(30)), ("date", &date(0))]), Some(30));
-        assert_eq!(kept(&[], &[("last-modified", &modified), ("date", &date(0))]), Some(100), "heuristic: a tenth");
-        assert_eq!(kept(&[], &[]), Some(0));
-        assert_eq!(kept(&[], &[("cache-control", "no-cache"), ("etag", "\"a\"")]), Some(0));
-        assert_eq!(kept(&[], &[("cache-control", "no-store")]), None);
-        assert_eq!(kept(&[], &[("cache-control", "private")]), None);
-        assert_eq!(kept(&[], &[("vary", "*"), ("cache-control", "max-age=60")]), None);
-        assert_eq!(kept(&[], &[("set-cookie", "a=b"), ("cache-control", "public, max-age=60")]), None);
-        assert_eq!(kept(&[authorization], &[("cache-control", "max-age=60")]), None);
-        assert_eq!(kept(&[authorization], &[("cache-control", "public, max-age=60")]), Some(60));
-        assert_eq!(kept(&[("cache-control", "no-store")], &[("cache-control", "max-age=60")]), None);
-    }
-
-    #[test]
-    fn requests_are_suited_by_age_directives_and_variant() {
-        let answer = fields(&[("cache-control", "max-age=60"), ("vary", "Accept-Language"), ("etag", "\"v1\"")]);
-        let meta = judge(&fields(&[("accept-language", "de")]), &answer, now(), Duration::ZERO).unwrap();
-        let record = record(meta.clone());
-        let suits = |sent: &[(&str, &str)], now| suits(&record, Some(&fields(sent)), now, || false);
-        let german = ("accept-language", "de");
-        assert_eq!(suits(&[german], later(59)), Suits::Fresh);
-        assert_eq!(suits(&[german], later(60)), Suits::Stale);
-        assert_eq!(suits(&[german, ("cache-control", "no-cache")], later(1)), Suits::Stale);
-        assert_eq!(suits(&[german, ("pragma", "no-cache")], later(1)), Suits::Stale);
-        assert_eq!(suits(&[german, ("cache-control", "max-age=5")], later(10)), Suits::Stale);
-        assert_eq!(suits(&[german, ("cache-control", "max-stale=100")], later(90)), Suits::Fresh);
-        assert_eq!(suits(&[("accept-language", "fr")], later(1)), Suits::OtherVariant);
-        assert_eq!(suits(&[], later(1)), Suits::OtherVariant);
-        assert!(is_same_variant(&meta, &fields(&[german])) && !is_same_variant(&meta, &fields(&[])));
-    }
-
-    #[test]
-    fn a_304_renews_the_freshness_and_changes_no_body_fields() {
-        let answer = fields(&[("cache-control", "max-age=60"), ("etag", "\"v1\""), ("content-type", "text/plain")]);
-        let old = record(judge(&HeaderMap::new(), &answer, now(), Duration::ZERO).unwrap());
-        let confirmed = fields(&[("cache-control", "max-age=120"), ("etag", "\"v1\""), ("content-type", "x/y")]);
-        let new = renew(&old, &HeaderMap::new(), &confirmed, later(1000), Duration::ZERO).unwrap();
-        let Provenance::Http(meta) = &new.provenance else { panic!("kind") };
-        assert_eq!((meta.lifetime, meta.arrived, new.checked), (120, seconds(later(1000)), seconds(later(1000))));
-        assert_eq!(meta.to_fields()["content-type"], "text/plain");
-        assert!(
-            renew(&old, &HeaderMap::new(), &fields(&[]), later(1), Duration::ZERO).is_some(),
-            "a bare 304 confirms what was asked"
+    fn requests_are_suited_by_age_and_directives() {
+        let stored = record(&[("cache-control", "max-age=60")]);
+        for (control, after, expected) in [
+            ("", 59, Suits::Fresh),
+            ("", 60, Suits::Stale),
+            ("foo", 59, Suits::Fresh),
+            ("no-cache", 1, Suits::Stale),
+            ("no-store", 1, Suits::Fresh),
+            ("max-age=5", 5, Suits::Fresh),
+            ("max-age=5", 6, Suits::Stale),
+            ("max-age=0", 0, Suits::Stale),
+            ("min-fresh=10", 50, Suits::Fresh),
+            ("min-fresh=11", 50, Suits::Stale),
+            ("max-stale=30", 90, Suits::Fresh),
+            ("max-stale=30", 91, Suits::Stale),
+            ("max-stale", 1_000_000, Suits::Fresh),
+        ] {
+            assert_eq!(suits(&stored, &wanted(control), later(after), || false), expected, "{control} after {after}");
+        }
+        let strict = record(&[("cache-control", "max-age=60, must-revalidate")]);
+        assert_eq!(suits(&strict, &wanted("max-stale"), later(61), || false), Suits::Stale);
+        assert_eq!(
+            suits(&stored, &Control::default(), now() - Duration::from_secs(1000), || false),
+            Suits::Fresh,
+            "the clock was set back"
         );
     }
 
     #[test]
-    fn a_304_for_another_tag_renews_nothing() {
-        let old = record(
-            judge(&HeaderMap::new(), &fields(&[("cache-control", "max-age=60")]), now(), Duration::ZERO).unwrap(),
-        );
-        assert!(renew(&old, &HeaderMap::new(), &fields(&[("etag", "\"v2\"")]), later(1), Duration::ZERO).is_none());
-        assert!(
-            renew(&old, &HeaderMap::new(), &fields(&[("cache-control", "no-store")]), later(1), Duration::ZERO)
-                .is_none()
-        );
+    fn while_it_is_asked_for_it_is_given_out() {
+        let stored = record(&[("cache-control", "max-age=60, stale-while-revalidate=30")]);
+        for (control, after, expected) in [
+            ("", 59, Suits::Fresh),
+            ("", 60, Suits::Behind),
+            ("", 89, Suits::Behind),
+            ("", 90, Suits::Stale),
+            ("no-cache", 70, Suits::Stale),
+        ] {
+            assert_eq!(suits(&stored, &wanted(control), later(after), || false), expected, "{control} after {after}");
+        }
+        let strict = record(&[("cache-control", "max-age=60, stale-while-revalidate=30, must-revalidate")]);
+        assert_eq!(suits(&strict, &wanted(""), later(70), || false), Suits::Stale);
+    }
+
+    #[test]
+    fn what_is_not_of_a_web_server_is_believed_for_a_moment() {
+        assert_eq!(suits(&of_directory(1), &wanted("no-cache"), now(), || true), Suits::Fresh);
+        assert_eq!(suits(&of_directory(1), &wanted(""), now(), || false), Suits::Stale);
     }
 }

@@ -1,9 +1,21 @@
-//! What is known of names: [`record`] is one name's knowledge and [`codec`] its form on disk, [`book`] the table of them, [`freshness`]
-//! decides whether one may be given out, [`representation`] describes its content in field lines, [`memo`] is what is remembered for moments only.
+//! What is known of names: [`record`] is one name's knowledge and [`codec`] its form on disk, [`book`] the table of them, [`representation`] describes a
+//! content in field lines, [`memo`] is what is remembered for moments only.
+//!
+//! RFC 9111, for web servers: [`directives`] reads what an answer says of caching ([`structured`] fields included), [`control`] what a request says; [`storing`]
+//! decides with [`lifetime`] whether and for how long an answer is kept, [`lines`] which of its fields, [`variant`] tells the answers of one name apart;
+//! [`freshness`] decides at the time of use whether it may be given out, [`renewal`] what a 304 does to it.
 
 pub(crate) mod book;
-pub(crate) mod codec;
+mod codec;
+pub(crate) mod control;
+mod directives;
 pub(crate) mod freshness;
+pub(crate) mod lifetime;
+pub(crate) mod lines;
 pub(crate) mod memo;
 pub(crate) mod record;
+pub(crate) mod renewal;
 pub(crate) mod representation;
+pub(crate) mod storing;
+mod structured;
+pub(crate) mod variant;

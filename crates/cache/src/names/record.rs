@@ -2,9 +2,11 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::StatusCode;
 use os::share::Identity;
 use protocol::{digest::Md5, etag::ETag};
+
+use super::lines::Lines;
 
 /// One name's validators and fields.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,67 +40,47 @@ pub(crate) enum Provenance {
 }
 
 /// What RFC 9111 needs to know of a stored answer.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct HttpMeta {
+    /// Its status code.
+    pub(crate) status: u16,
     /// Seconds since 1970 when it arrived.
     pub(crate) arrived: u64,
-    /// Its `Age` then, in seconds.
+    /// How old it was then, in seconds (RFC 9111 section 4.2.3).
     pub(crate) age: u64,
     /// Seconds since 1970 of its `Date`.
     pub(crate) date: u64,
-    /// Seconds from its arrival for which it is fresh.
+    /// Seconds of age up to which it is fresh.
     pub(crate) lifetime: u64,
     /// `must-revalidate` and its like: never given out stale (RFC 9111 section 4.2.4).
     pub(crate) stale_forbidden: bool,
-    /// It answered a request with `Authorization`, and said that it may be shared all the same.
-    pub(crate) authorized: bool,
-    /// Fields that go with it: names by their place in [`KEPT`].
-    pub(crate) fields: Vec<(u8, Box<[u8]>)>,
-    /// The request fields that `Vary` names, as they were sent upstream.
-    pub(crate) selecting: Vec<(Box<str>, Box<[u8]>)>,
+    /// Seconds after it became stale for which it is given out while it is asked for again (RFC 5861 section 3).
+    pub(crate) stale_while_revalidate: u64,
+    /// Seconds after it became stale for which it may stand in for an error (RFC 5861 section 4), where its server says so.
+    pub(crate) stale_if_error: Option<u64>,
+    /// Fields that go with it.
+    pub(crate) lines: Lines,
+    /// The request fields that `Vary` names, as they were sent upstream: see [`variant`](super::variant).
+    pub(crate) selecting: Selecting,
 }
 
-/// Fields of a web server's answer that are kept and handed on. Appending is compatible, anything else needs a new version of the
-/// form: see [`codec`](super::codec).
-pub(crate) static KEPT: [HeaderName; 13] = [
-    http::header::CACHE_CONTROL,
-    http::header::EXPIRES,
-    http::header::VARY,
-    http::header::PRAGMA,
-    http::header::CONTENT_TYPE,
-    http::header::CONTENT_ENCODING,
-    http::header::CONTENT_LANGUAGE,
-    http::header::CONTENT_DISPOSITION,
-    http::header::CONTENT_LOCATION,
-    http::header::ACCESS_CONTROL_ALLOW_ORIGIN,
-    http::header::X_CONTENT_TYPE_OPTIONS,
-    http::header::CONTENT_SECURITY_POLICY,
-    http::header::LINK,
-];
+/// Names in lower case with what stood there, normalised.
+pub(crate) type Selecting = Vec<(Box<str>, Box<[u8]>)>;
 
 impl HttpMeta {
-    /// The kept fields of an answer.
-    pub(crate) fn keep(fields: &HeaderMap) -> Vec<(u8, Box<[u8]>)> {
-        let all = |(place, name): (usize, &HeaderName)| {
-            fields.get_all(name).iter().map(move |value| (place as u8, value.as_bytes().into())).collect::<Vec<_>>()
-        };
-        KEPT.iter().enumerate().flat_map(all).collect()
+    /// How old it is, in seconds. A clock that was set back makes nothing younger.
+    pub(crate) fn age_at(&self, now: SystemTime) -> u64 {
+        self.age.saturating_add(seconds(now).saturating_sub(self.arrived))
     }
 
-    /// The kept fields with their names.
-    pub(crate) fn named(&self) -> impl Iterator<Item = (&'static HeaderName, &[u8])> {
-        self.fields.iter().filter_map(|(place, value)| Some((KEPT.get(*place as usize)?, &**value)))
+    /// Whether it is an answer with the content that was asked for, of which parts may be given out.
+    pub(crate) fn is_whole_content(&self) -> bool {
+        self.status == StatusCode::OK.as_u16()
     }
 
-    /// The kept fields as a map.
-    pub(crate) fn to_fields(&self) -> HeaderMap {
-        let mut fields = HeaderMap::new();
-        for (name, value) in self.named() {
-            if let Ok(value) = HeaderValue::from_bytes(value) {
-                fields.append(name, value);
-            }
-        }
-        fields
+    /// 4xx and 5xx.
+    pub(crate) fn is_error(&self) -> bool {
+        self.status >= 400
     }
 }
 
@@ -122,12 +104,17 @@ impl Record {
         self.etag.as_ref().filter(|etag| !etag.is_weak())
     }
 
-    /// What tells this answer from others to the same name, if it is one of several variants.
-    pub(crate) fn variant(&self) -> Option<&HttpMeta> {
+    /// Of a web server's answer.
+    pub(crate) fn http(&self) -> Option<&HttpMeta> {
         match &self.provenance {
-            Provenance::Http(meta) if !meta.selecting.is_empty() => Some(meta),
-            _ => None,
+            Provenance::Http(meta) => Some(meta),
+            Provenance::Directory(_) | Provenance::Outpost { .. } => None,
         }
+    }
+
+    /// What tells this answer from others to the same name, if it is one of several variants.
+    pub(crate) fn selecting(&self) -> &[(Box<str>, Box<[u8]>)] {
+        self.http().map_or(&[], |meta| &meta.selecting)
     }
 }
 

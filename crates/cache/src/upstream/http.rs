@@ -1,7 +1,12 @@
 //! A web server as an upstream: asking, revalidating, and getting the bytes from a position on, with every answer checked against what was
-//! asked. RFC 9110 for ranges and conditions; what may be kept is for `freshness` to say.
+//! asked. RFC 9110 for ranges and conditions; what may be kept is for `names::storing` to say.
 
-use std::{io, pin::pin, sync::Arc, time::Duration};
+use std::{
+    io,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
@@ -29,8 +34,10 @@ use super::{
 use crate::{
     names::{
         book::Known,
-        freshness,
+        lifetime::Times,
         record::{HttpMeta, Provenance, Record, provisional},
+        renewal,
+        storing::{self, Arrival, Judgement},
     },
     options::UpstreamOptions,
     status::{Counters, add},
@@ -172,24 +179,41 @@ impl Http {
         wants_bytes: bool,
     ) -> Result<Reply, AskError> {
         let path = self.path_of(question.target.as_str());
-        let method = if wants_bytes || known.is_some() { Method::GET } else { Method::HEAD };
-        if let Some(Known { record, .. }) = known {
-            let fields = conditional(&question.sent, record);
-            let answer = self.send(method.clone(), &path, fields).await?;
-            if answer.status() != StatusCode::NOT_MODIFIED {
-                return self.judge(question, answer, &method);
+        let method = if wants_bytes { Method::GET } else { Method::HEAD };
+        let asked = SystemTime::now();
+        if let Some(record) = known.map(|known| &known.record).filter(|record| is_asked_after(record)) {
+            let answer = self.send(method.clone(), &path, conditional(&question.sent, record)).await?;
+            let times = Times { asked, arrived: SystemTime::now() };
+            let (sent, told, believed) = (&question.sent, answer.headers(), believed(question));
+            let renewed = match answer.status() {
+                StatusCode::NOT_MODIFIED => renewal::by_304(record, sent, told, times, believed),
+                StatusCode::OK if method == Method::HEAD => {
+                    renewal::by_head(record, sent, told, announced_len(&answer)?, times, believed)
+                }
+                _ => None,
+            };
+            match renewed {
+                Some(renewed) => return Ok(Reply::Unchanged(renewed)),
+                None if answer.status() != StatusCode::NOT_MODIFIED => {
+                    return self.judge(question, answer, &method, times);
+                }
+                // It speaks of another content than ours: ask without a condition.
+                None => {}
             }
-            let now = std::time::SystemTime::now();
-            if let Some(renewed) = freshness::renew(record, &question.sent, answer.headers(), now, believed(question)) {
-                return Ok(Reply::Unchanged(renewed));
-            }
-            // It speaks of another content than ours: ask without a condition.
         }
+        let asked = SystemTime::now();
         let answer = self.send(method.clone(), &path, question.sent.clone()).await?;
-        self.judge(question, answer, &method)
+        self.judge(question, answer, &method, Times { asked, arrived: SystemTime::now() })
     }
 
-    fn judge(&self, question: &Question, answer: Response<Incoming>, method: &Method) -> Result<Reply, AskError> {
+    /// An answer to a request that has no condition any more.
+    fn judge(
+        &self,
+        question: &Question,
+        answer: Response<Incoming>,
+        method: &Method,
+        times: Times,
+    ) -> Result<Reply, AskError> {
         match answer.status() {
             StatusCode::NOT_MODIFIED => {
                 Err(AskError::Invalid("the upstream answered 304 to a request without a condition".into()))
@@ -197,26 +221,36 @@ impl Http {
             StatusCode::PARTIAL_CONTENT => {
                 Err(AskError::Invalid("the upstream answered 206 to a request without a range".into()))
             }
-            StatusCode::OK => self.file(question, answer, method),
-            _ => Ok(Reply::Answer(Box::new(self.open(answer)))),
+            _ => self.arrived(question, answer, method, times),
         }
     }
 
-    fn file(&self, question: &Question, answer: Response<Incoming>, method: &Method) -> Result<Reply, AskError> {
-        let fields = answer.headers();
-        let len = announced_len(&answer)?;
+    fn arrived(
+        &self,
+        question: &Question,
+        answer: Response<Incoming>,
+        method: &Method,
+        times: Times,
+    ) -> Result<Reply, AskError> {
+        let (status, fields) = (answer.status(), answer.headers());
+        // RFC 9110 section 15.3.5: there are no bytes, whatever is said of them.
+        let len = if status == StatusCode::NO_CONTENT { Some(0) } else { announced_len(&answer)? };
         // Without a length and without chunks the end of the bytes is the end of the connection, and a cut looks the same.
         let is_delimited = len.is_some() || is_chunked(&answer) || *method == Method::HEAD;
         let claims = claims(fields);
-        let now = std::time::SystemTime::now();
-        let meta = freshness::judge(&question.sent, fields, now, believed(question));
-        let Some(meta) = meta.filter(|_| is_delimited || !claims.is_empty()) else {
-            return Ok(Reply::Answer(Box::new(self.open(answer))));
+        let (believed, modified) = (believed(question), Validators::of(fields).modified);
+        let judgement = storing::judge(&Arrival { sent: &question.sent, status, fields, times, believed, modified });
+        let (meta, is_kept) = match judgement {
+            Judgement::Keep(meta) if is_delimited || !claims.is_empty() => (meta, true),
+            Judgement::Share(meta) if is_delimited => (meta, false),
+            Judgement::Keep(_) | Judgement::Share(_) | Judgement::Pass => {
+                return Ok(Reply::Answer(Box::new(self.open(answer))));
+            }
         };
         let head = self.head(&question.key, fields, len, claims, meta);
-        let fields = fields.clone();
+        let head = Box::new(Head { fields: Some(fields.clone()), ..head });
         let body = (*method == Method::GET).then(|| Body::Http(self.pieces(answer.into_body(), 0)));
-        Ok(Reply::File(Box::new(Head { fields: Some(fields), ..head }), body))
+        Ok(if is_kept { Reply::File(head, body) } else { Reply::ForAll(head, body) })
     }
 
     fn head(&self, key: &[u8], fields: &HeaderMap, len: Option<u64>, claims: Claims, meta: HttpMeta) -> Head {
@@ -224,9 +258,11 @@ impl Http {
         let modified_text = fields.get(header::LAST_MODIFIED).map_or(&b""[..], HeaderValue::as_bytes);
         let is_date_strong = validators.modified.is_some_and(|modified| is_strong_date(modified, meta.date));
         // Where the date cannot tell two versions apart, each arrival has a tag of its own.
-        let arrival = if is_date_strong { String::new() } else { format!("{:?}", std::time::SystemTime::now()) };
+        let arrival = if is_date_strong { String::new() } else { format!("{:?}", SystemTime::now()) };
         let version = [modified_text, format!(" {len:?} {arrival}").as_bytes()].concat();
         let source = match (validators.strong(), len) {
+            // Of another status than 200 no part can be asked for.
+            _ if !meta.is_whole_content() => Bytes::new(),
             (Some(etag), _) => [key, b"\0e", etag.as_str().as_bytes()].concat().into(),
             (None, Some(_)) if is_date_strong => [key, b"\0m", &version].concat().into(),
             _ => Bytes::new(),
@@ -335,6 +371,11 @@ fn believed(question: &Question) -> Duration {
         None => question.upstream.options.recheck,
         Some(_) => Duration::ZERO,
     }
+}
+
+/// Conditions are for answers that tell of success (RFC 9110 section 13.2.1).
+fn is_asked_after(record: &Record) -> bool {
+    record.http().is_some_and(|meta| (200..300).contains(&meta.status))
 }
 
 fn conditional(sent: &HeaderMap, record: &Record) -> HeaderMap {

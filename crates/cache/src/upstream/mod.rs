@@ -35,7 +35,7 @@ use self::{
 };
 use crate::{
     failure::Failure,
-    names::book::Known,
+    names::{book::Known, control::Control},
     options::{Location, UpstreamOptions},
     status::{Counters, UpstreamStatus},
 };
@@ -69,23 +69,44 @@ pub(crate) struct Question {
     pub(crate) full: Target,
     /// Below the mount.
     pub(crate) target: Target,
+    /// The key of the name.
+    pub(crate) name: Arc<[u8]>,
+    /// The key at which what answers this is kept and coalesced: that of the name, or of one of its variants.
     pub(crate) key: Arc<[u8]>,
     /// The client's fields that may go upstream.
     pub(crate) sent: HeaderMap,
+    /// What the client says of caching.
+    pub(crate) control: Control,
     /// The digest, where an object is asked for and not a name.
     pub(crate) object: Option<Md5>,
 }
 
 impl Question {
-    /// Of a name, by the key under which its record is kept.
-    pub(crate) fn of_name(upstream: Arc<Upstream>, full: Target, target: Target, key: &[u8], sent: HeaderMap) -> Self {
-        Self { upstream, full, target, key: key.into(), sent, object: None }
+    /// Of a name, by its key.
+    pub(crate) fn of_name(upstream: Arc<Upstream>, full: Target, target: Target, name: &[u8], sent: HeaderMap) -> Self {
+        let name: Arc<[u8]> = name.into();
+        Self { upstream, full, target, key: name.clone(), name, sent, control: Control::default(), object: None }
+    }
+
+    /// As the client wants it.
+    pub(crate) fn controlled(self, control: Control) -> Self {
+        Self { control, ..self }
+    }
+
+    /// Of the variant that is kept at a key.
+    pub(crate) fn at(self, key: &[u8]) -> Self {
+        Self { key: key.into(), ..self }
+    }
+
+    /// A `Location` as seen from here, where it is another.
+    pub(crate) fn relocate(&self, location: &str) -> Option<String> {
+        self.upstream.relocate(location)
     }
 
     /// Of an object by its digest. No name has such a key.
     pub(crate) fn of_object(upstream: Arc<Upstream>, full: Target, target: Target, md5: Md5) -> Self {
-        let key = [b"\0object\0", upstream.options.name.as_bytes(), b"\0", &md5.0[..]].concat().into();
-        Self { upstream, full, target, key, sent: HeaderMap::new(), object: Some(md5) }
+        let key = [b"\0object\0", upstream.options.name.as_bytes(), b"\0", &md5.0[..]].concat();
+        Self { object: Some(md5), ..Self::of_name(upstream, full, target, &key, HeaderMap::new()) }
     }
 
     /// What clients see of a file that the upstream does not have.

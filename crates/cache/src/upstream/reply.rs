@@ -12,7 +12,10 @@ use protocol::{
 };
 
 use super::body::Body;
-use crate::{failure::Failure, names::record::Record};
+use crate::{
+    failure::Failure,
+    names::{lines::Lines, record::Record, storing},
+};
 
 /// What an upstream says of a name.
 pub(crate) enum Reply {
@@ -26,6 +29,8 @@ pub(crate) enum Reply {
     NeedsSlash,
     /// An answer that is not for the cache.
     Answer(Box<OpenAnswer>),
+    /// One that is not kept, and says the same to all who wait for it. Of a HEAD it has no bytes.
+    ForAll(Box<Head>, Option<Body>),
     /// Nothing to serve, and why.
     No(Failure),
 }
@@ -49,6 +54,18 @@ pub(crate) enum Wanted {
     From(u64),
     /// These and no others.
     Span(Span),
+}
+
+impl Head {
+    /// An answer that says that the server failed.
+    pub(crate) fn is_server_error(&self) -> bool {
+        self.record.http().is_some_and(|meta| meta.status >= 500)
+    }
+
+    /// Lines of the answer that are for the one who asked.
+    pub(crate) fn withheld(&self) -> Lines {
+        self.fields.as_ref().map(storing::withheld).unwrap_or_default()
+    }
 }
 
 /// How to get at the bytes of exactly this content.

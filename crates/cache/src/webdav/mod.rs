@@ -196,7 +196,7 @@ impl Search {
             return None;
         }
         let reader = self.shared.store.hit(&known.md5)?;
-        Some(Content::of_name(&self.shared, &known, reader, &question.full, CacheStatus::Stale).into())
+        Some(Content::of_name(&self.shared, &known, reader, question, CacheStatus::Stale).into())
     }
 
     fn question(&self, full: Target, target: Target) -> Arc<Question> {

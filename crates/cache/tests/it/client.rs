@@ -13,7 +13,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    fields: Vec<(String, String)>,
+    pub(crate) fields: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
     /// Whether the body has the end that its framing announces.
     pub(crate) is_whole: bool,

@@ -1,5 +1,6 @@
 //! The cache between a scripted upstream and a real listener: what clients get, and what the upstream is asked.
 
+mod caching;
 mod client;
 mod directories;
 mod endpoints;

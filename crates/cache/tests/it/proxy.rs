@@ -97,6 +97,11 @@ impl Proxy {
         eventually(&format!("{count} objects, not {:?}", report()), || report().objects == count);
     }
 
+    /// Those who wait for an upstream's word.
+    pub(crate) fn followers(&self) -> usize {
+        self.cache.waiting()
+    }
+
     #[track_caller]
     pub(crate) fn expect_no_fills(&self) {
         eventually("no fills", || self.cache.fills().is_empty());
