@@ -137,8 +137,9 @@ impl Fill {
         self.push_at(self.position(), bytes).await
     }
 
-    /// Takes bytes that begin at `offset`, which may be ahead of the front if the length is known. Those that are here already are dropped,
-    /// and likewise those that would be one run more than [`EXTENTS_MAX`](crate::EXTENTS_MAX). Waits, and can be cancelled, as [`Fill::push`].
+    /// Takes bytes that begin at `offset`, which may be ahead of the front. Dropped are those that are here already, and of those ahead all of a
+    /// file of at most 16 KiB or of unknown length, and what would be one run more than [`EXTENTS_MAX`](crate::EXTENTS_MAX). Waits, and can be
+    /// cancelled, as [`Fill::push`].
     pub async fn push_at(&self, offset: u64, bytes: Bytes) -> Result<(), FillError> {
         if bytes.is_empty() {
             return Ok(());

@@ -6,7 +6,10 @@ use bytes::Bytes;
 use protocol::span::Span;
 use store::{EXTENTS_MAX, Fill, FillError, FillSpec, Reader, Store};
 
-use crate::helpers::*;
+use crate::{
+    helpers::*,
+    sim_disk::{Fault, SimDisk},
+};
 
 const MIB: usize = 1 << 20;
 const TAIL: usize = 64 << 10;
@@ -229,4 +232,26 @@ async fn a_discarded_fill_leaves_nobody_reading_back() {
         fill.discard("of no use");
     }
     until(&store, |report| report.unlinked == 0 && report.reserved == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_read_back_is_not_kept() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let disk = SimDisk::new(&dir.path().join("cache"), Fault::Blind);
+    let store = Store::open_on(options(dir.path()), disk).expect("it opens");
+    let content = bytes(10, 2 * MIB);
+    let mut fill = store.fill(spec(content.len())).await.expect("it begins");
+    let reader = fill.reader();
+    push_at(&fill, &content, MIB, 2 * MIB).await;
+    let pushed = fill.push(content.slice(..MIB)).await;
+    let ended = match pushed {
+        Ok(()) => fill.verify(true).await.map(drop),
+        Err(error) => Err(error),
+    };
+    let FillError::Io { action, .. } = ended.expect_err("half of it was never hashed") else { panic!("another error") };
+    assert_eq!(action, "read back what has come");
+    assert!(reader.sealed().await.is_err());
+    drop(reader);
+    until(&store, |report| report.fills == 0 && report.unlinked == 0 && report.reserved == 0).await;
+    assert_eq!((store.report().objects, store.report().disk_errors), (0, 1));
 }

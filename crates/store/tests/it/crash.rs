@@ -58,12 +58,12 @@ async fn run(store: &Store, random: &mut Random, promised: &mut Promised) {
                     resume: seed.is_multiple_of(2),
                     ..spec(content.len())
                 };
-                let Ok(mut fill) = vacancy.begin(spec).await else { continue };
+                let Ok(fill) = vacancy.begin(spec).await else { continue };
                 let from = fill.position() as usize;
                 // Every third with its end first, over which the front jumps.
                 let middle = if seed.is_multiple_of(3) { from.midpoint(content.len()) } else { content.len() };
                 let ahead = fill.push_at(middle as u64, content.slice(middle..)).await;
-                if ahead.is_err() || fill.push(content.slice(from..middle)).await.is_err() {
+                if ahead.is_err() || fill.push_at(from as u64, content.slice(from..)).await.is_err() {
                     continue;
                 }
                 let Ok(verified) = fill.verify(true).await else { continue };
@@ -168,8 +168,11 @@ async fn one_failing_operation_fails_one_fill_and_nothing_else() {
         for seed in 0..6 {
             let content = content(seed);
             let result: Result<_, FillError> = async {
-                let mut fill = vacancy(&store, &digests(&content).md5).begin(spec(content.len())).await?;
-                fill.push(content.clone()).await?;
+                let fill = vacancy(&store, &digests(&content).md5).begin(spec(content.len())).await?;
+                // Every second one with its end first, which is read back.
+                let middle = content.len() / (1 + seed as usize % 2);
+                fill.push_at(middle as u64, content.slice(middle..)).await?;
+                fill.push_at(0, content.clone()).await?;
                 fill.verify(true).await?.commit().await
             }
             .await;

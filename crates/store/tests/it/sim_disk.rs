@@ -38,6 +38,8 @@ pub(crate) enum Fault {
     },
     /// Objects are there and cannot be opened.
     Shut,
+    /// What is written cannot be read.
+    Blind,
     None,
 }
 
@@ -305,6 +307,9 @@ impl Disk for SimDisk {
     }
 
     fn read(&self, file: Arc<File>, offset: u64, len: usize) -> Pending<Vec<u8>> {
+        if self.fault == Fault::Blind {
+            return Box::pin(async { Err(io::Error::from_raw_os_error(EIO)) });
+        }
         self.real.read(file, offset, len)
     }
 
