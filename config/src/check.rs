@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::Path};
 
 use cache::options::{Location, UpstreamOptions};
-use serve::tls::clients::Wanted;
+use serve::{clients::forwarded::Told, options::ProxyHeader, tls::clients::Wanted};
 use store::Limit;
 
 use crate::settings::{Mode, Settings};
@@ -24,8 +24,16 @@ pub(crate) struct Complaint {
 
 /// All contradictions.
 pub(crate) fn complaints(settings: &Settings) -> Vec<Complaint> {
-    [mode(settings), sizes(settings), addresses(settings), tls(settings), upstreams(settings), directories(settings)]
-        .concat()
+    [
+        mode(settings),
+        sizes(settings),
+        addresses(settings),
+        tls(settings),
+        clients(settings),
+        upstreams(settings),
+        directories(settings),
+    ]
+    .concat()
 }
 
 fn complaint(message: impl Into<String>, keys: &[&str], help: impl Into<String>) -> Complaint {
@@ -74,8 +82,9 @@ fn sizes(settings: &Settings) -> Vec<Complaint> {
 
 fn addresses(settings: &Settings) -> Vec<Complaint> {
     let plain = settings.serve.listen.iter().map(|address| ("listen", *address));
-    let listen: Vec<_> =
-        plain.chain(settings.serve.tls.listen.iter().map(|address| ("tls.listen", *address))).collect();
+    let secure = settings.serve.tls.listen.iter().map(|address| ("tls.listen", *address));
+    let redirect = settings.serve.tls.redirect.iter().map(|address| ("tls.redirect", *address));
+    let listen: Vec<_> = plain.chain(secure).chain(redirect).collect();
     let mut found = Vec::new();
     for (place, (key, address)) in listen.iter().enumerate() {
         if overlap(*address, settings.admin) {
@@ -121,6 +130,13 @@ fn tls(settings: &Settings) -> Vec<Complaint> {
             found.push(complaint(format!("{given} is given without {missing}"), &[given], help));
         }
     }
+    if !tls.redirect.is_empty() && !tls.is_on() && tls.redirect_port == 0 {
+        found.push(complaint(
+            "tls.redirect sends clients on to TLS, and TLS is spoken nowhere",
+            &["tls.redirect"],
+            "give tls.listen an address, or tls.redirect_port the port of whoever speaks TLS for this machine",
+        ));
+    }
     if tls.clients.wanted != Wanted::Off && tls.clients.authorities.is_none() {
         found.push(complaint(
             "tls.client_certificates asks clients for certificates, and tls.client_ca does not say who signs them",
@@ -129,6 +145,21 @@ fn tls(settings: &Settings) -> Vec<Complaint> {
         ));
     }
     found
+}
+
+/// Whose word is to be taken must be said, or nobody's is.
+fn clients(settings: &Settings) -> Vec<Complaint> {
+    let clients = &settings.serve.clients;
+    let asked = [
+        ("serve.client_from", clients.told != Told::No),
+        ("serve.proxy_protocol", clients.proxy_header != ProxyHeader::Off),
+    ];
+    let alone = asked.into_iter().filter(|(_, is_on)| *is_on && clients.trusted.is_empty());
+    let about = |(key, _): (&str, bool)| {
+        let help = "give serve.trusted the addresses of your proxies, such as [\"10.0.0.7\"]";
+        complaint(format!("{key} believes proxies, and serve.trusted names none"), &[key, "serve.trusted"], help)
+    };
+    alone.map(about).collect()
 }
 
 fn upstreams(settings: &Settings) -> Vec<Complaint> {
@@ -264,6 +295,9 @@ mod tests {
             (|s| s.store.min_free = Limit::Percent(30.0), "more than the whole disk"),
             (|s| s.admin = "127.0.0.1:8080".parse().unwrap(), "cannot share an address"),
             (|s| s.serve.listen.push("127.0.0.1:8080".parse().unwrap()), "cannot both be listened on"),
+            (|s| s.serve.tls.redirect = vec!["0.0.0.0:80".parse().unwrap()], "TLS is spoken nowhere"),
+            (|s| s.serve.clients.told = Told::Forwarded, "serve.client_from believes proxies"),
+            (|s| s.serve.clients.proxy_header = ProxyHeader::Optional, "serve.proxy_protocol believes proxies"),
             (|s| s.serve.tls.certificate = Some("/c.pem".into()), "tls.certificate is given without tls.key"),
             (|s| s.serve.tls.key = Some("/k.pem".into()), "tls.key is given without tls.certificate"),
             (|s| s.serve.tls.clients.wanted = Wanted::Optional, "tls.client_ca does not say who signs them"),

@@ -7,11 +7,14 @@ use std::{
 };
 
 use cache::options::Location;
+use serve::clients::ranges::Ranges;
 use store::Limit;
 
 use crate::{
     raw::Raw,
-    value::{parse_address, parse_duration, parse_limit, parse_size, show_duration, show_limit, show_size},
+    value::{
+        parse_address, parse_duration, parse_limit, parse_range, parse_size, show_duration, show_limit, show_size,
+    },
 };
 
 /// One option of the settings `T`, defined once.
@@ -56,6 +59,8 @@ pub(crate) enum Kind<T> {
     Address { put: fn(&mut T, SocketAddr), get: fn(&T) -> SocketAddr },
     /// Several of them; none only where that means something.
     Addresses { may_be_none: bool, put: fn(&mut T, Vec<SocketAddr>), get: fn(&T) -> Vec<SocketAddr> },
+    /// Ranges of addresses, or none.
+    Ranges { put: fn(&mut T, Ranges), get: fn(&T) -> Ranges },
     /// A directory.
     Path { put: fn(&mut T, PathBuf), get: fn(&T) -> PathBuf },
     /// A file that is read, or nothing.
@@ -119,6 +124,7 @@ impl<T> Setting<T> {
                 put(settings, parse_address(&text(raw, "an address such as \"127.0.0.1:8081\"")?)?)
             }
             Kind::Addresses { may_be_none, put, .. } => put(settings, addresses(raw, *may_be_none)?),
+            Kind::Ranges { put, .. } => put(settings, ranges(raw)?),
             Kind::Path { put, .. } => put(settings, path(raw, base)?),
             Kind::File { put, .. } => put(settings, file(raw, base)?),
             Kind::Output { put, .. } => put(settings, output(raw, base)?),
@@ -145,6 +151,10 @@ impl<T> Setting<T> {
                 let list: Vec<_> = get(settings).iter().map(|address| quoted(&address.to_string())).collect();
                 format!("[{}]", list.join(", "))
             }
+            Kind::Ranges { get, .. } => {
+                let list: Vec<_> = get(settings).iter().map(|range| quoted(&range.to_string())).collect();
+                format!("[{}]", list.join(", "))
+            }
             Kind::Path { get, .. } => quoted(&get(settings).to_string_lossy()),
             Kind::File { get, .. } | Kind::Output { get, .. } => {
                 quoted(&get(settings).unwrap_or_default().to_string_lossy())
@@ -169,6 +179,7 @@ impl<T> Setting<T> {
             Kind::Address { .. } => ("address", "`IP:PORT`".into()),
             Kind::Addresses { may_be_none: true, .. } => ("list of addresses", "`IP:PORT`, or none".into()),
             Kind::Addresses { .. } => ("list of addresses", "`IP:PORT`, at least one".into()),
+            Kind::Ranges { .. } => ("list of ranges", "`ADDRESS/BITS` or `ADDRESS`, or none".into()),
             Kind::Path { .. } => ("directory", "relative to the working directory".into()),
             Kind::File { .. } => ("file", "a path, `\"\"` for none".into()),
             Kind::Output { .. } => ("file", "a path, `\"-\"` for standard output, `\"\"` for none".into()),
@@ -188,6 +199,7 @@ impl<T> Setting<T> {
             Kind::Count { .. } => "N",
             Kind::Word { .. } => "WORD",
             Kind::Address { .. } | Kind::Addresses { .. } => "IP:PORT",
+            Kind::Ranges { .. } => "RANGE",
             Kind::Path { .. } => "DIR",
             Kind::File { .. } => "PATH",
             Kind::Output { .. } => "PATH|-",
@@ -206,7 +218,7 @@ impl<T> Setting<T> {
 
     /// Whether it takes several values, so that its flag may be repeated.
     pub(crate) fn is_list(&self) -> bool {
-        matches!(self.kind, Kind::Addresses { .. })
+        matches!(self.kind, Kind::Addresses { .. } | Kind::Ranges { .. })
     }
 }
 
@@ -245,6 +257,14 @@ fn addresses(raw: &Raw, may_be_none: bool) -> Result<Vec<SocketAddr>, String> {
         return Err("the list is empty, and at least one address is needed; write [\"0.0.0.0:8080\"]".into());
     }
     texts.iter().map(|text| parse_address(text)).collect()
+}
+
+fn ranges(raw: &Raw) -> Result<Ranges, String> {
+    let texts = raw.texts().ok_or_else(|| {
+        format!("{} stands where a list of ranges such as [\"10.0.0.0/8\"] is expected", raw.describe())
+    })?;
+    let texts = texts.iter().filter(|text| !text.is_empty());
+    texts.map(|text| parse_range(text)).collect::<Result<_, _>>().map(Ranges::new)
 }
 
 fn path(raw: &Raw, base: &Path) -> Result<PathBuf, String> {

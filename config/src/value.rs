@@ -1,7 +1,11 @@
 //! Sizes, durations and addresses as people write them, and back. Only text and numbers; which values an option takes is said in its definition.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
+use serve::clients::ranges::IpNet;
 use store::Limit;
 
 /// Bytes per unit, the larger first, so that the first that divides a size is the one to show it in.
@@ -100,6 +104,22 @@ pub fn parse_address(text: &str) -> Result<SocketAddr, String> {
             format!("'{text}' is not an address: write IP:PORT such as 0.0.0.0:8080 or [::]:8080 (names are not looked up)")
         }
     })
+}
+
+/// `"10.0.0.0/8"`, `"2001:db8::/32"`, or one address.
+pub(crate) fn parse_range(text: &str) -> Result<IpNet, String> {
+    let text = text.trim();
+    let refuse = |reason: &str| {
+        format!("'{text}' is not a range of addresses: {reason}; write ADDRESS/BITS such as 10.0.0.0/8, or one address")
+    };
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Ok(address.to_canonical().into());
+    }
+    let range: IpNet = text.parse().map_err(|_| refuse("it has no address, or no number of bits that fits it"))?;
+    if range.addr() != range.network() {
+        return Err(refuse(&format!("{} has bits behind the first {}", range.addr(), range.prefix_len())));
+    }
+    Ok(range)
 }
 
 /// The shortest text that [`parse_size`] reads as these bytes.
@@ -226,6 +246,30 @@ mod tests {
         }
         for text in ["", "s", "5 parsecs", "1h30", "-3s", "99999999999999999999d", "1.s"] {
             assert!(parse_duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn ranges() {
+        for (text, expected) in [
+            ("10.0.0.0/8", "10.0.0.0/8"),
+            (" 192.0.2.1 ", "192.0.2.1/32"),
+            ("2001:db8::/32", "2001:db8::/32"),
+            ("::1", "::1/128"),
+            ("::ffff:192.0.2.1", "192.0.2.1/32"),
+            ("0.0.0.0/0", "0.0.0.0/0"),
+        ] {
+            assert_eq!(parse_range(text).unwrap().to_string(), expected, "{text}");
+        }
+        for (text, part) in [
+            ("10.0.0.1/8", "10.0.0.1 has bits behind the first 8"),
+            ("10.0.0.0/33", "number of bits"),
+            ("10.0.0/8", "no address"),
+            ("office", "no address"),
+            ("", "no address"),
+        ] {
+            let message = parse_range(text).unwrap_err();
+            assert!(message.contains(part), "{text}: {message}");
         }
     }
 

@@ -120,6 +120,7 @@ impl Parts {
         Facts {
             own,
             listen: self.server.addresses().to_vec(),
+            redirect: self.server.redirect_addresses().to_vec(),
             tls_listen: self.server.tls_addresses().to_vec(),
             admin,
             report: self.store.report(),

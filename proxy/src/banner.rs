@@ -15,6 +15,8 @@ pub(crate) struct Facts {
     pub(crate) listen: Vec<SocketAddr>,
     /// Likewise, over TLS.
     pub(crate) tls_listen: Vec<SocketAddr>,
+    /// Likewise, of what only sends on.
+    pub(crate) redirect: Vec<SocketAddr>,
     /// The certificate that was made for want of another.
     pub(crate) own: Option<SelfSigned>,
     /// Likewise.
@@ -34,6 +36,9 @@ pub(crate) fn text(settings: &Settings, facts: &Facts) -> String {
     let secure = facts.tls_listen.iter().map(|address| clickable("https", *address));
     for (place, text) in plain.chain(secure).enumerate() {
         lines.push(row(if place == 0 { "serves" } else { "" }, &text));
+    }
+    for address in &facts.redirect {
+        lines.push(row("", &format!("{}, which sends on to https", clickable("http", *address))));
     }
     if let Some(own) = &facts.own {
         lines.push(row("as", &format!("{}, self-signed, until {}", own.names.join(", "), own.until)));
@@ -127,6 +132,7 @@ mod tests {
         let facts = Facts {
             listen: vec!["0.0.0.0:8080".parse().unwrap(), "192.0.2.1:80".parse().unwrap()],
             tls_listen: vec!["0.0.0.0:8443".parse().unwrap()],
+            redirect: vec!["192.0.2.1:8000".parse().unwrap()],
             own: Some(SelfSigned {
                 file: "/var/lib/outpost/self-signed.pem".into(),
                 public: "/var/lib/outpost/certificate.pem".into(),
@@ -151,6 +157,7 @@ mod tests {
   serves   http://127.0.0.1:8080/ (and every IPv4 address of this machine)
            http://192.0.2.1:80/
            https://127.0.0.1:8443/ (and every IPv4 address of this machine)
+           http://192.0.2.1:8000/, which sends on to https
   as       branch7, localhost, self-signed, until Thu, 01 Feb 2029 00:00:00 GMT
            clients believe it by /var/lib/outpost/certificate.pem (curl --cacert)
            SHA-256 0A:FF

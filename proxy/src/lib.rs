@@ -77,6 +77,7 @@ fn run(arguments: &Arc<Arguments>) -> Result<(), Failure> {
     preflight::warnings(&loaded.settings);
     preflight::listen("listen", &loaded.settings.serve.listen)?;
     preflight::listen("tls-listen", &loaded.settings.serve.tls.listen)?;
+    preflight::listen("tls-redirect", &loaded.settings.serve.tls.redirect)?;
     let admin = preflight::bind("admin", loaded.settings.admin)?;
 
     // Fetches have threads of their own, so that what they do never delays a hit, nor the admin interface.

@@ -20,6 +20,7 @@ pub(crate) struct Snapshot {
     pub(crate) engine: String,
     pub(crate) listen: Vec<String>,
     pub(crate) tls_listen: Vec<String>,
+    pub(crate) redirect: Vec<String>,
     /// Seconds since 1970; 0 where there is no certificate.
     pub(crate) certificates_expire: u64,
     pub(crate) store: store::Report,
@@ -47,6 +48,7 @@ pub(crate) struct ServeFigures {
     pub(crate) aborted: u64,
     pub(crate) malformed: u64,
     pub(crate) refused: u64,
+    pub(crate) refused_client: u64,
     pub(crate) cold_reads: u64,
     pub(crate) handshakes_full: u64,
     pub(crate) handshakes_resumed: u64,
@@ -92,6 +94,7 @@ impl Snapshot {
             now.engine = parts.store.engine().describe();
             now.listen = parts.server.addresses().iter().map(ToString::to_string).collect();
             now.tls_listen = parts.server.tls_addresses().iter().map(ToString::to_string).collect();
+            now.redirect = parts.server.redirect_addresses().iter().map(ToString::to_string).collect();
             let expire = parts.server.certificates_expire();
             let since_1970 = expire.and_then(|expire| expire.duration_since(SystemTime::UNIX_EPOCH).ok());
             now.certificates_expire = since_1970.map_or(0, |since| since.as_secs());
@@ -128,6 +131,7 @@ impl ServeFigures {
             aborted: of(&counters.aborted),
             malformed: of(&counters.malformed),
             refused: of(&counters.refused),
+            refused_client: of(&counters.refused_client),
             cold_reads: of(&counters.cold_reads),
             handshakes_full: of(&counters.handshakes_full),
             handshakes_resumed: of(&counters.handshakes_resumed),

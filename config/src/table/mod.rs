@@ -7,7 +7,9 @@ use cache::options::{NoRoom, RequestersBy};
 use os::engine::Choice;
 use serve::{
     access_log::Format,
+    clients::forwarded::Told,
     head::parse::FIELDS_CEILING,
+    options::ProxyHeader,
     tls::{Kernel, clients::Wanted},
 };
 
@@ -232,6 +234,52 @@ pub(crate) static SETTINGS: &[Setting<Settings>] = &[
         },
     ),
     Proxy::restart(
+        "serve.connections_per_client_max",
+        "Connections of one client at once: of its address, or of its network of 64 bits where it is IPv6; 0 = no limit of its own.",
+        "One more is answered 503 `overloaded`. Without it one client could take all of `connections_max`. Proxies of `serve.trusted` are not counted.",
+        Kind::Count {
+            min: 0,
+            max: 1_000_000,
+            put: |s, v| s.serve.connections_per_client_max = v as usize,
+            get: |s| s.serve.connections_per_client_max as u64,
+        },
+    ),
+    Proxy::restart(
+        "serve.allow",
+        "Ranges of addresses whose clients are served; none = all.",
+        "Others are answered 403 `not-allowed`. What counts is the client, not a proxy of `serve.trusted` in between. The admin interface has its own address.",
+        Kind::Ranges { put: |s, v| s.serve.clients.allowed = v, get: |s| s.serve.clients.allowed.clone() },
+    ),
+    Proxy::restart(
+        "serve.trusted",
+        "Ranges of addresses of proxies and balancers whose word is taken for who their clients are, as the next two options say.",
+        "Whoever has such an address can pretend to be anybody: name nothing but machines that you run.",
+        Kind::Ranges { put: |s, v| s.serve.clients.trusted = v, get: |s| s.serve.clients.trusted.clone() },
+    ),
+    Proxy::restart(
+        "serve.client_from",
+        "Which field of a request from `serve.trusted` names its client: `none`, `x-forwarded-for`, `forwarded` (RFC 7239).",
+        "The last address in it that is not of `serve.trusted` is the client: in the access log, for `requesters_by` and `serve.allow`. Choose the field \
+         that your proxy writes; the other one it may hand on as the client sent it.",
+        Kind::Word {
+            words: &["none", "x-forwarded-for", "forwarded"],
+            put: |s, v| s.serve.clients.told = [Told::No, Told::XForwardedFor, Told::Forwarded][v],
+            get: |s| s.serve.clients.told as usize,
+        },
+    ),
+    Proxy::restart(
+        "serve.proxy_protocol",
+        "Whether connections from `serve.trusted` begin with a header of the PROXY protocol, version 1 or 2, before TLS: `off`, `optional`, `required`.",
+        "With `required` one that does not is closed. Connections from elsewhere never do: there such bytes are a malformed request.",
+        Kind::Word {
+            words: &["off", "optional", "required"],
+            put: |s, v| {
+                s.serve.clients.proxy_header = [ProxyHeader::Off, ProxyHeader::Optional, ProxyHeader::Required][v];
+            },
+            get: |s| s.serve.clients.proxy_header as usize,
+        },
+    ),
+    Proxy::restart(
         "serve.head_bytes_max",
         "Bytes of a request's head.",
         "A longer one is answered 431, or 414 if its target is the long part.",
@@ -387,6 +435,35 @@ pub(crate) static SETTINGS: &[Setting<Settings>] = &[
         "PEM file with lists of revoked certificates of clients, one of each authority.",
         "Who is on a list is refused, and so is who was signed by an authority of which there is no list. SIGHUP reads it again.",
         Kind::File { put: |s, v| s.serve.tls.clients.revoked = v, get: |s| s.serve.tls.clients.revoked.clone() },
+    ),
+    Proxy::restart(
+        "tls.redirect",
+        "Addresses on which nothing is served, and every request is sent on to `https://` with 308, path and query as they are.",
+        "For instance `0.0.0.0:80`, while `listen` stays on loopback. None switches it off.",
+        Kind::Addresses { may_be_none: true, put: |s, v| s.serve.tls.redirect = v, get: |s| s.serve.tls.redirect.clone() },
+    )
+    .flag("tls-redirect"),
+    Proxy::restart(
+        "tls.redirect_port",
+        "Port that `tls.redirect` sends to; 0 = that of the first address of `tls.listen`.",
+        "To be given where clients see another port than this machine, such as 443 behind a balancer or in front of a container.",
+        Kind::Count {
+            min: 0,
+            max: 65_535,
+            put: |s, v| s.serve.tls.redirect_port = v as u16,
+            get: |s| s.serve.tls.redirect_port.into(),
+        },
+    ),
+    Proxy::restart(
+        "tls.hsts",
+        "For how long browsers that came over TLS are told to come over nothing else (`Strict-Transport-Security`); `0s` = they are not told.",
+        "It cannot be taken back before it is over: a browser then refuses the host over plain HTTP, on every port. Begin with little.",
+        Kind::Duration {
+            min: Duration::ZERO,
+            max: Duration::from_secs(2 * 365 * 86_400),
+            put: |s, v| s.serve.tls.strict = v,
+            get: |s| s.serve.tls.strict,
+        },
     ),
     Proxy::restart(
         "tls.handshake_timeout",

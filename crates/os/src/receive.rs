@@ -1,4 +1,4 @@
-//! Receiving and throwing away, for clients that only measure.
+//! Receiving what std does not: bytes that are thrown away, and bytes that stay where they are.
 
 use std::{
     io,
@@ -25,6 +25,13 @@ pub fn discard(socket: BorrowedFd<'_>, len: usize) -> io::Result<usize> {
             }
         }
     }
+}
+
+/// Copies what has arrived, up to the room there is, and leaves it to be received. Non-blocking: `WouldBlock` is an answer, and so is 0 at the end of
+/// the stream.
+pub fn peek(socket: BorrowedFd<'_>, room: &mut [u8]) -> io::Result<usize> {
+    let flags = rustix::net::RecvFlags::PEEK | rustix::net::RecvFlags::DONTWAIT;
+    Ok(rustix::io::retry_on_intr(|| rustix::net::recv(socket, &mut *room, flags))?.0)
 }
 
 #[cfg(test)]

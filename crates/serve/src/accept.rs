@@ -21,11 +21,12 @@ use tokio::{
 };
 
 use crate::{
+    clients::{census::Census, ranges::Ranges},
     counters::Counters,
     drain::State,
     handler::Client,
     head::write::{Framing, Head, Persistence, write},
-    listen::Listener,
+    listen::{Door, Listener},
     options::Options,
     reactor::Accepted,
     response::{Body, Response},
@@ -49,10 +50,19 @@ pub(crate) struct Inbox {
 pub(crate) struct Acceptor {
     pub(crate) options: Arc<Options>,
     pub(crate) counters: Arc<Counters>,
+    /// Where the connections of each client are counted.
+    pub(crate) census: Option<Arc<Census>>,
     pub(crate) inboxes: Vec<Inbox>,
     pub(crate) state: watch::Sender<State>,
     /// Workers whose threads have not ended.
     pub(crate) workers: watch::Receiver<usize>,
+}
+
+/// Which limit leaves no place for a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Full {
+    Server,
+    Client,
 }
 
 /// What to do about a failed accept.
@@ -68,9 +78,9 @@ impl Acceptor {
     /// The thread's life: until the server drains and the workers have ended.
     pub(crate) fn run(self, runtime: &LocalRuntime, listeners: Vec<Listener>) {
         runtime.block_on(async move {
-            let Self { options, counters, inboxes, state, mut workers } = self;
-            let dispatcher =
-                Rc::new(Dispatcher { limit: options.connections_max, counters, inboxes, refusals: Rc::new(()) });
+            let Self { options, counters, census, inboxes, state, mut workers } = self;
+            let (limit, trusted) = (options.connections_max, options.clients.trusted.clone());
+            let dispatcher = Rc::new(Dispatcher { limit, counters, census, trusted, inboxes, refusals: Rc::new(()) });
             for listener in listeners {
                 tokio::task::spawn_local(accept(listener, dispatcher.clone(), state.subscribe()));
             }
@@ -90,13 +100,15 @@ impl Acceptor {
 struct Dispatcher {
     limit: usize,
     counters: Arc<Counters>,
+    census: Option<Arc<Census>>,
+    trusted: Ranges,
     inboxes: Vec<Inbox>,
     /// Counted by its references.
     refusals: Rc<()>,
 }
 
 async fn accept(listener: Listener, dispatcher: Rc<Dispatcher>, mut state: watch::Receiver<State>) {
-    let secure = listener.secure;
+    let door = listener.door;
     let address = listener.socket.local_addr();
     let listener = match tokio::net::TcpListener::from_std(listener.socket) {
         Ok(listener) => listener,
@@ -114,7 +126,7 @@ async fn accept(listener: Listener, dispatcher: Rc<Dispatcher>, mut state: watch
         match accepted {
             Ok((socket, address)) => {
                 waiting = false;
-                dispatcher.put(socket, address, secure);
+                dispatcher.put(socket, address, door);
             }
             Err(error) if failure(&error) == Failure::Again => {}
             Err(error) => {
@@ -142,52 +154,69 @@ fn failure(error: &io::Error) -> Failure {
 }
 
 impl Dispatcher {
-    fn put(&self, socket: std::net::TcpStream, address: SocketAddr, secure: bool) {
+    fn put(&self, socket: std::net::TcpStream, address: SocketAddr, door: Door) {
         let number = self.counters.accepted.fetch_add(1, Ordering::Relaxed);
         if self.counters.connections.load(Ordering::Relaxed) >= self.limit as u64 {
-            return self.refuse(socket, secure);
+            self.counters.refused.fetch_add(1, Ordering::Relaxed);
+            return self.refuse(socket, door, Full::Server);
         }
         // One person is one address, whichever family the listener speaks.
         let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+        let place = match &self.census {
+            // Proxies come for many.
+            Some(census) if !self.trusted.contains(address.ip()) => match census.enter(address.ip()) {
+                Some(place) => Some(place),
+                None => {
+                    self.counters.refused_client.fetch_add(1, Ordering::Relaxed);
+                    return self.refuse(socket, door, Full::Client);
+                }
+            },
+            _ => None,
+        };
         let loads: Vec<usize> = self.inboxes.iter().map(|inbox| inbox.load.load(Ordering::Relaxed)).collect();
         let inbox = &self.inboxes[least_busy(&loads, number as usize)];
         inbox.load.fetch_add(1, Ordering::Relaxed);
         self.counters.connections.fetch_add(1, Ordering::Relaxed);
-        let accepted = Accepted { socket, client: Client { address, connection: number, secure } };
-        if inbox.connections.try_send(accepted).is_err() {
+        let client = Client { address, connection: number, secure: door == Door::Secure };
+        if inbox.connections.try_send(Accepted { socket, client, door, place }).is_err() {
             inbox.load.fetch_sub(1, Ordering::Relaxed);
             self.counters.connections.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
     /// 503 and close, and a moment to read it in. Where TLS is spoken just a close: a handshake would cost more than what is refused.
-    fn refuse(&self, socket: std::net::TcpStream, secure: bool) {
-        self.counters.refused.fetch_add(1, Ordering::Relaxed);
-        if secure || Rc::strong_count(&self.refusals) > REFUSALS_MAX {
+    fn refuse(&self, socket: std::net::TcpStream, door: Door, full: Full) {
+        if door == Door::Secure || Rc::strong_count(&self.refusals) > REFUSALS_MAX {
             return;
         }
         let counted = self.refusals.clone();
         tokio::task::spawn_local(async move {
             let _counted = counted;
             // Whether the client hears it or not, it is refused.
-            let _ = tokio::time::timeout(LINGER_TIMEOUT, tell_overloaded(socket)).await;
+            let _ = tokio::time::timeout(LINGER_TIMEOUT, tell_overloaded(socket, full)).await;
         });
     }
 }
 
-async fn tell_overloaded(socket: std::net::TcpStream) -> io::Result<()> {
+async fn tell_overloaded(socket: std::net::TcpStream, full: Full) -> io::Result<()> {
     let mut socket = TcpStream::from_std(socket)?;
-    socket.write_all(&overloaded()).await?;
+    socket.write_all(&overloaded(full)).await?;
     socket.shutdown().await?;
     let mut scratch = [0; 1024];
     while socket.read(&mut scratch).await? > 0 {}
     Ok(())
 }
 
-fn overloaded() -> Vec<u8> {
-    let detail = format!(
-        "this server has as many connections as it may have (serve.connections_max); try again in {REFUSED_RETRY_AFTER} s"
-    );
+fn overloaded(full: Full) -> Vec<u8> {
+    let detail = match full {
+        Full::Server => format!(
+            "this server has as many connections as it may have (serve.connections_max); try again in {REFUSED_RETRY_AFTER} s"
+        ),
+        Full::Client => format!(
+            "your address has as many connections here as one client may have (serve.connections_per_client_max); close some of them, and try \
+             again in {REFUSED_RETRY_AFTER} s"
+        ),
+    };
     let problem = Problem::new(Kind::Overloaded, detail).retry_after(REFUSED_RETRY_AFTER);
     let response = Response::problem(&problem, Kind::Overloaded);
     let Body::Memory(body) = response.body else { return Vec::new() };

@@ -2,6 +2,9 @@
 //!
 //! | state | on | next |
 //! | --- | --- | --- |
+//! | hearing for whom a proxy connects, where that is said first | a header that is understood, or none that must be there | shaking hands, or idle |
+//! | | a malformed one, or none; `header_timeout` | closed |
+//! | | its client has as many connections as it may have | refused: error in plain, lingering close |
 //! | shaking hands, where TLS is spoken | keys agreed on | idle |
 //! | | not TLS | refused: error in plain, lingering close |
 //! | | `tls.handshake_timeout`, drain, no agreement | closed |
@@ -38,6 +41,7 @@ use crate::{
     link::{
         Disconnected, Link, SendError,
         handshake::{HandshakeError, Protocol},
+        proxy_header::ProxyHeaderError,
         transport::Transport,
     },
     request::Announced,
@@ -100,8 +104,8 @@ enum Close {
 pub(crate) async fn run<H: Handler>(mut link: Link, handler: Arc<H>) {
     link.belong_to_this_task().await;
     let begun = match link.transport() {
-        Transport::Plain | Transport::Kernel => Ok(Protocol::Http1),
-        Transport::Tls => Box::pin(begin(&mut link)).await,
+        Transport::Plain | Transport::Kernel if !link.may_be_announced() => Ok(Protocol::Http1),
+        _ => Box::pin(begin(&mut link)).await,
     };
     let mut close = match begun {
         Ok(Protocol::Http1) => serve(&mut link, &*handler).await,
@@ -127,8 +131,14 @@ pub(crate) async fn run<H: Handler>(mut link: Link, handler: Arc<H>) {
     }
 }
 
-/// Agrees on keys. A client that speaks plain HTTP instead is told so.
+/// Hears for whom a proxy has connected, and agrees on keys. A client that speaks plain HTTP instead is told so.
 async fn begin(link: &mut Link) -> Result<Protocol, Close> {
+    match link.take_proxy_header().await {
+        Ok(()) => {}
+        Err(ProxyHeaderError::Gone) => return Err(Close::Drop),
+        Err(ProxyHeaderError::NoPlace) if link.transport() == Transport::Tls => return Err(Close::Drop),
+        Err(ProxyHeaderError::NoPlace) => return Err(refuse_and_flush(link, Refusal::TooManyConnections, None).await),
+    }
     match link.shake_hands().await {
         Ok(protocol) => Ok(protocol),
         Err(HandshakeError::Gone) => Err(Close::Drop),
@@ -182,7 +192,8 @@ fn answer_received<H: Handler>(link: &mut Link, handler: &H, is_new: &mut bool) 
                 *is_new = false;
                 let mut exchange = Exchange::new(&head, &buffers.input, worker.has_log());
                 let (len, body, expected) = (head.len, head.request.body, head.expects_continue);
-                let answer = handler.answer(&head.request, client);
+                let client = exchange.comes_from(worker.client(&head.request.fields, client));
+                let answer = handler.answer(&head.request, &client);
                 if let Answer::Reads(begin) = answer {
                     let exchange = exchange.keep(&buffers.input);
                     buffers.input.consume(len);

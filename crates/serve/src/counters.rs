@@ -23,6 +23,8 @@ pub struct Counters {
     pub malformed: AtomicU64,
     /// Connections refused at the limit.
     pub refused: AtomicU64,
+    /// Connections refused because their client has as many as one may have.
+    pub refused_client: AtomicU64,
     /// TLS handshakes that agreed on keys anew.
     pub handshakes_full: AtomicU64,
     /// TLS handshakes that took up an earlier session.

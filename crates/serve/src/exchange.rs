@@ -1,6 +1,7 @@
 //! What is remembered of a request until its answer is out, for the answer's head and the access log. It counts and writes nothing.
 
 use std::{
+    net::IpAddr,
     ops::Range,
     time::{Duration, Instant},
 };
@@ -28,6 +29,8 @@ pub(crate) struct Exchange {
     pub(crate) body_unread: bool,
     /// Taken only if there is a log.
     begun: Option<Instant>,
+    /// If it was found out.
+    client: Option<IpAddr>,
     facts: LogFields,
 }
 
@@ -72,6 +75,7 @@ impl Exchange {
             stays: head.keep_alive,
             body_unread: head.request.body != Announced::None,
             begun: logged.then(Instant::now),
+            client: None,
             facts: if logged { LogFields::of(input, &head.request.fields) } else { LogFields::default() },
         }
     }
@@ -98,7 +102,7 @@ impl Exchange {
     /// Of a request whose head is in no buffer.
     pub(crate) fn of_stream(asking: Asking, request_line: Vec<u8>, fields: Option<&Fields<'_>>, logged: bool) -> Self {
         let facts = if logged { LogFields::copied(request_line, fields) } else { LogFields::default() };
-        Self { asking, stays: true, body_unread: false, begun: logged.then(Instant::now), facts }
+        Self { asking, stays: true, body_unread: false, begun: logged.then(Instant::now), client: None, facts }
     }
 
     /// Of bytes that are no request, or none that is answered.
@@ -108,8 +112,15 @@ impl Exchange {
             stays: false,
             body_unread: true,
             begun: logged.then(Instant::now),
+            client: None,
             facts: LogFields { request: request_line(input), ..LogFields::default() },
         }
+    }
+
+    /// Who asks, wherever the connection comes from: for the log.
+    pub(crate) fn comes_from(&mut self, client: Client) -> Client {
+        self.client = Some(client.address.ip());
+        client
     }
 
     /// For a time in which the input buffer may be given away.
@@ -130,7 +141,7 @@ impl Exchange {
     /// Its line for the log when the answer has ended. `input` is where the request lies if it was not copied.
     pub(crate) fn line<'a>(&'a self, ending: Ending, input: Option<&'a Input>, client: &Client) -> Line<'a> {
         Line {
-            client: client.address.ip(),
+            client: self.client.unwrap_or(client.address.ip()),
             request: self.facts.text(&self.facts.request, input),
             status: ending.status,
             bytes: ending.body,

@@ -16,6 +16,7 @@
 //! | `worker` | what the connections of one thread share: |
 //! | `buffers`, `input`, `exchange` | what is lent to busy ones, and what is remembered of requests whose answers are not out |
 //! | `timer`, `turns`, `clock` | their time limits, in what order large bodies leave, what time it is |
+//! | [`clients`] | who asks, where proxies stand between, and how many connections each has |
 //! | [`tls`] | who this server is, and the records of one connection |
 //! | [`access_log`], [`counters`] | who got what |
 //! | [`handler`], [`request`], [`upload`], [`response`], [`multipart`], [`source`] | what a program that answers needs to know |
@@ -32,6 +33,8 @@ mod listen;
 mod drain;
 mod reactor;
 mod thread;
+
+mod front;
 
 mod connection;
 mod http2;
@@ -50,6 +53,8 @@ mod input;
 mod clock;
 mod timer;
 mod turns;
+
+pub mod clients;
 
 pub mod tls;
 

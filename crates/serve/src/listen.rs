@@ -15,26 +15,34 @@ const BACKLOG: i32 = 1024;
 /// a slow one does not hold what it will not read.
 const NOT_SENT_BYTES_MAX: u32 = 1 << 20;
 
+/// What a client finds behind a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Door {
+    Plain,
+    /// TLS.
+    Secure,
+    /// Nothing but the way to TLS.
+    Redirect,
+}
+
 /// A bound socket.
 pub(crate) struct Listener {
     pub(crate) socket: TcpListener,
-    /// Whether TLS is spoken on it.
-    pub(crate) secure: bool,
+    pub(crate) door: Door,
 }
 
 /// Binds all of them, or none. An address in use is an error that names it.
 pub(crate) fn bind(options: &Options) -> io::Result<Vec<Listener>> {
-    let (plain, secure) = (&options.listen, &options.tls.listen);
-    let all = [plain.as_slice(), secure].concat();
-    let kinds = plain.iter().map(|address| (address, false)).chain(secure.iter().map(|address| (address, true)));
-    kinds
-        .map(|(address, secure)| Ok(Listener { socket: listen(*address, is_doubled(*address, &all))?, secure }))
-        .collect()
+    let tls = &options.tls;
+    let doors = [(&options.listen, Door::Plain), (&tls.listen, Door::Secure), (&tls.redirect, Door::Redirect)];
+    let all = doors.map(|(addresses, _)| addresses.as_slice()).concat();
+    let each = doors.into_iter().flat_map(|(addresses, door)| addresses.iter().map(move |address| (*address, door)));
+    each.map(|(address, door)| Ok(Listener { socket: listen(address, is_doubled(address, &all))?, door })).collect()
 }
 
 /// Where they listen, with the ports that were chosen.
-pub(crate) fn addresses(listeners: &[Listener], secure: bool) -> io::Result<Vec<SocketAddr>> {
-    listeners.iter().filter(|listener| listener.secure == secure).map(|listener| listener.socket.local_addr()).collect()
+pub(crate) fn addresses(listeners: &[Listener], door: Door) -> io::Result<Vec<SocketAddr>> {
+    listeners.iter().filter(|listener| listener.door == door).map(|listener| listener.socket.local_addr()).collect()
 }
 
 /// Whether an IPv6 listener must leave IPv4 to another one on the same port. Alone, `[::]` takes both.

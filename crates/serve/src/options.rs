@@ -3,7 +3,10 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use crate::tls;
+use crate::{
+    clients::{forwarded::Told, ranges::Ranges},
+    tls,
+};
 
 /// Options of a downstream listener. Every limit has an answer: see each.
 #[derive(Clone, Debug)]
@@ -16,6 +19,11 @@ pub struct Options {
     pub workers: usize,
     /// Connections at once; one more is answered 503 `overloaded` and closed.
     pub connections_max: usize,
+    /// Connections of one client at once, by its address (IPv6: by its network of 64 bits); one more is answered 503 `overloaded` and closed.
+    /// 0: as many as there are. Proxies that are trusted are not counted, but whom they name before the first request.
+    pub connections_per_client_max: usize,
+    /// Who clients are, and which are served.
+    pub clients: Clients,
     /// Bytes of a request head; more: 431 (414 if it is the target).
     pub head_bytes_max: usize,
     /// Header fields, at most [`FIELDS_CEILING`](crate::head::parse::FIELDS_CEILING); more: 431.
@@ -38,6 +46,31 @@ pub struct Options {
     pub server_name: String,
 }
 
+/// Who clients are, where proxies stand between, and which of them are served.
+#[derive(Clone, Debug, Default)]
+pub struct Clients {
+    /// Proxies whose word is taken for who their clients are.
+    pub trusted: Ranges,
+    /// Whether they tell it once per connection, by the PROXY protocol.
+    pub proxy_header: ProxyHeader,
+    /// Whether they tell it with each request.
+    pub told: Told,
+    /// Clients that are served; none: all. Others are answered 403 `not-allowed`.
+    pub allowed: Ranges,
+}
+
+/// Whether connections of trusted proxies begin with a header of the PROXY protocol. Those of others never do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ProxyHeader {
+    /// No.
+    #[default]
+    Off,
+    /// Those that do tell their client, the others are the client.
+    Optional,
+    /// One that does not is closed.
+    Required,
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -45,6 +78,8 @@ impl Default for Options {
             tls: tls::Options::default(),
             workers: 0,
             connections_max: 20_000,
+            connections_per_client_max: 4_096,
+            clients: Clients::default(),
             head_bytes_max: 16 << 10,
             fields_max: 100,
             http2_streams_max: 100,

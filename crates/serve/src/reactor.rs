@@ -19,10 +19,13 @@ use tokio::{
 };
 
 use crate::{
+    clients::census::Place,
     connection,
     drain::State,
+    front::Front,
     handler::{Client, Handler},
     link::Link,
+    listen::Door,
     worker::{Setup, Worker},
 };
 
@@ -33,12 +36,36 @@ const SLICE: Duration = Duration::from_micros(200);
 pub(crate) struct Accepted {
     pub(crate) socket: std::net::TcpStream,
     pub(crate) client: Client,
+    pub(crate) door: Door,
+    /// That the client takes, where they are counted.
+    pub(crate) place: Option<Place>,
+}
+
+/// Who answers behind each door.
+pub(crate) struct Doors<H> {
+    pub(crate) files: Arc<Front<H>>,
+    pub(crate) redirect: Arc<Front<H>>,
+}
+
+impl<H> Doors<H> {
+    fn behind(&self, door: Door) -> Arc<Front<H>> {
+        match door {
+            Door::Plain | Door::Secure => self.files.clone(),
+            Door::Redirect => self.redirect.clone(),
+        }
+    }
+}
+
+impl<H> Clone for Doors<H> {
+    fn clone(&self) -> Self {
+        Self { files: self.files.clone(), redirect: self.redirect.clone() }
+    }
 }
 
 /// Everything a reactor thread is started with.
 pub(crate) struct Reactor<H> {
     pub(crate) setup: Setup,
-    pub(crate) handler: Arc<H>,
+    pub(crate) doors: Doors<H>,
     pub(crate) accepted: mpsc::Receiver<Accepted>,
     pub(crate) state: watch::Receiver<State>,
     /// Connections of this worker, for the acceptor to compare.
@@ -65,7 +92,7 @@ impl<H: Handler> Reactor<H> {
         while accepting || worker.has_connections() {
             tokio::select! {
                 accepted = self.accepted.recv(), if accepting => match accepted {
-                    Some(accepted) => start(&worker, accepted, self.handler.clone()),
+                    Some(accepted) => start(&worker, accepted, &self.doors),
                     None => accepting = false,
                 },
                 changed = self.state.changed(), if told => {
@@ -81,10 +108,13 @@ impl<H: Handler> Reactor<H> {
 }
 
 /// Starts a connection's task. From here on the link gives back what the acceptor has counted.
-fn start<H: Handler>(worker: &Rc<Worker>, accepted: Accepted, handler: Arc<H>) {
-    let Accepted { socket, client } = accepted;
+fn start<H: Handler>(worker: &Rc<Worker>, accepted: Accepted, doors: &Doors<H>) {
+    let Accepted { socket, client, door, place } = accepted;
     match link(worker, socket, client) {
-        Ok(link) => _ = tokio::task::spawn_local(connection::run(link, handler)),
+        Ok(mut link) => {
+            link.place = place;
+            tokio::task::spawn_local(connection::run(link, doors.behind(door)));
+        }
         Err(error) => {
             tracing::warn!(%error, client = %client.address, "a connection is closed at once, for it cannot be watched; if this lasts, raise the limit of open files (ulimit -n, LimitNOFILE=)");
             worker.left(client.connection);

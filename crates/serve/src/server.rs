@@ -3,6 +3,7 @@
 use std::{
     io,
     net::SocketAddr,
+    num::NonZeroUsize,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -15,12 +16,14 @@ use tokio::sync::{mpsc, watch};
 use crate::{
     accept::{Acceptor, Inbox},
     access_log::AccessLog,
+    clients::census::Census,
     counters::Counters,
     drain::State,
+    front::Front,
     handler::Handler,
-    listen,
+    listen::{self, Door},
     options::Options,
-    reactor::Reactor,
+    reactor::{Doors, Reactor},
     thread,
     tls::{self, Credentials, Tls},
     worker::Setup,
@@ -30,6 +33,7 @@ use crate::{
 pub struct Server {
     addresses: Vec<SocketAddr>,
     tls_addresses: Vec<SocketAddr>,
+    redirect_addresses: Vec<SocketAddr>,
     tls: Option<Tls>,
     counters: Arc<Counters>,
     state: watch::Sender<State>,
@@ -43,11 +47,21 @@ impl Server {
     pub fn start<H: Handler>(options: Options, handler: Arc<H>, log: Option<AccessLog>) -> io::Result<Self> {
         let tls = if options.tls.is_on() { Some(open_tls(&options.tls, options.http2_streams_max > 0)?) } else { None };
         let listeners = listen::bind(&options)?;
-        let addresses = listen::addresses(&listeners, false)?;
-        let tls_addresses = listen::addresses(&listeners, true)?;
+        let addresses = listen::addresses(&listeners, Door::Plain)?;
+        let tls_addresses = listen::addresses(&listeners, Door::Secure)?;
+        let redirect_addresses = listen::addresses(&listeners, Door::Redirect)?;
         let counters = Arc::new(Counters::default());
+        let doors = doors(&options, handler, &tls_addresses);
+        let census = NonZeroUsize::new(options.connections_per_client_max).map(Census::new);
         let (options, started) = (Arc::new(options), Instant::now());
-        let setup = Setup { options: options.clone(), counters: counters.clone(), log, tls: tls.clone(), started };
+        let setup = Setup {
+            options: options.clone(),
+            counters: counters.clone(),
+            log,
+            tls: tls.clone(),
+            census: census.clone(),
+            started,
+        };
         let cut = Arc::new(AtomicUsize::new(0));
         let (state, watched) = watch::channel(State::Running);
         let count = worker_count(&options);
@@ -57,13 +71,19 @@ impl Server {
             let (connections, accepted) = mpsc::channel(options.connections_max.max(1));
             let load = Arc::new(AtomicUsize::new(0));
             inboxes.push(Inbox { connections, load: load.clone() });
-            let (setup, handler, state, cut) = (setup.clone(), handler.clone(), watched.clone(), cut.clone());
-            start_worker(index, Reactor { setup, handler, accepted, state, load, cut }, left.clone())?;
+            let (setup, doors, state, cut) = (setup.clone(), doors.clone(), watched.clone(), cut.clone());
+            start_worker(index, Reactor { setup, doors, accepted, state, load, cut }, left.clone())?;
         }
-        let acceptor =
-            Acceptor { options, counters: counters.clone(), inboxes, state: state.clone(), workers: workers.clone() };
+        let acceptor = Acceptor {
+            options,
+            counters: counters.clone(),
+            census,
+            inboxes,
+            state: state.clone(),
+            workers: workers.clone(),
+        };
         thread::spawn("accept".into(), move |runtime| acceptor.run(&runtime, listeners))?;
-        Ok(Self { addresses, tls_addresses, tls, counters, state, workers, cut })
+        Ok(Self { addresses, tls_addresses, redirect_addresses, tls, counters, state, workers, cut })
     }
 
     /// Where it listens, with the ports that were chosen.
@@ -74,6 +94,11 @@ impl Server {
     /// Where it listens for TLS, likewise.
     pub fn tls_addresses(&self) -> &[SocketAddr] {
         &self.tls_addresses
+    }
+
+    /// Where it only sends on to TLS, likewise.
+    pub fn redirect_addresses(&self) -> &[SocketAddr] {
+        &self.redirect_addresses
     }
 
     /// From now on new TLS connections see these credentials; those that are there stay. Nothing where TLS is not spoken.
@@ -118,6 +143,17 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// What is answered on each kind of address.
+fn doors<H>(options: &Options, handler: Arc<H>, tls_addresses: &[SocketAddr]) -> Doors<H> {
+    let tls = &options.tls;
+    let port = match (tls.redirect_port, tls_addresses.first()) {
+        (0, Some(address)) => address.port(),
+        (port, _) => port,
+    };
+    let files = Front::new(handler, options.clients.allowed.clone(), tls.strict);
+    Doors { redirect: Arc::new(files.redirecting(port)), files: Arc::new(files) }
 }
 
 fn start_worker<H: Handler>(index: usize, reactor: Reactor<H>, left: watch::Sender<usize>) -> io::Result<()> {

@@ -5,6 +5,7 @@ use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
     io,
+    net::SocketAddr,
     rc::Rc,
     sync::{
         Arc,
@@ -18,6 +19,10 @@ use tokio::sync::{Notify, Semaphore, futures::Notified};
 use crate::{
     access_log::{AccessLog, BATCH_AGE_MAX, Batch},
     buffers::{Pool, Spare},
+    clients::{
+        census::Census,
+        forwarded::{self, Told},
+    },
     clock::Clock,
     counters::Counters,
     drain::State,
@@ -29,6 +34,7 @@ use crate::{
     },
     input::Input,
     options::Options,
+    request::Fields,
     response::Response,
     timer::{Timer, sweep_interval},
     tls::{Tls, session::Session},
@@ -43,6 +49,8 @@ pub(crate) struct Setup {
     pub(crate) log: Option<AccessLog>,
     /// Where TLS is spoken.
     pub(crate) tls: Option<Tls>,
+    /// Where the connections of each client are counted.
+    pub(crate) census: Option<Arc<Census>>,
     /// When the server was started: all workers count from there.
     pub(crate) started: Instant,
 }
@@ -59,6 +67,7 @@ pub(crate) struct Worker {
     /// One handshake computes, then everybody else has a turn.
     pub(crate) handshake_turn: Semaphore,
     tls: Option<Tls>,
+    pub(crate) census: Option<Arc<Census>>,
     pub(crate) turns: Turns,
     clock: RefCell<Clock>,
     log: Option<RefCell<Batch>>,
@@ -84,7 +93,7 @@ impl Drop for CountedTransfer {
 
 impl Worker {
     pub(crate) fn new(setup: Setup, load: Arc<AtomicUsize>) -> Self {
-        let Setup { options, counters, log, tls, started } = setup;
+        let Setup { options, counters, log, tls, census, started } = setup;
         Self {
             limits: Limits { head_bytes_max: options.head_bytes_max, fields_max: options.fields_max },
             counters,
@@ -93,6 +102,7 @@ impl Worker {
             scratch: RefCell::default(),
             handshake_turn: Semaphore::new(1),
             tls,
+            census,
             turns: Turns::new(),
             clock: RefCell::new(Clock::new(&options.server_name)),
             log: log.map(|log| RefCell::new(Batch::new(log))),
@@ -196,6 +206,18 @@ impl Worker {
             let line = exchange.line(ending, input, client);
             log.borrow_mut().push(self.clock.borrow_mut().turn_to(os::clock::coarse_now()), &line);
         }
+    }
+
+    /// Who asks, if a proxy in between says so.
+    pub(crate) fn client(&self, fields: &Fields<'_>, peer: &Client) -> Client {
+        let clients = &self.options.clients;
+        if clients.told == Told::No {
+            return *peer;
+        }
+        let told = forwarded::client(clients.told, &clients.trusted, peer.address.ip(), fields);
+        // The port of somebody else is not known.
+        let port = if told == peer.address.ip() { peer.address.port() } else { 0 };
+        Client { address: SocketAddr::new(told, port), ..*peer }
     }
 
     /// Appends an answer's head.

@@ -77,8 +77,10 @@ static METRICS: &[Metric] = &[
     metric("outpost_http_connections", "Connections open now", Read::Gauge(|s| s.serve.connections)),
     metric(
         "outpost_http_connections_refused_total",
-        "Connections refused at the limit",
-        Read::Counter(|s| s.serve.refused),
+        "Connections refused, by the limit that was met: of all, or of one client",
+        Read::Counters("limit", |s| {
+            vec![("all".to_owned(), s.serve.refused), ("client".to_owned(), s.serve.refused_client)]
+        }),
     ),
     metric(
         "outpost_tls_handshakes_total",

@@ -40,6 +40,7 @@ fn body(settings: &Settings, now: &Snapshot) -> Value {
         "uptime_seconds": now.uptime.as_secs_f64(),
         "listen": now.listen,
         "tls_listen": now.tls_listen,
+        "redirect": now.redirect,
         "tls_certificates_expire": (now.certificates_expire > 0).then_some(now.certificates_expire),
         "process": {
             "cpu_user_seconds": now.usage.user,

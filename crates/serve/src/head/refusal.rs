@@ -94,6 +94,9 @@ pub enum Refusal {
     /// The head does not fit, or has too many fields.
     #[error("the header fields are more, or longer, than this server reads; send fewer or shorter ones")]
     FieldsTooLarge,
+    /// A proxy connects for a client that has as many connections as it may have.
+    #[error("this client has as many connections here as one may have (serve.connections_per_client_max)")]
+    TooManyConnections,
     /// The head did not arrive in time.
     #[error("the head of the request did not arrive in the time that this server waits for it")]
     Timeout,
@@ -108,6 +111,7 @@ impl Refusal {
     /// The problem that the client is told.
     pub(crate) fn kind(self) -> Kind {
         match self {
+            Self::TooManyConnections => Kind::Overloaded,
             Self::Expectation => Kind::ExpectationFailed,
             Self::BodyTooLarge => Kind::ContentTooLarge,
             Self::Version => Kind::VersionNotSupported,

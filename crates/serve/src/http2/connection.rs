@@ -248,9 +248,10 @@ impl Driver {
         let cookies = head::cookies(&parts.headers);
         let fields = head::fields(parts, &cookies, worker.limits.fields_max)?;
         let Asked { request, expects_continue } = head::request(parts, &fields, is_over)?;
-        let exchange =
+        let mut exchange =
             Exchange::of_stream(asking(parts), head::request_line(parts), Some(&request.fields), worker.has_log());
-        Ok((exchange, handler.answer(&request, &self.shared.client), request.body, expects_continue))
+        let client = exchange.comes_from(worker.client(&request.fields, &self.shared.client));
+        Ok((exchange, handler.answer(&request, &client), request.body, expects_continue))
     }
 }
 

@@ -1,13 +1,14 @@
 //! One client's socket with what is needed to wait on it: received bytes, bytes to be sent, the time limits. It moves bytes and notices who has gone; it
 //! knows neither requests nor answers. Above it nobody knows whether bytes go over the socket as they are or through a TLS session.
 //!
-//! This page is what all that have to do with the socket share; [`handshake`] comes first where TLS is spoken, [`receive`] takes bytes in, [`wait`] waits for
+//! This page is what all that have to do with the socket share; [`proxy_header`] and [`handshake`] come first where a proxy tells its client and where TLS is spoken, [`receive`] takes bytes in, [`wait`] waits for
 //! others than the client, [`send`] sends, in the way that [`transport`] says, [`seal`] makes records of what is sent, [`close`] ends it in order. [`wire`] is both
 //! directions at once, for those who read and write frames.
 //!
 //! Every wait here ends when the client leaves, when a limit is met, or when the server is stopped: see [`Disconnected`].
 
 pub(crate) mod handshake;
+pub(crate) mod proxy_header;
 pub(crate) mod transport;
 
 mod close;
@@ -29,6 +30,7 @@ use tokio::net::TcpStream;
 
 use crate::{
     buffers::Buffers,
+    clients::census::Place,
     handler::Client,
     timer::{Phase, Timer},
     tls::session::Session,
@@ -75,6 +77,8 @@ pub(crate) struct Link {
     /// Only while there is something in them.
     buffers: Option<Box<Buffers>>,
     client: Client,
+    /// The client's, where they are counted.
+    pub(crate) place: Option<Place>,
     /// Bytes that the kernel took since the count was last set to 0.
     pub(crate) sent: u64,
     /// Whether it took any since the wait for it began.
@@ -94,6 +98,7 @@ impl Link {
             worker,
             buffers: None,
             client,
+            place: None,
             sent: 0,
             progress: false,
             waiting: 0,

@@ -49,6 +49,12 @@ pub struct Options {
     pub more: Vec<Pair>,
     /// Certificates of clients.
     pub clients: Clients,
+    /// Where nothing is served, and everybody is sent on to TLS; port 0 for any.
+    pub redirect: Vec<SocketAddr>,
+    /// The port that they are sent to; 0: that of the first address where TLS is spoken.
+    pub redirect_port: u16,
+    /// For how long clients that came over TLS are told to come over nothing else (HSTS); zero: they are not told.
+    pub strict: Duration,
     /// From the connection to the end of the handshake; then it is closed.
     pub handshake_timeout: Duration,
     /// Who makes the records.
@@ -82,6 +88,9 @@ impl Default for Options {
             key: None,
             more: Vec::new(),
             clients: Clients::default(),
+            redirect: Vec::new(),
+            redirect_port: 0,
+            strict: Duration::ZERO,
             handshake_timeout: Duration::from_secs(10),
             kernel: Kernel::Off,
         }

@@ -144,6 +144,11 @@ impl Peer {
         Self::over(TcpStream::connect(address).unwrap(), config)
     }
 
+    /// Plainly, to an address.
+    pub(crate) fn connect_to(address: SocketAddr) -> Self {
+        Self::over(TcpStream::connect(address).unwrap(), None)
+    }
+
     /// Over TLS as this client, whatever the others do.
     pub(crate) fn connect_tls(server: &Server, config: &Arc<ClientConfig>) -> Self {
         Self::over(TcpStream::connect(server.tls_addresses()[0]).unwrap(), Some(config.clone()))

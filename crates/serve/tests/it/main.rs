@@ -3,6 +3,7 @@
 
 use common::options;
 
+mod clients;
 mod common;
 mod credentials;
 mod http2;
@@ -11,6 +12,7 @@ mod lifecycle;
 mod objects;
 mod over_tls;
 mod requests;
+mod strict;
 mod tls;
 mod transfers;
 mod uploads;

@@ -7,6 +7,8 @@ use crate::common::tls_options as options;
 mod http2;
 #[path = "http2_hostile.rs"]
 mod http2_hostile;
+#[path = "clients.rs"]
+mod clients;
 #[path = "lifecycle.rs"]
 mod lifecycle;
 #[path = "objects.rs"]
