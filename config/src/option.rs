@@ -13,7 +13,8 @@ use store::Limit;
 use crate::{
     raw::Raw,
     value::{
-        parse_address, parse_duration, parse_limit, parse_range, parse_size, show_duration, show_limit, show_size,
+        parse_address, parse_duration, parse_limit, parse_range, parse_rate, parse_size, show_duration, show_limit,
+        show_rate, show_size,
     },
 };
 
@@ -47,6 +48,8 @@ pub(crate) enum Applies {
 pub(crate) enum Kind<T> {
     /// Bytes.
     Size { min: u64, max: u64, put: fn(&mut T, u64), get: fn(&T) -> u64 },
+    /// Bytes per second.
+    Rate { max: u64, put: fn(&mut T, u64), get: fn(&T) -> u64 },
     /// Bytes or a part of the disk.
     Limit { put: fn(&mut T, Limit), get: fn(&T) -> Limit },
     /// A time span.
@@ -112,6 +115,11 @@ impl<T> Setting<T> {
                 within(size, *min, *max, show_size)?;
                 put(settings, size);
             }
+            Kind::Rate { max, put, .. } => {
+                let rate = parse_rate(&text(raw, "a rate such as \"1MiB/s\"")?)?;
+                within(rate, 0, *max, show_rate)?;
+                put(settings, rate);
+            }
             Kind::Limit { put, .. } => put(settings, parse_limit(&text(raw, "a size such as \"200GB\" or \"30%\"")?)?),
             Kind::Duration { min, max, put, .. } => {
                 let duration = parse_duration(&text(raw, "a duration such as \"90s\"")?)?;
@@ -142,6 +150,7 @@ impl<T> Setting<T> {
     pub(crate) fn show(&self, settings: &T) -> String {
         match &self.kind {
             Kind::Size { get, .. } => quoted(&show_size(get(settings))),
+            Kind::Rate { get, .. } => quoted(&show_rate(get(settings))),
             Kind::Limit { get, .. } => quoted(&show_limit(get(settings))),
             Kind::Duration { get, .. } => quoted(&show_duration(get(settings))),
             Kind::Count { get, .. } => get(settings).to_string(),
@@ -168,6 +177,7 @@ impl<T> Setting<T> {
     pub(crate) fn type_and_range(&self) -> (&'static str, String) {
         match &self.kind {
             Kind::Size { min, max, .. } => ("size", format!("{} to {}", show_size(*min), show_size(*max))),
+            Kind::Rate { max, .. } => ("rate", format!("0B/s to {}", show_rate(*max))),
             Kind::Limit { .. } => ("size or percent of the disk", "`\"0%\"` to `\"100%\"`, or bytes".into()),
             Kind::Duration { min, max, .. } => {
                 ("duration", format!("{} to {}", show_duration(*min), show_duration(*max)))
@@ -194,6 +204,7 @@ impl<T> Setting<T> {
     pub(crate) fn value_name(&self) -> &'static str {
         match &self.kind {
             Kind::Size { .. } => "SIZE",
+            Kind::Rate { .. } => "RATE",
             Kind::Limit { .. } => "SIZE|PERCENT",
             Kind::Duration { .. } => "DURATION",
             Kind::Count { .. } => "N",

@@ -23,6 +23,9 @@ const SIZE_UNITS: [(&str, u64); 11] = [
     ("B", 1),
 ];
 
+/// Bits per unit.
+const RATE_UNITS: [(&str, u64); 4] = [("Gbit", 1_000_000_000), ("Mbit", 1_000_000), ("kbit", 1_000), ("bit", 1)];
+
 /// Milliseconds per unit, the larger first.
 const DURATION_UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
@@ -104,6 +107,30 @@ pub fn parse_address(text: &str) -> Result<SocketAddr, String> {
             format!("'{text}' is not an address: write IP:PORT such as 0.0.0.0:8080 or [::]:8080 (names are not looked up)")
         }
     })
+}
+
+/// Bytes per second from `"1MiB/s"`, `"50Mbit/s"` or a number of bytes.
+pub(crate) fn parse_rate(text: &str) -> Result<u64, String> {
+    let refuse = |reason: &str| format!("'{text}' is not a rate: {reason}; write \"1MiB/s\" or \"50Mbit/s\"");
+    let trimmed = text.trim();
+    if let Ok(bytes) = trimmed.parse() {
+        return Ok(bytes);
+    }
+    let per_second = trimmed.strip_suffix("/s").ok_or_else(|| refuse("it does not end with '/s'"))?.trim_end();
+    let (number, unit) = split_number(per_second);
+    match RATE_UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit)) {
+        Some((_, bits)) => {
+            scale(number, *bits).map(|bits| bits / 8).ok_or_else(|| refuse("the number is not valid or too large"))
+        }
+        None => {
+            parse_size(per_second).map_err(|_| refuse("what stands before '/s' is neither a size nor a number of bits"))
+        }
+    }
+}
+
+/// The shortest text that [`parse_rate`] reads as these bytes per second.
+pub(crate) fn show_rate(bytes: u64) -> String {
+    format!("{}/s", show_size(bytes))
 }
 
 /// `"10.0.0.0/8"`, `"2001:db8::/32"`, or one address.
@@ -247,6 +274,25 @@ mod tests {
         for text in ["", "s", "5 parsecs", "1h30", "-3s", "99999999999999999999d", "1.s"] {
             assert!(parse_duration(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn rates() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("1024", 1024),
+            ("1KiB/s", 1024),
+            ("2 MB/s", 2_000_000),
+            ("50Mbit/s", 6_250_000),
+            ("2.5 Gbit/s", 312_500_000),
+            ("8kbit/s", 1000),
+        ] {
+            assert_eq!(parse_rate(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "1KiB", "fast", "50Mbit", "1G/s", "1parsec/s", "x Mbit/s"] {
+            assert!(parse_rate(text).is_err(), "{text}");
+        }
+        assert_eq!(show_rate(1024), "1KiB/s");
     }
 
     #[test]

@@ -359,12 +359,35 @@ pub(crate) static SETTINGS: &[Setting<Settings>] = &[
     Proxy::restart(
         "serve.send_timeout",
         "How long a client may take no byte of its answer.",
-        "Then it is cut and its requester place is free again. A slow client that takes something is never cut.",
+        "Then it is cut and its requester place is free again. One that takes something must be as fast as `min_send_rate`.",
         Kind::Duration {
             min: SECOND,
             max: HOUR,
             put: |s, v| s.serve.send_timeout = v,
             get: |s| s.serve.send_timeout,
+        },
+    ),
+    Proxy::restart(
+        "serve.min_send_rate",
+        "Bytes per second that a client must take of an answer, on average over each `rate_window`; `0` = any rate is good.",
+        "A slower one is cut, and its requester place is free again. Only time counts in which there is something for it to take: whoever waits for the upstream is not slow.",
+        Kind::Rate { max: 1 << 40, put: |s, v| s.serve.min_send_rate = v, get: |s| s.serve.min_send_rate },
+    ),
+    Proxy::restart(
+        "serve.min_body_rate",
+        "Bytes per second that a client must send of a request's body, likewise; `0` = any rate is good.",
+        "A slower one gets 408 and is closed.",
+        Kind::Rate { max: 1 << 40, put: |s, v| s.serve.min_body_rate = v, get: |s| s.serve.min_body_rate },
+    ),
+    Proxy::restart(
+        "serve.rate_window",
+        "The time over which these two rates are averaged.",
+        "Clients take bytes in lumps: over a short time a steady reader can look as if it stood still.",
+        Kind::Duration {
+            min: SECOND,
+            max: HOUR,
+            put: |s, v| s.serve.rate_window = v,
+            get: |s| s.serve.rate_window,
         },
     ),
     Proxy::restart(

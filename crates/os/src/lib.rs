@@ -13,3 +13,4 @@ pub mod receive;
 pub mod residency;
 pub mod send;
 pub mod share;
+pub mod tcp;

@@ -15,7 +15,7 @@
 //! | `link` | one client's socket: receive, wait, send, close; plainly or through a TLS session |
 //! | `worker` | what the connections of one thread share: |
 //! | `buffers`, `input`, `exchange` | what is lent to busy ones, and what is remembered of requests whose answers are not out |
-//! | `timer`, `turns`, `clock` | their time limits, in what order large bodies leave, what time it is |
+//! | `timer`, `pace`, `turns`, `clock` | their time limits, how fast clients must be, in what order large bodies leave, what time it is |
 //! | [`clients`] | who asks, where proxies stand between, and how many connections each has |
 //! | [`tls`] | who this server is, and the records of one connection |
 //! | [`access_log`], [`counters`] | who got what |
@@ -51,6 +51,7 @@ mod exchange;
 mod input;
 
 mod clock;
+mod pace;
 mod timer;
 mod turns;
 

@@ -40,6 +40,13 @@ pub struct Options {
     pub idle_timeout: Duration,
     /// A client that takes no byte for so long is closed.
     pub send_timeout: Duration,
+    /// Bytes per second that a client must take of what is there for it, over each `rate_window` in which nobody else is waited for; slower: it is closed.
+    /// 0: any rate is good.
+    pub min_send_rate: u64,
+    /// Likewise, of a request's body; slower: 408 and close.
+    pub min_body_rate: u64,
+    /// See these two.
+    pub rate_window: Duration,
     /// What drains at most this long is cut.
     pub drain_timeout: Duration,
     /// This machine's name in `Via`, and in the field `Server`.
@@ -88,6 +95,9 @@ impl Default for Options {
             body_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(75),
             send_timeout: Duration::from_secs(60),
+            min_send_rate: 1 << 10,
+            min_body_rate: 1 << 10,
+            rate_window: Duration::from_secs(60),
             drain_timeout: Duration::from_secs(30),
             server_name: format!("outpost/{}", env!("CARGO_PKG_VERSION")),
         }

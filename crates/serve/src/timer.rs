@@ -6,9 +6,9 @@
 //! | handshake | accepted, where TLS is spoken | `tls.handshake_timeout` | closed |
 //! | idle | accepted, the handshake is done, or an answer is finished | `idle_timeout` | closed in silence |
 //! | head | first byte of a request | `header_timeout` | 408 and close |
-//! | body | more of a request's body is waited for; again at each byte | `body_timeout` | 408 and close |
+//! | body | more of a request's body is waited for; again at each byte | `body_timeout`, `min_body_rate` | 408 and close |
 //! | waiting | the handler, the source or the disk is waited for | none: they have their own | - |
-//! | sending | the socket takes no more; again at each byte taken | `send_timeout` | cut |
+//! | sending | the socket takes no more; again at each byte that the client takes | `send_timeout`, `min_send_rate` | cut |
 //! | lingering | the last answer is out, the client's bytes are thrown away | `LINGER_TIMEOUT` | closed |
 
 use std::{
@@ -17,7 +17,12 @@ use std::{
     time::Duration,
 };
 
-use crate::options::Options;
+use os::tcp::Moved;
+
+use crate::{
+    options::Options,
+    pace::{Look, Pace},
+};
 
 /// How long a client that was answered with an error may take to read it.
 pub(crate) const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -57,6 +62,9 @@ impl Phase {
 pub(crate) fn sweep_interval(options: &Options) -> Duration {
     let limits = [options.idle_timeout, options.header_timeout, options.body_timeout, options.send_timeout];
     let mut shortest = limits.into_iter().fold(Duration::MAX, Duration::min);
+    if options.min_send_rate > 0 || options.min_body_rate > 0 {
+        shortest = shortest.min(options.rate_window);
+    }
     if options.tls.is_on() {
         shortest = shortest.min(options.tls.handshake_timeout);
     }
@@ -74,6 +82,13 @@ pub(crate) struct Timer {
     phase: Cell<Phase>,
     since: Cell<Duration>,
     overdue: Cell<bool>,
+    /// Who waits is to look how many bytes were moved.
+    look: Cell<bool>,
+    /// That was done in this phase.
+    looked: Cell<bool>,
+    /// How fast the client takes answers, and sends bodies.
+    takes: Cell<Pace>,
+    sends: Cell<Pace>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -84,6 +99,10 @@ impl Timer {
             phase: Cell::new(Phase::Idle),
             since: Cell::new(now),
             overdue: Cell::new(false),
+            look: Cell::new(false),
+            looked: Cell::new(false),
+            takes: Cell::default(),
+            sends: Cell::default(),
             waker: RefCell::new(None),
         }
     }
@@ -95,9 +114,29 @@ impl Timer {
 
     /// Begins a phase, or the same one anew.
     pub(crate) fn enter(&self, phase: Phase, now: Duration) {
+        self.change_pace(self.phase.get(), |pace| pace.pause(now));
+        self.change_pace(phase, |pace| pace.begin(now));
         self.phase.set(phase);
         self.since.set(now);
         self.overdue.set(false);
+        self.looked.set(false);
+    }
+
+    fn change_pace(&self, phase: Phase, change: impl FnOnce(&mut Pace)) {
+        if let Some(place) = self.pace_of(phase) {
+            let mut pace = place.get();
+            change(&mut pace);
+            place.set(pace);
+        }
+    }
+
+    /// In some phases it is for the client to move bytes.
+    fn pace_of(&self, phase: Phase) -> Option<&Cell<Pace>> {
+        match phase {
+            Phase::Sending => Some(&self.takes),
+            Phase::Body => Some(&self.sends),
+            Phase::Handshake | Phase::Idle | Phase::Head | Phase::Waiting | Phase::Lingering => None,
+        }
     }
 
     pub(crate) fn phase(&self) -> Phase {
@@ -109,12 +148,52 @@ impl Timer {
         self.overdue.get()
     }
 
+    /// Whether it is to be looked how many bytes were moved: now and then, and before anybody is ended for having moved none.
+    pub(crate) fn wants_look(&self) -> bool {
+        (self.look.get() || self.overdue.get()) && self.pace_of(self.phase.get()).is_some()
+    }
+
+    /// So many bytes were moved since the connection began. `true` if that is too slow; who moves at all is not overdue.
+    pub(crate) fn look(&self, moved: Moved, now: Duration, options: &Options) -> bool {
+        self.look.set(false);
+        self.looked.set(true);
+        let (place, moved, rate) = match self.phase.get() {
+            Phase::Sending => (&self.takes, moved.acknowledged, options.min_send_rate),
+            Phase::Body => (&self.sends, moved.received, options.min_body_rate),
+            _ => return false,
+        };
+        let mut pace = place.get();
+        let look = pace.look(moved, now, options.rate_window, rate);
+        place.set(pace);
+        match look {
+            Look::Still => {}
+            Look::Moving => {
+                self.since.set(now);
+                self.overdue.set(false);
+            }
+            Look::TooSlow => self.overdue.set(true),
+        }
+        look == Look::TooSlow
+    }
+
     /// The sweep's look.
     pub(crate) fn check(&self, now: Duration, options: &Options) {
-        if !self.overdue.get() && is_overdue(self.phase.get(), self.since.get(), now, options) {
+        if self.overdue.get() {
+            return;
+        }
+        if is_overdue(self.phase.get(), self.since.get(), now, options) {
             self.overdue.set(true);
             self.wake();
+        } else if self.pace_of(self.phase.get()).is_some_and(|pace| self.is_look_due(pace.get(), now, options)) {
+            self.look.set(true);
+            self.wake();
         }
+    }
+
+    /// At the first sweep of a wait, so that it is known from where to count, and when a window is over.
+    fn is_look_due(&self, pace: Pace, now: Duration, options: &Options) -> bool {
+        let begins = !self.looked.get() && now.saturating_sub(self.since.get()) >= sweep_interval(options);
+        begins || pace.waited(now) >= options.rate_window
     }
 
     /// Makes the connection look at the state of things again.
@@ -150,6 +229,35 @@ mod tests {
             assert_eq!(at(100_000), seconds.is_some(), "{phase:?}");
             assert!(seconds.is_none_or(|limit| !at(limit) && at(limit + 1)), "{phase:?}");
         }
+    }
+
+    #[test]
+    fn who_moves_bytes_slowly_is_ended_and_who_moves_some_is_not_overdue() {
+        let options = Options {
+            send_timeout: Duration::from_secs(16),
+            rate_window: Duration::from_secs(40),
+            min_send_rate: 100,
+            ..Options::default()
+        };
+        let at = Duration::from_secs;
+        for (bytes_per_second, ends) in [(0, Some(17)), (1, Some(40)), (99, Some(40)), (100, None)] {
+            let timer = Timer::new(at(0));
+            timer.enter(Phase::Sending, at(0));
+            let ended = (1..1000).find(|second| {
+                timer.check(at(*second), &options);
+                let moved = Moved { acknowledged: second * bytes_per_second, received: 0 };
+                if timer.wants_look() {
+                    timer.look(moved, at(*second), &options);
+                }
+                timer.is_overdue()
+            });
+            assert_eq!(ended, ends, "{bytes_per_second} bytes in a second");
+        }
+        // Nobody is looked at who is not waited for.
+        let timer = Timer::new(at(0));
+        timer.enter(Phase::Waiting, at(0));
+        timer.check(at(100_000), &options);
+        assert!(!timer.wants_look() && !timer.is_overdue());
     }
 
     #[test]

@@ -99,6 +99,11 @@ static METRICS: &[Metric] = &[
         Read::Gauge(|s| s.certificates_expire),
     ),
     metric("outpost_http_malformed_total", "Requests refused as malformed", Read::Counter(|s| s.serve.malformed)),
+    metric(
+        "outpost_http_too_slow_total",
+        "Connections ended because their client took an answer, or sent a request's body, too slowly",
+        Read::Counter(|s| s.serve.too_slow),
+    ),
     metric("outpost_transfers", "Bodies being sent now", Read::Gauge(|s| s.serve.transfers)),
     metric(
         "outpost_transfers_aborted_total",

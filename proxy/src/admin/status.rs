@@ -106,6 +106,7 @@ fn requests(now: &Snapshot) -> Value {
         "refused_requesters": cache.refused_requesters,
         "refused_overloaded": cache.refused_overloaded,
         "malformed": now.serve.malformed,
+        "too_slow": now.serve.too_slow,
         "aborted": now.serve.aborted,
         "hit_percent": now.hit_percent(),
     })

@@ -22,7 +22,9 @@ use std::{
     future::poll_fn,
     io,
     num::NonZeroU32,
+    os::fd::AsFd,
     rc::Rc,
+    sync::atomic::Ordering,
     task::{Context, Poll},
 };
 
@@ -161,12 +163,26 @@ impl Link {
 
     /// Why whoever waits is to end, if so.
     pub(crate) fn interrupted(&self) -> Option<Disconnected> {
+        if self.timer.wants_look() {
+            self.look();
+        }
         if self.worker.is_cutting() {
             Some(Disconnected::Cut)
         } else if self.timer.is_overdue() {
             Some(Disconnected::TimedOut)
         } else {
             None
+        }
+    }
+
+    /// Tells the timer what the client has taken and sent. What the kernel does not tell leaves the decision to the clock.
+    fn look(&self) {
+        let worker = &self.worker;
+        let Ok(moved) = os::tcp::moved(self.socket.as_fd()) else { return };
+        if self.timer.look(moved, worker.now(), &worker.options) {
+            worker.counters.too_slow.fetch_add(1, Ordering::Relaxed);
+            let client = self.client.address;
+            tracing::debug!(%client, "a client moves fewer bytes than it must");
         }
     }
 

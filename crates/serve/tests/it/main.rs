@@ -12,6 +12,7 @@ mod lifecycle;
 mod objects;
 mod over_tls;
 mod requests;
+mod slow;
 mod strict;
 mod tls;
 mod transfers;

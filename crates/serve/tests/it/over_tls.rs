@@ -15,6 +15,8 @@ mod lifecycle;
 mod objects;
 #[path = "requests.rs"]
 mod requests;
+#[path = "slow.rs"]
+mod slow;
 #[path = "transfers.rs"]
 mod transfers;
 #[path = "uploads.rs"]
