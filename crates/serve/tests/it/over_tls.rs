@@ -3,12 +3,12 @@
 
 use crate::common::tls_options as options;
 
+#[path = "clients.rs"]
+mod clients;
 #[path = "http2.rs"]
 mod http2;
 #[path = "http2_hostile.rs"]
 mod http2_hostile;
-#[path = "clients.rs"]
-mod clients;
 #[path = "lifecycle.rs"]
 mod lifecycle;
 #[path = "objects.rs"]
