@@ -163,7 +163,7 @@ pub fn run_to_end(
 }
 
 /// The address in a line that has one as `http://IP:PORT` or `https://IP:PORT`.
-pub(crate) fn address_in(line: &str) -> Option<SocketAddr> {
+pub fn address_in(line: &str) -> Option<SocketAddr> {
     let (_, rest) = line.split_once("http://").or_else(|| line.split_once("https://"))?;
     let end = rest.find(|letter: char| !letter.is_ascii_digit() && letter != '.' && letter != ':');
     rest[..end.unwrap_or(rest.len())].parse().ok()

@@ -5,6 +5,7 @@ use harness::{origin::OriginSetup, proxy::ProxySetup, share::Share};
 mod admin;
 mod ahead;
 mod change;
+mod clients;
 mod coalescing;
 mod collision;
 mod comparison;

@@ -30,7 +30,7 @@ impl Drop for Told {
 fn large(options: Options) -> (Server, mpsc::Receiver<()>) {
     let (told, done) = mpsc::channel();
     let told = parking_lot::Mutex::new(told);
-    let body = bytes::Bytes::from(vec![7; 64 << 20]);
+    let body = bytes::Bytes::from(vec![7; 16 << 20]);
     let server = start(options, move |_, _| {
         let mut response = text(b"");
         response.body = Body::Memory(body.clone());
@@ -95,7 +95,7 @@ fn who_is_fast_enough_gets_everything() {
     }
     assert!(done.try_recv().is_err());
     let rest = peer.rest();
-    assert!(taken + rest.len() > 64 << 20, "{taken} and {}", rest.len());
+    assert!(taken + rest.len() > 16 << 20, "{taken} and {}", rest.len());
     assert_eq!(server.counters().too_slow.load(Relaxed), 0);
 }
 

@@ -140,7 +140,8 @@ fn a_handshake_that_does_not_go_on_is_ended() {
     let server = echo(options);
     let mut hello = Vec::new();
     tls::Client::new(&files.trusting()).0.write_tls(&mut hello).unwrap();
-    for sent in [&[][..], &hello[..hello.len() / 2], b"GE"] {
+    // Silent, in the middle of its first message, before its last one, and not TLS at all.
+    for sent in [&[][..], &hello[..hello.len() / 2], &hello, b"GE"] {
         let before = failed(&server);
         let mut socket = raw(&server);
         socket.write_all(sent).unwrap();
@@ -151,6 +152,28 @@ fn a_handshake_that_does_not_go_on_is_ended() {
     // What follows a handshake has its own limits.
     let mut peer = Peer::connect_tls(&server, &files.trusting());
     assert_eq!(peer.get("/").status, 200);
+}
+
+#[test]
+fn slow_bytes_do_not_prolong_the_time_for_a_handshake() {
+    let files = Files::new("localhost");
+    let mut options = with(&files);
+    options.tls.handshake_timeout = Duration::from_millis(100);
+    let server = echo(options);
+    let mut hello = Vec::new();
+    tls::Client::new(&files.trusting()).0.write_tls(&mut hello).unwrap();
+    let mut socket = raw(&server);
+    socket.set_read_timeout(Some(Duration::from_millis(10))).unwrap();
+    let begun = std::time::Instant::now();
+    let mut bytes = hello[..hello.len() - 1].iter();
+    // A byte now and then, until the server has had enough.
+    while socket.peek(&mut [0; 1]).is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock) {
+        assert!(begun.elapsed() < DEADLINE);
+        if let Some(byte) = bytes.next() {
+            let _ = socket.write(&[*byte]);
+        }
+    }
+    assert_eq!(failed(&server), 1);
 }
 
 #[test]
