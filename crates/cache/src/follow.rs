@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use http::header;
 use protocol::{cache_status::CacheStatus, problem::Kind};
 use serve::{response::Response, source::Source};
 
@@ -62,6 +63,8 @@ pub(crate) fn from_outcome(
         Outcome::Described(representation) => context.description(&representation).ok_or(Next::AskForBytes),
         Outcome::Index(pages) => Ok(context.pages(&pages, CacheStatus::Passed)),
         Outcome::NeedsSlash => Ok(context.to_slash(&question.full)),
+        // What one says who has not logged in is not what the other hears who has.
+        Outcome::Said(_) if role == Role::Follower && is_for_one(question) => Err(Next::Pass),
         Outcome::Said(said) => {
             let response = said.respond(&context.asked, context.now).ok_or(Next::AskForBytes)?;
             add(&counters.passed, 1);
@@ -83,6 +86,10 @@ pub(crate) fn from_outcome(
             Ok(failure.to_response())
         }
     }
+}
+
+fn is_for_one(question: &Question) -> bool {
+    [header::AUTHORIZATION, header::COOKIE].iter().any(|name| question.sent.contains_key(name))
 }
 
 fn from_content(

@@ -6,7 +6,7 @@
 
 use std::{io, sync::Arc};
 
-use http::{HeaderMap, HeaderName, Method, StatusCode, header};
+use http::{HeaderName, Method, StatusCode, header};
 use protocol::cache_status::CacheStatus;
 use serve::response::{Body as Downstream, BodyStream, Response};
 use tokio::sync::mpsc;
@@ -17,6 +17,7 @@ use crate::{
     context::RequestContext,
     fetch::outcome::Content,
     forwarded::speak_for,
+    names::lines,
     shared::Shared,
     status::add,
     upstream::{
@@ -30,24 +31,8 @@ use crate::{
 /// Pieces between the upstream and a client: as much as is lost when the client leaves.
 const PIECES_MAX: usize = 4;
 
-/// Fields that end at each hop (RFC 9110 section 7.6.1) or that the downstream side writes itself.
-const NOT_HANDED_ON: [HeaderName; 14] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    header::CONTENT_LENGTH,
-    header::DATE,
-    header::SERVER,
-    // It speaks of the upstream's address.
-    header::ALT_SVC,
-    HeaderName::from_static("cache-status"),
-];
+/// Written anew here.
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 /// Asks for one client alone.
 pub(crate) async fn pass(shared: Arc<Shared>, question: Arc<Question>, owned: Arc<Owned>) -> Response {
@@ -95,9 +80,10 @@ pub(crate) fn from_file(context: &RequestContext<'_>, content: &Content) -> Resp
 /// The upstream's answer as ours.
 pub(crate) fn hand_on(context: &RequestContext<'_>, question: &Question, opened: OpenAnswer) -> Response {
     let mut response = Response::new(opened.status);
-    let dropped = nominated(&opened.fields);
-    for (name, value) in &opened.fields {
-        if NOT_HANDED_ON.contains(name) || dropped.contains(name) {
+    // Who made it, and when, is told as it was (RFC 9110 section 6.6.1); an answer without a date gets ours.
+    response.fields.dated = opened.fields.contains_key(header::DATE);
+    for (name, value) in lines::end_to_end(&opened.fields) {
+        if *name == CACHE_STATUS || (*name == header::SERVER && !response.fields.dated) {
             continue;
         }
         if *name == header::LOCATION
@@ -119,15 +105,6 @@ pub(crate) fn hand_on(context: &RequestContext<'_>, question: &Question, opened:
     response
 }
 
-/// What `Connection` names, but never what an answer cannot be understood without.
-fn nominated(fields: &HeaderMap) -> Vec<HeaderName> {
-    const ESSENTIAL: [HeaderName; 4] =
-        [header::CONTENT_TYPE, header::CONTENT_RANGE, header::CONTENT_ENCODING, header::CACHE_CONTROL];
-    let values = fields.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    let names = values.flat_map(|value| value.split(',')).filter_map(|name| name.trim().parse().ok());
-    names.filter(|name| !ESSENTIAL.contains(name)).collect()
-}
-
 /// Reads the body on the runtime of the fetches and hands it over in pieces.
 fn pump(shared: &Arc<Shared>, mut body: Body) -> BodyStream {
     let (send, receive) = mpsc::channel(PIECES_MAX);
@@ -146,17 +123,4 @@ fn pump(shared: &Arc<Shared>, mut body: Body) -> BodyStream {
         }
     });
     Box::pin(Queue(receive))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nominated_fields_are_dropped_but_for_the_essential() {
-        let mut fields = HeaderMap::new();
-        fields.append(header::CONNECTION, "close, X-Secret".parse().unwrap());
-        fields.append(header::CONNECTION, "Content-Type".parse().unwrap());
-        assert_eq!(nominated(&fields), ["close", "x-secret"].map(|name| name.parse::<HeaderName>().unwrap()));
-    }
 }

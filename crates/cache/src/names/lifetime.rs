@@ -30,7 +30,7 @@ pub(crate) fn date(fields: &HeaderMap, arrived: SystemTime) -> u64 {
 /// The age of an answer when it arrived (section 4.2.3).
 pub(crate) fn initial_age(fields: &HeaderMap, times: Times) -> u64 {
     let apparent = seconds(times.arrived).saturating_sub(date(fields, times.arrived));
-    let delay = seconds(times.arrived).saturating_sub(seconds(times.asked));
+    let delay = times.arrived.duration_since(times.asked).map_or(0, |delay| delay.as_secs());
     apparent.max(age(fields).saturating_add(delay))
 }
 

@@ -47,29 +47,17 @@ pub(crate) struct Lines(Box<[u8]>);
 impl Lines {
     /// What is kept of an answer's fields, without those that it withholds.
     pub(crate) fn keep(fields: &HeaderMap, withheld: &[HeaderName]) -> Self {
-        let nominated = nominated(fields);
-        Self::of(fields, |name| {
-            !OF_ONE_HOP.contains(name)
-                && !WRITTEN_ANEW.contains(name)
-                && !withheld.contains(name)
-                && !nominated.contains(name)
-        })
+        Self::of(fields, |name| !withheld.contains(name))
     }
 
     /// What it withholds, for the one who asked.
     pub(crate) fn withheld(fields: &HeaderMap, withheld: &[HeaderName]) -> Self {
-        let nominated = nominated(fields);
-        Self::of(fields, |name| {
-            withheld.contains(name)
-                && !OF_ONE_HOP.contains(name)
-                && !WRITTEN_ANEW.contains(name)
-                && !nominated.contains(name)
-        })
+        Self::of(fields, |name| withheld.contains(name))
     }
 
     fn of(fields: &HeaderMap, belongs: impl Fn(&HeaderName) -> bool) -> Self {
         let mut block = Vec::new();
-        for (name, value) in fields.iter().filter(|(name, _)| belongs(name)) {
+        for (name, value) in end_to_end(fields).filter(|(name, _)| !WRITTEN_ANEW.contains(name) && belongs(name)) {
             push(&mut block, name.as_str(), value.as_bytes());
         }
         Self(block.into())
@@ -118,6 +106,12 @@ impl Lines {
         }
         fields
     }
+}
+
+/// The fields of an answer that are for whoever it is for: not those of this hop, nor those that `Connection` names.
+pub(crate) fn end_to_end(fields: &HeaderMap) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+    let nominated = nominated(fields);
+    fields.iter().filter(move |(name, _)| !OF_ONE_HOP.contains(name) && !nominated.contains(name))
 }
 
 /// Appends a line.

@@ -14,11 +14,10 @@ use super::{
     storing::{Arrival, Judgement, judge},
 };
 
-/// Fields that say what the stored bytes are: an answer without these bytes does not change them (RFC 9111 section 3.2). The digests of
-/// another message's bytes likewise.
-const OF_THE_BYTES: [HeaderName; 5] = [
+/// Fields without which the stored bytes are misread: an answer without bytes does not change them (RFC 9111 section 3.2). The digests of another
+/// message's bytes likewise.
+const OF_THE_BYTES: [HeaderName; 4] = [
     header::CONTENT_ENCODING,
-    header::CONTENT_TYPE,
     header::CONTENT_RANGE,
     HeaderName::from_static("content-md5"),
     HeaderName::from_static("content-digest"),
@@ -153,6 +152,7 @@ mod tests {
             ("cache-control", "max-age=120"),
             ("etag", "\"v1\""),
             ("content-type", "x/y"),
+            ("content-encoding", "br"),
             ("content-length", "3"),
             ("x-a", "2"),
             ("set-cookie", "a=b"),
@@ -162,9 +162,13 @@ mod tests {
         let fields = meta.lines.to_map();
         assert_eq!(
             (&fields["content-type"], &fields["x-a"], &fields["x-b"]),
-            (&"text/plain".parse().unwrap(), &"2".parse().unwrap(), &"1".parse().unwrap())
+            (&"x/y".parse().unwrap(), &"2".parse().unwrap(), &"1".parse().unwrap())
         );
-        assert!(!fields.contains_key("set-cookie") && !fields.contains_key("content-length"));
+        assert!(
+            !fields.contains_key("set-cookie")
+                && !fields.contains_key("content-encoding")
+                && !fields.contains_key("content-length")
+        );
     }
 
     #[test]

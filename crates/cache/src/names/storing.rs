@@ -91,8 +91,9 @@ pub(crate) fn judge(arrival: &Arrival<'_>) -> Judgement {
     };
     match (is_kept, SHARED.contains(&status.as_u16())) {
         (true, _) => Judgement::Keep(meta),
-        (false, true) => Judgement::Share(meta),
-        (false, false) => Judgement::Pass,
+        // What is missing for one session may be there for another.
+        (false, true) if !sent.contains_key(header::COOKIE) => Judgement::Share(meta),
+        (false, _) => Judgement::Pass,
     }
 }
 
@@ -290,6 +291,7 @@ pub(crate) mod tests {
         }
         assert_eq!(word(judged(203, &[], &[], 120)), "pass");
         assert_eq!(word(judged(404, &[], &[], 120)), "share");
+        assert_eq!(word(judged(404, &[("cookie", "a=b")], &[], 120)), "pass");
     }
 
     #[test]

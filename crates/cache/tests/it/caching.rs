@@ -111,15 +111,17 @@ fn who_waits_for_what_is_missing_shares_one_question() {
     });
     let proxy = Proxy::of(&origin.url());
     let asked = ask_for(proxy.address(), 20, "/none", &[]);
-    eventually("twenty who wait", || proxy.followers() == 20);
+    let with_session = ask(proxy.address(), "GET", "/none", &[("Cookie", "id=alice")]);
+    eventually("all who wait", || proxy.followers() == 21);
     gate.open();
     for asked in asked {
         let answer = asked.answer();
         assert_eq!((answer.status, answer.text().as_str(), answer.field("X-Own")), (404, "gone", Some("1")));
     }
-    assert_eq!(origin.asked().len(), 1);
+    assert_eq!(with_session.answer().status, 404);
+    assert_eq!(origin.asked().len(), 2, "who has a session asks for himself");
     assert_eq!(get(proxy.address(), "/none").status, 404);
-    assert_eq!(origin.asked().len(), 2, "it is kept for nobody");
+    assert_eq!(origin.asked().len(), 3, "it is kept for nobody");
 }
 
 fn in_language(request: &Request) -> String {
@@ -244,8 +246,9 @@ fn who_made_an_answer_and_when_is_told_as_it_was() {
         reply(request, stream, "200 OK", &fields, b"x");
     });
     let proxy = Proxy::of(&origin.url());
-    for _ in 0..2 {
-        let answer = get(proxy.address(), "/a");
+    // Fetched, kept, passed.
+    for session in [&[][..], &[], &[("Authorization", "Basic eA=="), ("Cache-Control", "no-cache")]] {
+        let answer = get_with(proxy.address(), "/a", session);
         assert_eq!(answer.field("Date"), Some("Sat, 21 Nov 2026 10:00:00 GMT"));
         assert_eq!(answer.field("Server"), Some("mill/1"));
         assert_eq!(answer.fields.iter().filter(|(name, _)| name.eq_ignore_ascii_case("date")).count(), 1);

@@ -85,7 +85,8 @@ fn an_unchanged_304_moves_no_bytes_and_keeps_the_body() {
     for _ in 0..3 {
         let answer = get(proxy.address(), "/a.bin").expect(&bytes);
         assert_eq!(answer.cache_status(), "outpost; fwd=stale; fwd-status=304");
-        assert_eq!(answer.field("Age"), Some("0"));
+        // A second may have begun in between.
+        assert!(matches!(answer.field("Age"), Some("0" | "1")), "{:?}", answer.field("Age"));
     }
     assert_eq!(proxy.cache.counters().upstream_bytes.load(Ordering::Relaxed), bytes.len() as u64);
     assert_eq!(origin.asked().len(), 4);
