@@ -20,6 +20,8 @@ mod failure;
 mod fetch;
 mod follow;
 mod forwarded;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod methods;
 mod names;
 mod pass;

@@ -38,3 +38,8 @@ fn read(bytes: &[u8], step: usize) -> Option<(Vec<u8>, usize)> {
         }
     }
 }
+
+/// What is seen of frames does not depend on the pieces in which they come.
+pub fn http2_frames(bytes: &[u8]) {
+    crate::http2::fuzz_frames(bytes);
+}

@@ -8,7 +8,7 @@ use super::error::AskError;
 
 /// Refuses what two readers could understand differently. What the client library refuses by itself (lengths that differ, a chunk's bad size, a status
 /// of two digits) does not come here.
-pub(super) fn check<B>(answer: &Response<B>) -> Result<(), AskError> {
+pub(crate) fn check<B>(answer: &Response<B>) -> Result<(), AskError> {
     let fields = answer.headers();
     check_end(fields, answer.version())?;
     match answer.status() {

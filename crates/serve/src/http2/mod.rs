@@ -39,3 +39,14 @@ mod stream;
 mod upload;
 
 pub(crate) use connection::{Ended, serve};
+
+/// For `fuzz/`: in one piece or byte by byte, the same is seen.
+#[cfg(fuzzing)]
+pub(crate) fn fuzz_frames(bytes: &[u8]) {
+    use std::time::Duration;
+    let (mut whole, mut slow) = (frames::Frames::new(Duration::ZERO), frames::Frames::new(Duration::ZERO));
+    let seen = whole.look(bytes, Duration::ZERO, 0);
+    let each = bytes.iter().try_for_each(|byte| slow.look(&[*byte], Duration::ZERO, 0));
+    assert_eq!(seen, each);
+    assert!(seen.is_err() || whole.is_awaited() == slow.is_awaited());
+}
