@@ -1,8 +1,18 @@
 //! Entries for `fuzz/`, which are there only when fuzzing: what must hold whatever bytes come.
 
-use crate::head::{
-    chunks::{Chunks, Step},
-    parse::{Limits, Parsed, parse, slots},
+use std::net::{IpAddr, Ipv4Addr};
+
+use crate::{
+    clients::{
+        forwarded::{self, Told},
+        proxy_header::{self, Header},
+        ranges::{IpNet, Ranges},
+    },
+    head::{
+        chunks::{Chunks, Step},
+        parse::{Limits, Parsed, parse, slots},
+    },
+    request::Fields,
 };
 
 const LIMITS: Limits = Limits { head_bytes_max: 4 << 10, fields_max: 50 };
@@ -42,4 +52,19 @@ fn read(bytes: &[u8], step: usize) -> Option<(Vec<u8>, usize)> {
 /// What is seen of frames does not depend on the pieces in which they come.
 pub fn http2_frames(bytes: &[u8]) {
     crate::http2::fuzz_frames(bytes);
+}
+
+/// A header of the PROXY protocol is known by its own bytes alone; whoever is believed, an address comes out.
+pub fn clients(bytes: &[u8]) {
+    if let Header::Whole(len, client) = proxy_header::read(bytes) {
+        assert!(len <= bytes.len() && proxy_header::read(&bytes[..len]) == Header::Whole(len, client));
+        assert!((0..len).all(|cut| proxy_header::read(&bytes[..cut]) == Header::Partial));
+    }
+    let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let trusted = Ranges::new(vec![IpNet::from(peer)]);
+    let lines = [("x-forwarded-for", Told::XForwardedFor), ("forwarded", Told::Forwarded)];
+    for (name, told) in lines {
+        let fields = [httparse::Header { name, value: bytes }];
+        forwarded::client(told, &trusted, peer, &Fields::new(&fields));
+    }
 }
