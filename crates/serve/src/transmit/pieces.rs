@@ -57,7 +57,10 @@ enum Segment {
 struct Run {
     position: u64,
     end: Option<u64>,
-    ahead: Ahead,
+    /// Bytes before this may be read.
+    until: u64,
+    /// Once it has begun.
+    ahead: Option<Ahead>,
 }
 
 impl Pieces {
@@ -79,8 +82,10 @@ impl Pieces {
                 Segment::Given(_) => return Ok(true),
                 Segment::Shared { run, .. } if !run.is_over() => return Ok(true),
                 Segment::Shared { .. } => None,
-                Segment::Object { reader, run } if is_ready(reader, run).await? => return Ok(true),
-                Segment::Object { .. } => None,
+                Segment::Object { reader, run } => match is_ready(reader, run).await? {
+                    true => return Ok(true),
+                    false => None,
+                },
                 Segment::Stream { stream, left } => next(stream, left).await?,
             };
             match given {
@@ -113,11 +118,11 @@ impl Pieces {
             // What a stream has given stands before it.
             Some(Segment::Stream { .. }) => Ok(Piece::Given(Bytes::new())),
             Some(Segment::Object { reader, run }) => {
-                let len = run.len(reader.watermark(), max);
+                let len = run.len(max);
                 run.read(&worker, reader.file(), reader.engine(), len).await
             }
             Some(Segment::Shared { file, run }) => {
-                let len = run.len(u64::MAX, max);
+                let len = run.len(max);
                 let piece = run.read(&worker, &file.file, &file.engine, len).await?;
                 if run.is_over() {
                     unchanged(file.clone()).await?;
@@ -156,15 +161,10 @@ fn in_memory(source: &Source, span: Span) -> Option<Segment> {
 
 impl Segment {
     fn of(source: &Source, position: u64, end: Option<u64>) -> Self {
+        let run = |until| Run { position, end, until, ahead: None };
         match source {
-            Source::Object(reader) => {
-                let ahead = Ahead::new(reader.file(), reader.engine());
-                Self::Object { reader: reader.clone(), run: Run { position, end, ahead } }
-            }
-            Source::Shared(file) => {
-                let ahead = Ahead::new(&file.file, &file.engine);
-                Self::Shared { file: file.clone(), run: Run { position, end, ahead } }
-            }
+            Source::Object(reader) => Self::Object { reader: reader.clone(), run: run(0) },
+            Source::Shared(file) => Self::Shared { file: file.clone(), run: run(u64::MAX) },
         }
     }
 
@@ -179,18 +179,19 @@ impl Segment {
 }
 
 /// Waits until an object has bytes for a run; `false` at the end.
-async fn is_ready(reader: &Reader, run: &Run) -> io::Result<bool> {
+async fn is_ready(reader: &Reader, run: &mut Run) -> io::Result<bool> {
     if run.is_over() {
         return Ok(false);
     }
-    if reader.watermark() > run.position {
-        return Ok(true);
+    run.until = run.until.max(reader.watermark());
+    if run.until <= run.position {
+        let wanted = Span::new(run.position, run.end.unwrap_or(u64::MAX));
+        run.until = reader.readable_of(wanted).await.map_err(io::Error::other)?;
     }
-    let watermark = reader.readable(run.position).await.map_err(io::Error::other)?;
-    if watermark <= run.position && run.end.is_some() {
+    if run.until <= run.position && run.end.is_some() {
         return Err(ended_early());
     }
-    Ok(watermark > run.position)
+    Ok(run.until > run.position)
 }
 
 /// The next piece of a stream that has some bytes, or its end, which must be where it was announced.
@@ -226,22 +227,23 @@ impl Run {
         self.end.is_some_and(|end| self.position >= end)
     }
 
-    /// How much of it to take, where bytes may be read up to `watermark`.
-    fn len(&self, watermark: u64, max: usize) -> usize {
-        let end = self.end.map_or(watermark, |end| end.min(watermark));
+    /// How much of it to take.
+    fn len(&self, max: usize) -> usize {
+        let end = self.end.map_or(self.until, |end| end.min(self.until));
         end.saturating_sub(self.position).min(max as u64) as usize
     }
 
     /// Its next `len` bytes: at once if they are in memory, else the disk engine brings them there, and what is behind them.
     async fn read(&mut self, worker: &Worker, file: &Arc<File>, engine: &Engine, len: usize) -> io::Result<Piece> {
         let mut buffer = worker.spare.lend(len);
-        let until = self.end.unwrap_or(self.position + len as u64);
+        let until = self.end.map_or(self.until, |end| end.min(self.until));
         while !os::residency::read_resident(file.as_fd(), &mut buffer[..len], self.position)? {
-            match self.ahead.look(worker, self.position, until) {
+            let ahead = self.ahead.get_or_insert_with(|| Ahead::new(file, engine));
+            match ahead.look(worker, self.position, until) {
                 Look::Cold(end, reading) => {
                     // An error is in the log, and met again by the read.
                     let _ = reading.await;
-                    self.ahead.arrived(worker, end, until);
+                    ahead.arrived(worker, end, until);
                 }
                 // The kernel does not give it at once all the same: somebody waits, but not this thread.
                 Look::Clear(_) => {
