@@ -33,6 +33,12 @@ pub struct Counters {
     pub handshakes_resumed: AtomicU64,
     /// TLS handshakes that came to nothing.
     pub handshakes_failed: AtomicU64,
+    /// Connections on which HTTP/2 is spoken, or was.
+    pub http2_connections: AtomicU64,
+    /// Those that were ended for too many frames of a kind, or by a mistake of the client.
+    pub http2_faults: AtomicU64,
+    /// Streams of HTTP/2 that were reset because their client took nothing.
+    pub http2_stalled: AtomicU64,
     /// Times a body's pages were not in memory and were read first.
     pub cold_reads: AtomicU64,
 }

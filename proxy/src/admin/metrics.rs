@@ -98,6 +98,21 @@ static METRICS: &[Metric] = &[
         "When the first of the certificates expires, since 1970; 0 where TLS is not spoken",
         Read::Gauge(|s| s.certificates_expire),
     ),
+    metric(
+        "outpost_http2_connections_total",
+        "Connections on which HTTP/2 was spoken",
+        Read::Counter(|s| s.serve.http2_connections),
+    ),
+    metric(
+        "outpost_http2_faults_total",
+        "Connections of HTTP/2 that were ended for a mistake of the client, or for too many frames of a kind",
+        Read::Counter(|s| s.serve.http2_faults),
+    ),
+    metric(
+        "outpost_http2_stalled_total",
+        "Streams of HTTP/2 that were reset because their client took nothing",
+        Read::Counter(|s| s.serve.http2_stalled),
+    ),
     metric("outpost_http_malformed_total", "Requests refused as malformed", Read::Counter(|s| s.serve.malformed)),
     metric(
         "outpost_http_too_slow_total",

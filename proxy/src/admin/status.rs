@@ -107,6 +107,9 @@ fn requests(now: &Snapshot) -> Value {
         "refused_overloaded": cache.refused_overloaded,
         "malformed": now.serve.malformed,
         "too_slow": now.serve.too_slow,
+        "http2_connections": now.serve.http2_connections,
+        "http2_faults": now.serve.http2_faults,
+        "http2_stalled": now.serve.http2_stalled,
         "aborted": now.serve.aborted,
         "hit_percent": now.hit_percent(),
     })

@@ -61,6 +61,7 @@ pub(crate) enum Ended {
 /// Serves a client until either side has had enough. The link comes back, for the end of it is as for all connections.
 pub(crate) async fn serve<H: Handler>(mut link: Link, handler: &H) -> Option<(Link, Ended)> {
     link.sent = 0;
+    link.worker().counters.http2_connections.fetch_add(1, Ordering::Relaxed);
     link.enter(Phase::Head);
     let shared = Rc::new(Shared {
         worker: link.worker().clone(),
@@ -121,13 +122,25 @@ struct Driver {
     is_ending: bool,
     /// The client was told to be calm.
     is_calmed: bool,
+    /// The library has nothing more to do.
+    is_over: bool,
 }
 
 impl Driver {
     fn new(mut connection: Connection, wire: &Wire, shared: &Rc<Shared>) -> Self {
         let pulse = Pulse::new(connection.ping_pong(), shared.worker.options.idle_timeout);
         let (wire, shared, streams) = (wire.clone(), shared.clone(), JoinSet::new());
-        Self { connection, wire, shared, streams, phase: Phase::Head, pulse, is_ending: false, is_calmed: false }
+        Self {
+            connection,
+            wire,
+            shared,
+            streams,
+            phase: Phase::Head,
+            pulse,
+            is_ending: false,
+            is_calmed: false,
+            is_over: false,
+        }
     }
 
     /// One look at everything; the library, the socket, the timers and the streams all wake this task.
@@ -136,16 +149,16 @@ impl Driver {
             if !self.heeds_time() {
                 return Poll::Ready(Ended::Gone);
             }
-            let is_over = self.poll_requests(cx, handler);
+            self.is_over = self.is_over || self.poll_requests(cx, handler);
             while let Poll::Ready(Some(_)) = self.streams.poll_join_next(cx) {}
             let pushed = self.wire.link().poll_push(cx);
             self.shared.is_backlogged.set(pushed.is_pending());
             match pushed {
                 Poll::Ready(Err(_)) => return Poll::Ready(Ended::Gone),
-                Poll::Ready(Ok(())) if is_over => return Poll::Ready(Ended::Said),
+                Poll::Ready(Ok(())) if self.is_over => return Poll::Ready(Ended::Said),
                 _ => {}
             }
-            if !is_over && !self.is_calmed && self.calms() {
+            if !self.is_over && !self.is_calmed && self.calms() {
                 continue;
             }
             self.enter_phase();
@@ -182,6 +195,9 @@ impl Driver {
                 Poll::Ready(None) => return true,
                 Poll::Ready(Some(Ok((head, respond)))) => self.start(head, respond, handler),
                 Poll::Ready(Some(Err(error))) => {
+                    if error.is_library() {
+                        self.shared.worker.counters.http2_faults.fetch_add(1, Ordering::Relaxed);
+                    }
                     let client = self.shared.client.address;
                     tracing::debug!(%error, %client, "an HTTP/2 connection ended");
                     return true;
@@ -195,6 +211,7 @@ impl Driver {
         let Some(kind) = self.wire.flood() else { return false };
         let client = self.shared.client.address;
         tracing::debug!(%client, frames = kind.name(), "an HTTP/2 connection is ended for too many frames of one kind");
+        self.shared.worker.counters.http2_faults.fetch_add(1, Ordering::Relaxed);
         self.connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
         (self.is_ending, self.is_calmed) = (true, true);
         true

@@ -18,6 +18,7 @@ use std::{
     io,
     pin::pin,
     rc::Rc,
+    sync::atomic::Ordering,
     task::{Context, Poll, ready},
 };
 
@@ -276,6 +277,7 @@ impl Sending {
             while deadline.as_mut().poll(cx).is_ready() {
                 let waits_behind_others = self.outbox.pending() > 0 && self.shared.is_backlogged.get();
                 if self.outbox.taken() == taken && !waits_behind_others {
+                    self.shared.worker.counters.http2_stalled.fetch_add(1, Ordering::Relaxed);
                     return Poll::Ready(Err(SendError::Client));
                 }
                 taken = self.outbox.taken();

@@ -131,6 +131,27 @@ fn a_growing_object_is_followed() {
 }
 
 #[test]
+fn bytes_that_came_before_their_turn_leave_before_it() {
+    let bench = Bench::new();
+    let content = pattern(5 << 20);
+    let fill = bench.begin(Some(content.len()), Claims::default());
+    let mut framed = Framed::connect(&bench.server);
+    framed.get(1, "/3000000-3100000");
+    assert_eq!(framed.next().status(), 200);
+    bench.push_at(&fill, 3_000_000, &content[3_000_000..3_050_000]);
+    let mut got = framed.next().payload;
+    bench.push_at(&fill, 3_050_000, &content[3_050_000..3_100_000]);
+    while got.len() < 65_535 {
+        got.extend(framed.next().payload);
+    }
+    framed.send_all(&[window_update(0, 100_000), window_update(1, 100_000)]);
+    while got.len() < 100_000 {
+        got.extend(framed.next().payload);
+    }
+    assert!(got == content[3_000_000..3_100_000]);
+}
+
+#[test]
 fn a_source_that_fails_resets_its_stream_and_no_other() {
     for len in [None, Some(6)] {
         let (server, is_asked) = fed(len);

@@ -167,6 +167,7 @@ fn floods_of_every_kind_are_ended() {
         framed.peer.close_sending();
     }
     eventually("everybody's leaving", || server.counters().connections.load(Relaxed) == 0);
+    assert_eq!(server.counters().http2_faults.load(Relaxed), 7);
 }
 
 #[test]
@@ -290,6 +291,7 @@ fn a_stalled_stream_is_reset_and_the_others_go_on() {
     }
     eventually("giving back what was held", || Arc::strong_count(&held) == 2);
     assert_eq!(server.counters().aborted.load(Relaxed), 100);
+    assert_eq!(server.counters().http2_stalled.load(Relaxed), 100);
     // The connection is as good as before.
     framed.send(&settings(&[(4, 1 << 20)])).send(&window_update(0, 1 << 20));
     assert_eq!(framed.get(201, "/").answer(201).1.len(), 50_000);

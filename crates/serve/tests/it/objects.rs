@@ -62,6 +62,11 @@ impl Bench {
         self.runtime.block_on(fill.push(Bytes::copy_from_slice(bytes))).unwrap();
     }
 
+    /// Before its turn.
+    pub(super) fn push_at(&self, fill: &Fill, offset: usize, bytes: &[u8]) {
+        self.runtime.block_on(fill.push_at(offset as u64, Bytes::copy_from_slice(bytes))).unwrap();
+    }
+
     pub(super) fn seal(&self, fill: Fill) {
         let reader = self.runtime.block_on(async { fill.verify(true).await.unwrap().commit().await.unwrap() });
         *self.reader.lock() = Some(reader);
