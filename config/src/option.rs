@@ -72,6 +72,13 @@ pub(crate) enum Kind<T> {
     Output { put: fn(&mut T, Option<PathBuf>), get: fn(&T) -> Option<PathBuf> },
     /// Text that passes a check.
     Text { range: &'static str, check: fn(&str) -> Result<(), String>, put: fn(&mut T, String), get: fn(&T) -> String },
+    /// Several texts, or none, each of which passes a check.
+    Texts {
+        range: &'static str,
+        check: fn(&str) -> Result<(), String>,
+        put: fn(&mut T, Vec<String>),
+        get: fn(&T) -> Vec<String>,
+    },
     /// Where an upstream is.
     Location { put: fn(&mut T, Location), get: fn(&T) -> Location },
 }
@@ -141,6 +148,7 @@ impl<T> Setting<T> {
                 check(&text)?;
                 put(settings, text);
             }
+            Kind::Texts { check, put, .. } => put(settings, texts(raw, *check)?),
             Kind::Location { put, .. } => put(settings, location(raw, base)?),
         }
         Ok(())
@@ -169,6 +177,10 @@ impl<T> Setting<T> {
                 quoted(&get(settings).unwrap_or_default().to_string_lossy())
             }
             Kind::Text { get, .. } => quoted(&get(settings)),
+            Kind::Texts { get, .. } => {
+                let list: Vec<_> = get(settings).iter().map(|text| quoted(text)).collect();
+                format!("[{}]", list.join(", "))
+            }
             Kind::Location { get, .. } => quoted(&get(settings).to_string()),
         }
     }
@@ -194,6 +206,7 @@ impl<T> Setting<T> {
             Kind::File { .. } => ("file", "a path, `\"\"` for none".into()),
             Kind::Output { .. } => ("file", "a path, `\"-\"` for standard output, `\"\"` for none".into()),
             Kind::Text { range, .. } => ("text", (*range).into()),
+            Kind::Texts { range, .. } => ("list of texts", format!("{range}, or none")),
             Kind::Location { .. } => {
                 ("directory or URL", "a directory, `http(s)://HOST/` or `outpost+http(s)://HOST/`".into())
             }
@@ -214,7 +227,7 @@ impl<T> Setting<T> {
             Kind::Path { .. } => "DIR",
             Kind::File { .. } => "PATH",
             Kind::Output { .. } => "PATH|-",
-            Kind::Text { .. } => "TEXT",
+            Kind::Text { .. } | Kind::Texts { .. } => "TEXT",
             Kind::Location { .. } => "DIR_OR_URL",
         }
     }
@@ -229,7 +242,7 @@ impl<T> Setting<T> {
 
     /// Whether it takes several values, so that its flag may be repeated.
     pub(crate) fn is_list(&self) -> bool {
-        matches!(self.kind, Kind::Addresses { .. } | Kind::Ranges { .. })
+        matches!(self.kind, Kind::Addresses { .. } | Kind::Ranges { .. } | Kind::Texts { .. })
     }
 }
 
@@ -276,6 +289,14 @@ fn ranges(raw: &Raw) -> Result<Ranges, String> {
     })?;
     let texts = texts.iter().filter(|text| !text.is_empty());
     texts.map(|text| parse_range(text)).collect::<Result<_, _>>().map(Ranges::new)
+}
+
+fn texts(raw: &Raw, check: fn(&str) -> Result<(), String>) -> Result<Vec<String>, String> {
+    let texts = raw.texts().ok_or_else(|| format!("{} stands where a list of texts is expected", raw.describe()))?;
+    // An empty text in the environment is no text.
+    let texts: Vec<_> = texts.into_iter().filter(|text| !text.is_empty()).collect();
+    texts.iter().try_for_each(|text| check(text))?;
+    Ok(texts)
 }
 
 fn path(raw: &Raw, base: &Path) -> Result<PathBuf, String> {

@@ -38,6 +38,20 @@ fn words_stand_in_the_order_of_their_values() {
     }
 }
 
+#[test]
+fn texts_of_a_list_are_checked_one_by_one() {
+    let row = SETTINGS.iter().find(|row| row.key == "delivery.hosts").unwrap();
+    let put = |text: &str| {
+        let mut settings = Settings::default();
+        row.put(&mut settings, &Raw::Text(text.to_owned()), Path::new("/")).map(|()| row.show(&settings))
+    };
+    assert_eq!(put("*.Example.com, 10.0.0.1:80").as_deref(), Ok(r#"["*.example.com", "10.0.0.1:80"]"#));
+    assert_eq!(put("").as_deref(), Ok("[]"));
+    assert!(put("a.example, *.com").unwrap_err().contains("'*.com' names no server"));
+    let mut settings = Settings::default();
+    assert!(row.put(&mut settings, &Raw::Integer(1), Path::new("/")).is_err());
+}
+
 fn example() -> Loaded {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("proxy.toml");
     let file = ConfigFile::read(&path).unwrap();

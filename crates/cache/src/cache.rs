@@ -95,8 +95,7 @@ impl Cache {
     pub fn purge_path(&self, path: &str) -> bool {
         let settings = self.shared.settings();
         let Ok(target) = Target::parse(path.as_bytes()) else { return false };
-        let Some((upstream, below)) = settings.upstream_of(&target) else { return false };
-        let key = upstream.key(&below);
+        let Some(key) = settings.key_of(&target) else { return false };
         let forgotten = self.shared.forget_name(&key);
         for md5 in &forgotten {
             self.shared.store.remove(md5);

@@ -1,12 +1,13 @@
 //! Read-through: a name becomes content. Decides hit, follow, fill, queue or pass, and where the bytes come from. It sends nothing
 //! downstream itself and writes nothing to disk: that is `serve` and `store`. Outbound connections open only in `upstream`.
 //!
-//! In reading order: `resolve` is the request in one screen, and `follow`, `pass`, `methods`, `webdav` and `endpoints` are the ways that it can take; `asked` is what was asked, `forwarded` what of it goes upstream,
+//! In reading order: `resolve` is the request in one screen, and `follow`, `pass`, `methods`, `webdav` and `endpoints` are the ways that it can take; `asked` is what was asked, `forwarded` what of it goes upstream, `delivery` names of servers that are mounted nowhere,
 //! `context` what every step of answering needs, [`Cache`] the whole as its program sees it. `answer` is what is said to clients, `requesters` who may have
 //! bytes at once. `fetch` gets them once for all who ask; `upstream` is where they come from; `names` is what is known of names. `shared` is what the parts
-//! share, `settings` the options in force; [`options`] and [`status`] are what goes in and out.
+//! share, `settings` the options in force; [`options`] with [`hosts`], and [`status`], are what goes in and out.
 #![forbid(unsafe_code)]
 
+pub mod hosts;
 pub mod options;
 pub mod status;
 
@@ -15,6 +16,7 @@ mod asked;
 mod bounded;
 mod cache;
 mod context;
+mod delivery;
 mod endpoints;
 mod failure;
 mod fetch;

@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use crate::hosts::Pattern;
+
 /// Options of the read-through side, typed and checked by `config`.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -26,6 +28,26 @@ pub struct Options {
     pub stale_if_error: Duration,
     /// This machine's name in `Via`.
     pub via: String,
+    /// Servers that clients may name themselves.
+    pub delivery: DeliveryOptions,
+}
+
+/// The form in which Windows Delivery Optimization asks a cache host: `/path?cacheHostOrigin=HOST`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeliveryOptions {
+    /// Which; none: the form means nothing.
+    pub hosts: Vec<Pattern>,
+    /// Whether they are asked over TLS.
+    pub is_https: bool,
+    /// Parameters of the query that are sent and take no part in the name of a file.
+    pub tokens: Vec<String>,
+}
+
+impl Default for DeliveryOptions {
+    /// No server; the tokens are those of Microsoft's.
+    fn default() -> Self {
+        Self { hosts: Vec::new(), is_https: false, tokens: ["P1", "P2", "P3", "P4"].map(str::to_owned).to_vec() }
+    }
 }
 
 /// One upstream and where it is mounted.
@@ -33,7 +55,7 @@ pub struct Options {
 pub struct UpstreamOptions {
     /// For people, logs and metrics; also part of the key under which names are kept.
     pub name: String,
-    /// Prefix such as `/` or `/prod`.
+    /// Prefix such as `/` or `/prod`; empty for one that is mounted nowhere.
     pub mount: String,
     /// Which kind, and where.
     pub location: Location,
@@ -215,6 +237,7 @@ impl Options {
             no_room: NoRoom::Pass,
             stale_if_error: Duration::from_secs(7 * 86_400),
             via: Self::VIA.into(),
+            delivery: DeliveryOptions::default(),
         }
     }
 }

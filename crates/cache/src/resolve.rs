@@ -16,6 +16,7 @@ use crate::{
     answer::pages::{self, Pages},
     asked::Asked,
     context::RequestContext,
+    delivery::Delivered,
     endpoints,
     failure::Failure,
     fetch::{
@@ -47,6 +48,13 @@ pub(crate) fn answer(shared: &Arc<Shared>, request: &Request<'_>, client: &Clien
     if target.path().starts_with("/.outpost/") && reads {
         return endpoints::answer(&mut context, target, request.fields);
     }
+    if let Some(delivered) = context.settings.delivery.as_ref().and_then(|delivery| delivery.find(&target)) {
+        return match delivered {
+            Ok(_) if !reads => now(Response::method_not_allowed("GET, HEAD")),
+            Ok(delivered) => deliver(&mut context, &delivered, target, request.fields),
+            Err(failure) => now(failure.to_response()),
+        };
+    }
     let found = context.settings.upstream_of(&target).filter(|_| !target.path().starts_with("/.outpost/"));
     let Some((upstream, below)) = found else {
         return if reads { now(mounts(&context, &target)) } else { below_mounts(&context, &target, request) };
@@ -61,23 +69,39 @@ pub(crate) fn answer(shared: &Arc<Shared>, request: &Request<'_>, client: &Clien
     let (key, known) = find(&context, &name, request.fields);
     let key = key.as_deref().unwrap_or(&name);
     context.asked.range_unless(|| shared.memos.is_tainted(key, Instant::now()));
+    let place = Place { upstream, full: &target, below: &below, name: &name, key };
+    read(&context, &place, known, request.fields)
+}
+
+/// One name of one upstream, and under which key its record is kept.
+struct Place<'a> {
+    upstream: &'a Arc<Upstream>,
+    full: &'a Target,
+    below: &'a Target,
+    name: &'a [u8],
+    key: &'a [u8],
+}
+
+/// GET and HEAD of a name.
+fn read(context: &RequestContext<'_>, place: &Place<'_>, known: Option<Arc<Known>>, fields: Fields<'_>) -> Answer {
+    let Place { upstream, full, below, name, key } = *place;
     let question = || {
-        let (sent, control) = (of_fill(request.fields), context.asked.control);
-        let question = Question::of_name(upstream.clone(), target.clone(), below.clone().into_owned(), &name, sent);
+        let (sent, control) = (of_fill(fields), context.asked.control);
+        let question = Question::of_name(upstream.clone(), full.clone(), below.clone(), name, sent);
         Arc::new(question.controlled(control).at(key))
     };
-    match look(&context, upstream, key, known) {
-        Look::Serve(known, reader, status) => now(serve(&context, upstream, &known, reader, &target, status)),
+    match look(context, upstream, key, known) {
+        Look::Serve(known, reader, status) => now(serve(context, upstream, &known, reader, full, status)),
         Look::ServeAndAsk(known, reader) => {
             // The answer of that is for who comes next.
-            let _ = join(shared, &question(), true);
-            now(serve(&context, upstream, &known, reader, &target, CacheStatus::Hit))
+            let _ = join(context.shared, &question(), true);
+            now(serve(context, upstream, &known, reader, full, CacheStatus::Hit))
         }
         Look::Pages(pages) => now(context.pages(&pages, CacheStatus::Hit)),
-        Look::Ask => ask(&context, question()),
-        Look::Pass => pass(&context, question()),
-        Look::Down => down(&context, question()),
-        Look::NoRoom => now(refused::no_room(target.path()).to_response()),
+        Look::Ask => ask(context, question()),
+        Look::Pass => pass(context, question()),
+        Look::Down => down(context, question()),
+        Look::NoRoom => now(refused::no_room(full.path()).to_response()),
         Look::Wrong => now(refused::wrong(&question()).to_response()),
     }
 }
@@ -94,6 +118,16 @@ fn find(context: &RequestContext<'_>, name: &[u8], fields: Fields<'_>) -> (Optio
             (Some(place), known)
         }
     }
+}
+
+/// Of a server that the client named itself.
+fn deliver(context: &mut RequestContext<'_>, delivered: &Delivered, full: Target, fields: Fields<'_>) -> Answer {
+    let Delivered { upstream, target, key: name } = delivered;
+    let shared = context.shared;
+    let (key, known) = find(context, name, fields);
+    let key = key.as_deref().unwrap_or(name);
+    context.asked.range_unless(|| shared.memos.is_tainted(key, Instant::now()));
+    read(context, &Place { upstream, full: &full, below: target, name, key }, known, fields)
 }
 
 /// What is known without asking anybody.

@@ -10,9 +10,10 @@ use std::{
 use protocol::target::Target;
 
 use crate::{
+    delivery::Delivery,
     options::{Options, UpstreamOptions},
     status::Counters,
-    upstream::Upstream,
+    upstream::{Key, Upstream},
 };
 
 /// Made once per configuration.
@@ -22,6 +23,8 @@ pub(crate) struct Settings {
     pub(crate) upstreams: Vec<Arc<Upstream>>,
     /// This machine's name in the field `Via` of what it asks upstream, by which a loop is recognised.
     pub(crate) pseudonym: Box<str>,
+    /// If any server may be named by clients.
+    pub(crate) delivery: Option<Delivery>,
 }
 
 /// A name that everybody has tells nobody apart: then a number of this process stands behind it.
@@ -55,7 +58,17 @@ impl Settings {
             });
         }
         upstreams.sort_by_key(|upstream| std::cmp::Reverse(upstream.options.mount.trim_end_matches('/').len()));
-        Ok(Self { options, upstreams, pseudonym })
+        let delivery = Delivery::new(&options.delivery, &pseudonym, counters)
+            .map_err(|error| io::Error::new(error.kind(), format!("delivery.hosts: {error}")))?;
+        Ok(Self { options, upstreams, pseudonym, delivery })
+    }
+
+    /// The key under which a name is kept, if it is one of an upstream's.
+    pub(crate) fn key_of(&self, target: &Target) -> Option<Key> {
+        match self.delivery.as_ref().and_then(|delivery| delivery.find(target)) {
+            Some(delivered) => Some(delivered.ok()?.key),
+            None => self.upstream_of(target).map(|(upstream, below)| upstream.key(&below)),
+        }
     }
 
     /// The upstream of a name, and the name below its mount.

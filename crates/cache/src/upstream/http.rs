@@ -117,6 +117,12 @@ impl Http {
         })
     }
 
+    /// Another server, over the same connections' pool.
+    pub(crate) fn at(&self, url: &str) -> io::Result<Self> {
+        let (client, via, counters) = (self.client.clone(), self.via.clone(), self.counters.clone());
+        Ok(Self { base: Base::parse(url)?, client, via, counters, ..*self })
+    }
+
     /// The path of a name below the server's root.
     pub(crate) fn path_of(&self, target: &str) -> String {
         format!("{}{target}", self.base.path)
@@ -355,9 +361,14 @@ impl Http {
         self.send(Method::HEAD, &self.path_of("/"), HeaderMap::new()).await.map(|_| ())
     }
 
-    /// A `Location` of the server's as seen through our mount; others stay as they are.
+    /// A `Location` of the server's as seen through our mount; others stay as they are. Of a server that is mounted nowhere nothing is seen here, and a
+    /// path is one of its own.
     pub(crate) fn relocate(&self, location: &str, mount: &str) -> Option<String> {
         let server = format!("{}://{}", self.base.scheme, self.base.authority);
+        if mount.is_empty() {
+            let is_path = location.starts_with('/') && !location.starts_with("//");
+            return is_path.then(|| format!("{server}{location}"));
+        }
         let path = location.strip_prefix(&server).unwrap_or(location);
         let is_ours = path.starts_with('/') && !path.starts_with("//");
         let rest = path.strip_prefix(&*self.base.path).filter(|rest| is_ours && rest.starts_with('/'))?;

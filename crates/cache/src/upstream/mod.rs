@@ -159,6 +159,16 @@ impl Upstream {
         self.options == *options && self.contents == trust::contents(options)
     }
 
+    /// Another web server, asked over the connections of this one; its location must be of the same scheme.
+    pub(crate) fn at(&self, options: UpstreamOptions) -> io::Result<Self> {
+        let kind = match (&self.kind, &options.location) {
+            (Kind::Http(http), Location::Http(url)) => Kind::Http(http.at(url)?),
+            _ => return Err(io::ErrorKind::InvalidInput.into()),
+        };
+        let (scope, contents) = (scope(&options), self.contents);
+        Ok(Self { options, kind, health: Health::default(), scope, contents })
+    }
+
     pub(crate) fn is_directory(&self) -> bool {
         matches!(self.kind, Kind::Directory(_))
     }

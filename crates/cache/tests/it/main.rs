@@ -2,6 +2,7 @@
 
 mod caching;
 mod client;
+mod delivery;
 mod directories;
 mod endpoints;
 mod failures;
