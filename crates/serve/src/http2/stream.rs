@@ -5,7 +5,7 @@
 //! | waiting for the handler, and reading the body for it ([`upload`]) | the answer | sending |
 //! | | the client resets the stream, or the connection ends | ended; the handler's future is dropped |
 //! | sending | the last byte is in the connection's hands | ended |
-//! | | no byte of it is taken for `send_timeout` | reset (CANCEL) |
+//! | | no byte of it is taken for `send_timeout`, or fewer than `min_send_rate` | reset (CANCEL) |
 //! | | the source fails, or ends early | reset (INTERNAL_ERROR), so that nobody takes a part for the whole |
 //! | | the client resets the stream, or the connection ends | ended short |
 //!
@@ -20,6 +20,7 @@ use std::{
     rc::Rc,
     sync::atomic::Ordering,
     task::{Context, Poll, ready},
+    time::Instant,
 };
 
 use h2::{Reason, RecvStream, SendStream, server::SendResponse};
@@ -35,6 +36,7 @@ use crate::{
     handler::{Answer, Client, Waiting},
     head::write::{Framing, Persistence},
     link::SendError,
+    pace::{Look, Pace},
     request::Announced,
     response::{Body, Response},
     transmit::{
@@ -110,13 +112,13 @@ impl Stream {
             Announced::Length(len) => Some(len),
             Announced::Unknown => None,
         };
-        let options = self.shared.worker.options.clone();
-        let begun = upload::begin(&mut self.respond, self.announced, self.expected, &options);
+        let worker = self.shared.worker.clone();
+        let begun = upload::begin(&mut self.respond, self.announced, self.expected, &worker.options);
         let answered = match begun {
             Err(failure) => Err(failure),
             Ok(()) => {
                 let (sender, upload) = channel(len);
-                upload::answer(&mut self.body, &mut self.respond, begin(upload), sender, &options).await
+                upload::answer(&mut self.body, &mut self.respond, begin(upload), sender, &worker).await
             }
         };
         match answered {
@@ -148,7 +150,13 @@ impl Stream {
         let sent = match self.respond.send_response(head::answer(status, lines), !has_body) {
             Ok(stream) if has_body => {
                 let _counted = worker.count_transfer();
-                let mut sending = Sending { stream, outbox: Rc::default(), shared: self.shared.clone() };
+                let mut sending = Sending {
+                    stream,
+                    outbox: Rc::default(),
+                    shared: self.shared.clone(),
+                    begun: Instant::now(),
+                    pace: Pace::default(),
+                };
                 let sent = sending.send(response.body).await;
                 (sent, sending.outbox.taken())
             }
@@ -179,6 +187,8 @@ struct Sending {
     stream: SendStream<Parcel>,
     outbox: Rc<Outbox>,
     shared: Rc<Shared>,
+    begun: Instant,
+    pace: Pace,
 }
 
 impl Sending {
@@ -235,7 +245,7 @@ impl Sending {
     /// Waits until the client and the connection take more; answers how much, at most `wanted`.
     async fn capacity(&mut self, wanted: usize) -> Result<usize, SendError> {
         self.stream.reserve_capacity(wanted);
-        self.unless_stalled(|sending, cx| {
+        let capacity = self.unless_stalled(|sending, cx| {
             loop {
                 let capacity = sending.stream.capacity();
                 if capacity > 0 {
@@ -246,11 +256,29 @@ impl Sending {
                     Some(Err(_)) | None => return Poll::Ready(Err(SendError::Client)),
                 }
             }
-        })
-        .await
+        });
+        let capacity = capacity.await?;
+        // Who opens its window by a byte at a time is never silent for long.
+        if self.is_too_slow() { Err(SendError::Client) } else { Ok(capacity) }
     }
 
-    /// Waits for what the client must do. It has `send_timeout` for each time that something of this body is taken.
+    /// Whether the client has taken less of this body than it must; a body that waits behind others is judged with them, as the connection.
+    fn is_too_slow(&mut self) -> bool {
+        let worker = &self.shared.worker;
+        let (window, rate) = (worker.options.rate_window, worker.options.min_send_rate);
+        let look = self.pace.look(self.outbox.taken(), self.begun.elapsed(), window, rate);
+        let is_too_slow = look == Look::TooSlow && !self.waits_behind_others();
+        if is_too_slow {
+            worker.counters.too_slow.fetch_add(1, Ordering::Relaxed);
+        }
+        is_too_slow
+    }
+
+    fn waits_behind_others(&self) -> bool {
+        self.outbox.pending() > 0 && self.shared.is_backlogged.get()
+    }
+
+    /// Waits for what the client must do. It has `send_timeout` for each time that something of this body is taken, and must be as fast as `min_send_rate`.
     async fn unless_stalled<T>(
         &mut self,
         mut poll: impl FnMut(&mut Self, &mut Context<'_>) -> Poll<Result<T, SendError>>,
@@ -266,7 +294,8 @@ impl Sending {
         let limit = self.shared.worker.options.send_timeout;
         let mut taken = self.outbox.taken();
         let mut deadline = pin!(tokio::time::sleep(limit));
-        poll_fn(|cx| {
+        self.pace.begin(self.begun.elapsed());
+        let done = poll_fn(|cx| {
             if let Poll::Ready(done) = poll(self, cx) {
                 return Poll::Ready(done);
             }
@@ -275,9 +304,11 @@ impl Sending {
                 return Poll::Ready(Err(SendError::Client));
             }
             while deadline.as_mut().poll(cx).is_ready() {
-                let waits_behind_others = self.outbox.pending() > 0 && self.shared.is_backlogged.get();
-                if self.outbox.taken() == taken && !waits_behind_others {
+                if self.outbox.taken() == taken && !self.waits_behind_others() {
                     self.shared.worker.counters.http2_stalled.fetch_add(1, Ordering::Relaxed);
+                    return Poll::Ready(Err(SendError::Client));
+                }
+                if self.is_too_slow() {
                     return Poll::Ready(Err(SendError::Client));
                 }
                 taken = self.outbox.taken();
@@ -285,7 +316,9 @@ impl Sending {
             }
             Poll::Pending
         })
-        .await
+        .await;
+        self.pace.pause(self.begun.elapsed());
+        done
     }
 
     /// Waits for the source or the disk, as long as the client waits.

@@ -9,7 +9,7 @@
 //! | it is not as long as announced, or the client resets the stream | the handler's future is dropped |
 //! | the handler does not read at all | a little is taken in and thrown away ([`discard`]), then the same as if it wanted no more |
 
-use std::{future::poll_fn, pin::pin, task::Poll};
+use std::{future::poll_fn, pin::pin, sync::atomic::Ordering, task::Poll, time::Instant};
 
 use bytes::Bytes;
 use h2::{RecvStream, server::SendResponse};
@@ -20,10 +20,12 @@ use crate::{
     handler::Waiting,
     head::refusal::Refusal,
     options::Options,
+    pace::{Look, Pace},
     request::Announced,
     response::Response,
     timer::LINGER_TIMEOUT,
     upload::{Unwanted, UploadSender},
+    worker::Worker,
 };
 
 /// Of a body that nobody reads so much is taken in before the answer.
@@ -79,11 +81,11 @@ pub(super) async fn answer(
     respond: &mut SendResponse<Parcel>,
     mut answer: Waiting,
     sender: UploadSender,
-    options: &Options,
+    worker: &Worker,
 ) -> Result<Answered, Failure> {
     let held = sender.clone();
     let read = {
-        let mut reading = pin!(read(body, sender, options));
+        let mut reading = pin!(read(body, sender, worker));
         poll_fn(|cx| {
             if let Poll::Ready(response) = answer.as_mut().poll(cx) {
                 return Poll::Ready(Ok(response));
@@ -106,9 +108,11 @@ pub(super) async fn answer(
     response.await.map(|response| Answered { response, upload: None }).ok_or(Failure::Gone)
 }
 
-async fn read(body: &mut RecvStream, sender: UploadSender, options: &Options) -> Result<(), Stop> {
-    let mut total = 0u64;
+async fn read(body: &mut RecvStream, sender: UploadSender, worker: &Worker) -> Result<(), Stop> {
+    let options = &worker.options;
+    let (begun, mut pace, mut total) = (Instant::now(), Pace::default(), 0u64);
     loop {
+        pace.begin(begun.elapsed());
         let piece = match tokio::time::timeout(options.body_timeout, body.data()).await {
             Err(_) => return Err(Stop::Refused(Refusal::BodyTimeout)),
             Ok(Some(Err(_))) => return Err(Stop::Gone),
@@ -117,6 +121,11 @@ async fn read(body: &mut RecvStream, sender: UploadSender, options: &Options) ->
         };
         let len = piece.len();
         total += len as u64;
+        pace.pause(begun.elapsed());
+        if pace.look(total, begun.elapsed(), options.rate_window, options.min_body_rate) == Look::TooSlow {
+            worker.counters.too_slow.fetch_add(1, Ordering::Relaxed);
+            return Err(Stop::Refused(Refusal::BodyTimeout));
+        }
         if total > options.body_bytes_max {
             return Err(Stop::Refused(Refusal::BodyTooLarge));
         }

@@ -297,6 +297,65 @@ fn a_stalled_stream_is_reset_and_the_others_go_on() {
     assert_eq!(framed.get(201, "/").answer(201).1.len(), 50_000);
 }
 
+/// Rates over a short window, and no other limit that a test could meet.
+fn rates() -> Options {
+    let hour = Duration::from_secs(3600);
+    Options {
+        rate_window: Duration::from_millis(200),
+        min_send_rate: 1 << 20,
+        min_body_rate: 1 << 20,
+        send_timeout: hour,
+        body_timeout: hour,
+        ..options()
+    }
+}
+
+#[test]
+fn a_window_that_opens_by_single_bytes_is_too_slow() {
+    let held = Arc::new(());
+    let server = start(rates(), holding(&held));
+    let mut framed = Framed::connect_with(&server, &[(4, 1)]);
+    framed.get(1, "/");
+    assert_eq!(framed.next().status(), 200);
+    let mut got = 0;
+    // Each byte is answered by another one, until the server has had enough.
+    let reason = loop {
+        let frame = framed.next();
+        match frame.kind {
+            DATA => {
+                got += frame.payload.len();
+                framed.send(&window_update(1, 1));
+            }
+            RST_STREAM => break frame.number(0),
+            _ => {}
+        }
+        idle_a_moment(&server);
+    };
+    assert_eq!(reason, CANCEL);
+    assert!((1..50_000).contains(&got), "{got}");
+    eventually("giving back what was held", || Arc::strong_count(&held) == 2);
+    assert_eq!(server.counters().too_slow.load(Relaxed), 1);
+}
+
+#[test]
+fn a_body_that_comes_by_single_bytes_is_too_slow() {
+    let server = mirror(rates());
+    let mut framed = Framed::connect(&server);
+    framed.open(1, &request("POST", "/", &[]));
+    while server.counters().too_slow.load(Relaxed) == 0 {
+        framed.send(&Frame::new(DATA, 0, 1, b"x"));
+        idle_a_moment(&server);
+    }
+    assert_eq!(framed.next().status(), 408);
+}
+
+/// Some time in which a client does nothing: a silent connection is the clock.
+fn idle_a_moment(server: &serve::server::Server) {
+    let silent = std::net::TcpStream::connect(Peer::address(server)).unwrap();
+    silent.set_read_timeout(Some(Duration::from_millis(3))).unwrap();
+    assert!(silent.peek(&mut [0; 1]).is_err());
+}
+
 #[test]
 fn a_stream_whose_window_is_taken_back_is_reset_too() {
     let held = Arc::new(());
