@@ -13,7 +13,7 @@ use protocol::{
     target::Target,
 };
 use serve::{
-    multipart::byteranges,
+    multipart::{byteranges, framed_max},
     request::Request,
     response::{Body, Part, Response},
     source::{SharedFile, Source},
@@ -21,16 +21,17 @@ use serve::{
 
 use crate::files::OpenFile;
 
-/// The conditions as they stand in a request. `Range` counts for GET only.
+/// The conditions as they stand in a request. `Range` counts for GET only, and not if it is there twice: as one field that would not be valid.
 pub(crate) fn conditions<'a>(request: &Request<'a>) -> Conditions<'a> {
     let fields = &request.fields;
+    let ranges = || fields.iter().filter(|(name, _)| name.eq_ignore_ascii_case("Range")).count();
     Conditions {
         if_match: fields.first("If-Match"),
         if_none_match: fields.first("If-None-Match"),
         if_modified_since: fields.first("If-Modified-Since"),
         if_unmodified_since: fields.first("If-Unmodified-Since"),
         if_range: fields.first("If-Range"),
-        range: fields.first("Range").filter(|_| request.method == Method::GET),
+        range: fields.first("Range").filter(|_| request.method == Method::GET && ranges() == 1),
     }
 }
 
@@ -59,16 +60,18 @@ pub(crate) fn file(open: &OpenFile, conditions: &Conditions<'_>, engine: &Engine
             response.fields.push("Content-Range", unsatisfied_range(len));
             response
         }
-        Verdict::Send(Selection::Whole) => send(open, engine, StatusCode::OK, Part::Whole, open.content_type),
         Verdict::Send(Selection::Part(span)) => {
             let part = Part::Span(span);
             let mut response = send(open, engine, StatusCode::PARTIAL_CONTENT, part, open.content_type);
             response.fields.push("Content-Range", content_range(span, len));
             response
         }
-        Verdict::Send(Selection::Parts(spans)) => {
+        Verdict::Send(Selection::Parts(spans)) if framed_max(&spans) <= len => {
             let (part, content_type) = byteranges(&spans, len, open.content_type);
             send(open, engine, StatusCode::PARTIAL_CONTENT, part, &content_type)
+        }
+        Verdict::Send(Selection::Whole | Selection::Parts(_)) => {
+            send(open, engine, StatusCode::OK, Part::Whole, open.content_type)
         }
     }
 }

@@ -125,8 +125,9 @@ fn ranges_and_conditions() {
     let mut fixture = Fixture::new();
     fixture.write("f.deb", "0123456789");
     fixture.write("empty", "");
+    fixture.write("large", "0123456789".repeat(100));
     fixture.start();
-    fixture.wait_until_known(2);
+    fixture.wait_until_known(3);
     let whole = fixture.get("/f.deb");
     let etag = whole.field("ETag").expect("a tag").to_owned();
     assert_eq!(etag, "\"781e5e245d69b566979b86e28d23f2c7\"");
@@ -138,10 +139,14 @@ fn ranges_and_conditions() {
     let part = fixture.get_with("/f.deb", &[("Range", "bytes=2-4")]);
     assert_eq!((part.status, part.text()), (206, "234"));
     assert_eq!(part.field("Content-Range"), Some("bytes 2-4/10"));
-    let parts = fixture.get_with("/f.deb", &[("Range", "bytes=0-0,-1")]);
+    let parts = fixture.get_with("/large", &[("Range", "bytes=0-0,-1")]);
     assert_eq!(parts.status, 206);
     assert!(parts.field("Content-Type").is_some_and(|value| value.starts_with("multipart/byteranges")));
-    assert!(parts.text().contains("bytes 9-9/10"));
+    assert!(parts.text().contains("bytes 999-999/1000"));
+    let small = fixture.get_with("/f.deb", &[("Range", "bytes=0-0,-1")]);
+    assert_eq!((small.status, small.text()), (200, "0123456789"), "the parts with their framing would be more");
+    let twice = fixture.get_with("/large", &[("Range", "bytes=0-0"), ("Range", "bytes=5-5")]);
+    assert_eq!(twice.status, 200, "two fields are no valid one");
     let outside = fixture.get_with("/f.deb", &[("Range", "bytes=10-")]);
     assert_eq!((outside.status, outside.field("Content-Range")), (416, Some("bytes */10")));
     let other = fixture.get_with("/f.deb", &[("Range", "bytes=2-4"), ("If-Range", "\"other\"")]);

@@ -14,7 +14,7 @@ use protocol::{
     span::Span,
 };
 use serve::{
-    multipart::{byteranges, framing_max},
+    multipart::{byteranges, framed_max},
     response::{Body, FieldBlock, Hold, Part, Response},
     source::Source,
 };
@@ -61,16 +61,10 @@ pub(crate) fn plan(representation: &Representation, asked: &Asked<'_>, now: Syst
         (Verdict::NotModified, _) => Plan::NotModified,
         (Verdict::PreconditionFailed, _) => Plan::PreconditionFailed,
         (Verdict::Send(Selection::Part(span)), Some(len)) => Plan::Part(span, len),
-        // Never more bytes than the object has: with their framing, many small parts of a small one would be.
-        (Verdict::Send(Selection::Parts(spans)), Some(len)) if framed_bytes(&spans) <= len => Plan::Parts(spans, len),
+        (Verdict::Send(Selection::Parts(spans)), Some(len)) if framed_max(&spans) <= len => Plan::Parts(spans, len),
         (Verdict::Send(Selection::Unsatisfiable), Some(len)) => Plan::Unsatisfiable(len),
         (Verdict::Send(_), _) => Plan::Whole,
     }
-}
-
-/// The most that these parts come to as `multipart/byteranges`.
-fn framed_bytes(spans: &[Span]) -> u64 {
-    spans.iter().map(|span| span.len()).sum::<u64>() + framing_max(spans.len())
 }
 
 impl Plan {
