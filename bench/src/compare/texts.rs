@@ -43,6 +43,7 @@ min_free = "1GB"
 
 [serve]
 workers = 1
+connections_per_client_max = 0
 idle_timeout = "1h"
 
 {tls}[[upstream]]

@@ -34,7 +34,7 @@ mod drain;
 mod reactor;
 mod thread;
 
-mod front;
+mod entrance;
 
 mod connection;
 mod http2;

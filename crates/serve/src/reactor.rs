@@ -22,7 +22,7 @@ use crate::{
     clients::census::Place,
     connection,
     drain::State,
-    front::Front,
+    entrance::Entrance,
     handler::{Client, Handler},
     link::Link,
     listen::Door,
@@ -43,12 +43,12 @@ pub(crate) struct Accepted {
 
 /// Who answers behind each door.
 pub(crate) struct Doors<H> {
-    pub(crate) files: Arc<Front<H>>,
-    pub(crate) redirect: Arc<Front<H>>,
+    pub(crate) files: Arc<Entrance<H>>,
+    pub(crate) redirect: Arc<Entrance<H>>,
 }
 
 impl<H> Doors<H> {
-    fn behind(&self, door: Door) -> Arc<Front<H>> {
+    fn behind(&self, door: Door) -> Arc<Entrance<H>> {
         match door {
             Door::Plain | Door::Secure => self.files.clone(),
             Door::Redirect => self.redirect.clone(),

@@ -19,7 +19,7 @@ use crate::{
     clients::census::Census,
     counters::Counters,
     drain::State,
-    front::Front,
+    entrance::Entrance,
     handler::Handler,
     listen::{self, Door},
     options::Options,
@@ -152,7 +152,7 @@ fn doors<H>(options: &Options, handler: Arc<H>, tls_addresses: &[SocketAddr]) ->
         (0, Some(address)) => address.port(),
         (port, _) => port,
     };
-    let files = Front::new(handler, options.clients.allowed.clone(), tls.strict);
+    let files = Entrance::new(handler, options.clients.allowed.clone(), tls.strict);
     Doors { redirect: Arc::new(files.redirecting(port)), files: Arc::new(files) }
 }
 

@@ -31,7 +31,7 @@ impl Link {
             return Ok(Protocol::Http1);
         }
         self.enter(Phase::Handshake);
-        let mut agreed = self.agree().await;
+        let mut agreed = self.agree().await.and_then(|()| self.unless_expired());
         let Some(session) = &self.session else { return Ok(Protocol::Http1) };
         let protocol = if session.has_agreed_on_http2() { Protocol::Http2 } else { Protocol::Http1 };
         let (counters, plain) = (&self.worker.counters, session.is_spoken_to_in_plain());
@@ -48,6 +48,17 @@ impl Link {
             agreed = self.hand_to_kernel();
         }
         agreed.map(|()| protocol).map_err(|_| HandshakeError::Gone)
+    }
+
+    /// A session that is taken up was begun by a client whose certificate held: it must still.
+    fn unless_expired(&self) -> Result<(), Disconnected> {
+        let now = os::clock::coarse_now();
+        if self.session.as_ref().is_none_or(|session| !session.was_resumed() || session.client_holds(now)) {
+            return Ok(());
+        }
+        let client = self.client.address;
+        tracing::debug!(%client, "the certificate of a client has expired since its session was begun");
+        Err(Disconnected::Left)
     }
 
     async fn agree(&mut self) -> Result<(), Disconnected> {

@@ -10,6 +10,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::SystemTime,
 };
 
 use rustls::{HandshakeKind, ServerConfig, ServerConnection};
@@ -18,7 +19,10 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::kernel::{self, RecordEnds};
+use super::{
+    kernel::{self, RecordEnds},
+    validity::Validity,
+};
 
 /// What HTTP/2 is called in ALPN.
 pub(super) const HTTP2: &[u8] = b"h2";
@@ -87,6 +91,12 @@ impl Session {
     /// Known when the handshake is done.
     pub(crate) fn was_resumed(&self) -> bool {
         self.connection.handshake_kind() == Some(HandshakeKind::Resumed)
+    }
+
+    /// Whether the certificate that the client has shown, if any, has not expired.
+    pub(crate) fn client_holds(&self, now: SystemTime) -> bool {
+        let shown = self.connection.peer_certificates().and_then(|chain| chain.first());
+        shown.is_none_or(|own| Validity::of(own).is_some_and(|validity| now <= validity.ends))
     }
 
     /// Whether the client spoke, and not TLS: every handshake begins with a record of type 22.

@@ -27,6 +27,7 @@ use serve::{
     },
 };
 use tempfile::TempDir;
+use time::OffsetDateTime;
 
 use crate::common::*;
 
@@ -67,13 +68,17 @@ impl Authority {
         Pair { certificate: path.clone(), key: path }
     }
 
-    /// A client's certificate with a number, which held until the end of a year.
+    /// A client's certificate with a number, which holds until the end of a year.
     fn client(&self, number: u64, until: i32) -> Signed {
+        self.client_until(number, date_time_ymd(until, 12, 31))
+    }
+
+    fn client_until(&self, number: u64, until: OffsetDateTime) -> Signed {
         let key = KeyPair::generate().unwrap();
         let mut asked = CertificateParams::new([]).unwrap();
         asked.serial_number = Some(SerialNumber::from(number));
         asked.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        asked.not_after = date_time_ymd(until, 12, 31);
+        asked.not_after = until;
         let made = asked.signed_by(&key, &self.issuer).unwrap();
         Signed { certificate: made.der().clone(), key: PrivateKeyDer::try_from(key.serialize_der()).unwrap() }
     }
@@ -298,6 +303,28 @@ fn what_a_client_was_found_to_be_does_not_outlive_a_reload() {
         // It was taken back meanwhile.
         reload(&guarded(true));
         assert!(hello(&client).is_err(), "{version:?}");
+    }
+}
+
+#[test]
+fn a_session_does_not_outlive_the_certificate_that_it_was_begun_with() {
+    let authority = Authority::new();
+    let pair = [authority.server("a.pem", &["a.example"])];
+    let server = echo(with(pair, authority.asking(Wanted::Required)));
+    for version in [&TLS12, &TLS13] {
+        let soon = OffsetDateTime::now_utc() + time::Duration::seconds(2);
+        let client = authority.believer(Some(authority.client_until(9, soon)), version);
+        assert_eq!(handshake("a.example", &server, &client), Ok(HandshakeKind::Full));
+        let mut taken_up = 0;
+        eventually("its end", || match handshake("a.example", &server, &client) {
+            Ok(kind) => {
+                assert_eq!(kind, HandshakeKind::Resumed);
+                taken_up += 1;
+                false
+            }
+            Err(_) => true,
+        });
+        assert!(taken_up > 0);
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// What stands before a handler.
-pub(crate) struct Front<H> {
+pub(crate) struct Entrance<H> {
     handler: Arc<H>,
     allowed: Ranges,
     /// The port of `https://` to which everything is sent on, where nothing is served.
@@ -23,7 +23,7 @@ pub(crate) struct Front<H> {
     strict: Option<Arc<str>>,
 }
 
-impl<H> Front<H> {
+impl<H> Entrance<H> {
     /// Serves those who are allowed (all, if nobody is named), and tells those who came over TLS for how long they are to do so; zero says nothing.
     pub(crate) fn new(handler: Arc<H>, allowed: Ranges, strict: Duration) -> Self {
         let strict = (!strict.is_zero()).then(|| format!("max-age={}", strict.as_secs()).into());
@@ -37,7 +37,7 @@ impl<H> Front<H> {
     }
 }
 
-impl<H: Handler> Handler for Front<H> {
+impl<H: Handler> Handler for Entrance<H> {
     fn answer(&self, request: &Request<'_>, client: &Client) -> Answer {
         if !self.allowed.is_empty() && !self.allowed.contains(client.address.ip()) {
             return Answer::Now(not_allowed(client.address));
