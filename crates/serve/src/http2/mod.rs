@@ -22,11 +22,11 @@
 //! | `idle_timeout` without a stream | GOAWAY |
 //! | `idle_timeout` without a byte from a client that has streams | PING; closed after as long again |
 //! | `send_timeout` in which the socket takes nothing | cut |
-//! | `send_timeout` in which a stream takes nothing | the stream is reset |
+//! | `send_timeout` in which a stream takes nothing, or less than `min_send_rate` by its windows | the stream is reset |
 //! | the rates of [`frames`], and the library's own counts of resets | GOAWAY, ENHANCE_YOUR_CALM |
 //! | [`outbox::BUFFERED_BYTES_MAX`] of bodies held for all streams | none is read on |
 //! | `outbox::WHOLE_BYTES_MAX` of bodies that came whole | the stream is reset (ENHANCE_YOUR_CALM) |
-//! | `body_bytes_max`, `body_timeout` of a body that is read | 413, 408 |
+//! | `body_bytes_max`, `body_timeout`, `min_body_rate` of a body that is read | 413, 408 |
 //! | [`connection::RECEIVED_BYTES_MAX`] of bodies received for all streams and not read | the window stays shut |
 
 mod connection;

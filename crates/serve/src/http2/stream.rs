@@ -198,12 +198,15 @@ impl Sending {
             self.stream.send_reset(Reason::ENHANCE_YOUR_CALM);
             return Err(SendError::Client);
         };
-        let sent = self.send_pieces(body).await;
+        let mut sent = self.send_pieces(body).await;
         if sent.is_ok() {
-            return self.unless_stalled(|sending, cx| sending.outbox.poll_empty(cx).map(Ok)).await;
+            sent = self.unless_stalled(|sending, cx| sending.outbox.poll_empty(cx).map(Ok)).await;
         }
-        let source_failed = matches!(sent, Err(SendError::Source(_)));
-        self.stream.send_reset(if source_failed { Reason::INTERNAL_ERROR } else { Reason::CANCEL });
+        match sent {
+            Ok(()) => {}
+            Err(SendError::Source(_)) => self.stream.send_reset(Reason::INTERNAL_ERROR),
+            Err(SendError::Client) => self.stream.send_reset(Reason::CANCEL),
+        }
         sent
     }
 
@@ -294,7 +297,10 @@ impl Sending {
         let limit = self.shared.worker.options.send_timeout;
         let mut taken = self.outbox.taken();
         let mut deadline = pin!(tokio::time::sleep(limit));
-        self.pace.begin(self.begun.elapsed());
+        // Else it is the socket that is waited for, by all streams of the connection: its own limits are for that.
+        if !self.shared.is_backlogged.get() {
+            self.pace.begin(self.begun.elapsed());
+        }
         let done = poll_fn(|cx| {
             if let Poll::Ready(done) = poll(self, cx) {
                 return Poll::Ready(done);
