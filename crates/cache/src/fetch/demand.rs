@@ -54,8 +54,8 @@ pub(crate) fn first(demand: &Demand, len: u64, rate: u64) -> Option<Segment> {
 /// Whose turn it is.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Order {
-    /// Where the wish began that had the last turn of the wishes.
-    last: Option<u64>,
+    /// Where the segment ended that was the last turn of the wishes. Who it was for waits at or before that byte now.
+    last: u64,
     was_wish: bool,
 }
 
@@ -85,16 +85,17 @@ impl Order {
             let adjoins = || taken.ahead.gap_start(gap.start, taken.front) == gap.start;
             !gap.is_empty() && (!is_full || adjoins())
         };
-        let after = |wish: &&Span| self.last.is_none_or(|last| wish.start > last);
+        let after = |wish: &&Span| wish.start > self.last;
         let mut candidates = taken.wishes.iter().filter(open);
         let wish = candidates.clone().find(after).or_else(|| candidates.next())?;
-        self.last = Some(wish.start);
         let missing = missing(taken, wish, end);
         let before = taken.ahead.gap_start(missing.start, taken.front);
         let start = if missing.start - before < REST_MIN { before } else { missing.start };
         let wanted = (wish.end - start).clamp(SEGMENT_MIN, size);
         let gap = taken.ahead.gap_from(missing.start, end);
-        Some(Segment { span: cut(Span::new(start, gap.end), wanted), is_wish: true })
+        let span = cut(Span::new(start, gap.end), wanted);
+        self.last = span.end;
+        Some(Segment { span, is_wish: true })
     }
 }
 
@@ -243,6 +244,8 @@ mod tests {
                 starts.push(span.start / M);
                 assert!(demand.ahead.insert(span));
                 demand.front = demand.ahead.reach(demand.front);
+                // Who was waited for reads on, up to the end of what came.
+                demand.wishes.iter_mut().for_each(|wish| wish.start = demand.ahead.covered_from(wish.start));
             }
             starts
         };
