@@ -1,11 +1,12 @@
 //! One request in one screen: what is asked, what is known of it, and what follows from that.
 
-use std::{sync::Arc, time::Instant};
+use std::{future::Future, sync::Arc, time::Instant};
 
 use http::Method;
 use protocol::{cache_status::CacheStatus, listing::Listing, problem::Kind, target::Target};
 use serve::{
     handler::{Answer, Client},
+    interim::{self, Interims},
     request::{Fields, Request},
     response::Response,
     source::Source,
@@ -88,19 +89,19 @@ fn read(context: &RequestContext<'_>, place: &Place<'_>, known: Option<Arc<Known
     let question = || {
         let (sent, control) = (of_fill(fields), context.asked.control);
         let question = Question::of_name(upstream.clone(), full.clone(), below.clone(), name, sent);
-        Arc::new(question.controlled(control).at(key))
+        question.controlled(control).at(key)
     };
     match look(context, upstream, key, known) {
         Look::Serve(known, reader, status) => now(serve(context, upstream, &known, reader, full, status)),
         Look::ServeAndAsk(known, reader) => {
             // The answer of that is for who comes next.
-            let _ = join(context.shared, &question(), true);
+            let _ = join(context.shared, &Arc::new(question()), true);
             now(serve(context, upstream, &known, reader, full, CacheStatus::Hit))
         }
         Look::Pages(pages) => now(context.pages(&pages, CacheStatus::Hit)),
         Look::Ask => ask(context, question()),
         Look::Pass => pass(context, question()),
-        Look::Down => down(context, question()),
+        Look::Down => down(context, Arc::new(question())),
         Look::NoRoom => now(refused::no_room(full.path()).to_response()),
         Look::Wrong => now(refused::wrong(&question()).to_response()),
     }
@@ -231,7 +232,7 @@ fn been_here(context: &RequestContext<'_>, question: &Question) -> Option<Respon
 }
 
 /// The upstream must be asked: joins the flight that is on, or begins one.
-fn ask(context: &RequestContext<'_>, question: Arc<Question>) -> Answer {
+fn ask(context: &RequestContext<'_>, question: Question) -> Answer {
     if let Some(refused) = been_here(context, &question) {
         return now(refused);
     }
@@ -239,8 +240,25 @@ fn ask(context: &RequestContext<'_>, question: Arc<Question>) -> Answer {
         let detail = "no fresh copy is here, and the request forbids to fetch one (Cache-Control: only-if-cached); ask again without that";
         return now(refusal(Kind::UpstreamTimeout, detail));
     }
+    let (question, interims) = with_interims(question);
     let joined = join(context.shared, &question, !context.asked.may_need_no_body());
-    board(context, question, joined)
+    board(context, question, joined, interims)
+}
+
+/// A web server may say something before its answer, to the one whose question it is.
+fn with_interims(question: Question) -> (Arc<Question>, Option<Interims>) {
+    if !question.upstream.takes_methods() {
+        return (Arc::new(question), None);
+    }
+    let (sender, interims) = interim::channel();
+    (Arc::new(question.preceded(sender)), Some(interims))
+}
+
+fn later(interims: Option<Interims>, answer: impl Future<Output = Response> + Send + 'static) -> Answer {
+    match interims {
+        Some(interims) => Answer::Preceded(interims, Box::pin(answer)),
+        None => Answer::later(answer),
+    }
 }
 
 /// The upstream cannot be asked. A fill that is on goes on, and can be followed.
@@ -248,26 +266,27 @@ fn down(context: &RequestContext<'_>, question: Arc<Question>) -> Answer {
     match context.shared.flights.find(&question.key) {
         Some(flight) => {
             let joined = Joined::follow(flight, &question, !context.asked.may_need_no_body());
-            board(context, question, joined)
+            board(context, question, joined, None)
         }
         None => now(question.unreachable().to_response()),
     }
 }
 
-fn board(context: &RequestContext<'_>, question: Arc<Question>, joined: Joined) -> Answer {
+fn board(context: &RequestContext<'_>, question: Arc<Question>, joined: Joined, interims: Option<Interims>) -> Answer {
     if let Some((outcome, role)) = joined.outcome()
         && let Ok(response) = follow::from_outcome(context, &question, outcome, role)
     {
         return now(response);
     }
-    Answer::later(follow::wait(context.shared.clone(), question, context.asked.into_owned(), joined))
+    later(interims, follow::wait(context.shared.clone(), question, context.asked.into_owned(), joined))
 }
 
-fn pass(context: &RequestContext<'_>, question: Arc<Question>) -> Answer {
+fn pass(context: &RequestContext<'_>, question: Question) -> Answer {
     if let Some(refused) = been_here(context, &question) {
         return now(refused);
     }
-    Answer::later(pass::pass(context.shared.clone(), question, Arc::new(context.asked.into_owned())))
+    let (question, interims) = with_interims(question);
+    later(interims, pass::pass(context.shared.clone(), question, Arc::new(context.asked.into_owned())))
 }
 
 fn mounts(context: &RequestContext<'_>, target: &Target) -> Response {

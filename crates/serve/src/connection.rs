@@ -34,10 +34,11 @@ use crate::{
     head::{
         parse::{self, Parsed},
         refusal::Refusal,
-        write::Persistence,
+        write::{self, Persistence},
     },
     http2,
     intake::{self, Answered, Coding},
+    interim::{First, Interim, Interims},
     link::{
         Disconnected, Link, SendError,
         handshake::{HandshakeError, Protocol},
@@ -65,6 +66,8 @@ enum Next {
     Receive,
     /// The handler's future.
     Wait(Waiting, Exchange),
+    /// Likewise, with interim answers before it.
+    Preceded(Box<(Interims, Waiting, Exchange)>),
     /// Likewise, while the body is read.
     Read(Box<Reading>),
     /// An answer that is not small.
@@ -158,6 +161,7 @@ async fn serve<H: Handler>(link: &mut Link, handler: &H) -> Close {
             Next::Receive => receive(link).await,
             // Boxed: what waiting and sending need would otherwise be part of every idle connection's memory.
             Next::Wait(answer, exchange) => Box::pin(wait(link, answer, exchange)).await,
+            Next::Preceded(preceded) => Box::pin(wait_preceded(link, *preceded)).await,
             Next::Read(reading) => Box::pin(read(link, *reading)).await,
             Next::Send(answer) => Box::pin(send(link, answer.0, answer.1)).await,
             Next::Close(close) => Err(close),
@@ -207,6 +211,9 @@ fn answer_received<H: Handler>(link: &mut Link, handler: &H, is_new: &mut bool) 
         let next = match answer {
             Answer::Reads(begin) => Some(Next::Wait(begin(Upload::empty()), exchange.keep(&buffers.input))),
             Answer::Later(answer) => Some(Next::Wait(answer, exchange.keep(&buffers.input))),
+            Answer::Preceded(interims, answer) => {
+                Some(Next::Preceded(Box::new((interims, answer, exchange.keep(&buffers.input)))))
+            }
             Answer::Now(response) => gather(buffers, worker, response, exchange),
         };
         if let Some(next) = next {
@@ -319,6 +326,33 @@ async fn wait(link: &mut Link, answer: Waiting, exchange: Exchange) -> Result<()
     }
 }
 
+/// Likewise, and hands on the interim answers that come first.
+async fn wait_preceded(link: &mut Link, preceded: (Interims, Waiting, Exchange)) -> Result<(), Close> {
+    let (mut interims, mut answer, exchange) = preceded;
+    link.give_back_buffers();
+    let response = loop {
+        match link.wait(interims.next_or(&mut answer)).await {
+            Ok(First::Answer(response)) => break *response,
+            Ok(First::Interim(interim)) => send_interim(link, &interim, &exchange).await?,
+            Err(_) => return Err(gone(link, &exchange)),
+        }
+    };
+    while let Some(interim) = interims.left() {
+        send_interim(link, &interim, &exchange).await?;
+    }
+    respond(link, response, exchange).await
+}
+
+/// RFC 9110 section 15.2: never to a client of HTTP/1.0.
+async fn send_interim(link: &mut Link, interim: &Interim, exchange: &Exchange) -> Result<(), Close> {
+    if !exchange.asking.http11 {
+        return Ok(());
+    }
+    let mut head = Vec::with_capacity(interim.lines.len() + 64);
+    write::interim(&mut head, interim.status, &interim.lines);
+    link.send_output_and(&head, false).await.map_err(|_| gone(link, exchange))
+}
+
 /// Reads the body for the handler until its answer is there.
 async fn read(link: &mut Link, reading: Reading) -> Result<(), Close> {
     let Reading { answer, mut exchange, coding, sender, expected } = reading;
@@ -344,7 +378,7 @@ async fn respond(link: &mut Link, response: Response, exchange: Exchange) -> Res
         None => Ok(()),
         Some(Next::Send(answer)) => send(link, answer.0, answer.1).await,
         Some(Next::Close(close)) => flush(link).await.map_or(Err(Close::Drop), |()| Err(close)),
-        Some(Next::Answer | Next::Receive | Next::Wait(..) | Next::Read(_)) => Ok(()),
+        Some(Next::Answer | Next::Receive | Next::Wait(..) | Next::Preceded(_) | Next::Read(_)) => Ok(()),
     }
 }
 

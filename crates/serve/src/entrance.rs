@@ -104,6 +104,9 @@ fn saying(answer: Answer, strict: Arc<str>) -> Answer {
     match answer {
         Answer::Now(response) => Answer::Now(say(response, &strict)),
         Answer::Later(later) => Answer::later(async move { say(later.await, &strict) }),
+        Answer::Preceded(interims, later) => {
+            Answer::Preceded(interims, Box::pin(async move { say(later.await, &strict) }))
+        }
         Answer::Reads(begin) => Answer::Reads(Box::new(move |upload| {
             let later = begin(upload);
             Box::pin(async move { say(later.await, &strict) })

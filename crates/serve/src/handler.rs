@@ -2,7 +2,7 @@
 
 use std::{future::Future, net::SocketAddr, pin::Pin};
 
-use crate::{request::Request, response::Response, upload::Upload};
+use crate::{interim::Interims, request::Request, response::Response, upload::Upload};
 
 /// The program behind a listener: proxy or origin.
 pub trait Handler: Send + Sync + 'static {
@@ -17,6 +17,8 @@ pub enum Answer {
     Now(Response),
     /// Runs on the connection's reactor: it may wait but must not compute or block.
     Later(Waiting),
+    /// Likewise, with interim answers that may come before it.
+    Preceded(Interims, Waiting),
     /// Wants the request's body, which is read as fast as this takes it. An answer that is ready before the body's end ends the upload.
     Reads(Box<dyn FnOnce(Upload) -> Waiting + Send>),
 }

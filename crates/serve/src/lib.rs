@@ -19,7 +19,7 @@
 //! | [`clients`] | who asks, where proxies stand between, and how many connections each has |
 //! | [`tls`] | who this server is, and the records of one connection |
 //! | [`access_log`], [`counters`] | who got what |
-//! | [`handler`], [`request`], [`upload`], [`response`], [`multipart`], [`source`] | what a program that answers needs to know |
+//! | [`handler`], [`request`], [`upload`], [`interim`], [`response`], [`multipart`], [`source`] | what a program that answers needs to know |
 //! | [`webdav`] | what of a read-only WebDAV share needs no knowledge of the share |
 //! | [`head`] | requests are read strictly, heads of answers written quickly |
 //! | [`options`] | what it is started with |
@@ -66,6 +66,7 @@ pub mod access_log;
 pub mod counters;
 
 pub mod handler;
+pub mod interim;
 pub mod multipart;
 pub mod request;
 pub mod response;

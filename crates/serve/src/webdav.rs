@@ -168,7 +168,7 @@ mod tests {
         };
         let response = match answer(&request(method, announced, fields), find) {
             Answer::Now(response) => response,
-            Answer::Later(waiting) => waiting.await,
+            Answer::Later(waiting) | Answer::Preceded(_, waiting) => waiting.await,
             Answer::Reads(read) => {
                 let (sender, upload) = upload::channel(None);
                 sender.send(Bytes::from_static(body)).await.unwrap();

@@ -182,10 +182,12 @@ impl Fetch {
         if status.is_server_error() && self.stood_in(copy) {
             return;
         }
-        if matches!(status, StatusCode::OK | StatusCode::NOT_FOUND | StatusCode::GONE) {
+        // What one is told who says who he is says nothing of what others get.
+        let is_of_name = !self.question.is_personal();
+        if is_of_name && matches!(status, StatusCode::OK | StatusCode::NOT_FOUND | StatusCode::GONE) {
             self.shared.book.forget(&self.question.name);
         }
-        if status == StatusCode::OK {
+        if is_of_name && status == StatusCode::OK {
             self.shared.memos.passes(&self.question.key, Instant::now());
         }
         self.owner.conclude(Outcome::pass(Some(opened)));

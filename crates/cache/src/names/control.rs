@@ -9,6 +9,8 @@ pub(crate) struct Control {
     /// `Pragma: no-cache`, which counts where there is no `Cache-Control` (RFC 9111 section 5.4).
     pragma: bool,
     is_controlled: bool,
+    /// The answer is not to be kept.
+    pub(crate) no_store: bool,
     /// A stored answer or 504.
     pub(crate) only_if_cached: bool,
     /// No older than so many seconds.
@@ -33,6 +35,7 @@ impl Control {
             match name.len() {
                 7 if is("max-age") => self.max_age = Some(delta(argument).unwrap_or(0)),
                 8 if is("no-cache") => self.no_cache = true,
+                8 if is("no-store") => self.no_store = true,
                 9 if is("max-stale") => self.max_stale = argument.map_or(Some(u64::MAX), |text| delta(Some(text))),
                 9 if is("min-fresh") => self.min_fresh = delta(argument),
                 14 if is("only-if-cached") => self.only_if_cached = true,

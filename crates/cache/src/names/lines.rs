@@ -55,6 +55,13 @@ impl Lines {
         Self::of(fields, |name| withheld.contains(name))
     }
 
+    /// Of an interim answer, which is handed on as it comes.
+    pub(crate) fn of_interim(fields: &HeaderMap) -> Self {
+        let mut block = Vec::new();
+        end_to_end(fields).for_each(|(name, value)| push(&mut block, name.as_str(), value.as_bytes()));
+        Self(block.into())
+    }
+
     fn of(fields: &HeaderMap, belongs: impl Fn(&HeaderName) -> bool) -> Self {
         let mut block = Vec::new();
         for (name, value) in end_to_end(fields).filter(|(name, _)| !WRITTEN_ANEW.contains(name) && belongs(name)) {

@@ -10,13 +10,13 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
-use hyper::body::Incoming;
+use hyper::{body::Incoming, ext::on_informational};
 use hyper_util::{
     client::legacy::Client,
     rt::{TokioExecutor, TokioTimer},
 };
 use protocol::{digest::Claims, timestamp};
-use serve::upload::Upload;
+use serve::{interim::InterimSender, upload::Upload};
 
 use super::{
     Question,
@@ -35,6 +35,7 @@ use crate::{
     names::{
         book::Known,
         lifetime::Times,
+        lines::Lines,
         record::{HttpMeta, Provenance, Record, provisional},
         renewal,
         storing::{self, Arrival, Judgement},
@@ -135,7 +136,18 @@ impl Http {
         path: &str,
         fields: HeaderMap,
     ) -> Result<Response<Incoming>, AskError> {
-        self.send_with(method, path, fields, SentBody::none()).await
+        self.send_with(method, path, fields, SentBody::none(), None).await
+    }
+
+    /// Likewise, for a client that waits for interim answers too.
+    async fn send_for(
+        &self,
+        question: &Question,
+        method: &Method,
+        path: &str,
+        fields: HeaderMap,
+    ) -> Result<Response<Incoming>, AskError> {
+        self.send_with(method.clone(), path, fields, SentBody::none(), question.interims.as_ref()).await
     }
 
     /// Likewise, with a body: while that goes on, the time for the answer has not begun.
@@ -145,6 +157,7 @@ impl Http {
         path: &str,
         mut fields: HeaderMap,
         body: SentBody,
+        interims: Option<&InterimSender>,
     ) -> Result<Response<Incoming>, AskError> {
         fields.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         fields.append(header::VIA, self.via.clone());
@@ -155,6 +168,11 @@ impl Http {
         *request.method_mut() = method;
         *request.uri_mut() = self.base.absolute(path)?;
         *request.headers_mut() = fields;
+        if let Some(interims) = interims.cloned() {
+            on_informational(&mut request, move |interim| {
+                interims.send(interim.status(), Lines::of_interim(interim.headers()).as_bytes());
+            });
+        }
         add(&self.counters.upstream_requests, 1);
         let limit = self.connect_timeout + self.read_timeout;
         let mut asking = pin!(self.client.request(request));
@@ -188,7 +206,7 @@ impl Http {
         let method = if wants_bytes { Method::GET } else { Method::HEAD };
         let asked = SystemTime::now();
         if let Some(record) = known.map(|known| &known.record).filter(|record| is_asked_after(record)) {
-            let answer = self.send(method.clone(), &path, conditional(&question.sent, record)).await?;
+            let answer = self.send_for(question, &method, &path, conditional(&question.sent, record)).await?;
             let times = Times { asked, arrived: SystemTime::now() };
             let (sent, told, believed) = (&question.sent, answer.headers(), believed(question));
             let renewed = match answer.status() {
@@ -208,7 +226,7 @@ impl Http {
             }
         }
         let asked = SystemTime::now();
-        let answer = self.send(method.clone(), &path, question.sent.clone()).await?;
+        let answer = self.send_for(question, &method, &path, question.sent.clone()).await?;
         self.judge(question, answer, &method, Times { asked, arrived: SystemTime::now() })
     }
 
@@ -344,8 +362,9 @@ impl Http {
         method: Method,
         fields: HeaderMap,
         upload: Option<Upload>,
+        interims: Option<&InterimSender>,
     ) -> Result<Reply, AskError> {
-        let answer = self.send_with(method, path, fields, SentBody::of(upload)).await?;
+        let answer = self.send_with(method, path, fields, SentBody::of(upload), interims).await?;
         Ok(Reply::Answer(Box::new(self.open(answer))))
     }
 

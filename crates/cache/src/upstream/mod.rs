@@ -19,9 +19,9 @@ pub(crate) mod trust;
 
 use std::{io, sync::Arc};
 
-use ::http::{HeaderMap, Method};
+use ::http::{HeaderMap, Method, header::AUTHORIZATION};
 use protocol::{digest::Md5, info::Info, problem::Kind as ProblemKind, target::Target};
-use serve::upload::Upload;
+use serve::{interim::InterimSender, upload::Upload};
 use smallvec::SmallVec;
 
 use self::{
@@ -77,6 +77,8 @@ pub(crate) struct Question {
     pub(crate) sent: HeaderMap,
     /// What the client says of caching.
     pub(crate) control: Control,
+    /// Where interim answers go that come before the answer, if the client waits for them.
+    pub(crate) interims: Option<InterimSender>,
     /// The digest, where an object is asked for and not a name.
     pub(crate) object: Option<Md5>,
 }
@@ -85,7 +87,17 @@ impl Question {
     /// Of a name, by its key.
     pub(crate) fn of_name(upstream: Arc<Upstream>, full: Target, target: Target, name: &[u8], sent: HeaderMap) -> Self {
         let name: Arc<[u8]> = name.into();
-        Self { upstream, full, target, key: name.clone(), name, sent, control: Control::default(), object: None }
+        Self {
+            upstream,
+            full,
+            target,
+            key: name.clone(),
+            name,
+            sent,
+            control: Control::default(),
+            interims: None,
+            object: None,
+        }
     }
 
     /// As the client wants it.
@@ -96,6 +108,16 @@ impl Question {
     /// Of the variant that is kept at a key.
     pub(crate) fn at(self, key: &[u8]) -> Self {
         Self { key: key.into(), ..self }
+    }
+
+    /// Whether an answer to this may be for this client alone, whatever others get: it says who it is, or that nothing is to be kept.
+    pub(crate) fn is_personal(&self) -> bool {
+        self.sent.contains_key(AUTHORIZATION) || self.control.no_store
+    }
+
+    /// With a client that waits for interim answers too.
+    pub(crate) fn preceded(self, interims: InterimSender) -> Self {
+        Self { interims: Some(interims), ..self }
     }
 
     /// A `Location` as seen from here, where it is another.
@@ -256,7 +278,10 @@ impl Upstream {
     ) -> Result<Reply, AskError> {
         match &self.kind {
             Kind::Directory(directory) => directory.ask(question, None).await,
-            Kind::Http(http) => http.forward(&http.path_of(question.target.as_str()), method, fields, upload).await,
+            Kind::Http(http) => {
+                let (path, interims) = (http.path_of(question.target.as_str()), question.interims.as_ref());
+                http.forward(&path, method, fields, upload, interims).await
+            }
             Kind::Outpost(outpost) => outpost.forward(question, method, fields).await,
         }
     }

@@ -166,7 +166,7 @@ impl Outpost {
             Some(md5) => self.path_of_object(&md5, &question.target),
             None => self.http.path_of(question.target.as_str()),
         };
-        self.http.forward(&path, method, fields, None).await
+        self.http.forward(&path, method, fields, None, None).await
     }
 
     /// See [`Http::relocate`].

@@ -1,6 +1,7 @@
 //! RFC 9111 between a scripted web server and real clients: which answers are kept, for whom, with which fields, and when they are asked for again.
 
 use std::{
+    io::Write,
     net::SocketAddr,
     sync::{
         Arc,
@@ -259,6 +260,23 @@ fn who_made_an_answer_and_when_is_told_as_it_was() {
 }
 
 #[test]
+fn who_says_who_he_is_takes_nothing_from_the_others() {
+    let origin = Origin::start(|request, stream| {
+        let (status, body) = if request.target == "/b" { ("404 Not Found", "none") } else { ("200 OK", "text") };
+        reply(request, stream, status, &[FRESH, ("Content-Length", "4")], body.as_bytes());
+    });
+    let proxy = Proxy::of(&origin.url());
+    for target in ["/a", "/b"] {
+        get(proxy.address(), target);
+        proxy.expect_no_fills();
+        for fields in [("Authorization", "Basic eA=="), ("Cache-Control", "no-store")] {
+            get_with(proxy.address(), target, &[fields, ("Cache-Control", "no-cache")]);
+        }
+        assert_eq!(get(proxy.address(), target).cache_status(), "outpost; hit", "{target}");
+    }
+}
+
+#[test]
 fn what_an_answer_withholds_is_for_the_one_who_asked() {
     let origin = Origin::start(|request, stream| {
         let fields = [
@@ -292,6 +310,25 @@ fn a_head_renews_what_is_here() {
     assert_eq!(head(proxy.address(), "/a").status, 200);
     assert_eq!(get(proxy.address(), "/a").expect(b"x").cache_status(), "outpost; hit");
     assert_eq!(origin.asked(), ["GET /a", "HEAD /a"]);
+}
+
+#[test]
+fn what_comes_before_an_answer_is_for_the_one_who_asked_and_kept_for_nobody() {
+    let origin = Origin::start(|request, stream| {
+        let interim = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nX-Early: 1\r\nConnection: x-early\r\n\r\n";
+        stream.write_all(interim).unwrap();
+        reply(request, stream, "200 OK", &[FRESH, ("Content-Length", "1")], b"x");
+    });
+    let proxy = Proxy::of(&origin.url());
+    let expected = "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\nHTTP/1.1 200 OK\r\n";
+    // Fetched, and passed.
+    for session in [&[][..], &[("Authorization", "Basic eA=="), ("Cache-Control", "no-cache")]] {
+        let text = ask(proxy.address(), "GET", "/a", session).everything();
+        assert!(text.starts_with(expected) && !text.contains("x-early"), "{text}");
+        proxy.expect_no_fills();
+    }
+    let text = ask(proxy.address(), "GET", "/a", &[]).everything();
+    assert!(text.starts_with("HTTP/1.1 200 OK\r\n") && !text.contains("link"), "{text}");
 }
 
 #[test]

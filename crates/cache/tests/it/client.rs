@@ -83,6 +83,13 @@ pub(crate) fn head(address: SocketAddr, target: &str) -> Answer {
 }
 
 impl Asked {
+    /// All that comes, as it comes.
+    pub(crate) fn everything(mut self) -> String {
+        let mut bytes = Vec::new();
+        let _ = self.stream.read_to_end(&mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
     /// Reads to the end.
     pub(crate) fn answer(mut self) -> Answer {
         let mut bytes = Vec::new();
@@ -105,8 +112,12 @@ impl Asked {
     }
 }
 
+/// The answer behind any interim ones.
 fn parse(bytes: &[u8], is_head: bool) -> Answer {
     let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("an answer's head");
+    if bytes.starts_with(b"HTTP/1.1 1") {
+        return parse(&bytes[end + 4..], is_head);
+    }
     let head = std::str::from_utf8(&bytes[..end]).unwrap();
     let mut lines = head.split("\r\n");
     let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();

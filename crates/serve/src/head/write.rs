@@ -75,6 +75,13 @@ pub fn write(out: &mut Vec<u8>, head: &Head<'_>) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// Appends the head of an interim answer, which is all of it.
+pub(crate) fn interim(out: &mut Vec<u8>, status: StatusCode, lines: &[u8]) {
+    status_line(out, status);
+    out.extend_from_slice(lines);
+    out.extend_from_slice(b"\r\n");
+}
+
 fn status_line(out: &mut Vec<u8>, status: StatusCode) {
     match status {
         StatusCode::OK => out.extend_from_slice(b"HTTP/1.1 200 OK\r\n"),

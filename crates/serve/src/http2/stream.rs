@@ -34,7 +34,8 @@ use crate::{
     buffers::PIECE_BYTES,
     exchange::{Ending, Exchange},
     handler::{Answer, Client, Waiting},
-    head::write::{Framing, Persistence},
+    head::write::{self, Framing, Persistence},
+    interim::{First, Interim, Interims},
     link::SendError,
     pace::{Look, Pace},
     request::Announced,
@@ -98,6 +99,7 @@ impl Stream {
         let response = match answer {
             Answer::Now(response) => response,
             Answer::Later(answer) => self.unless_reset(answer).await?,
+            Answer::Preceded(interims, answer) => self.preceded(interims, answer).await?,
             Answer::Reads(_) => return None,
         };
         Some(Answered { response, upload: None })
@@ -126,6 +128,35 @@ impl Stream {
             Err(Failure::Refused(refusal)) => Some(Answered { response: refusal.response(), upload: None }),
             Err(Failure::Gone) => None,
         }
+    }
+
+    /// Waits for the answer, and hands on the interim answers that come first.
+    async fn preceded(&mut self, mut interims: Interims, mut answer: Waiting) -> Option<Response> {
+        let response = loop {
+            let first = {
+                let mut first = pin!(interims.next_or(&mut answer));
+                poll_fn(|cx| match first.as_mut().poll(cx) {
+                    Poll::Ready(first) => Poll::Ready(Some(first)),
+                    Poll::Pending => self.respond.poll_reset(cx).map(|_| None),
+                })
+                .await?
+            };
+            match first {
+                First::Answer(response) => break *response,
+                First::Interim(interim) => self.send_interim(interim),
+            }
+        };
+        while let Some(interim) = interims.left() {
+            self.send_interim(interim);
+        }
+        Some(response)
+    }
+
+    fn send_interim(&mut self, interim: Interim) {
+        let mut lines = Vec::with_capacity(interim.lines.len() + 64);
+        write::interim(&mut lines, interim.status, &interim.lines);
+        // A stream that is reset shows itself with the answer.
+        let _ = self.respond.send_informational(head::answer(interim.status, lines));
     }
 
     /// Waits for something that is not the client's doing; `None` if the client does not wait for it.

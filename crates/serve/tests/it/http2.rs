@@ -17,6 +17,7 @@ use super::{
     OVER_TLS,
     objects::{Bench, TAIL},
     options,
+    requests::announcing,
     transfers::{fed, lost, share, whole},
     uploads::mirror,
 };
@@ -45,6 +46,18 @@ fn requests_are_answered_side_by_side() {
     assert!(head.ends_stream(), "{head:?}");
     assert_eq!(server.counters().requests.load(Relaxed), 4);
     assert_eq!(server.counters().by_class[1].load(Relaxed), 4);
+}
+
+#[test]
+fn what_comes_before_an_answer_is_handed_on_as_it_comes() {
+    let (server, release) = announcing(options());
+    let mut framed = Framed::connect(&server);
+    framed.get(1, "/x");
+    let hints = framed.next();
+    assert_eq!((hints.kind, hints.status(), hints.ends_stream()), (HEADERS, 103, false), "{hints:?}");
+    release.send(true).unwrap();
+    assert_eq!(framed.next().status(), 102);
+    assert_eq!(framed.answer(1), (200, b"done".to_vec()));
 }
 
 #[test]

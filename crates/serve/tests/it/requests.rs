@@ -5,7 +5,8 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
-use serve::{handler::Answer, options::Options};
+use http::StatusCode;
+use serve::{handler::Answer, interim, options::Options};
 
 use super::options;
 use crate::common::*;
@@ -70,6 +71,41 @@ fn an_answer_that_waits_keeps_its_place() {
     for expected in [&b"waited"[..], b"/2", b"/3"] {
         assert_eq!(peer.answer().body, expected);
     }
+}
+
+/// Says something, waits for the gate, and says more with its answer.
+pub(super) fn announcing(options: Options) -> (serve::server::Server, tokio::sync::watch::Sender<bool>) {
+    let (release, released) = tokio::sync::watch::channel(false);
+    let server = start(options, move |_, _| {
+        let (sender, interims) = interim::channel();
+        let mut released = released.clone();
+        let answer = async move {
+            sender.send(StatusCode::EARLY_HINTS, b"link: </a>\r\n");
+            sender.send(StatusCode::CONTINUE, b"");
+            released.wait_for(|released| *released).await.unwrap();
+            sender.send(StatusCode::PROCESSING, b"");
+            text(b"done")
+        };
+        Answer::Preceded(interims, Box::pin(answer))
+    });
+    (server, release)
+}
+
+#[test]
+fn what_comes_before_an_answer_is_handed_on_as_it_comes() {
+    let (server, release) = announcing(options());
+    let mut peer = Peer::connect(&server);
+    peer.send("GET /1 HTTP/1.1\r\nHost: a\r\n\r\n");
+    let hints = peer.head();
+    assert_eq!((hints.status, hints.field("link")), (103, Some("</a>")), "{}", hints.head);
+    release.send(true).unwrap();
+    assert_eq!(peer.head().status, 102);
+    assert_eq!(peer.answer().body, b"done");
+    // HTTP/1.0 has no such thing: it would be taken for the answer.
+    let mut old = Peer::connect(&server);
+    old.send("GET /1 HTTP/1.0\r\n\r\n");
+    let answer = old.answer();
+    assert_eq!((answer.status, answer.body), (200, b"done".to_vec()));
 }
 
 #[test]
