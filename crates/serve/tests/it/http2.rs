@@ -9,8 +9,9 @@ use bytes::Bytes;
 use protocol::digest::Claims;
 use serve::{
     access_log::{AccessLog, Format},
+    clients::{forwarded::Told, ranges::Ranges},
     handler::Answer,
-    options::Options,
+    options::{Clients, Options},
 };
 
 use super::{
@@ -386,4 +387,21 @@ fn the_log_has_a_line_for_every_answer() {
     assert!(lines[0].starts_with("\"GET /1?a HTTP/2.0\" 200 4 \"x\\x22y\" \"nghttp2\" - 0."), "{log}");
     assert!(lines[1].starts_with("\"HEAD /2 HTTP/2.0\" 200 0 \"-\" \"-\" - 0."), "{log}");
     assert!(lines[2].starts_with("\"GET /\\xC3\\xA9 HTTP/2.0\" 400 0 "), "{log}");
+}
+
+#[test]
+fn who_asks_and_who_may_is_the_same() {
+    let trusted = Ranges::new(vec!["127.0.0.0/8".parse().unwrap()]);
+    let allowed = Ranges::new(vec!["192.0.2.0/24".parse().unwrap()]);
+    let clients = Clients { trusted, allowed, told: Told::Forwarded, ..Clients::default() };
+    let server = start(Options { clients, ..options() }, |_, client| {
+        Answer::Now(text(client.address.ip().to_string().as_bytes()))
+    });
+    let mut framed = Framed::connect(&server);
+    for (stream, forwarded, status) in [(1, "for=192.0.2.9, for=203.0.113.1", 403), (3, "for=192.0.2.9", 200)] {
+        framed.ask(stream, &request("GET", "/", &[("forwarded", forwarded)]));
+        let (found, body) = framed.answer(stream);
+        assert_eq!(found, status, "{forwarded}");
+        assert_eq!(body == b"192.0.2.9", status == 200);
+    }
 }
