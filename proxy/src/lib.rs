@@ -136,7 +136,9 @@ async fn serve(
 fn speak_tls(settings: &mut Settings) -> Result<Option<SelfSigned>, Failure> {
     let (tls, own) = self_signed::tls_options(settings)?;
     if let Some(credentials) = preflight::credentials(&tls)? {
-        preflight::expiring(&credentials, SystemTime::now()).iter().for_each(|warning| tracing::warn!("{warning}"));
+        preflight::expiring(&credentials.identities, SystemTime::now())
+            .iter()
+            .for_each(|warning| tracing::warn!("{warning}"));
     }
     settings.serve.tls = tls;
     Ok(own)

@@ -10,11 +10,14 @@ use std::{
     future::Future,
     io,
     sync::{Arc, atomic::Ordering},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use config::{Loaded, value::show_duration};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    time::Instant,
+};
 
 use crate::{
     app::{App, Parts},
@@ -22,6 +25,9 @@ use crate::{
     banner::counted,
     preflight, self_signed,
 };
+
+/// How often it is looked whether a certificate expires soon.
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// The signals that mean something to us.
 pub(crate) struct Signals {
@@ -69,8 +75,16 @@ impl Signals {
 /// Until the end is asked for. A reload has a thread of its own: it looks into directories, and a network share that hangs must not
 /// keep the program from ending.
 pub(crate) async fn run(app: &Arc<App>, arguments: &Arc<Arguments>, signals: &mut Signals) {
+    let mut daily = tokio::time::interval_at(Instant::now() + DAY, DAY);
     loop {
-        match signals.next(app).await {
+        let told = tokio::select! {
+            told = signals.next(app) => told,
+            _ = daily.tick() => {
+                tell_what_expires(app);
+                continue;
+            }
+        };
+        match told {
             Told::End(by) => {
                 tracing::info!("told to end by {by}");
                 return;
@@ -172,12 +186,18 @@ fn take(app: &App, parts: &Parts, new: &Loaded) -> Result<(), String> {
         error.to_string()
     })?;
     if let Some(credentials) = credentials {
-        let expiring = preflight::expiring(&credentials, SystemTime::now());
+        let expiring = preflight::expiring(&credentials.identities, SystemTime::now());
         // What can be wrong with them was found when they were read.
         parts.server.replace_credentials(credentials).map_err(|error| error.to_string())?;
         expiring.iter().for_each(|warning| tracing::warn!("{warning}"));
     }
     Ok(())
+}
+
+/// What has no line at the start may have one some months later.
+fn tell_what_expires(app: &App) {
+    let Some(identities) = app.parts().and_then(|parts| parts.server.identities()) else { return };
+    preflight::expiring(&identities, SystemTime::now()).iter().for_each(|warning| tracing::warn!("{warning}"));
 }
 
 fn reopen(app: &App) {

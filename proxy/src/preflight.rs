@@ -9,7 +9,7 @@ use std::{
 use cache::{Cache, options::Location};
 use config::{Fault, Loaded, Origin, Refused, Settings, value::human_size};
 use protocol::timestamp;
-use serve::tls::{Credentials, Identity, validity::Validity};
+use serve::tls::{Credentials, Identity, identities::Identities, validity::Validity};
 use store::Limit;
 
 /// Descriptors besides those of clients and objects: journals, parts, upstream connections, libraries.
@@ -61,7 +61,7 @@ pub(crate) fn credentials(tls: &serve::tls::Options) -> Result<Option<Credential
 }
 
 /// What is to be said of certificates that do not hold, or not for much longer.
-pub(crate) fn expiring(credentials: &Credentials, now: SystemTime) -> Vec<String> {
+pub(crate) fn expiring(identities: &Identities, now: SystemTime) -> Vec<String> {
     let about = |identity: &Identity| {
         let Validity { begins, ends } = identity.validity()?;
         let file = identity.file().display();
@@ -84,7 +84,7 @@ pub(crate) fn expiring(credentials: &Credentials, now: SystemTime) -> Vec<String
             None
         }
     };
-    credentials.identities.iter().filter_map(about).collect()
+    identities.iter().filter_map(about).collect()
 }
 
 /// Binds, or says who may have the address and what to do.
@@ -241,7 +241,7 @@ mod tests {
             ("Sun, 01 Feb 2026 00:00:00 GMT", Some("has expired on Sun, 01 Feb 2026")),
         ] {
             let now = timestamp::parse_http_date(date.as_bytes()).unwrap();
-            let told = expiring(&credentials, now);
+            let told = expiring(&credentials.identities, now);
             assert_eq!(told.len(), usize::from(expected.is_some()), "{date}: {told:?}");
             assert!(told.iter().all(|told| told.contains(expected.unwrap()) && told.contains("both.pem")), "{told:?}");
         }

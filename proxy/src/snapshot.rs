@@ -99,7 +99,7 @@ impl Snapshot {
             now.listen = parts.server.addresses().iter().map(ToString::to_string).collect();
             now.tls_listen = parts.server.tls_addresses().iter().map(ToString::to_string).collect();
             now.redirect = parts.server.redirect_addresses().iter().map(ToString::to_string).collect();
-            let expire = parts.server.certificates_expire();
+            let expire = parts.server.identities().and_then(|identities| identities.expire());
             let since_1970 = expire.and_then(|expire| expire.duration_since(SystemTime::UNIX_EPOCH).ok());
             now.certificates_expire = since_1970.map_or(0, |since| since.as_secs());
             now.store = parts.store.report();

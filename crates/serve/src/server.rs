@@ -8,7 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::{Instant, SystemTime},
+    time::Instant,
 };
 
 use tokio::sync::{mpsc, watch};
@@ -25,7 +25,7 @@ use crate::{
     options::Options,
     reactor::{Doors, Reactor},
     thread,
-    tls::{self, Credentials, Tls},
+    tls::{self, Credentials, Tls, identities::Identities},
     worker::Setup,
 };
 
@@ -107,9 +107,9 @@ impl Server {
         tls.replace(credentials).map_err(io::Error::other)
     }
 
-    /// When the first of its certificates ends, where TLS is spoken.
-    pub fn certificates_expire(&self) -> Option<SystemTime> {
-        self.tls.as_ref()?.expire()
+    /// Who it is to new connections, where TLS is spoken.
+    pub fn identities(&self) -> Option<Arc<Identities>> {
+        self.tls.as_ref().map(Tls::identities)
     }
 
     /// Live counters.

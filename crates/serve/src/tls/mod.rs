@@ -7,12 +7,7 @@
 //! with (rustls compares it, RFC 6066 section 3), and where certificates of clients are asked for, not beyond a reload: what was found out about
 //! a client holds only as long as what it was compared with, and as its own certificate.
 
-use std::{
-    net::SocketAddr,
-    path::PathBuf,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use parking_lot::RwLock;
 use rustls::{
@@ -140,7 +135,7 @@ pub(crate) struct Tls {
 struct Current {
     config: Arc<ServerConfig>,
     asks_clients: bool,
-    expire: Option<SystemTime>,
+    identities: Arc<Identities>,
 }
 
 impl Tls {
@@ -162,9 +157,9 @@ impl Tls {
         Ok(())
     }
 
-    /// When the first of the certificates ends.
-    pub(crate) fn expire(&self) -> Option<SystemTime> {
-        self.current.read().expire
+    /// What new connections see.
+    pub(crate) fn identities(&self) -> Arc<Identities> {
+        self.current.read().identities.clone()
     }
 
     pub(crate) fn session(&self) -> Result<session::Session, rustls::Error> {
@@ -181,17 +176,17 @@ impl Current {
         tickets: Option<Arc<dyn ProducesTickets>>,
     ) -> Result<Self, rustls::Error> {
         let Credentials { identities, clients } = credentials;
-        let (asks_clients, expire) = (clients.is_some(), identities.expire());
+        let (asks_clients, identities) = (clients.is_some(), Arc::new(identities));
         let mut config = ServerConfig::builder_with_provider(identity::provider())
             .with_safe_default_protocol_versions()?
             .with_client_cert_verifier(clients.unwrap_or_else(WebPkiClientVerifier::no_client_auth))
-            .with_cert_resolver(Arc::new(identities));
+            .with_cert_resolver(identities.clone());
         config.alpn_protocols = PROTOCOLS.iter().skip(usize::from(!http2)).map(|name| name.to_vec()).collect();
         config.ticketer = tickets.map_or_else(aws_lc_rs::Ticketer::new, Ok)?;
         // Tickets are all: nothing is kept here for a client.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.enable_secret_extraction = kernel;
-        Ok(Self { config: Arc::new(config), asks_clients, expire })
+        Ok(Self { config: Arc::new(config), asks_clients, identities })
     }
 }
 

@@ -335,10 +335,10 @@ fn a_reload_drops_nobody() {
     let server = echo(with(pair(), Clients::default()));
     let mut open = Peer::connect_tls_to("a.example", &server, &authority.believer(None, &TLS13));
     assert_eq!(open.get("/before").body, b"/before");
-    let before = server.certificates_expire().unwrap();
+    let before = server.identities().unwrap().expire().unwrap();
     server.replace_credentials(with(pair(), authority.asking(Wanted::Required)).tls.read().unwrap()).unwrap();
     assert_eq!(open.get("/after").body, b"/after");
-    assert_eq!(server.certificates_expire(), Some(before));
+    assert_eq!(server.identities().unwrap().expire(), Some(before));
 }
 
 #[test]
