@@ -3,7 +3,7 @@
 use std::{borrow::Cow, fmt};
 
 /// A path and query in canonical spelling (RFC 3986 section 6.2.2): begins with `/`; escapes are upper case; unreserved bytes are never
-/// escaped; bytes that must be (space, `%`, `#`, `?`, controls, non-ASCII) are. An escaped delimiter such as `%2B` stays what it is, for
+/// escaped; bytes that must be (space, `%`, `#`, `?`, controls, non-ASCII) are; segments `.` are left out. An escaped delimiter such as `%2B` stays what it is, for
 /// to RFC 3986 section 2.2 it is another name than the bare one (and there are servers that give other bytes for it). `%2F` and `%00`
 /// stay likewise; [`Target::decode`] refuses them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -21,7 +21,7 @@ pub enum BadTarget {
     /// Control bytes, spaces, `#`. Non-ASCII bytes are read as if they were escaped: command-line tools send names as they are typed.
     #[error("the path has a character that must be percent-encoded; a space is written %20")]
     Byte,
-    /// `.` or `..` as a segment, escaped or not, also beside an encoded `/` or a `\`.
+    /// `..` as a segment, escaped or not, also beside an encoded `/` or a `\`, where `.` is none either.
     #[error("the path has '.' or '..' as a segment; write it without them")]
     DotSegment,
     /// `%2F` where a file name is meant.
@@ -161,10 +161,22 @@ pub(crate) fn canonical(text: &[u8]) -> Result<Cow<'_, str>, BadTarget> {
         Ok(text) if plain && text.starts_with('/') => text.into(),
         _ => respell(path, query)?.into(),
     };
-    if has_dot_segment(path_of(&spelling)) {
-        return Err(BadTarget::DotSegment);
+    if !has_dot_segment(path_of(&spelling)) {
+        return Ok(spelling);
     }
-    Ok(spelling)
+    let spelling = without_dots(&spelling);
+    if has_dot_segment(path_of(&spelling)) { Err(BadTarget::DotSegment) } else { Ok(spelling.into()) }
+}
+
+/// Without the segments `.`, which stand for nothing (RFC 3986 section 5.2.4): apt writes them where all files of a mirror lie in one directory.
+fn without_dots(spelling: &str) -> String {
+    let (path, query) = spelling.split_at(path_of(spelling).len());
+    let mut kept: Vec<&str> = path.split('/').filter(|segment| *segment != ".").collect();
+    // The last one stood for the directory, and so does what is before it.
+    if path.ends_with("/.") {
+        kept.push("");
+    }
+    [&kept.join("/"), query].concat()
 }
 
 fn path_of(spelling: &str) -> &str {
@@ -353,9 +365,10 @@ mod tests {
             ("/a#b", Byte),
             ("/a?b#c", Byte),
             ("/..", DotSegment),
-            ("/.", DotSegment),
             ("/a/../b", DotSegment),
-            ("/a/./b", DotSegment),
+            ("/./..", DotSegment),
+            ("/a/.%2fb", DotSegment),
+            ("/.\\b", DotSegment),
             ("/a/..", DotSegment),
             ("/%2e%2E/b", DotSegment),
             ("/.%2e?x", DotSegment),
@@ -365,6 +378,22 @@ mod tests {
             ("/..\\b", DotSegment),
         ] {
             assert_eq!(Target::parse(text.as_bytes()), Err(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_segment_that_stands_for_nothing_is_left_out() {
+        for (text, expected) in [
+            ("/./Packages", "/Packages"),
+            ("/debian/././Packages?x=./y", "/debian/Packages?x=./y"),
+            ("/a/.", "/a/"),
+            ("/a/%2e/b", "/a/b"),
+            ("/.", "/"),
+            ("/./", "/"),
+            ("/.//b", "//b"),
+            ("/.a/b./...", "/.a/b./..."),
+        ] {
+            assert_eq!(Target::parse(text.as_bytes()).map(|target| target.to_string()), Ok(expected.into()), "{text}");
         }
     }
 
