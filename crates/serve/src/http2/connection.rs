@@ -118,6 +118,8 @@ struct Driver {
     streams: JoinSet<()>,
     phase: Phase,
     pulse: Pulse,
+    /// Requests that could not be understood.
+    malformed: usize,
     /// No more requests are wanted.
     is_ending: bool,
     /// The client was told to be calm.
@@ -137,6 +139,7 @@ impl Driver {
             streams,
             phase: Phase::Head,
             pulse,
+            malformed: 0,
             is_ending: false,
             is_calmed: false,
             is_over: false,
@@ -206,11 +209,15 @@ impl Driver {
         }
     }
 
-    /// Whether there were too many frames of a kind; then the client is told.
+    /// Whether there were too many frames of a kind, or too many requests that are none; then the client is told.
     fn calms(&mut self) -> bool {
-        let Some(kind) = self.wire.flood() else { return false };
+        let kind = match self.wire.flood() {
+            Some(kind) => kind.name(),
+            None if self.malformed > STREAM_ERRORS_MAX => "malformed HEADERS",
+            None => return false,
+        };
         let client = self.shared.client.address;
-        tracing::debug!(%client, frames = kind.name(), "an HTTP/2 connection is ended for too many frames of one kind");
+        tracing::debug!(%client, frames = kind, "an HTTP/2 connection is ended for too many frames of one kind");
         self.shared.worker.counters.http2_faults.fetch_add(1, Ordering::Relaxed);
         self.connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
         (self.is_ending, self.is_calmed) = (true, true);
@@ -243,6 +250,7 @@ impl Driver {
             Err(refusal) => {
                 let exchange = Exchange::of_stream(asking(&parts), head::request_line(&parts), None, worker.has_log());
                 if refusal.kind() == Kind::BadRequest {
+                    self.malformed += 1;
                     worker.counters.malformed.fetch_add(1, Ordering::Relaxed);
                     respond.send_reset(Reason::PROTOCOL_ERROR);
                     let ending = Ending { status: StatusCode::BAD_REQUEST.as_u16(), body: 0, whole: true, cache: None };

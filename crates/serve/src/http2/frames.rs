@@ -216,6 +216,8 @@ impl Frames {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const PREFACE: &[u8; PREFACE_BYTES] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -324,6 +326,24 @@ mod tests {
             assert_eq!(frames.allowed[Counted::Ping as usize], RATES[0].at_once - 1, "{step}");
             assert_eq!(frames.allowed[Counted::Settings as usize], RATES[1].at_once - 1, "{step}");
             assert!(!frames.is_awaited(), "{step}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_is_seen_alike_however_it_is_cut(
+            bytes in prop::collection::vec(any::<u8>(), 0..400),
+            heads in prop::collection::vec((0u8..12, any::<u8>(), 0usize..30), 0..60),
+            cut in 1usize..50,
+        ) {
+            let mut stream: Vec<u8> = heads.iter().flat_map(|(kind, flags, len)| frame(*kind, *flags, &vec![0; *len])).collect();
+            stream.extend_from_slice(&bytes);
+            let (mut whole, mut pieces) = (frames(), frames());
+            let seen = whole.look(&stream, Duration::ZERO, 0);
+            let in_pieces = stream.chunks(cut).try_for_each(|piece| pieces.look(piece, Duration::ZERO, 0));
+            prop_assert_eq!(seen, in_pieces);
+            prop_assert_eq!(whole.allowed, pieces.allowed);
+            prop_assert!(seen.is_err() || whole.is_awaited() == pieces.is_awaited());
         }
     }
 

@@ -118,6 +118,26 @@ fn malformed_heads_are_never_asked_about() {
 }
 
 #[test]
+fn who_never_says_anything_right_is_ended() {
+    let server = echo(options());
+    let mut framed = Framed::connect(&server);
+    let head = block(&[(":method", "GET"), (":scheme", "http"), (":path", "/ "), (":authority", "a"), ("x", " y")]);
+    let streams = (0..150).map(|number| 2 * number + 1);
+    framed.send_all(
+        &streams.map(|stream| Frame::new(HEADERS, END_HEADERS | END_STREAM, stream, &head)).collect::<Vec<_>>(),
+    );
+    assert_eq!(framed.goaway(), ENHANCE_YOUR_CALM);
+    // Likewise where it is not the library that finds it wrong.
+    let mut framed = Framed::connect(&server);
+    let head = block(&request("GET", "/", &[("x", " y")]));
+    for stream in (0..101).map(|number| 2 * number + 1) {
+        framed.send(&Frame::new(HEADERS, END_HEADERS | END_STREAM, stream, &head));
+        assert_eq!(framed.ended(stream), PROTOCOL_ERROR);
+    }
+    assert_eq!(framed.goaway(), ENHANCE_YOUR_CALM);
+}
+
+#[test]
 fn a_body_of_another_length_than_announced_is_no_body() {
     let server = mirror(options());
     for (announced, pieces) in [("5", &[4][..]), ("5", &[6]), ("5", &[3, 3]), ("5", &[]), ("0", &[1])] {
