@@ -82,6 +82,8 @@ fn provide(directory: &Path, listen: &[SocketAddr], now: SystemTime) -> anyhow::
         Err(IdentityError::Read { source, .. }) if source.kind() == ErrorKind::NotFound => {
             make(directory, &file, &names(&host_name(), listen, &own_addresses()), now)?
         }
+        // A place where nothing can be read is none to write to either.
+        Err(error @ IdentityError::Read { .. }) => return Err(anyhow!(error).context(cannot_write(&file))),
         Err(error) => return Err(anyhow!("{error}; remove the file, and another certificate is made")),
     };
     let public = directory.join("certificate.pem");
@@ -245,6 +247,6 @@ mod tests {
         assert_eq!(fs::read_to_string(&file).unwrap(), "somebody's");
         let below = file.join("below");
         let error = format!("{:#}", provide(&below, &listen(), SystemTime::now()).unwrap_err());
-        assert!(error.contains("below"), "{error}");
+        assert!(error.contains("below") && error.contains("give tls.state_dir"), "{error}");
     }
 }
