@@ -61,12 +61,6 @@ impl Page {
         self.field("Repr-Digest", digest)
     }
 
-    /// With a `Content-MD5` that is right for the content, whatever is then sent.
-    pub fn content_md5(self) -> Self {
-        let digest = self.content.content_md5();
-        self.field("Content-MD5", digest)
-    }
-
     /// The next GET that has no reply of its own yet gets this one.
     pub fn next(mut self, reply: Reply) -> Self {
         self.next.push_back(reply);

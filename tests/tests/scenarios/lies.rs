@@ -35,7 +35,8 @@ fn wrong_bytes_under_a_claimed_digest_never_arrive_whole() {
             let name = format!("{place} byte of {len}");
             let page = Page::tagged(&content).then(Reply::right().bytes_of(&wrong));
             expect_lie_found_out(&name, &content, page.clone().repr_digest());
-            expect_lie_found_out(&name, &content, page.content_md5());
+            let older = format!("MD5={}", content.content_md5());
+            expect_lie_found_out(&name, &content, page.field("Digest", older));
         }
     }
 }

@@ -41,10 +41,11 @@ impl Validators {
     }
 }
 
-/// What an answer claims of its bytes.
+/// What an answer claims of its bytes. `Content-MD5` is handed on and not believed: RFC 7231 (appendix B) took it out of HTTP, for servers disagree on
+/// what of a part it is of, and caches hand on what is wrong.
 pub(crate) fn claims(fields: &HeaderMap) -> Claims {
     let field = |name: &str| fields.get(name).map(HeaderValue::as_bytes);
-    Claims::from_fields(field("repr-digest"), field("digest"), field("content-md5"))
+    Claims::from_fields(field("repr-digest"), field("digest"), None)
 }
 
 /// `Retry-After` in seconds; a default where it is missing or a date.

@@ -298,6 +298,25 @@ fn what_an_answer_withholds_is_for_the_one_who_asked() {
 }
 
 #[test]
+fn a_field_that_http_has_given_up_is_handed_on_and_not_believed() {
+    let origin = Origin::start(|request, stream| {
+        // The MD5 of "bar".
+        let fields = [FRESH, ("Content-MD5", "N7UdGUp1E+RbVvZSTy1R8g=="), ("Content-Length", "3")];
+        reply(request, stream, "200 OK", &fields, b"foo");
+    });
+    let proxy = Proxy::of(&origin.url());
+    for _ in 0..2 {
+        let answer = get(proxy.address(), "/a").expect(b"foo");
+        assert_eq!(answer.field("Content-MD5"), Some("N7UdGUp1E+RbVvZSTy1R8g=="));
+        assert!(answer.field("Repr-Digest").unwrap().starts_with("md5=:rL0Y20zC+Fzt72VPzMSk2A==:"), "of what came");
+        proxy.expect_no_fills();
+    }
+    let part = get_with(proxy.address(), "/a", &[("Range", "bytes=0-0")]);
+    assert_eq!((part.status, part.field("Content-MD5")), (206, None));
+    assert_eq!(origin.asked().len(), 1);
+}
+
+#[test]
 fn a_head_renews_what_is_here() {
     let origin = Origin::start(|request, stream| {
         let age = if request.method == "HEAD" { "0" } else { "100" };

@@ -54,6 +54,7 @@ fn a_file_of_an_allowed_server_is_fetched_once_whatever_its_signature() {
     assert_eq!(part.status, 206);
     assert!(part.body == update()[100_000..200_000]);
     proxy.expect_objects(1);
+    proxy.expect_no_fills();
     let again = get_with(proxy.address(), &target(2), &[("Range", "bytes=200000-")]);
     assert_eq!((again.status, again.cache_status()), (206, "outpost; hit"));
     let asked = server.asked();
