@@ -189,7 +189,7 @@ ROWS = [
     ),
     Row(
         "cadaver",
-        ["echo x > small; printf 'ls\\ncd tools\\nls\\nget setup.exe\\nput small new\\nquit\\n' | cadaver {url}share/"],
+        ["printf 'ls\\ncd tools\\nls\\nget setup.exe\\nput setup.exe new\\nquit\\n' | cadaver {url}share/"],
         got=["{dir}/setup.exe"], source=["{share}/tools/setup.exe"], package=("cadaver", "cadaver"),
         check=expect(0, "a file with \u00fcmlauts & signs.txt", "405 Method Not Allowed"),
     ),

@@ -108,6 +108,17 @@ fn nothing_can_be_written() {
     assert!(share.path().join("setup.exe").exists() && !share.path().join("new").exists());
 }
 
+/// Clients that send a whole file before they look for an answer.
+#[test]
+fn who_sends_all_of_a_file_before_it_looks_still_reads_the_refusal() {
+    let share = share();
+    let proxy = Proxy::of(share.path().to_str().unwrap());
+    let large = content(2, 8 << 20);
+    let mut asked = ask(proxy.address(), "PUT", "/new", &[("Content-Length", &large.len().to_string())]);
+    asked.stream.write_all(&large).unwrap();
+    asked.answer().expect_problem(405, "method-not-allowed");
+}
+
 /// What Windows asks when a share is opened in its file manager, and for what it looks there.
 #[test]
 fn as_windows_asks() {

@@ -7,8 +7,8 @@ use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use super::{Disconnected, Link};
 use crate::timer::Phase;
 
-/// A client that was refused may send so much more before it is cut off.
-const LINGER_BYTES_MAX: usize = 1 << 20;
+/// A client that was refused may send so much more before it is cut off, within the time for that. There are some who send a whole file before they look.
+const LINGER_BYTES_MAX: usize = 64 << 20;
 
 impl Link {
     /// Whether the client has sent bytes that nobody will read: closing now would reset the connection under the answer.
