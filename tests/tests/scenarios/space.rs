@@ -163,6 +163,9 @@ fn what_was_asked_for_often_is_remembered_over_a_restart() {
         upstream.publish(&format!("/{file}"), Page::tagged(content));
     }
     let proxy = proxy().upstream("/", &upstream.url()).cache("max_size = \"16MiB\"").start();
+    drop(proxy.get("/0").expect(&contents[0]));
+    // Until it is durable who asks follows the fetch, and only hits count as use.
+    proxy.wait_until_idle();
     (0..40).for_each(|_| drop(proxy.get("/0").expect(&contents[0])));
     let proxy = proxy.terminate().start();
     for (file, content) in contents.iter().enumerate().skip(1) {
