@@ -40,6 +40,9 @@ const SHARED: [u16; 5] = [300, 301, 308, 404, 410];
 /// Request fields that we write ourselves for each client: what varies by these is for one client alone.
 const OF_ONE_CLIENT: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
 
+/// Request fields that the upstream sees alike from us, whatever the client says: these select nothing. Most web servers vary by the first.
+const ALWAYS_ALIKE: [&str; 2] = ["accept-encoding", "host"];
+
 /// An answer and what it answers.
 pub(crate) struct Arrival<'a> {
     /// The request's fields, as they went upstream.
@@ -156,6 +159,7 @@ fn lifetime(arrival: &Arrival<'_>, directives: &Directives) -> Option<u64> {
 /// The fields that select among variants, each once and in order; `None` where no other request can be known to get the same.
 fn selecting_names(fields: &HeaderMap) -> Option<Vec<String>> {
     let mut names = directives::names(fields.get_all(header::VARY).iter());
+    names.retain(|name| !ALWAYS_ALIKE.contains(&name.as_str()));
     names.sort_unstable();
     names.dedup();
     let is_field = |name: &String| HeaderName::from_bytes(name.as_bytes()).is_ok() && *name != "*";
@@ -314,6 +318,8 @@ pub(crate) mod tests {
     #[test]
     fn the_fields_that_select_are_in_order_and_each_once() {
         let meta = kept(&[("b", "2"), ("a", "1")], &[("vary", "B, a"), ("vary", "b,, c")]);
+        let alike = kept(&[("accept-encoding", "identity"), ("host", "h")], &[("vary", "Accept-Encoding, Host")]);
+        assert!(alike.selecting.is_empty(), "it varies by what is always the same");
         let expected = [("a", "1"), ("b", "2"), ("c", "")].map(|(name, value)| (name.into(), value.as_bytes().into()));
         assert_eq!(meta.selecting, expected);
     }
