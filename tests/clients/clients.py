@@ -162,7 +162,7 @@ ROWS = [
     ),
     Row(
         "npm",
-        [f"npm install --silent --no-audit --no-fund --cache {{dir}}/cache --registry {{url}} {NAME}"],
+        [f"npm install --silent --no-audit --no-fund --cache {{dir}}/cache --registry {{url}} --replace-registry-host always {NAME}"],
         got=[f"{{dir}}/node_modules/{NAME}/data.bin"], source=["{data}/npm.bin"], package=("npm", "npm"),
     ),
     Row(

@@ -86,8 +86,8 @@ def package(root):
     tgz = archive("package", {"package.json": json.dumps(description).encode(), "data.bin": content(7, 4 * MIB)})
     put(f"{root}/{NAME}/-/{NAME}-{VERSION}.tgz", tgz)
     dist = {
-        # As a mirror has it; npm asks the registry that it was given instead.
-        "tarball": f"https://registry.npmjs.org/{NAME}/-/{NAME}-{VERSION}.tgz",
+        # As a mirror of another registry has it; npm is told to ask the one that it was given instead.
+        "tarball": f"https://packages.example/{NAME}/-/{NAME}-{VERSION}.tgz",
         "shasum": hashlib.sha1(tgz).hexdigest(),
         "integrity": "sha512-" + base64.b64encode(hashlib.sha512(tgz).digest()).decode(),
     }
