@@ -273,7 +273,9 @@ fn down(context: &RequestContext<'_>, question: Arc<Question>) -> Answer {
 }
 
 fn board(context: &RequestContext<'_>, question: Arc<Question>, joined: Joined, interims: Option<Interims>) -> Answer {
-    if let Some((outcome, role)) = joined.outcome()
+    // What came before an answer that is there already is handed on first.
+    if interims.is_none()
+        && let Some((outcome, role)) = joined.outcome()
         && let Ok(response) = follow::from_outcome(context, &question, outcome, role)
     {
         return now(response);

@@ -40,14 +40,14 @@ pub(crate) struct Answered {
     pub(crate) upload: Option<UploadSender>,
 }
 
-/// Why there is none.
+/// Why there is none; over HTTP/2 likewise.
 pub(crate) enum Failure {
     Refused(Refusal),
     Gone,
 }
 
-/// Why no more of a body is read.
-enum Stop {
+/// Why no more of a body is read; over HTTP/2 likewise.
+pub(crate) enum Stop {
     Unwanted,
     Refused(Refusal),
     Gone,

@@ -52,9 +52,6 @@ pub(crate) async fn run(shared: Arc<Shared>, question: Arc<Question>, owner: Fli
         None => fetch.name().await,
         Some(md5) => fetch.object(md5).await,
     }
-    if fetch.owner.flight.is_forgotten() {
-        fetch.shared.book.forget(&fetch.question.name);
-    }
 }
 
 impl Fetch {
@@ -138,7 +135,8 @@ impl Fetch {
 
     /// What is here is still right. `false` if it was evicted meanwhile.
     fn unchanged(&self, known: &Arc<Known>, record: Record) -> bool {
-        let known = self.shared.book.confirm(&self.question.name, known, record);
+        let confirm = || self.shared.book.confirm(&self.question.name, known, record);
+        let known = self.owner.unless_forgotten(confirm).unwrap_or_else(|| known.clone());
         let Some(reader) = self.shared.store.hit(&known.md5) else { return false };
         let status = if self.question.upstream.is_directory() { CacheStatus::Hit } else { CacheStatus::Revalidated };
         self.owner.conclude(Content::of_name(&self.shared, &known, reader, &self.question, status).into());
@@ -246,14 +244,15 @@ impl Fetch {
     /// The content is here, whole.
     fn adopt(&self, md5: Md5, head: &Head, reader: Reader) {
         let record = Record { len: reader.len(), ..head.record.clone() };
-        if self.question.object.is_some() {
-            let proof = Proof::of(md5, &reader);
-            let content = self.content(&record, proof, reader, self.shared.requesters.of(&md5), CacheStatus::Hit);
-            return self.owner.conclude(content);
-        }
-        let known = self.shared.book.write(&self.question.name, md5, record);
-        let content = Content::of_name(&self.shared, &known, reader, &self.question, CacheStatus::Hit);
-        self.owner.conclude(content.into());
+        let known = if self.question.object.is_some() { None } else { self.keep(md5, record.clone()) };
+        let content = match known {
+            Some(known) => Content::of_name(&self.shared, &known, reader, &self.question, CacheStatus::Hit).into(),
+            None => {
+                let proof = Proof::of(md5, &reader);
+                self.content(&record, proof, reader, self.shared.requesters.of(&md5), CacheStatus::Hit)
+            }
+        };
+        self.owner.conclude(content);
     }
 
     /// Another flight is fetching the same content.
@@ -267,7 +266,7 @@ impl Fetch {
         };
         if sealed.is_ok() && is_claimed(head, &reader) && self.question.object.is_none() {
             let record = Record { len: reader.len(), ..head.record.clone() };
-            self.shared.book.write(&self.question.name, md5, record);
+            self.keep(md5, record);
         }
     }
 

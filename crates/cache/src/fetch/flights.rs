@@ -194,11 +194,6 @@ impl Flight {
         self.waiting() + self.places.get().map_or(0, |places| places.transfers())
     }
 
-    /// Whether the name was [detached](Flights::detach) from it.
-    pub(crate) fn is_forgotten(&self) -> bool {
-        self.is_forgotten.load(Ordering::Acquire)
-    }
-
     /// Whether somebody wants bytes, not a description only.
     pub(crate) fn is_body_wanted(&self) -> bool {
         self.is_body_wanted.load(Ordering::Relaxed)
@@ -219,6 +214,13 @@ impl FlightOwner {
     pub(crate) fn conclude(&self, outcome: Outcome) {
         self.close();
         self.announce(outcome);
+    }
+
+    /// Does what the name is to be known by, unless it was [detached](Flights::detach) from this flight: under the lock that decides that, for what
+    /// comes after it is to be forgotten would otherwise be found.
+    pub(crate) fn unless_forgotten<T>(&self, keep: impl FnOnce() -> T) -> Option<T> {
+        let _shard = self.flights.shard(&self.flight.key).lock();
+        (!self.flight.is_forgotten.load(Ordering::Acquire)).then(keep)
     }
 
     pub(crate) fn has_announced(&self) -> bool {

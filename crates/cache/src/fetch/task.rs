@@ -7,7 +7,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use protocol::{cache_status::CacheStatus, problem::Kind};
+use protocol::{cache_status::CacheStatus, digest::Md5, problem::Kind};
 use serve::source::Source;
 use store::{Fill, Reader};
 
@@ -19,6 +19,7 @@ use crate::{
     answer::content::SMALL_BODY_MAX,
     failure::Failure,
     names::{
+        book::Known,
         lines::Lines,
         record::Record,
         representation::{Naming, Proof, Representation},
@@ -54,6 +55,11 @@ impl Fetch {
     pub(crate) fn fail(&self, failure: Failure) -> Flow {
         self.owner.conclude(Outcome::Failed(failure));
         Flow::Done
+    }
+
+    /// From here on the name is known by this content, unless what it stands for may have changed meanwhile.
+    pub(crate) fn keep(&self, md5: Md5, record: Record) -> Option<Arc<Known>> {
+        self.owner.unless_forgotten(|| self.shared.book.write(&self.question.name, md5, record))
     }
 
     /// Nobody who comes from now on is to follow what is about to fail.

@@ -301,9 +301,7 @@ impl Fetch {
         let content = self.content(&record, Proof::Both(digests), reader, places.clone(), CacheStatus::Stored);
         self.owner.announce(content);
         match verified.commit().await {
-            Ok(_) if self.question.object.is_none() => {
-                _ = self.shared.book.write(&self.question.name, digests.md5, record)
-            }
+            Ok(_) if self.question.object.is_none() => _ = self.keep(digests.md5, record),
             Ok(_) => {}
             Err(error) => {
                 tracing::error!(upstream, path, %error, "a file was fetched and sent, but is not kept; it is fetched again when it is asked for")

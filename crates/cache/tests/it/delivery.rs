@@ -55,6 +55,7 @@ fn a_file_of_an_allowed_server_is_fetched_once_whatever_its_signature() {
     assert!(part.body == update()[100_000..200_000]);
     proxy.expect_objects(1);
     proxy.expect_no_fills();
+    proxy.expect_no_fills();
     let again = get_with(proxy.address(), &target(2), &[("Range", "bytes=200000-")]);
     assert_eq!((again.status, again.cache_status()), (206, "outpost; hit"));
     let asked = server.asked();
@@ -77,6 +78,7 @@ fn without_tokens_every_signature_is_fetched_and_kept_once() {
         get(proxy.address(), &format!("/guid?P1={number}&cacheHostOrigin={host}")).expect(&update());
     }
     proxy.expect_objects(1);
+    proxy.expect_no_fills();
     assert_eq!(server.asked().len(), 3);
 }
 

@@ -28,13 +28,14 @@ use h2::{Reason, RecvStream, SendStream, server::SendResponse};
 use super::{
     head,
     outbox::{Held, Outbox, Parcel, parcels},
-    upload::{self, Answered, Failure},
+    upload::{self, Answered},
 };
 use crate::{
     buffers::PIECE_BYTES,
     exchange::{Ending, Exchange},
     handler::{Answer, Client, Waiting},
     head::write::{self, Framing, Persistence},
+    intake::Failure,
     interim::{First, Interim, Interims},
     link::SendError,
     pace::{Look, Pace},

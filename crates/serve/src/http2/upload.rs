@@ -19,12 +19,13 @@ use super::outbox::Parcel;
 use crate::{
     handler::Waiting,
     head::refusal::Refusal,
+    intake::{Failure, Stop},
     options::Options,
     pace::{Look, Pace},
     request::Announced,
     response::Response,
     timer::LINGER_TIMEOUT,
-    upload::{Unwanted, UploadSender},
+    upload::UploadSender,
     worker::Worker,
 };
 
@@ -36,25 +37,6 @@ pub(super) struct Answered {
     pub(super) response: Response,
     /// Of an answer that was there before the body's end, kept until it is out: who makes it may be in the middle of both.
     pub(super) upload: Option<UploadSender>,
-}
-
-/// Why there is none.
-pub(super) enum Failure {
-    Refused(Refusal),
-    Gone,
-}
-
-/// Why no more of a body is read.
-enum Stop {
-    Unwanted,
-    Refused(Refusal),
-    Gone,
-}
-
-impl From<Unwanted> for Stop {
-    fn from(_: Unwanted) -> Self {
-        Self::Unwanted
-    }
 }
 
 /// Refuses what is known to be too large, and tells who waits for it to send.
