@@ -19,6 +19,8 @@ use crate::{origin_over, proxy};
 
 const LEN: u64 = 40 * MIB;
 const HELD_AT: u64 = MIB;
+/// What may stand in the sockets of streams that are ended: sent, counted, and given to nobody. How much it is the kernel decides.
+const IN_SOCKETS_MAX: u64 = 4 * MIB;
 
 /// A file whose first stream is held, a client that follows it and has what has come, and the proxy between them.
 struct Held {
@@ -153,7 +155,7 @@ fn an_upstream_that_resets_in_a_segment_and_fails_for_a_while_is_survived() {
     assert_eq!(held.first.compare(&held.content, HELD_AT).ending, Ending::Whole);
     held.proxy.wait_until_idle();
     let crossed = held.upstream.body_bytes("/file");
-    assert!(crossed <= LEN + 512 * KIB, "{crossed} bytes crossed the line");
+    assert!(crossed <= LEN + IN_SOCKETS_MAX, "{crossed} bytes crossed the line");
     held.gate.open();
 }
 
@@ -274,7 +276,8 @@ fn after_a_crash_what_came_ahead_is_fetched_once_more_and_nothing_is_wrong() {
     proxy.get("/file").expect(&held.content);
     proxy.wait_until_idle();
     let crossed = held.upstream.body_bytes("/file");
-    assert!(before < LEN && crossed <= before + LEN + 512 * KIB, "{before} and then {crossed} bytes");
+    // Of the streams that were ended, by the crash and by the first segment, what stood in the sockets is counted and came to nobody.
+    assert!(before < LEN && crossed <= before + LEN + IN_SOCKETS_MAX, "{before} and then {crossed} bytes");
 }
 
 #[test]
