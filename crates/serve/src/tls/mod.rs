@@ -2,7 +2,7 @@
 //! bytes of one connection. Handshakes and records are rustls with aws-lc-rs; this module decides nothing about requests and never sees a socket
 //! by itself.
 //!
-//! TLS 1.2 and 1.3, and by ALPN what [`PROTOCOLS`] lists. Sessions are resumed by tickets, sealed with keys that only this process has and that
+//! TLS 1.2 and 1.3, and by ALPN what `PROTOCOLS` lists. Sessions are resumed by tickets, sealed with keys that only this process has and that
 //! rustls replaces every six hours; so any worker can resume what another one began. A session is resumed only under the name that it was begun
 //! with (rustls compares it, RFC 6066 section 3), and where certificates of clients are asked for, not beyond a reload: what was found out about
 //! a client holds only as long as what it was compared with, and as its own certificate.
