@@ -1,6 +1,6 @@
 //! What the three programs agree on, as pure types: no I/O, no clock, no configuration.
 //!
-//! In reading order: [`digest`] names content, [`target`] names what is asked for, [`span`] and [`range`] cut it,
+//! In reading order: [`digest`] names content, [`target`] names what is asked for, [`glob`] many of them at once, [`span`] and [`range`] cut it,
 //! [`condition`] decides whether to send it, [`etag`], [`content_type`] and [`cache_status`] describe it, [`problem`] says why not,
 //! [`listing`], [`info`] and [`progress`] are the bodies that programs exchange, [`webdav`] the view of a share that other people's clients mount,
 //! [`timestamp`] how times are written.
@@ -11,6 +11,7 @@ pub mod condition;
 pub mod content_type;
 pub mod digest;
 pub mod etag;
+pub mod glob;
 pub mod info;
 pub mod listing;
 pub mod problem;
