@@ -11,6 +11,8 @@
 //! | nothing: it cannot be reached, or 5xx | the last good copy if it may stand in, else 502 or 504 |
 
 use std::{
+    future::Future,
+    pin::pin,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -25,6 +27,7 @@ use super::{
     outcome::{Content, Outcome},
     task::{Fetch, Flow, PATIENCE_MAX},
     transfer::Begin,
+    urgency::Class,
 };
 use crate::{
     answer::pages::Pages,
@@ -213,6 +216,8 @@ impl Fetch {
 
     /// The digest is known beforehand: what is here is not fetched, what is being fetched is followed.
     async fn by_digest(&self, md5: Md5, head: &Head) -> Option<Begin> {
+        // Before anybody can find the content being fetched: who waits for it makes this flight urgent.
+        let _ = self.owner.flight.md5.set(md5);
         for _ in 0..CHANGES_MAX {
             match self.shared.store.lookup(&md5) {
                 Lookup::Hit(reader) if is_claimed(head, &reader) => {
@@ -227,7 +232,7 @@ impl Fetch {
                 }
                 Lookup::Filling(reader) => {
                     // A fill that ends before its first byte leaves the place to us.
-                    if self.unless_closing_bytes(&reader).await {
+                    if self.unless_closing_bytes(&md5, &reader).await {
                         add(&self.shared.counters.known_by_digest, 1);
                         self.follow(md5, head, reader).await;
                         return None;
@@ -262,7 +267,7 @@ impl Fetch {
         self.owner.announce(content);
         let sealed = tokio::select! {
             () = self.shared.closing.cancelled() => return,
-            sealed = reader.sealed() => sealed,
+            sealed = self.as_urgent(&md5, reader.sealed()) => sealed,
         };
         if sealed.is_ok() && is_claimed(head, &reader) && self.question.object.is_none() {
             let record = Record { len: reader.len(), ..head.record.clone() };
@@ -271,11 +276,21 @@ impl Fetch {
     }
 
     /// Whether another fill of the same content got anywhere.
-    async fn unless_closing_bytes(&self, reader: &Reader) -> bool {
+    async fn unless_closing_bytes(&self, md5: &Md5, reader: &Reader) -> bool {
         tokio::select! {
             () = self.shared.closing.cancelled() => false,
-            readable = reader.readable(0) => readable.is_ok(),
+            readable = self.as_urgent(md5, reader.readable(0)) => readable.is_ok(),
         }
+    }
+
+    /// Waits for what another flight brings: as soon as a client waits for this one, it waits for that one too.
+    async fn as_urgent<T>(&self, md5: &Md5, waiting: impl Future<Output = T>) -> T {
+        let mut waiting = pin!(waiting);
+        tokio::select! {
+            ended = &mut waiting => return ended,
+            () = self.owner.flight.urgency.demanded() => self.shared.flights.raise(md5, Class::Demand),
+        }
+        waiting.await
     }
 }
 

@@ -24,7 +24,10 @@ use protocol::digest::Md5;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::outcome::Outcome;
+use super::{
+    outcome::Outcome,
+    urgency::{Class, Urgency},
+};
 use crate::{failure::Failure, requesters::Places};
 
 const SHARDS: usize = 32;
@@ -48,6 +51,8 @@ pub(crate) struct Flight {
     /// For people.
     pub(crate) path: Box<str>,
     pub(crate) began: Instant,
+    /// For whom its bytes go over the line.
+    pub(crate) urgency: Arc<Urgency>,
     /// The bytes, from when they begin to arrive.
     pub(crate) reader: OnceLock<store::Reader>,
     /// Who may have them, from then on.
@@ -74,6 +79,8 @@ pub(crate) struct Asking<'a> {
     pub(crate) upstream: &'a str,
     /// For people.
     pub(crate) path: &'a str,
+    /// For whom: a flight that is begun has it, one that is on rises to it.
+    pub(crate) urgency: &'a Arc<Urgency>,
 }
 
 /// What came of joining.
@@ -111,12 +118,13 @@ impl Flights {
         wants_body: bool,
         look: impl FnOnce() -> Option<Outcome>,
     ) -> Entry {
-        let Asking { name, key, upstream, path } = *question;
+        let Asking { name, key, upstream, path, urgency } = *question;
         let mut shard = self.shard(key).lock();
         if let Some(flight) = shard.get(key) {
             if wants_body {
                 flight.is_body_wanted.store(true, Ordering::Relaxed);
             }
+            flight.urgency.raise(urgency.class());
             return Entry::Joined(flight.clone());
         }
         if let Some(found) = look() {
@@ -128,6 +136,7 @@ impl Flights {
             upstream: upstream.into(),
             path: path.into(),
             began: Instant::now(),
+            urgency: urgency.clone(),
             reader: OnceLock::new(),
             places: OnceLock::new(),
             md5: OnceLock::new(),
@@ -153,6 +162,15 @@ impl Flights {
             for (_, flight) in shard.lock().extract_if(|_, flight| *flight.name == *name) {
                 flight.is_forgotten.store(true, Ordering::Release);
                 flight.over.cancel();
+            }
+        }
+    }
+
+    /// Somebody waits for a content that others may be fetching, under whatever name: they are as urgent as that from now on.
+    pub(crate) fn raise(&self, md5: &Md5, class: Class) {
+        for flight in self.all() {
+            if flight.md5.get() == Some(md5) {
+                flight.urgency.raise(class);
             }
         }
     }
@@ -262,9 +280,19 @@ impl Drop for FlightOwner {
 mod tests {
     use super::*;
 
+    fn join_as(
+        flights: &Arc<Flights>,
+        class: Class,
+        wants_body: bool,
+        look: impl FnOnce() -> Option<Outcome>,
+    ) -> Entry {
+        let (name, urgency) = (b"name"[..].into(), Arc::new(Urgency::new(class)));
+        let asking = Asking { name: &name, key: &name, upstream: "up", path: "/name", urgency: &urgency };
+        flights.join(&asking, wants_body, look)
+    }
+
     fn join_unless(flights: &Arc<Flights>, wants_body: bool, look: impl FnOnce() -> Option<Outcome>) -> Entry {
-        let name = b"name"[..].into();
-        flights.join(&Asking { name: &name, key: &name, upstream: "up", path: "/name" }, wants_body, look)
+        join_as(flights, Class::Demand, wants_body, look)
     }
 
     fn join(flights: &Arc<Flights>, wants_body: bool) -> Entry {
@@ -287,6 +315,32 @@ mod tests {
         let found = join_unless(&flights, true, || Some(Outcome::NeedsSlash));
         assert!(matches!(found, Entry::Found(Outcome::NeedsSlash)));
         assert!(flights.all().is_empty());
+    }
+
+    #[test]
+    fn a_client_that_joins_makes_a_preload_urgent_and_a_preload_makes_nothing_less_so() {
+        let flights = Arc::new(Flights::default());
+        let Entry::Begun(owner) = join_as(&flights, Class::Preload, true, || None) else { panic!("no new flight") };
+        assert!(matches!(join_as(&flights, Class::Preload, true, || None), Entry::Joined(_)));
+        assert_eq!(owner.flight.urgency.class(), Class::Preload);
+        let Entry::Joined(flight) = join(&flights, false) else { panic!("no flight") };
+        assert_eq!(flight.urgency.class(), Class::Demand);
+        assert!(matches!(join_as(&flights, Class::Preload, true, || None), Entry::Joined(_)));
+        assert_eq!(owner.flight.urgency.class(), Class::Demand);
+    }
+
+    #[test]
+    fn who_waits_for_a_content_makes_every_fetch_of_it_urgent_and_no_other() {
+        let flights = Arc::new(Flights::default());
+        let Entry::Begun(owner) = join_as(&flights, Class::Preload, true, || None) else { panic!("no new flight") };
+        let md5 = Md5::of(b"content");
+        flights.raise(&md5, Class::Demand);
+        assert_eq!(owner.flight.urgency.class(), Class::Preload, "its digest is not known yet");
+        let _ = owner.flight.md5.set(md5);
+        flights.raise(&Md5::of(b"another"), Class::Demand);
+        assert_eq!(owner.flight.urgency.class(), Class::Preload);
+        flights.raise(&md5, Class::Demand);
+        assert_eq!(owner.flight.urgency.class(), Class::Demand);
     }
 
     #[test]

@@ -32,6 +32,7 @@ pub(crate) enum Joined {
 
 impl Joined {
     pub(crate) fn follow(flight: Arc<Flight>, question: &Question, wants_body: bool) -> Self {
+        flight.urgency.raise(question.urgency.class());
         if is_missed(&flight, question) {
             Self::Missed(flight, wants_body)
         } else {
@@ -95,6 +96,7 @@ pub(crate) fn join(shared: &Arc<Shared>, question: &Arc<Question>, wants_body: b
         key: &question.key,
         upstream: &question.upstream.options.name,
         path: question.full.path(),
+        urgency: &question.urgency,
     };
     match shared.flights.join(&asking, wants_body, || fresh(shared, question)) {
         Entry::Found(outcome) => Joined::Outcome(outcome),

@@ -80,9 +80,6 @@ impl Fetch {
             None => self.shared.requesters.unnamed(),
             Some(md5) => self.shared.requesters.of(&md5),
         };
-        if let Some(md5) = head.claims.md5 {
-            let _ = flight.md5.set(md5);
-        }
         let _ = flight.reader.set(fill.reader());
         let _ = flight.places.set(places.clone());
         match self.stream(fill, &head, body, &places).await {

@@ -35,6 +35,7 @@ use self::{
 };
 use crate::{
     failure::Failure,
+    fetch::urgency::{Class, Urgency},
     names::{book::Known, control::Control},
     options::{Location, UpstreamOptions},
     status::{Counters, UpstreamStatus},
@@ -77,6 +78,8 @@ pub(crate) struct Question {
     pub(crate) sent: HeaderMap,
     /// What the client says of caching.
     pub(crate) control: Control,
+    /// For whom it is asked, which is also that of the flight that it begins.
+    pub(crate) urgency: Arc<Urgency>,
     /// Where interim answers go that come before the answer, if the client waits for them.
     pub(crate) interims: Option<InterimSender>,
     /// The digest, where an object is asked for and not a name.
@@ -95,6 +98,7 @@ impl Question {
             name,
             sent,
             control: Control::default(),
+            urgency: Arc::new(Urgency::new(Class::Demand)),
             interims: None,
             object: None,
         }
@@ -103,6 +107,12 @@ impl Question {
     /// As the client wants it.
     pub(crate) fn controlled(self, control: Control) -> Self {
         Self { control, ..self }
+    }
+
+    /// For nobody yet.
+    #[expect(dead_code, reason = "what preloads comes with it")]
+    pub(crate) fn for_preload(self) -> Self {
+        Self { urgency: Arc::new(Urgency::new(Class::Preload)), ..self }
     }
 
     /// Of the variant that is kept at a key.
