@@ -10,6 +10,7 @@
 mod check;
 mod fault;
 pub mod flags;
+mod inherit;
 pub mod load;
 mod option;
 pub mod print;
@@ -21,4 +22,4 @@ pub mod value;
 
 pub use fault::{Fault, Refused};
 pub use load::{Loaded, Origin, Sources, load};
-pub use settings::{Mode, Settings};
+pub use settings::Settings;

@@ -14,6 +14,7 @@ use toml::de::{DeTable, DeValue};
 use crate::{
     check,
     fault::{Fault, Refused},
+    inherit,
     option::{Setting, absolute},
     raw::Raw,
     settings::Settings,
@@ -164,6 +165,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, Refused> {
     let base = &sources.working_directory;
     layers.settings.store.dir = absolute(&layers.settings.store.dir, base);
     layers.settings.self_signed_dir = absolute(&layers.settings.self_signed_dir, base);
+    inherit::fill_in(&mut layers.settings, |key| layers.origins.contains_key(key));
     for complaint in check::complaints(&layers.settings) {
         layers.complain(complaint);
     }

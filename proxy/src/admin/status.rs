@@ -105,6 +105,7 @@ fn requests(now: &Snapshot) -> Value {
         "passed": cache.passed,
         "refused_requesters": cache.refused_requesters,
         "refused_overloaded": cache.refused_overloaded,
+        "refused_not_preloaded": cache.refused_not_preloaded,
         "malformed": now.serve.malformed,
         "too_slow": now.serve.too_slow,
         "http2_connections": now.serve.http2_connections,
