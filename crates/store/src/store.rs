@@ -197,9 +197,10 @@ impl Store {
         Ok(())
     }
 
-    /// Reads every object and compares it with its name; bad ones are removed. Idle priority, without displacing the page cache.
-    pub async fn scrub(&self) -> ScrubReport {
-        self.shared.scrub().await
+    /// Reads every object and compares it with its name; bad ones are removed. Idle priority, without displacing the page cache. What was found so
+    /// far is told after each object.
+    pub async fn scrub(&self, told: impl Fn(ScrubReport) + Send) -> ScrubReport {
+        self.shared.scrub(told).await
     }
 
     /// Writes use counts and tables, syncs, releases the lock. Fills in progress are suspended.

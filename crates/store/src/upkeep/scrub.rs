@@ -27,8 +27,8 @@ enum Outcome {
 }
 
 impl Shared {
-    /// Reads every object and compares it with its name.
-    pub(crate) async fn scrub(self: &Arc<Self>) -> ScrubReport {
+    /// Reads every object and compares it with its name. What was found so far is told after each.
+    pub(crate) async fn scrub(self: &Arc<Self>, told: impl Fn(ScrubReport) + Send) -> ScrubReport {
         let (mut report, mut cursor) = (ScrubReport::default(), None);
         loop {
             let store = self.clone();
@@ -50,6 +50,7 @@ impl Shared {
                     Some(Outcome::Missing) => report.missing += 1,
                     None => {}
                 }
+                told(report);
             }
             cursor = page.next;
             if cursor.is_none() {

@@ -136,7 +136,7 @@ async fn power_loss(seed: u64, max_size: u64) {
             put(&store, &content).await;
         }
     }
-    let scrub = store.scrub().await;
+    let scrub = store.scrub(|_| {}).await;
     assert_eq!((scrub.good, scrub.bad, scrub.missing), (60, 0, 0), "{what}");
     store.close().await;
     let left = std::fs::read_dir(from.join("index")).expect("a directory").count();
