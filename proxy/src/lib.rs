@@ -1,6 +1,6 @@
 //! The distribution server of a branch office: wires configuration, store, cache and listeners, and ends them in good order.
 //!
-//! In reading order: this page is the program's life from its first to its last line; `arguments` is the command line, `preflight` what is looked
+//! In reading order: this page is the program's life from its first to its last line; `arguments` is the server's command line, `command` that of who runs one, `preflight` what is looked
 //! at before anything is touched, `self_signed` a certificate for whoever has none, `app` what the parts of the program share, `banner` and `console` what a person sees, `log` where events go,
 //! `life` signals, reload and drain, `snapshot` all figures of one moment, `admin` the admin interface.
 //!
@@ -11,6 +11,7 @@ mod admin;
 mod app;
 mod arguments;
 mod banner;
+mod command;
 mod console;
 mod failure;
 mod life;
@@ -37,6 +38,7 @@ use tokio::runtime::{Builder, Handle};
 use crate::{
     app::{App, Parts},
     arguments::Arguments,
+    command::Asked,
     console::Console,
     failure::Failure,
     life::Signals,
@@ -50,7 +52,11 @@ const TASKS_END_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The program: reads the command line, runs until it is told to end, and answers the exit code.
 pub fn main() -> ExitCode {
-    match run(&Arc::new(Arguments::parse())) {
+    let ended = match Asked::parse() {
+        Asked::Serve(arguments) => run(&Arc::from(arguments)),
+        Asked::Command(command, matches) => command.run(&matches),
+    };
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.tell(),
     }
