@@ -216,7 +216,56 @@ mod tests {
         assert_eq!(always.next_opening(at("2026-11-22T03:00:00Z")), None);
     }
 
+    /// Text that is nearly a schedule, which comes further than any.
+    fn nearly() -> impl Strategy<Value = String> {
+        let piece = prop::sample::select(vec![
+            "Mon",
+            "Fri",
+            "sun",
+            "-",
+            ",",
+            ":",
+            " ",
+            "00",
+            "02",
+            "24",
+            "25",
+            "59",
+            "60",
+            "0",
+            "7",
+            "*",
+            "/",
+            "L",
+            "W",
+            "#",
+            "?",
+            " for ",
+            "2h",
+            "90m",
+            "P1D",
+            "@daily",
+            "@reboot",
+            "99999999999",
+            "\u{e9}",
+        ]);
+        prop::collection::vec(piece, 0..16).prop_map(|pieces| pieces.concat())
+    }
+
     proptest! {
+        #[test]
+        fn no_text_and_no_moment_make_it_panic(text in prop_oneof![nearly(), any::<String>()], seconds in 0..u64::from(u32::MAX)) {
+            let zone = Zone::named("Europe/Berlin").unwrap();
+            let now = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+            if let Ok(windows) = Windows::parse(&[&text], &zone) {
+                windows.state(now);
+                windows.next_opening(now);
+            }
+            if let Ok(deadline) = super::super::Deadline::parse(&text, &zone) {
+                prop_assert!(deadline.last(now) <= now && now < deadline.next(now));
+            }
+        }
+
         /// What is said of the future comes true: nothing changes before the next change that was told, and then it does.
         #[test]
         fn what_is_said_of_the_future_comes_true(minutes in 0..2 * 366 * 1440_u64, from in 0..1440_u16, length in 1..1440_u16, days in 1..128_u8) {
