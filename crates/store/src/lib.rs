@@ -7,7 +7,7 @@
 //! miss, and `names` the handle to the table of names; `open` puts a store together and `upkeep` goes on beside. `fill` brings objects in,
 //! `objects` is what is done with those that are there. All of them work on what is `shared`. It consists of what knows nothing of it:
 //! `part` is a fill while it is not done, `journal` what survives a crash, `index` what is here, `read` what is read from, `space` the
-//! bytes on the disk, and [`disk`] how it is reached.
+//! bytes on the disk, and [`disk`] how it is reached. [`policy`] is not of the store: it replays traces against its eviction.
 #![forbid(unsafe_code)]
 
 mod counters;
@@ -24,6 +24,7 @@ mod objects;
 mod open;
 mod options;
 mod part;
+pub mod policy;
 mod read;
 mod report;
 mod shared;
