@@ -46,6 +46,7 @@ use crate::{
 };
 
 pub use admin::metrics::reference as metrics_reference;
+pub use command::reference::text as command_line_reference;
 
 /// How long tasks may take to notice that the program ends; one that hangs in a system call does not keep it.
 const TASKS_END_TIMEOUT: Duration = Duration::from_secs(2);
@@ -68,11 +69,7 @@ fn run(arguments: &Arc<Arguments>) -> Result<(), Failure> {
         print(&config::print::effective(&loaded));
         return Ok(());
     }
-    preflight::upstreams(&loaded.settings)?;
-    preflight::limits(&loaded.settings)?;
-    if !self_signed::is_wanted(&loaded.settings) {
-        preflight::credentials(&loaded.settings.serve.tls)?;
-    }
+    preflight::all(&loaded.settings)?;
     if arguments.check_config {
         print("the configuration is good\n");
         return Ok(());

@@ -6,19 +6,25 @@
 //! | `client` | asks the admin interface; `place` is where it is |
 //! | `what` | a path or a digest, as people write it |
 //! | `table`, `live`, `output` | what output looks like, the line that is written over and over, standard output itself |
+//! | `check_config` | asks nobody |
+//! | `completions`, `manual`, `reference` | the command line told to shells, to `man`, and in `docs/cli.md` |
 //! | `status` and the others | a subcommand each: what its command line is, what it asks, and how the answer is shown |
 //!
 //! A subcommand shows a person tables and a script, with `--json`, what the admin interface said; its exit code is one of
 //! [`EXIT_CODES`]. Without a subcommand the program is the server.
 
+mod check_config;
 mod client;
+mod completions;
 mod drain;
 mod health;
 mod live;
+mod manual;
 mod objects;
 mod output;
 mod place;
 mod purge;
+pub(crate) mod reference;
 mod scrub;
 mod status;
 mod table;
@@ -50,8 +56,17 @@ pub(crate) struct Subcommand {
 }
 
 /// In the order of the help.
-static ALL: &[Subcommand] =
-    &[status::STATUS, objects::OBJECTS, purge::PURGE, scrub::SCRUB, drain::DRAIN, health::HEALTH];
+static ALL: &[Subcommand] = &[
+    status::STATUS,
+    objects::OBJECTS,
+    purge::PURGE,
+    scrub::SCRUB,
+    drain::DRAIN,
+    health::HEALTH,
+    check_config::CHECK_CONFIG,
+    completions::COMPLETIONS,
+    manual::MANUAL,
+];
 
 /// What the command line asks for.
 pub(crate) enum Asked {
@@ -94,7 +109,6 @@ pub(crate) fn program() -> Command {
             exit_codes()
         ))
         .subcommands(subcommands)
-        .subcommand_help_heading("Commands, for a proxy that runs")
         .disable_help_subcommand(true)
         .args_conflicts_with_subcommands(true)
 }

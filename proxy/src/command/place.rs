@@ -13,7 +13,7 @@ use config::{AdminAddress, Fault, Origin, Refused, load::ConfigFile};
 use crate::arguments;
 
 /// Read where no `--config` is given, if it is there.
-const USUAL_FILE: &str = "/etc/outpost/proxy.toml";
+pub(crate) const USUAL_FILE: &str = "/etc/outpost/proxy.toml";
 
 /// The options that say where a proxy is.
 const KEYS: [&str; 1] = ["admin"];

@@ -152,6 +152,46 @@ fn who_is_no_proxy_is_69_and_a_wrong_line_2() {
 }
 
 #[test]
+fn a_configuration_is_checked_without_a_proxy() {
+    let place = Place::new();
+    let run = |arguments: &[&str]| ended(place.command().args(arguments).output().unwrap());
+    place.write_config("", "");
+    let good = run(&["check-config", "proxy.toml"]);
+    assert_eq!(good, (0, "proxy.toml is good\n".into(), String::new()));
+    let (code, effective, _) = run(&["check-config", "proxy.toml", "--effective", "--mode", "fetch"]);
+    assert!(code == 0 && effective.contains("mode = \"fetch\"  # --mode\n"), "{effective}");
+    std::fs::write(place.path("bad.toml"), "mode = \"fetch\"\n[cach]\nx = 1\n").unwrap();
+    let (code, nothing, complaint) = run(&["check-config", "bad.toml"]);
+    assert_eq!((code, nothing.as_str()), (78, ""));
+    assert!(complaint.contains("bad.toml:2:2"), "{complaint}");
+    let (code, json, _) = run(&["check-config", "bad.toml", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((code, &json["good"], &json["faults"][0]["line"]), (78, &false.into(), &2.into()));
+    assert_eq!(run(&["check-config", "none.toml"]).0, 78);
+    // What only a look at the machine tells.
+    let missing = run(&["check-config", "--upstream", "missing"]);
+    assert!(missing.0 == 78 && missing.2.contains("missing does not exist"), "{}", missing.2);
+    assert!(!place.path("outpost-cache").exists());
+}
+
+#[test]
+fn shells_and_man_are_told_of_every_command() {
+    let place = Place::new();
+    let run = |arguments: &[&str]| ended(place.command().args(arguments).output().unwrap());
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let (code, script, _) = run(&["completions", shell]);
+        assert!(code == 0 && script.contains("objects") && script.contains("purge"), "{shell}: {script:.200}");
+    }
+    assert_eq!(run(&["completions", "cmd"]).0, 2);
+    assert!(run(&["manual"]).1.contains(".TH outpost-proxy 1"));
+    let (code, _, complaint) = run(&["manual", "none"]);
+    assert!(code == 1 && complaint.contains("none/outpost-proxy.1"), "{complaint}");
+    std::fs::create_dir(place.path("man1")).unwrap();
+    assert_eq!(run(&["manual", "man1"]).0, 0);
+    assert!(place.path("man1/outpost-proxy-status.1").exists());
+}
+
+#[test]
 fn who_reads_only_the_beginning_is_no_failure() {
     let place = Place::new();
     let proxy = place.start();

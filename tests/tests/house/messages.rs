@@ -39,6 +39,7 @@ const NOT_MESSAGES: &[(&str, &str)] = &[
     ("config/src/flags.rs", ""),
     ("proxy/src/arguments.rs", ""),
     ("proxy/src/command/mod.rs", ""),
+    ("proxy/src/command/reference.rs", ""),
     ("origin/src/options.rs", ""),
     // The start lines and the live line, which show themselves.
     ("proxy/src/banner.rs", ""),
