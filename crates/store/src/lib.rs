@@ -5,11 +5,12 @@
 //!
 //! In reading order, which is also from above to below: `store` is the handle, with the one look that decides between hit, follow and
 //! miss, and `names` the handle to the table of names; `open` puts a store together and `upkeep` goes on beside. `fill` brings objects in,
-//! `objects` is what is done with those that are there. All of them work on what is `shared`. It consists of what knows nothing of it:
+//! `adopt` takes in what this machine has already, `objects` is what is done with those that are there. All of them work on what is `shared`. It consists of what knows nothing of it:
 //! `part` is a fill while it is not done, `journal` what survives a crash, `index` what is here, `read` what is read from, `space` the
 //! bytes on the disk, and [`disk`] how it is reached. [`policy`] is not of the store: it replays traces against its eviction.
 #![forbid(unsafe_code)]
 
+mod adopt;
 mod counters;
 pub mod disk;
 mod fill;
@@ -33,6 +34,7 @@ mod store;
 mod upkeep;
 mod wait;
 
+pub use adopt::{AdoptError, Adopted, GoOn, Incoming, OldName, Room};
 pub use disk::Disk;
 pub use fill::{Demand, Fill, Vacancy, Verified};
 pub use names::Names;

@@ -6,7 +6,7 @@ use std::{
     io,
     sync::{
         Arc, Weak,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -62,6 +62,8 @@ pub(crate) struct Shared {
     pub(crate) hot: Arc<HotBytes>,
     /// Fills that have not ended, by the number of their part.
     pub(crate) fills: Mutex<HashMap<u64, Weak<FillState>>>,
+    /// Commits of what is taken in that have not ended.
+    pub(crate) adopting: AtomicUsize,
     /// A slot became free, an unlink is done, a fill has ended.
     pub(crate) moved: Notify,
     pub(crate) closed: AtomicBool,
@@ -90,9 +92,9 @@ impl Shared {
         self.fills.lock().values().filter_map(Weak::upgrade).collect()
     }
 
-    /// Whether no fill is on its way to anywhere.
+    /// Whether nothing is on its way to anywhere.
     pub(crate) fn is_quiet(&self) -> bool {
-        self.fills.lock().is_empty()
+        self.fills.lock().is_empty() && self.adopting.load(Ordering::Acquire) == 0
     }
 
     pub(crate) fn is_closed(&self) -> bool {

@@ -84,7 +84,12 @@ impl Shared {
         Err(FillError::NoRoom { needed })
     }
 
-    fn create_part(&self, id: u64, len: Option<u64>, reservation: &mut Reservation) -> io::Result<Arc<Body>> {
+    pub(crate) fn create_part(
+        &self,
+        id: u64,
+        len: Option<u64>,
+        reservation: &mut Reservation,
+    ) -> io::Result<Arc<Body>> {
         let path = self.layout.part(id);
         let file = self.with_descriptors(|| self.disk.create(&path))?;
         if let Some(len) = len.filter(|len| *len >= ALLOCATE_MIN) {

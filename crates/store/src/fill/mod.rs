@@ -5,7 +5,7 @@
 
 pub(crate) mod active;
 mod begin;
-mod commit;
+pub(crate) mod commit;
 pub(crate) mod end;
 mod push;
 mod suspend;

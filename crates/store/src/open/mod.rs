@@ -5,7 +5,10 @@ mod marker;
 use std::{
     collections::HashMap,
     path::Path,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize},
+    },
 };
 
 use parking_lot::Mutex;
@@ -77,6 +80,7 @@ pub(crate) fn open(options: Options, disk: Arc<dyn Disk>) -> Result<(Shared, Rec
         shrinking: AtomicBool::new(false),
         counters: Counters::default(),
         fills: Mutex::new(HashMap::new()),
+        adopting: AtomicUsize::new(0),
         moved: Notify::new(),
         closed: AtomicBool::new(false),
         snapshot_bytes: Mutex::new(recovered.snapshot_bytes),

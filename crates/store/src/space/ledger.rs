@@ -78,9 +78,13 @@ impl Ledger {
 
     /// Bytes that have to go before `need` more fit; 0 if they fit now.
     fn shortfall(&self, need: u64, available: u64) -> u64 {
-        let over = (self.used() + need + self.headroom()).saturating_sub(self.max_size);
         let under = (self.min_free + self.unbacked + need).saturating_sub(available);
-        over.max(under)
+        self.shortfall_in_place(need).max(under)
+    }
+
+    /// The same for bytes that are on the disk already.
+    fn shortfall_in_place(&self, need: u64) -> u64 {
+        (self.used() + need + self.headroom()).saturating_sub(self.max_size)
     }
 
     fn account(&mut self, account: Account) -> &mut u64 {
@@ -169,6 +173,20 @@ impl Space {
     pub(crate) fn reserve(self: &Arc<Self>, bytes: u64) -> Result<Reservation, Short> {
         self.take(bytes)?;
         Ok(Reservation { space: self.clone(), bytes, unbacked: bytes })
+    }
+
+    /// Counts `bytes` that are on the disk already and become the cache's: only `max_size` can be against it.
+    pub(crate) fn reserve_in_place(self: &Arc<Self>, bytes: u64) -> Result<Reservation, Short> {
+        let mut ledger = self.ledger.lock();
+        match ledger.shortfall_in_place(bytes) {
+            0 => ledger.add(Account::Reserved, bytes),
+            short => {
+                let capacity = ledger.capacity(u64::MAX / 2);
+                return Err(if capacity < bytes { Short::Ever { capacity } } else { Short::Now { bytes: short } });
+            }
+        }
+        drop(ledger);
+        Ok(Reservation { space: self.clone(), bytes, unbacked: 0 })
     }
 
     fn take(&self, bytes: u64) -> Result<(), Short> {
@@ -312,6 +330,14 @@ mod tests {
         for (used, unbacked, max_size, min_free, need, available, short) in cases {
             assert_eq!(ledger(used, unbacked, max_size, min_free).shortfall(need, available), short);
         }
+    }
+
+    #[test]
+    fn what_is_on_the_disk_already_needs_no_room_there() {
+        let ledger = ledger(50, 0, 100, 20);
+        assert_eq!(ledger.shortfall(40, 30), 30);
+        assert_eq!(ledger.shortfall_in_place(40), 0);
+        assert_eq!(ledger.shortfall_in_place(60), 11);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The store as its users see it: one test binary, a file per promise.
 
+mod adopt;
 mod ahead;
 mod crash;
 mod fills;

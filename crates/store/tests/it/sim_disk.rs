@@ -50,6 +50,7 @@ pub(crate) struct SimDisk {
     real: RealDisk,
     root: PathBuf,
     fault: Fault,
+    shares: bool,
     operations: AtomicU64,
     refused: AtomicU64,
     durable: Mutex<Durable>,
@@ -70,11 +71,21 @@ enum Entry {
 
 impl SimDisk {
     pub(crate) fn new(root: &Path, fault: Fault) -> Arc<Self> {
+        Self::of(root, fault, false)
+    }
+
+    /// One whose files can share blocks.
+    pub(crate) fn sharing(root: &Path, fault: Fault) -> Arc<Self> {
+        Self::of(root, fault, true)
+    }
+
+    fn of(root: &Path, fault: Fault, shares: bool) -> Arc<Self> {
         let real = RealDisk::start(os::engine::Choice::Threads).expect("threads start");
         let disk = Self {
             real,
             root: root.to_owned(),
             fault,
+            shares,
             operations: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             durable: Mutex::default(),
@@ -294,6 +305,26 @@ impl Disk for SimDisk {
     fn allocate(&self, file: &File, len: u64) -> io::Result<bool> {
         self.step(true)?;
         self.real.allocate(file, len)
+    }
+
+    fn share_blocks(&self, from: &File, to: &File) -> io::Result<bool> {
+        self.step(true)?;
+        if !self.shares {
+            return Ok(false);
+        }
+        let mut content = vec![0; from.metadata()?.len() as usize];
+        from.read_exact_at(&mut content, 0)?;
+        self.real.write_all_at(to, &content, 0).map(|()| true)
+    }
+
+    fn copy_range(&self, from: &File, to: &File, offset: u64, len: usize) -> io::Result<Option<usize>> {
+        self.step(true)?;
+        self.real.copy_range(from, to, offset, len)
+    }
+
+    fn link(&self, file: &File, to: &Path) -> io::Result<()> {
+        self.step(true)?;
+        self.real.link(file, to)
     }
 
     fn write(&self, file: Arc<File>, pieces: Vec<Bytes>, offset: u64) -> Pending<()> {
