@@ -41,20 +41,10 @@ pub(crate) struct Parts {
 /// How scrubbing stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Scrub {
-    /// The one that runs now.
-    pub(crate) now: Option<ScrubNow>,
+    /// Whether one runs now.
+    pub(crate) running: bool,
     /// What the last one found, and how long it took.
     pub(crate) last: Option<(ScrubReport, Duration)>,
-}
-
-/// A scrub that is under way.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct ScrubNow {
-    pub(crate) began: Instant,
-    /// There were when it began.
-    pub(crate) objects: u64,
-    /// So far.
-    pub(crate) found: ScrubReport,
 }
 
 /// Shared by everything in this crate.

@@ -1,6 +1,6 @@
 //! The distribution server of a branch office: wires configuration, store, cache and listeners, and ends them in good order.
 //!
-//! In reading order: this page is the program's life from its first to its last line; `arguments` is the server's command line, `command` that of who runs one, `preflight` what is looked
+//! In reading order: this page is the program's life from its first to its last line; `arguments` is the command line, `preflight` what is looked
 //! at before anything is touched, `self_signed` a certificate for whoever has none, `app` what the parts of the program share, `banner` and `console` what a person sees, `log` where events go,
 //! `life` signals, reload and drain, `snapshot` all figures of one moment, `admin` the admin interface.
 //!
@@ -11,7 +11,6 @@ mod admin;
 mod app;
 mod arguments;
 mod banner;
-mod command;
 mod console;
 mod failure;
 mod life;
@@ -38,7 +37,6 @@ use tokio::runtime::{Builder, Handle};
 use crate::{
     app::{App, Parts},
     arguments::Arguments,
-    command::Asked,
     console::Console,
     failure::Failure,
     life::Signals,
@@ -46,18 +44,13 @@ use crate::{
 };
 
 pub use admin::metrics::reference as metrics_reference;
-pub use command::reference::text as command_line_reference;
 
 /// How long tasks may take to notice that the program ends; one that hangs in a system call does not keep it.
 const TASKS_END_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The program: reads the command line, runs until it is told to end, and answers the exit code.
 pub fn main() -> ExitCode {
-    let ended = match Asked::parse() {
-        Asked::Serve(arguments) => run(&Arc::from(arguments)),
-        Asked::Command(command, matches) => command.run(&matches),
-    };
-    match ended {
+    match run(&Arc::new(Arguments::parse())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.tell(),
     }
@@ -69,7 +62,11 @@ fn run(arguments: &Arc<Arguments>) -> Result<(), Failure> {
         print(&config::print::effective(&loaded));
         return Ok(());
     }
-    preflight::all(&loaded.settings)?;
+    preflight::upstreams(&loaded.settings)?;
+    preflight::limits(&loaded.settings)?;
+    if !self_signed::is_wanted(&loaded.settings) {
+        preflight::credentials(&loaded.settings.serve.tls)?;
+    }
     if arguments.check_config {
         print("the configuration is good\n");
         return Ok(());

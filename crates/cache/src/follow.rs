@@ -80,10 +80,8 @@ pub(crate) fn from_outcome(
             }
         }
         Outcome::Failed(failure) => {
-            match failure.kind {
-                Kind::Overloaded => add(&counters.refused_overloaded, 1),
-                Kind::NotPreloaded => add(&counters.refused_not_preloaded, 1),
-                _ => {}
+            if failure.kind == Kind::Overloaded {
+                add(&counters.refused_overloaded, 1);
             }
             Ok(failure.to_response())
         }

@@ -11,10 +11,9 @@ use axum::{
 use protocol::{digest::Md5, problem::Kind, target::Target};
 use serde::Deserialize;
 use serde_json::json as value;
-use store::ScrubReport;
 
 use super::{aside, json, problem, starting};
-use crate::app::{App, Scrub, ScrubNow};
+use crate::app::App;
 
 /// Exactly one of them.
 #[derive(Deserialize)]
@@ -65,23 +64,16 @@ fn how_to_purge(rejection: &JsonRejection) -> String {
 /// `POST /v1/scrub`: begins to read every object again. What it finds is in `/v1/status`. One at a time.
 pub(super) async fn scrub(State(app): State<Arc<App>>) -> Response {
     let Some(parts) = app.parts() else { return starting() };
-    let began = Instant::now();
-    // Looks at every shard of the index, so not under the lock.
-    let objects = aside(&app, |app| app.parts().map_or(0, |parts| parts.store.report().objects)).await;
-    if !begin(&mut app.scrub.lock(), ScrubNow { began, objects, found: ScrubReport::default() }) {
+    if std::mem::replace(&mut app.scrub.lock().running, true) {
         return json(StatusCode::ACCEPTED, &value!({ "scrub": "already running" }));
     }
     let store = parts.store.clone();
     let app = app.clone();
     tokio::spawn(async move {
-        let told = |found| {
-            if let Some(now) = &mut app.scrub.lock().now {
-                now.found = found;
-            }
-        };
-        let report = store.scrub(told).await;
+        let began = Instant::now();
+        let report = store.scrub().await;
         let mut scrub = app.scrub.lock();
-        scrub.now = None;
+        scrub.running = false;
         scrub.last = Some((report, began.elapsed()));
         drop(scrub);
         if report.bad + report.missing == 0 {
@@ -97,15 +89,6 @@ pub(super) async fn scrub(State(app): State<Arc<App>>) -> Response {
         }
     });
     json(StatusCode::ACCEPTED, &value!({ "scrub": "started" }))
-}
-
-/// One at a time.
-fn begin(scrub: &mut Scrub, now: ScrubNow) -> bool {
-    let free = scrub.now.is_none();
-    if free {
-        scrub.now = Some(now);
-    }
-    free
 }
 
 /// `POST /v1/drain`: as SIGTERM does.

@@ -1,11 +1,10 @@
 //! `GET /v1/status` and `GET /readyz`: how the proxy is, for scripts and people. Made from a [`Snapshot`] by pure functions.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{extract::State, http::StatusCode, response::Response};
 use config::Settings;
 use serde_json::{Value, json as value};
-use store::ScrubReport;
 
 use super::{aside, json};
 use crate::{
@@ -106,7 +105,6 @@ fn requests(now: &Snapshot) -> Value {
         "passed": cache.passed,
         "refused_requesters": cache.refused_requesters,
         "refused_overloaded": cache.refused_overloaded,
-        "refused_not_preloaded": cache.refused_not_preloaded,
         "malformed": now.serve.malformed,
         "too_slow": now.serve.too_slow,
         "http2_connections": now.serve.http2_connections,
@@ -146,19 +144,16 @@ fn upstreams(now: &Snapshot) -> Vec<Value> {
 }
 
 fn scrub(scrub: &Scrub) -> Value {
-    let found = |report: ScrubReport, took: Duration, objects: Option<u64>| {
+    let last = scrub.last.map(|(report, took)| {
         value!({
             "good": report.good,
             "bad": report.bad,
             "missing": report.missing,
             "bytes": report.bytes,
             "seconds": took.as_secs_f64(),
-            "of_objects": objects,
         })
-    };
-    let now = scrub.now.map(|now| found(now.found, now.began.elapsed(), Some(now.objects)));
-    let last = scrub.last.map(|(report, took)| found(report, took, None));
-    value!({ "running": now.is_some(), "now": now, "last": last })
+    });
+    value!({ "running": scrub.running, "last": last })
 }
 
 fn state(phase: Phase) -> &'static str {

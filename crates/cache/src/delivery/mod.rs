@@ -86,6 +86,5 @@ impl Delivery {
 
 fn unmounted(options: &DeliveryOptions, host: &str) -> UpstreamOptions {
     let scheme = if options.is_https { "https" } else { "http" };
-    let location = Location::Http(format!("{scheme}://{host}/"));
-    UpstreamOptions { mode: options.mode, ..UpstreamOptions::new(host, "", location) }
+    UpstreamOptions::new(host, "", Location::Http(format!("{scheme}://{host}/")))
 }

@@ -7,7 +7,6 @@ mod directories;
 mod endpoints;
 mod failures;
 mod methods;
-mod modes;
 mod origin;
 mod outposts;
 mod proxy;
