@@ -2,7 +2,7 @@
 //!
 //! Threads and epoll, no runtime: what the client costs is taken from the server on a small machine. In reading order:
 //! `target` (what is asked for), `response` and `exchange` (one request and its answer), `crowd` (many at once), `poll`,
-//! `histogram`, `server_cpu`, and the commands `load`, `cold`, `limit`, `origin` and `compare`.
+//! `histogram`, `server_cpu`, and the commands `load`, `cold`, `limit`, `origin`, `compare` and `traces`.
 #![forbid(unsafe_code)]
 
 mod cold;
@@ -18,6 +18,7 @@ mod poll;
 mod response;
 mod server_cpu;
 mod target;
+mod traces;
 
 use std::process::ExitCode;
 
@@ -46,6 +47,8 @@ enum Command {
     Origin(origin::Options),
     /// Outpost beside nginx, Varnish and the minimal loop, taking turns; prints the table of docs/performance.md.
     Compare(Box<compare::Options>),
+    /// Request traces, replayed against the store's eviction policy beside others and the offline bound; prints the tables of docs/eviction.md.
+    Traces(traces::Options),
 }
 
 /// The program.
@@ -57,6 +60,7 @@ pub fn main() -> ExitCode {
         Command::Limit(options) => limit::run(&options),
         Command::Origin(options) => origin::run(&options),
         Command::Compare(options) => compare::run(&options),
+        Command::Traces(options) => traces::run(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -2,11 +2,11 @@
 
 use std::{net::SocketAddr, path::Path};
 
-use cache::options::{Location, UpstreamOptions};
+use cache::options::{Location, PreloadOptions, UpstreamOptions};
 use serve::{clients::forwarded::Told, options::ProxyHeader, tls::clients::Wanted};
 use store::Limit;
 
-use crate::settings::{Mode, Settings};
+use crate::settings::Settings;
 
 /// The smallest cache that can hold its own tables and anything besides.
 const MAX_SIZE_LEAST: u64 = 1 << 20;
@@ -25,7 +25,7 @@ pub(crate) struct Complaint {
 /// All contradictions.
 pub(crate) fn complaints(settings: &Settings) -> Vec<Complaint> {
     [
-        mode(settings),
+        preload(settings),
         sizes(settings),
         addresses(settings),
         tls(settings),
@@ -40,15 +40,40 @@ fn complaint(message: impl Into<String>, keys: &[&str], help: impl Into<String>)
     Complaint { message: message.into(), keys: keys.iter().map(|key| (*key).to_owned()).collect(), help: help.into() }
 }
 
-fn mode(settings: &Settings) -> Vec<Complaint> {
-    if settings.mode != Mode::Preload {
-        return Vec::new();
+/// A time to be ready by stands in place of windows, and neither means anything where nothing is preloaded.
+fn preload(settings: &Settings) -> Vec<Complaint> {
+    let of_all = &settings.preload;
+    let mut found: Vec<Complaint> = two_times(of_all, "preload.").into_iter().collect();
+    for (place, upstream) in settings.upstreams().iter().enumerate() {
+        let (own, key) = (&upstream.preload, format!("upstream[{place}]."));
+        if (&own.schedule, &own.ready_by) == (&of_all.schedule, &of_all.ready_by) {
+            continue;
+        }
+        found.extend(two_times(own, &key));
+        if !upstream.mode.preloads() && (!own.schedule.texts().is_empty() || own.ready_by.is_some()) {
+            let given = if own.ready_by.is_some() { "ready_by" } else { "schedule" };
+            found.push(complaint(
+                format!(
+                    "upstream '{}' has a time for preload, and nothing is preloaded in mode \"fetch\"",
+                    upstream.name
+                ),
+                &[&format!("{key}{given}"), &format!("{key}mode")],
+                "write mode = \"fetch-and-preload\", or leave the time out",
+            ));
+        }
     }
-    vec![complaint(
-        "mode \"preload\" is not available in this version",
-        &["mode"],
-        "write \"fetch\": files come when they are asked for",
-    )]
+    found
+}
+
+fn two_times(preload: &PreloadOptions, key: &str) -> Option<Complaint> {
+    let are_both = !preload.schedule.texts().is_empty() && preload.ready_by.is_some();
+    are_both.then(|| {
+        complaint(
+            "schedule and ready_by are both given, and only one of them can say when it is preloaded",
+            &[&format!("{key}schedule"), &format!("{key}ready_by")],
+            "leave one out: schedule says when it may be fetched, ready_by when it should be here",
+        )
+    })
 }
 
 fn sizes(settings: &Settings) -> Vec<Complaint> {
@@ -264,7 +289,18 @@ fn inside(path: &Path, directory: &Path) -> bool {
 mod tests {
     use std::time::Duration;
 
+    use cache::options::{Mode, ReadyBy, Schedule};
+    use protocol::schedule::Zone;
+
     use super::*;
+
+    fn windows() -> Schedule {
+        Schedule::parse(&["02:00-04:00".to_owned()], &Zone::default()).unwrap()
+    }
+
+    fn ready_by() -> Option<ReadyBy> {
+        ReadyBy::parse("Mon 08:00", &Zone::default()).ok()
+    }
 
     fn settings() -> Settings {
         let mut settings = Settings::default();
@@ -288,7 +324,27 @@ mod tests {
     fn each_contradiction_is_told_once() {
         type Change = fn(&mut Settings);
         let cases: &[(Change, &str)] = &[
-            (|s| s.mode = Mode::Preload, "not available in this version"),
+            (
+                |s| {
+                    s.preload.schedule = windows();
+                    s.preload.ready_by = ready_by();
+                },
+                "schedule and ready_by are both given",
+            ),
+            (
+                |s| {
+                    s.cache.upstreams[0].preload.schedule = windows();
+                    s.cache.upstreams[0].preload.ready_by = ready_by();
+                },
+                "schedule and ready_by are both given",
+            ),
+            (
+                |s| {
+                    s.cache.upstreams[0].mode = Mode::Fetch;
+                    s.cache.upstreams[0].preload.ready_by = ready_by();
+                },
+                "nothing is preloaded in mode",
+            ),
             (|s| s.cache.upstreams.clear(), "there is no upstream"),
             (|s| s.store.max_size = Limit::Bytes(1000), "max_size leaves no room"),
             (|s| s.store.max_size = Limit::Percent(0.0), "max_size leaves no room"),

@@ -97,7 +97,7 @@ impl fmt::Display for Refused {
     /// On one line per fault, for a log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (place, fault) in self.faults.iter().enumerate() {
-            let line = fault.place().map(|place| format!("{place}: ")).unwrap_or_default();
+            let line = fault.place().map(|(file, line)| format!("{file} line {line}: ")).unwrap_or_default();
             let separator = if place == 0 { "" } else { "; " };
             let help = fault.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
             write!(f, "{separator}{line}{}{help}", fault.message)?;
@@ -110,9 +110,9 @@ impl std::error::Error for Refused {}
 
 impl Fault {
     /// The file, and the line of the first place in it, from 1.
-    fn place(&self) -> Option<String> {
+    pub fn place(&self) -> Option<(&str, usize)> {
         let (file, offset) = (self.file.as_ref()?, self.labels.first()?.offset());
         let before = file.inner().as_bytes().iter().take(offset);
-        Some(format!("{} line {}", file.name(), before.filter(|byte| **byte == b'\n').count() + 1))
+        Some((file.name(), before.filter(|byte| **byte == b'\n').count() + 1))
     }
 }

@@ -1,15 +1,17 @@
 //! What an operator writes, typed: a TOML file, then the environment, then flags; the later wins.
 //!
 //! In reading order: `table` is the one place where an option is defined, `option` what a definition consists of, [`value`]
-//! and `raw` the text forms, `settings` what comes out, [`mod@load`] the layers, `check` what makes no sense together,
+//! and `raw` the text forms, `settings` what comes out, `admin` where the admin interface is, [`mod@load`] the layers, `check` what makes no sense together,
 //! `fault` how that is said, [`flags`] the command line, [`mod@reference`] and [`mod@print`] the texts made from the table.
 //!
 //! It reads one file and nothing else: no environment, no clock, no disk sizes. Programs hand those in.
 #![forbid(unsafe_code)]
 
+mod admin;
 mod check;
 mod fault;
 pub mod flags;
+mod inherit;
 pub mod load;
 mod option;
 pub mod print;
@@ -19,6 +21,7 @@ mod settings;
 mod table;
 pub mod value;
 
+pub use admin::AdminAddress;
 pub use fault::{Fault, Refused};
 pub use load::{Loaded, Origin, Sources, load};
-pub use settings::{Mode, Settings};
+pub use settings::Settings;

@@ -14,6 +14,7 @@ use toml::de::{DeTable, DeValue};
 use crate::{
     check,
     fault::{Fault, Refused},
+    inherit,
     option::{Setting, absolute},
     raw::Raw,
     settings::Settings,
@@ -153,10 +154,8 @@ fn article(name: &str) -> String {
 
 /// Puts the layers together and checks the whole.
 pub fn load(sources: &Sources) -> Result<Loaded, Refused> {
-    let mut layers = Layers { sources, settings: Settings::default(), origins: Origins::new(), faults: Vec::new() };
-    layers.file();
-    layers.environment();
-    layers.flags();
+    let mut layers = Layers::new(sources, None);
+    layers.all();
     if !layers.faults.is_empty() {
         // A value that could not be read would only bring complaints about its default.
         return Err(Refused { faults: layers.faults });
@@ -164,6 +163,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, Refused> {
     let base = &sources.working_directory;
     layers.settings.store.dir = absolute(&layers.settings.store.dir, base);
     layers.settings.self_signed_dir = absolute(&layers.settings.self_signed_dir, base);
+    inherit::fill_in(&mut layers.settings, |key| layers.origins.contains_key(key));
     for complaint in check::complaints(&layers.settings) {
         layers.complain(complaint);
     }
@@ -171,14 +171,38 @@ pub fn load(sources: &Sources) -> Result<Loaded, Refused> {
     if faults.is_empty() { Ok(Loaded { settings, origins }) } else { Err(Refused { faults }) }
 }
 
+/// The options of these keys alone, for who only wants to know where a proxy is: whatever else is wrong is the proxy's affair.
+pub fn only(sources: &Sources, keys: &[&str]) -> Result<Loaded, Refused> {
+    let mut layers = Layers::new(sources, Some(keys));
+    layers.all();
+    let Layers { settings, origins, faults, .. } = layers;
+    if faults.is_empty() { Ok(Loaded { settings, origins }) } else { Err(Refused { faults }) }
+}
+
 struct Layers<'a> {
     sources: &'a Sources,
+    /// Nothing else is looked at; `None`: everything is.
+    only: Option<&'a [&'a str]>,
     settings: Settings,
     origins: Origins,
     faults: Vec<Fault>,
 }
 
-impl Layers<'_> {
+impl<'a> Layers<'a> {
+    fn new(sources: &'a Sources, only: Option<&'a [&'a str]>) -> Self {
+        Self { sources, only, settings: Settings::default(), origins: Origins::new(), faults: Vec::new() }
+    }
+
+    fn all(&mut self) {
+        self.file();
+        self.environment();
+        self.flags();
+    }
+
+    fn is_passed_over(&self, key: &str) -> bool {
+        self.only.is_some_and(|keys| !keys.contains(&key))
+    }
+
     fn file(&mut self) {
         let Some(file) = &self.sources.file else { return };
         let (table, errors) = DeTable::parse_recoverable(&file.text);
@@ -192,9 +216,11 @@ impl Layers<'_> {
         for (key, value) in in_file_order(table.get_ref()) {
             let name: &str = key.get_ref();
             match value.get_ref() {
+                DeValue::Table(_) if self.only.is_some() && !is_section(name) => {}
+                DeValue::Array(_) if self.is_passed_over(name) => {}
                 DeValue::Array(blocks) if name == "upstream" => self.blocks(blocks, &UPSTREAMS),
                 DeValue::Array(blocks) if name == "certificate" => self.blocks(blocks, &CERTIFICATES),
-                _ if name == "upstream" || name == "certificate" => {
+                _ if self.only.is_none() && (name == "upstream" || name == "certificate") => {
                     self.fault_at(
                         format!("{} is written as [[{name}]]", article(name)),
                         "not a list of tables",
@@ -222,6 +248,9 @@ impl Layers<'_> {
     }
 
     fn file_value(&mut self, key: &str, key_span: Range<usize>, value_span: Range<usize>, value: &DeValue<'_>) {
+        if self.is_passed_over(key) {
+            return;
+        }
         let Some(row) = find(key) else {
             let (message, help) = unknown(key);
             return self.fault_at(message, "unknown key", key_span, help);
@@ -310,6 +339,9 @@ impl Layers<'_> {
         for (variable, value) in &self.sources.environment {
             let Some(rest) = variable.strip_prefix(ENVIRONMENT_PREFIX) else { continue };
             let key = rest.to_ascii_lowercase().replace("__", ".");
+            if self.is_passed_over(&key) {
+                continue;
+            }
             let origin = Origin::Environment(variable.clone());
             if key == "upstream" {
                 self.only_upstream(value, &format!("environment variable {variable}"), origin);

@@ -7,6 +7,7 @@ use std::{
 };
 
 use cache::options::Location;
+use protocol::glob::Globs;
 use serve::clients::ranges::Ranges;
 use store::Limit;
 
@@ -79,6 +80,8 @@ pub(crate) enum Kind<T> {
         put: fn(&mut T, Vec<String>),
         get: fn(&T) -> Vec<String>,
     },
+    /// Patterns over paths, or none.
+    Globs { put: fn(&mut T, Globs), get: fn(&T) -> Globs },
     /// Where an upstream is.
     Location { put: fn(&mut T, Location), get: fn(&T) -> Location },
 }
@@ -149,6 +152,7 @@ impl<T> Setting<T> {
                 put(settings, text);
             }
             Kind::Texts { check, put, .. } => put(settings, texts(raw, *check)?),
+            Kind::Globs { put, .. } => put(settings, globs(raw)?),
             Kind::Location { put, .. } => put(settings, location(raw, base)?),
         }
         Ok(())
@@ -181,6 +185,10 @@ impl<T> Setting<T> {
                 let list: Vec<_> = get(settings).iter().map(|text| quoted(text)).collect();
                 format!("[{}]", list.join(", "))
             }
+            Kind::Globs { get, .. } => {
+                let list: Vec<_> = get(settings).texts().map(quoted).collect();
+                format!("[{}]", list.join(", "))
+            }
             Kind::Location { get, .. } => quoted(&get(settings).to_string()),
         }
     }
@@ -207,6 +215,7 @@ impl<T> Setting<T> {
             Kind::Output { .. } => ("file", "a path, `\"-\"` for standard output, `\"\"` for none".into()),
             Kind::Text { range, .. } => ("text", (*range).into()),
             Kind::Texts { range, .. } => ("list of texts", format!("{range}, or none")),
+            Kind::Globs { .. } => ("patterns", "`/drivers/**`, `/packages/office-1.2/`, `*.iso`, or none".into()),
             Kind::Location { .. } => {
                 ("directory or URL", "a directory, `http(s)://HOST/` or `outpost+http(s)://HOST/`".into())
             }
@@ -228,6 +237,7 @@ impl<T> Setting<T> {
             Kind::File { .. } => "PATH",
             Kind::Output { .. } => "PATH|-",
             Kind::Text { .. } | Kind::Texts { .. } => "TEXT",
+            Kind::Globs { .. } => "PATTERN",
             Kind::Location { .. } => "DIR_OR_URL",
         }
     }
@@ -242,7 +252,7 @@ impl<T> Setting<T> {
 
     /// Whether it takes several values, so that its flag may be repeated.
     pub(crate) fn is_list(&self) -> bool {
-        matches!(self.kind, Kind::Addresses { .. } | Kind::Ranges { .. } | Kind::Texts { .. })
+        matches!(self.kind, Kind::Addresses { .. } | Kind::Ranges { .. } | Kind::Texts { .. } | Kind::Globs { .. })
     }
 }
 
@@ -297,6 +307,14 @@ fn texts(raw: &Raw, check: fn(&str) -> Result<(), String>) -> Result<Vec<String>
     let texts: Vec<_> = texts.into_iter().filter(|text| !text.is_empty()).collect();
     texts.iter().try_for_each(|text| check(text))?;
     Ok(texts)
+}
+
+fn globs(raw: &Raw) -> Result<Globs, String> {
+    let texts = raw.texts().ok_or_else(|| {
+        format!("{} stands where a list of patterns such as [\"/drivers/**\"] is expected", raw.describe())
+    })?;
+    let texts: Vec<_> = texts.into_iter().filter(|text| !text.is_empty()).collect();
+    Globs::parse(&texts).map_err(|bad| bad.to_string())
 }
 
 fn path(raw: &Raw, base: &Path) -> Result<PathBuf, String> {

@@ -2,37 +2,19 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use cache::options::UpstreamOptions;
+use cache::options::{Mode, PreloadOptions, UpstreamOptions};
+use protocol::schedule::Zone;
 use serve::access_log::Format;
-
-/// How files come into the cache.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mode {
-    /// When they are asked for.
-    Fetch,
-    /// When they are asked for, and beforehand as the operator says.
-    #[default]
-    FetchAndPreload,
-    /// Only beforehand.
-    Preload,
-}
-
-impl Mode {
-    /// As it is written.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Fetch => "fetch",
-            Self::FetchAndPreload => "fetch-and-preload",
-            Self::Preload => "preload",
-        }
-    }
-}
 
 /// Everything that can be set, checked.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// How files come into the cache.
+    /// How files come into the cache; an upstream may have a mode of its own.
     pub mode: Mode,
+    /// What is fetched beforehand; likewise.
+    pub preload: PreloadOptions,
+    /// By whose clocks all times of day are meant.
+    pub zone: Zone,
     /// Where the admin interface listens.
     pub admin: SocketAddr,
     /// Where the access log goes; `-` is standard output, `None` no access log.
@@ -54,6 +36,8 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             mode: Mode::default(),
+            preload: PreloadOptions::default(),
+            zone: Zone::named("local").unwrap_or_default(),
             admin: SocketAddr::from(([127, 0, 0, 1], 8081)),
             access_log: None,
             access_log_format: Format::default(),

@@ -41,10 +41,20 @@ pub(crate) struct Parts {
 /// How scrubbing stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Scrub {
-    /// Whether one runs now.
-    pub(crate) running: bool,
+    /// The one that runs now.
+    pub(crate) now: Option<ScrubNow>,
     /// What the last one found, and how long it took.
     pub(crate) last: Option<(ScrubReport, Duration)>,
+}
+
+/// A scrub that is under way.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct ScrubNow {
+    pub(crate) began: Instant,
+    /// There were when it began.
+    pub(crate) objects: u64,
+    /// So far.
+    pub(crate) found: ScrubReport,
 }
 
 /// Shared by everything in this crate.

@@ -1,9 +1,12 @@
-//! The command line. What sets an option is in the table of `config`; here is what tells the program what to do.
+//! The server's command line. What sets an option is in the table of `config`; here is what tells the program what to do.
 
 use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use config::{Loaded, Refused, Sources, flags, load::ConfigFile};
+use config::{
+    Loaded, Refused, Sources, flags,
+    load::{ConfigFile, Said},
+};
 
 /// What the command line said.
 pub(crate) struct Arguments {
@@ -16,16 +19,11 @@ pub(crate) struct Arguments {
     /// Which events are logged.
     pub(crate) log: String,
     file: Option<PathBuf>,
-    flags: Vec<config::load::Said>,
+    flags: Vec<Said>,
 }
 
 impl Arguments {
-    /// Ends the program with 2 if the command line is wrong, with 0 after `--help` and `--version`.
-    pub(crate) fn parse() -> Self {
-        Self::from_matches(&command().get_matches())
-    }
-
-    fn from_matches(matches: &ArgMatches) -> Self {
+    pub(crate) fn from_matches(matches: &ArgMatches) -> Self {
         Self {
             check_config: matches.get_flag("check-config"),
             print_config: matches.get_flag("print-config"),
@@ -38,28 +36,30 @@ impl Arguments {
 
     /// Reads file and environment as they are now, under these flags. Called again for a reload.
     pub(crate) fn load(&self) -> Result<Loaded, Refused> {
-        let unicode = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
-            Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
-        };
-        config::load(&Sources {
-            file: self.file.as_deref().map(ConfigFile::read).transpose()?,
-            environment: std::env::vars_os().filter_map(unicode).collect(),
-            flags: self.flags.clone(),
-            working_directory: std::env::current_dir().unwrap_or_else(|_| "/".into()),
-        })
+        let file = self.file.as_deref().map(ConfigFile::read).transpose()?;
+        config::load(&sources(file, self.flags.clone()))
     }
 }
 
-fn command() -> Command {
+/// What a configuration is made from: the environment and the working directory are as they are now.
+pub(crate) fn sources(file: Option<ConfigFile>, flags: Vec<Said>) -> Sources {
+    let unicode = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+        Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
+    };
+    Sources {
+        file,
+        environment: std::env::vars_os().filter_map(unicode).collect(),
+        flags,
+        working_directory: std::env::current_dir().unwrap_or_else(|_| "/".into()),
+    }
+}
+
+/// The server's part of the command line.
+pub(crate) fn command() -> Command {
     let program = Command::new("outpost-proxy")
         .version(env!("CARGO_PKG_VERSION"))
         .about(
             "Serves an existing share or web server from a cache in this branch: each file comes over the line once.",
-        )
-        .after_help(
-            "Simplest use: outpost-proxy --upstream /srv/share\n\
-             All options: docs/config.md. Messages and what to do: docs/messages.md.\n\
-             Exit codes: 0 told to end, 1 cannot start, 2 wrong command line, 78 wrong configuration.",
         )
         .arg(Arg::new("config").long("config").value_name("FILE").value_parser(clap::value_parser!(PathBuf)).help(
             "Configuration in TOML; the environment (OUTPOST__SECTION__KEY) overrules it, and flags overrule both",

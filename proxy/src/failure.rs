@@ -1,5 +1,4 @@
-//! Why the program ends early, and with which exit code: 1 at run time, 78 for a configuration that cannot be used (`EX_CONFIG`).
-//! A wrong command line is 2 and never comes here: clap ends the program itself.
+//! Why the program ends early, and with which exit code. A wrong command line is 2 and never comes here: clap ends the program itself.
 
 use std::{
     io::{IsTerminal, Write},
@@ -8,14 +7,26 @@ use std::{
 
 use config::{Fault, Refused};
 
-const RUN_TIME: u8 = 1;
-const CONFIGURATION: u8 = 78;
+// 69, 77 and 78 are those of `sysexits.h`.
+pub(crate) const RUN_TIME: u8 = 1;
+pub(crate) const NOT_HERE: u8 = 3;
+pub(crate) const UNAVAILABLE: u8 = 69;
+pub(crate) const NOT_ALLOWED: u8 = 77;
+pub(crate) const CONFIGURATION: u8 = 78;
 
 /// Why the program ends early.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// The configuration.
     Configuration(Refused),
+    /// What was asked for is not here.
+    NotHere(String),
+    /// No proxy answers.
+    Unavailable(String),
+    /// Not to this user.
+    NotAllowed(String),
+    /// Who read our output has read enough (`| head`): no failure.
+    NobodyReads,
     /// Anything else.
     Run(anyhow::Error),
 }
@@ -29,16 +40,24 @@ impl Failure {
     /// Says it on standard error and answers the exit code.
     pub(crate) fn tell(&self) -> ExitCode {
         let (text, code) = match self {
+            Self::NobodyReads => return ExitCode::SUCCESS,
             Self::Configuration(refused) => {
                 let shown = refused.render(std::io::stderr().is_terminal());
                 (format!("outpost-proxy cannot use this configuration:\n{shown}"), CONFIGURATION)
             }
-            Self::Run(error) => (format!("outpost-proxy: {error:#}\n"), RUN_TIME),
+            Self::NotHere(text) => (line(text), NOT_HERE),
+            Self::Unavailable(text) => (line(text), UNAVAILABLE),
+            Self::NotAllowed(text) => (line(text), NOT_ALLOWED),
+            Self::Run(error) => (line(&format!("{error:#}")), RUN_TIME),
         };
         // Nobody is left to be told when standard error is closed; the exit code still tells.
         drop(std::io::stderr().write_all(text.as_bytes()));
         ExitCode::from(code)
     }
+}
+
+fn line(text: &str) -> String {
+    format!("outpost-proxy: {text}\n")
 }
 
 impl From<Refused> for Failure {

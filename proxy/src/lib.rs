@@ -1,6 +1,6 @@
 //! The distribution server of a branch office: wires configuration, store, cache and listeners, and ends them in good order.
 //!
-//! In reading order: this page is the program's life from its first to its last line; `arguments` is the command line, `preflight` what is looked
+//! In reading order: this page is the program's life from its first to its last line; `arguments` is the server's command line, `command` that of who runs one, `preflight` what is looked
 //! at before anything is touched, `self_signed` a certificate for whoever has none, `app` what the parts of the program share, `banner` and `console` what a person sees, `log` where events go,
 //! `life` signals, reload and drain, `snapshot` all figures of one moment, `admin` the admin interface.
 //!
@@ -11,6 +11,7 @@ mod admin;
 mod app;
 mod arguments;
 mod banner;
+mod command;
 mod console;
 mod failure;
 mod life;
@@ -37,6 +38,7 @@ use tokio::runtime::{Builder, Handle};
 use crate::{
     app::{App, Parts},
     arguments::Arguments,
+    command::Asked,
     console::Console,
     failure::Failure,
     life::Signals,
@@ -44,13 +46,18 @@ use crate::{
 };
 
 pub use admin::metrics::reference as metrics_reference;
+pub use command::reference::text as command_line_reference;
 
 /// How long tasks may take to notice that the program ends; one that hangs in a system call does not keep it.
 const TASKS_END_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The program: reads the command line, runs until it is told to end, and answers the exit code.
 pub fn main() -> ExitCode {
-    match run(&Arc::new(Arguments::parse())) {
+    let ended = match Asked::parse() {
+        Asked::Serve(arguments) => run(&Arc::from(arguments)),
+        Asked::Command(command, matches) => command.run(&matches),
+    };
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.tell(),
     }
@@ -62,11 +69,7 @@ fn run(arguments: &Arc<Arguments>) -> Result<(), Failure> {
         print(&config::print::effective(&loaded));
         return Ok(());
     }
-    preflight::upstreams(&loaded.settings)?;
-    preflight::limits(&loaded.settings)?;
-    if !self_signed::is_wanted(&loaded.settings) {
-        preflight::credentials(&loaded.settings.serve.tls)?;
-    }
+    preflight::all(&loaded.settings)?;
     if arguments.check_config {
         print("the configuration is good\n");
         return Ok(());

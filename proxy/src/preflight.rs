@@ -12,11 +12,23 @@ use protocol::timestamp;
 use serve::tls::{Credentials, Identity, identities::Identities, validity::Validity};
 use store::Limit;
 
+use crate::self_signed;
+
 /// Descriptors besides those of clients and objects: journals, parts, upstream connections, libraries.
 const OTHER_FILES: u64 = 512;
 
 /// A certificate that ends within this is worth a warning.
 const EXPIRES_SOON: Duration = Duration::from_secs(14 * 86_400);
+
+/// Everything that can be found out without changing anything.
+pub(crate) fn all(settings: &Settings) -> Result<(), Refused> {
+    upstreams(settings)?;
+    limits(settings)?;
+    if !self_signed::is_wanted(settings) {
+        credentials(&settings.serve.tls)?;
+    }
+    Ok(())
+}
 
 /// Upstreams that are directories can be read, and so can the files that others need for TLS. A web server that cannot be reached is no fault: it may come back.
 pub(crate) fn upstreams(settings: &Settings) -> Result<(), Refused> {

@@ -16,12 +16,10 @@ use serve::{
     tls::{Kernel, clients::Wanted},
 };
 
-use crate::{
-    option::Kind,
-    settings::{Mode, Settings},
-};
+use crate::{option::Kind, settings::Settings};
 
 mod certificate;
+mod preload;
 #[cfg(test)]
 mod tests;
 mod upstream;
@@ -51,17 +49,8 @@ pub(crate) static SETTINGS: &[Setting<Settings>] = &[
         Kind::Address { put: |s, v| s.admin = v, get: |s| s.admin },
     )
     .flag("admin"),
-    Proxy::restart(
-        "mode",
-        "How files come into the cache: when they are asked for, beforehand, or both.",
-        "This version preloads nothing yet: `fetch-and-preload` fetches what is asked for, and `preload` is refused.",
-        Kind::Word {
-            words: &["fetch", "fetch-and-preload", "preload"],
-            put: |s, v| s.mode = [Mode::Fetch, Mode::FetchAndPreload, Mode::Preload][v],
-            get: |s| s.mode as usize,
-        },
-    )
-    .flag("mode"),
+    preload::MODE,
+    preload::TIME_ZONE,
     Proxy::restart(
         "cache.dir",
         "Directory of the cache. It is made if it is not there, and refused if it holds anything that Outpost did not put there.",
@@ -180,6 +169,14 @@ pub(crate) static SETTINGS: &[Setting<Settings>] = &[
             get: |s| s.store.engine as usize,
         },
     ),
+    preload::schedule("preload.schedule"),
+    preload::ready_by("preload.ready_by"),
+    preload::include("preload.include"),
+    preload::exclude("preload.exclude"),
+    preload::priority("preload.priority"),
+    preload::concurrency("preload.concurrency"),
+    preload::at_close("preload.at_close"),
+    preload::relist("preload.relist"),
     Proxy::reload(
         "serve.max_requesters",
         "Transfers of one object to clients at once; `0`: no limit.",

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use cache::options::UpstreamOptions;
+use cache::options::{Mode, UpstreamOptions};
 
+use super::preload;
 use crate::option::{Kind, Setting};
 
 const HOUR: Duration = Duration::from_secs(3600);
+/// Where an option stands that holds for all upstreams.
+const OF_ALL: &str = "that of `[preload]`";
 
 type Upstream = Setting<UpstreamOptions>;
 
@@ -32,6 +35,25 @@ pub(crate) static UPSTREAM: &[Setting<UpstreamOptions>] = &[
         Kind::Location { put: |u, v| u.location = v, get: |u| u.location.clone() },
     )
     .default_note("must be given"),
+    Upstream::reload(
+        "mode",
+        "How its files come into the cache; see [`mode`](#mode).",
+        "Where a client names a server itself (`delivery.hosts`) the mode at the top holds.",
+        Kind::Word {
+            words: &["fetch", "fetch-and-preload", "preload"],
+            put: |u, v| u.mode = [Mode::Fetch, Mode::FetchAndPreload, Mode::Preload][v],
+            get: |u| u.mode as usize,
+        },
+    )
+    .default_note("that at the top of the file"),
+    preload::schedule("schedule").default_note(OF_ALL),
+    preload::ready_by("ready_by").default_note(OF_ALL),
+    preload::include("include").default_note(OF_ALL),
+    preload::exclude("exclude").default_note(OF_ALL),
+    preload::priority("priority").default_note(OF_ALL),
+    preload::concurrency("preload_concurrency").default_note(OF_ALL),
+    preload::at_close("at_close").default_note(OF_ALL),
+    preload::relist("relist").default_note(OF_ALL),
     Upstream::reload(
         "ca",
         "PEM file of the authorities whose certificates are believed, for an upstream of `https://`.",

@@ -80,8 +80,10 @@ pub(crate) fn from_outcome(
             }
         }
         Outcome::Failed(failure) => {
-            if failure.kind == Kind::Overloaded {
-                add(&counters.refused_overloaded, 1);
+            match failure.kind {
+                Kind::Overloaded => add(&counters.refused_overloaded, 1),
+                Kind::NotPreloaded => add(&counters.refused_not_preloaded, 1),
+                _ => {}
             }
             Ok(failure.to_response())
         }

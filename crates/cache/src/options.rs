@@ -9,6 +9,10 @@ use std::{
 
 use crate::hosts::Pattern;
 
+mod preload;
+
+pub use preload::{AtClose, Mode, PreloadOptions, ReadyBy, Schedule};
+
 /// Options of the read-through side, typed and checked by `config`.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -41,17 +45,24 @@ pub struct DeliveryOptions {
     pub is_https: bool,
     /// Parameters of the query that are sent and take no part in the name of a file.
     pub tokens: Vec<String>,
+    /// How their files come into the cache.
+    pub mode: Mode,
 }
 
 impl Default for DeliveryOptions {
     /// No server; the tokens are those of Microsoft's.
     fn default() -> Self {
-        Self { hosts: Vec::new(), is_https: false, tokens: ["P1", "P2", "P3", "P4"].map(str::to_owned).to_vec() }
+        Self {
+            hosts: Vec::new(),
+            is_https: false,
+            tokens: ["P1", "P2", "P3", "P4"].map(str::to_owned).to_vec(),
+            mode: Mode::default(),
+        }
     }
 }
 
 /// One upstream and where it is mounted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct UpstreamOptions {
     /// For people, logs and metrics; also part of the key under which names are kept.
     pub name: String,
@@ -59,6 +70,10 @@ pub struct UpstreamOptions {
     pub mount: String,
     /// Which kind, and where.
     pub location: Location,
+    /// How its files come into the cache.
+    pub mode: Mode,
+    /// Which of them beforehand, and when.
+    pub preload: PreloadOptions,
     /// PEM file of the authorities whose certificates are believed over TLS; `None`: those that the operating system trusts.
     pub authorities: Option<PathBuf>,
     /// PEM file of the certificate that is shown to the upstream, if it asks for one.
@@ -209,6 +224,8 @@ impl UpstreamOptions {
             name: name.into(),
             mount: mount.into(),
             location,
+            mode: Mode::default(),
+            preload: PreloadOptions::default(),
             authorities: None,
             certificate: None,
             key: None,

@@ -15,7 +15,7 @@ use crate::{
     answer::pieces::{NoPieces, Queue},
     asked::Owned,
     context::RequestContext,
-    fetch::outcome::Content,
+    fetch::{outcome::Content, refused::not_preloaded},
     forwarded::speak_for,
     names::lines,
     shared::Shared,
@@ -36,6 +36,9 @@ const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 /// Asks for one client alone.
 pub(crate) async fn pass(shared: Arc<Shared>, question: Arc<Question>, owned: Arc<Owned>) -> Response {
+    if !question.may_ask() {
+        return not_preloaded(&question, shared.settings().options.retry_delay).to_response();
+    }
     let asking = {
         let (shared, question, owned) = (shared.clone(), question.clone(), owned.clone());
         async move { ask(&shared, &question, &owned).await }

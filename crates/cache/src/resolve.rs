@@ -153,6 +153,12 @@ enum Look {
 
 fn look(context: &RequestContext<'_>, upstream: &Upstream, key: &[u8], known: Option<Arc<Known>>) -> Look {
     let shared = context.shared;
+    if !upstream.options.mode.asks_for_clients() {
+        // What is not here is being preloaded, or refused where a flight would begin.
+        let here = known.filter(|known| !known.record.is_error());
+        let here = here.and_then(|known| Some((shared.store.hit(&known.md5)?, known)));
+        return here.map_or(Look::Ask, |(reader, known)| Look::Serve(known, reader, CacheStatus::Hit));
+    }
     let is_down = upstream.health.is_down();
     let Some(known) = known else {
         let now = Instant::now();
@@ -210,6 +216,9 @@ fn by_method(
     let question = Question::of_name(upstream, target.clone(), below.clone(), &key, sent);
     match been_here(context, &question) {
         Some(refused) => now(refused),
+        None if question.upstream.takes_methods() && !question.upstream.options.mode.asks_for_clients() => {
+            now(methods::read_only(&request.method))
+        }
         None if question.upstream.takes_methods() => methods::answer(context, question, request),
         None => webdav::answer(context, question, request),
     }
@@ -236,7 +245,7 @@ fn ask(context: &RequestContext<'_>, question: Question) -> Answer {
     if let Some(refused) = been_here(context, &question) {
         return now(refused);
     }
-    if context.asked.control.only_if_cached {
+    if context.asked.control.only_if_cached && question.upstream.options.mode.asks_for_clients() {
         let detail = "no fresh copy is here, and the request forbids to fetch one (Cache-Control: only-if-cached); ask again without that";
         return now(refusal(Kind::UpstreamTimeout, detail));
     }

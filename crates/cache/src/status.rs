@@ -21,6 +21,8 @@ pub struct Counters {
     pub refused_requesters: AtomicU64,
     /// Refused at a limit.
     pub refused_overloaded: AtomicU64,
+    /// Refused because files come only beforehand, and this one was not here.
+    pub refused_not_preloaded: AtomicU64,
     /// Body bytes that came from upstreams.
     pub upstream_bytes: AtomicU64,
     /// Of these, bytes that were fetched before their turn because somebody waited for them.

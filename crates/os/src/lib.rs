@@ -4,10 +4,13 @@
 #![expect(unsafe_code, reason = "see above: the only room of it")]
 
 pub mod clock;
+pub mod copy;
 pub mod disk_space;
 pub mod engine;
 pub mod ktls;
+pub mod lease;
 pub mod lock;
+pub mod priority;
 pub mod process;
 pub mod receive;
 pub mod residency;

@@ -7,6 +7,8 @@
 //! | anything outside, a loop of links, a pipe, socket or device | `NotFound` |
 //! | something we may not read | `PermissionDenied` |
 
+pub mod entries;
+mod removal;
 mod walk;
 
 use std::{

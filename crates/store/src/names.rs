@@ -3,11 +3,9 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use protocol::digest::Md5;
 
 use crate::{
-    history::event::Event,
     index::{
         record::{Record, Row},
         row::{NameRow, md5_hash},
@@ -52,27 +50,15 @@ impl Names {
         let hash = row.hash(table.sip());
         let mut locked = table.shard(hash, now);
         self.store.journal.append(&Record::NamePut(row.clone()), now);
-        let before = match locked.shard.rows.find(hash, |found| found.same(&row)) {
-            Some(place) => Some(std::mem::replace(locked.shard.rows.at_mut(place), row).md5()),
+        match locked.shard.rows.find(hash, |found| found.same(&row)) {
+            Some(place) => *locked.shard.rows.at_mut(place) = row,
             None => {
                 locked.push(row);
-                None
-            }
-        };
-        let is_pin_moved = self.store.pins.renamed(shard_of(hash), key, before.as_ref(), Some(md5));
-        drop(locked);
-        if is_pin_moved {
-            self.store.settle_pin(md5);
-        }
-        match before {
-            Some(before) if before != *md5 => {
-                self.store.history.note(before, Event::Replaced { key: Bytes::copy_from_slice(key), by: *md5 });
-                if is_pin_moved {
-                    self.store.settle_pin(&before);
+                drop(locked);
+                if table.len() > self.store.options.names_max {
+                    self.forget_one(hash);
                 }
             }
-            None if table.len() > self.store.options.names_max => self.forget_one(hash),
-            _ => {}
         }
     }
 
@@ -82,18 +68,13 @@ impl Names {
         let hash = table.sip().hash(key);
         let mut locked = table.shard(hash, now);
         let Some(place) = locked.shard.rows.find(hash, |row| row.key() == key) else { return false };
-        let md5 = locked.take(place).md5();
+        locked.take(place);
         self.store.journal.append(&Record::NameRemoved(key.into()), now);
-        let is_pin_moved = self.store.pins.renamed(shard_of(hash), key, Some(&md5), None);
-        drop(locked);
-        if is_pin_moved {
-            self.store.settle_pin(&md5);
-        }
         true
     }
 
     /// There are too many names: one goes, of a content that is not here if there is such a one among a few of the shard (or of the
-    /// next that has any), and none that pins one. `hash` is that of the name that came, and its lower bits are as good as random.
+    /// next that has any). `hash` is that of the name that came, and its lower bits are as good as random.
     fn forget_one(&self, hash: u64) {
         let first = shard_of(hash);
         for at in (first..SHARDS).chain(0..first) {
@@ -110,8 +91,7 @@ impl Names {
         let shard = self.store.names.shard_at(at);
         let len = shard.rows.len();
         let some = (0..SAMPLES.min(len)).map(|nth| shard.rows.at(((hash as usize % len + nth) % len) as u32));
-        let others = some.filter(|row| row.hash(self.store.names.sip()) != hash);
-        others.filter(|row| self.store.pins.pattern_of(row.key()).is_none()).cloned().collect()
+        some.filter(|row| row.hash(self.store.names.sip()) != hash).cloned().collect()
     }
 
     /// Whether the content of a name is not here.

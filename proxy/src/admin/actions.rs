@@ -11,9 +11,10 @@ use axum::{
 use protocol::{digest::Md5, problem::Kind, target::Target};
 use serde::Deserialize;
 use serde_json::json as value;
+use store::ScrubReport;
 
 use super::{aside, json, problem, starting};
-use crate::app::App;
+use crate::app::{App, Scrub, ScrubNow};
 
 /// Exactly one of them.
 #[derive(Deserialize)]
@@ -64,16 +65,23 @@ fn how_to_purge(rejection: &JsonRejection) -> String {
 /// `POST /v1/scrub`: begins to read every object again. What it finds is in `/v1/status`. One at a time.
 pub(super) async fn scrub(State(app): State<Arc<App>>) -> Response {
     let Some(parts) = app.parts() else { return starting() };
-    if std::mem::replace(&mut app.scrub.lock().running, true) {
+    let began = Instant::now();
+    // Looks at every shard of the index, so not under the lock.
+    let objects = aside(&app, |app| app.parts().map_or(0, |parts| parts.store.report().objects)).await;
+    if !begin(&mut app.scrub.lock(), ScrubNow { began, objects, found: ScrubReport::default() }) {
         return json(StatusCode::ACCEPTED, &value!({ "scrub": "already running" }));
     }
     let store = parts.store.clone();
     let app = app.clone();
     tokio::spawn(async move {
-        let began = Instant::now();
-        let report = store.scrub().await;
+        let told = |found| {
+            if let Some(now) = &mut app.scrub.lock().now {
+                now.found = found;
+            }
+        };
+        let report = store.scrub(told).await;
         let mut scrub = app.scrub.lock();
-        scrub.running = false;
+        scrub.now = None;
         scrub.last = Some((report, began.elapsed()));
         drop(scrub);
         if report.bad + report.missing == 0 {
@@ -89,6 +97,15 @@ pub(super) async fn scrub(State(app): State<Arc<App>>) -> Response {
         }
     });
     json(StatusCode::ACCEPTED, &value!({ "scrub": "started" }))
+}
+
+/// One at a time.
+fn begin(scrub: &mut Scrub, now: ScrubNow) -> bool {
+    let free = scrub.now.is_none();
+    if free {
+        scrub.now = Some(now);
+    }
+    free
 }
 
 /// `POST /v1/drain`: as SIGTERM does.

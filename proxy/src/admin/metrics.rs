@@ -148,6 +148,7 @@ static METRICS: &[Metric] = &[
             vec![
                 ("max-requesters".to_owned(), s.cache.refused_requesters),
                 ("overloaded".to_owned(), s.cache.refused_overloaded),
+                ("not-preloaded".to_owned(), s.cache.refused_not_preloaded),
             ]
         }),
     ),

@@ -57,6 +57,9 @@ const CONNECTION_AGE_MAX: Duration = Duration::from_secs(600);
 /// After an accept that failed for want of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// What every answer has, so that who asks the wrong listener is told so.
+pub(crate) const INTERFACE: &str = "outpost-interface";
+
 /// Calls what may wait for the disk on a thread of its own: a disk that hangs must not keep this one from its signals. Dropping the future
 /// does not stop the call.
 async fn aside<T: Send + 'static>(app: &Arc<App>, call: impl FnOnce(&App) -> T + Send + 'static) -> T {
@@ -102,6 +105,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn(guard))
+        .layer(middleware::from_fn(sign))
         .with_state(app)
 }
 
@@ -149,6 +153,14 @@ async fn guard(request: Request, next: Next) -> Response {
             format!("the request was not here and answered within {} s; try again", ANSWER_TIMEOUT.as_secs()),
         ),
     }
+}
+
+/// Says who answers, and that it is not for caches.
+async fn sign(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    response.headers_mut().insert(INTERFACE, HeaderValue::from_static("admin"));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 fn no_such_path(path: &str) -> String {

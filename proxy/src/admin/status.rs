@@ -1,10 +1,11 @@
 //! `GET /v1/status` and `GET /readyz`: how the proxy is, for scripts and people. Made from a [`Snapshot`] by pure functions.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{extract::State, http::StatusCode, response::Response};
 use config::Settings;
 use serde_json::{Value, json as value};
+use store::ScrubReport;
 
 use super::{aside, json};
 use crate::{
@@ -105,6 +106,7 @@ fn requests(now: &Snapshot) -> Value {
         "passed": cache.passed,
         "refused_requesters": cache.refused_requesters,
         "refused_overloaded": cache.refused_overloaded,
+        "refused_not_preloaded": cache.refused_not_preloaded,
         "malformed": now.serve.malformed,
         "too_slow": now.serve.too_slow,
         "http2_connections": now.serve.http2_connections,
@@ -144,16 +146,19 @@ fn upstreams(now: &Snapshot) -> Vec<Value> {
 }
 
 fn scrub(scrub: &Scrub) -> Value {
-    let last = scrub.last.map(|(report, took)| {
+    let found = |report: ScrubReport, took: Duration, objects: Option<u64>| {
         value!({
             "good": report.good,
             "bad": report.bad,
             "missing": report.missing,
             "bytes": report.bytes,
             "seconds": took.as_secs_f64(),
+            "of_objects": objects,
         })
-    });
-    value!({ "running": scrub.running, "last": last })
+    };
+    let now = scrub.now.map(|now| found(now.found, now.began.elapsed(), Some(now.objects)));
+    let last = scrub.last.map(|(report, took)| found(report, took, None));
+    value!({ "running": now.is_some(), "now": now, "last": last })
 }
 
 fn state(phase: Phase) -> &'static str {

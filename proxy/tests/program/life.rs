@@ -32,13 +32,13 @@ fn the_admin_interface_can_ask_for_the_end() {
 fn sighup_takes_limits_and_says_what_needs_a_restart() {
     let place = Place::new();
     let mut proxy = place.start();
-    place.write_config("mode = \"fetch\"", "max_requesters = 77\n");
+    place.write_config("mode = \"preload\"", "max_requesters = 77\nworkers = 3\n");
     proxy.signal(Signal::HUP);
     proxy.wait_for_line("was read again");
     let line = proxy.wait_for_line("only taken with the next start");
-    assert!(line.ends_with(": mode"), "{line}");
+    assert!(line.ends_with(": serve.workers"), "{line}");
     assert_eq!(proxy.status()["requesters"]["max_per_object"], 77);
-    assert_eq!(proxy.get("/hello.txt").body, "hello\n");
+    assert_eq!(proxy.get("/hello.txt").status, 503, "nothing was preloaded");
 }
 
 #[test]

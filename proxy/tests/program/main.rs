@@ -1,6 +1,7 @@
 //! The program as an operator meets it: a child process with its command line, its signals, its admin interface and its messages.
 
 mod admin;
+mod commands;
 mod harness;
 mod life;
 mod refusals;

@@ -38,7 +38,6 @@ fn configurations_that_cannot_work() {
             &["--upstream", "share", "--max-size", "90%", "--min-free", "20%"],
             &["more than the whole disk", "--max-size"],
         ),
-        (&["--upstream", "share", "--mode", "preload"], &["not available in this version"]),
         (&["--upstream", "share", "--listen", "8080"], &["--listen", "0.0.0.0:8080"]),
         (&["--upstream", "share", "--log", "=="], &["--log", "is not a filter"]),
         (&["--config", "none.toml"], &["cannot read the configuration file none.toml"]),

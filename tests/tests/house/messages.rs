@@ -38,10 +38,13 @@ const NOT_MESSAGES: &[(&str, &str)] = &[
     // What `--help` shows.
     ("config/src/flags.rs", ""),
     ("proxy/src/arguments.rs", ""),
+    ("proxy/src/command/mod.rs", ""),
+    ("proxy/src/command/reference.rs", ""),
     ("origin/src/options.rs", ""),
     // The start lines and the live line, which show themselves.
     ("proxy/src/banner.rs", ""),
     ("proxy/src/console.rs", ""),
+    ("proxy/src/command/status.rs", ""),
     ("origin/src/origin.rs", "as the kernel announces them"),
     ("origin/src/origin.rs", "digests {} files known"),
     // Faults that a test asks for, and what only the bench asks of the system.
@@ -73,6 +76,9 @@ const NOT_MESSAGES: &[(&str, &str)] = &[
 /// What is said to developers only; the statement that a text stands in has one of these.
 const NOT_TO_PEOPLE: [&str; 8] =
     [".expect(", "debug_assert", "assert!(", "assert_eq!(", "debug!(", "trace!(", "println!(", "reason ="];
+
+/// What `--help`, the manual and `docs/cli.md` say; the statement has one of these just before the text.
+const HELP: [&str; 4] = [".about(", ".help(", ".help(format!(", ".next_help_heading("];
 
 /// The product code of the programs and libraries: a path, and the text without comments and unit tests.
 fn product() -> Vec<(String, String)> {
@@ -175,7 +181,8 @@ fn said() -> BTreeMap<String, String> {
         for (literal, before) in literals(&code) {
             let text = normal(&literal);
             let is_to_people = !NOT_TO_PEOPLE.iter().any(|word| before.contains(word));
-            if is_to_people && words(&text) >= WORDS_MIN && !is_excluded(&path, &text) {
+            let is_help = HELP.iter().any(|word| before.trim_end().ends_with(word));
+            if is_to_people && !is_help && words(&text) >= WORDS_MIN && !is_excluded(&path, &text) {
                 found.entry(text).or_insert_with(|| path.clone());
             }
         }

@@ -86,5 +86,6 @@ impl Delivery {
 
 fn unmounted(options: &DeliveryOptions, host: &str) -> UpstreamOptions {
     let scheme = if options.is_https { "https" } else { "http" };
-    UpstreamOptions::new(host, "", Location::Http(format!("{scheme}://{host}/")))
+    let location = Location::Http(format!("{scheme}://{host}/"));
+    UpstreamOptions { mode: options.mode, ..UpstreamOptions::new(host, "", location) }
 }

@@ -40,7 +40,11 @@ fn no_file(path: &Target) -> Failure {
 
 async fn find(shared: &Arc<Shared>, question: Arc<Question>) -> Result<Info, Failure> {
     let upstream = &question.upstream;
-    if upstream.knows_digests() && fresh(shared, &question).is_none() && !upstream.health.is_down() {
+    if upstream.knows_digests()
+        && question.may_ask()
+        && fresh(shared, &question).is_none()
+        && !upstream.health.is_down()
+    {
         let asked = upstream.info(&question.target).await;
         shared.report(upstream, &asked);
         match asked {

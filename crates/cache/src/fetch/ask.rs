@@ -211,7 +211,20 @@ impl Fetch {
                 None => return Flow::Done,
             },
         };
+        self.outdate(&head);
         self.fetch(head, body, begin).await
+    }
+
+    /// Where what is here is given out without asking, a file that is found to have changed counts as not here until it has come.
+    fn outdate(&self, head: &Head) {
+        let question = &self.question;
+        if question.upstream.options.mode.asks_for_clients() || question.object.is_some() {
+            return;
+        }
+        let known = self.shared.book.known(&question.key);
+        if known.is_some_and(|known| known.record.is_another(&head.record)) {
+            self.owner.unless_forgotten(|| self.shared.book.forget(&question.name));
+        }
     }
 
     /// The digest is known beforehand: what is here is not fetched, what is being fetched is followed.

@@ -9,6 +9,7 @@ use super::{
     ask,
     flights::{Asking, Entry, Flight},
     outcome::{Content, Outcome, Role},
+    refused,
 };
 use crate::{
     failure::Failure,
@@ -89,8 +90,19 @@ pub(crate) fn unsteady() -> Failure {
         .with_retry_after(1)
 }
 
-/// Joins the flight for a name, or begins one; looks at the record once more under the lock that decides it.
+/// Joins the flight for a name, or begins one; looks at the record once more under the lock that decides it. Where nothing that a client asks may
+/// cross the line, a client begins none.
 pub(crate) fn join(shared: &Arc<Shared>, question: &Arc<Question>, wants_body: bool) -> Joined {
+    if !question.may_ask() {
+        return match (shared.flights.find(&question.key), fresh(shared, question)) {
+            (_, Some(outcome)) => Joined::Outcome(outcome),
+            (Some(flight), None) => Joined::follow(flight, question, wants_body),
+            (None, None) => Joined::Outcome(Outcome::Failed(refused::not_preloaded(
+                question,
+                shared.settings().options.retry_delay,
+            ))),
+        };
+    }
     let asking = Asking {
         name: &question.name,
         key: &question.key,
@@ -112,6 +124,10 @@ pub(crate) fn join(shared: &Arc<Shared>, question: &Arc<Question>, wants_body: b
 /// The content of a name if it may be given out without asking.
 pub(crate) fn fresh(shared: &Shared, question: &Question) -> Option<Outcome> {
     let known = shared.book.known(&question.key)?;
+    if !question.may_ask() {
+        let reader = shared.store.hit(&known.md5).filter(|_| !known.record.is_error())?;
+        return Some(Content::of_name(shared, &known, reader, question, CacheStatus::Hit).into());
+    }
     let is_recent = || shared.book.is_recent(&known, question.upstream.options.recheck);
     let suits = freshness::suits(&known.record, &question.control, SystemTime::now(), is_recent);
     let reader = shared.store.hit(&known.md5).filter(|_| suits == Suits::Fresh)?;

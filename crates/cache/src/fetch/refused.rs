@@ -1,7 +1,10 @@
 //! A file that is not kept: no room for it, wrong bytes, or a disk that fails. What is remembered of its name, what followers and the next askers get
 //! instead, and what the log says.
 
-use std::{sync::atomic::Ordering, time::Instant};
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, Instant, SystemTime},
+};
 
 use http::StatusCode;
 use protocol::problem::Kind;
@@ -41,6 +44,18 @@ pub(crate) fn no_room(path: &str) -> Failure {
          more room, or let such files pass (cache.no_room)"
     );
     Failure::new(Kind::NoRoom, detail)
+}
+
+/// The answer where a file is not here and files come only beforehand.
+pub(crate) fn not_preloaded(question: &Question, retry_delay: Duration) -> Failure {
+    let (path, options) = (question.full.path(), &question.upstream.options);
+    let seconds = options.preload.wait(SystemTime::now(), retry_delay).as_secs().max(1);
+    let detail = format!(
+        "{path} is not here, and files of the upstream '{}' come only beforehand (mode \"preload\"). Ask again in {seconds} s, or ask \
+         the administrator to preload it",
+        options.name
+    );
+    Failure::new(Kind::NotPreloaded, detail).with_retry_after(seconds)
 }
 
 impl Fetch {

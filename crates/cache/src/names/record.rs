@@ -112,6 +112,22 @@ impl Record {
         }
     }
 
+    /// Whether two records of one name are surely of different bytes. An answer without any validator says nothing.
+    pub(crate) fn is_another(&self, now: &Self) -> bool {
+        let differ = |one: Option<u64>, other: Option<u64>| one.zip(other).is_some_and(|(one, other)| one != other);
+        let tags = self.strong_etag().zip(now.strong_etag());
+        let times = self.modified.zip(now.modified);
+        differ(self.len, now.len)
+            || differ(self.provisional, now.provisional)
+            || tags.is_some_and(|(one, other)| one != other)
+            || times.is_some_and(|(one, other)| one != other)
+    }
+
+    /// Whether it is of an answer that says that there is nothing to give out.
+    pub(crate) fn is_error(&self) -> bool {
+        self.http().is_some_and(HttpMeta::is_error)
+    }
+
     /// What tells this answer from others to the same name, if it is one of several variants.
     pub(crate) fn selecting(&self) -> &[(Box<str>, Box<[u8]>)] {
         self.http().map_or(&[], |meta| &meta.selecting)
@@ -138,6 +154,22 @@ pub(crate) mod tests {
                 modified: 1_790_000_000_123_456_789,
                 changed: 1_790_000_000_123_456_789,
             }),
+        }
+    }
+
+    #[test]
+    fn what_differs_is_another_and_what_says_nothing_is_not() {
+        let record = of_directory(10);
+        let bare = Record { modified: None, provisional: None, len: None, ..of_directory(10) };
+        let later = record.modified.map(|modified| modified + Duration::from_secs(1));
+        for (now, expected) in [
+            (record.clone(), false),
+            (bare.clone(), false),
+            (Record { len: Some(11), ..bare.clone() }, true),
+            (Record { modified: later, ..bare.clone() }, true),
+            (Record { provisional: Some(1), ..bare }, true),
+        ] {
+            assert_eq!(record.is_another(&now), expected, "{now:?}");
         }
     }
 

@@ -80,6 +80,8 @@ pub(crate) struct Question {
     pub(crate) control: Control,
     /// For whom it is asked, which is also that of the flight that it begins.
     pub(crate) urgency: Arc<Urgency>,
+    /// No client asks it, whoever may join.
+    pub(crate) is_preload: bool,
     /// Where interim answers go that come before the answer, if the client waits for them.
     pub(crate) interims: Option<InterimSender>,
     /// The digest, where an object is asked for and not a name.
@@ -99,6 +101,7 @@ impl Question {
             sent,
             control: Control::default(),
             urgency: Arc::new(Urgency::new(Class::Demand)),
+            is_preload: false,
             interims: None,
             object: None,
         }
@@ -112,7 +115,7 @@ impl Question {
     /// For nobody yet.
     #[expect(dead_code, reason = "what preloads comes with it")]
     pub(crate) fn for_preload(self) -> Self {
-        Self { urgency: Arc::new(Urgency::new(Class::Preload)), ..self }
+        Self { urgency: Arc::new(Urgency::new(Class::Preload)), is_preload: true, ..self }
     }
 
     /// Of the variant that is kept at a key.
@@ -139,6 +142,11 @@ impl Question {
     pub(crate) fn of_object(upstream: Arc<Upstream>, full: Target, target: Target, md5: Md5) -> Self {
         let key = [b"\0object\0", upstream.options.name.as_bytes(), b"\0", &md5.0[..]].concat();
         Self { object: Some(md5), ..Self::of_name(upstream, full, target, &key, HeaderMap::new()) }
+    }
+
+    /// Whether it may cross the line: where files come only beforehand, nothing does that a client asks.
+    pub(crate) fn may_ask(&self) -> bool {
+        self.upstream.options.mode.asks_for_clients() || self.is_preload
     }
 
     /// What clients see of a file that the upstream does not have.

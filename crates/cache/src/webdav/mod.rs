@@ -167,7 +167,8 @@ impl Search {
     /// What the upstream says, or said; never [`Outcome::Failed`] or [`Outcome::Pass`]. Dropping it leaves the flight as it is.
     async fn ask(&self, question: &Arc<Question>) -> Result<Outcome, Failure> {
         for _ in 0..JOINS_MAX {
-            let joined = match self.upstream.health.is_down().then(|| self.shared.flights.find(&question.key)) {
+            let is_down = self.upstream.health.is_down() && question.may_ask();
+            let joined = match is_down.then(|| self.shared.flights.find(&question.key)) {
                 None => join(&self.shared, question, false),
                 Some(Some(flight)) => Joined::follow(flight, question, false),
                 Some(None) => return self.stand_in(question).ok_or_else(|| question.unreachable()),

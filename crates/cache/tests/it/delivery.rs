@@ -19,7 +19,7 @@ fn share() -> tempfile::TempDir {
 fn proxy_for(share: &tempfile::TempDir, hosts: &[&str], tokens: &[&str]) -> Proxy {
     let hosts = hosts.iter().map(|host| host.parse().unwrap()).collect();
     let tokens = tokens.iter().map(|token| (*token).to_owned()).collect();
-    let delivery = DeliveryOptions { hosts, is_https: false, tokens };
+    let delivery = DeliveryOptions { hosts, tokens, ..DeliveryOptions::default() };
     Proxy::with(Options { delivery, ..Options::new(vec![upstream("/", share.path().to_str().unwrap())]) })
 }
 

@@ -7,6 +7,7 @@ mod directories;
 mod endpoints;
 mod failures;
 mod methods;
+mod modes;
 mod origin;
 mod outposts;
 mod proxy;

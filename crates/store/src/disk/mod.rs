@@ -76,6 +76,12 @@ pub trait Disk: Send + Sync + 'static {
     fn space(&self, path: &Path) -> io::Result<DiskSpace>;
     /// Allocates blocks for `len` bytes without changing the length; `false` where that cannot be done.
     fn allocate(&self, file: &File, len: u64) -> io::Result<bool>;
+    /// Gives `to`, which is empty, the content of `from` without copying it; `false` where that cannot be done.
+    fn share_blocks(&self, from: &File, to: &File) -> io::Result<bool>;
+    /// Copies up to `len` bytes at the same offset of both; 0 at the end of `from`. `None` where the system cannot do it between these two.
+    fn copy_range(&self, from: &File, to: &File, offset: u64, len: usize) -> io::Result<Option<usize>>;
+    /// Gives an open file one name more, which must not be there yet.
+    fn link(&self, file: &File, to: &Path) -> io::Result<()>;
     /// Writes all pieces one after the other at `offset`.
     fn write(&self, file: Arc<File>, pieces: Vec<Bytes>, offset: u64) -> Pending<()>;
     /// `fdatasync`.
@@ -170,6 +176,18 @@ impl Disk for RealDisk {
 
     fn allocate(&self, file: &File, len: u64) -> io::Result<bool> {
         disk_space::allocate(file, len)
+    }
+
+    fn share_blocks(&self, from: &File, to: &File) -> io::Result<bool> {
+        os::copy::share_blocks(from, to)
+    }
+
+    fn copy_range(&self, from: &File, to: &File, offset: u64, len: usize) -> io::Result<Option<usize>> {
+        os::copy::copy_range(from, to, offset, len)
+    }
+
+    fn link(&self, file: &File, to: &Path) -> io::Result<()> {
+        os::copy::name_again(file, to)
     }
 
     fn write(&self, file: Arc<File>, pieces: Vec<Bytes>, offset: u64) -> Pending<()> {

@@ -3,24 +3,43 @@
 
 use std::{io, sync::Arc};
 
+use parking_lot::Mutex;
 use protocol::digest::{Digests, Md5};
 
 use crate::{
     disk::layout::leaf_of,
     fill::active::Active,
-    history::event::{Arrival, Event},
     index::{
         record::Record,
         row::{Object, md5_hash},
     },
     journal::Durable,
-    objects::{claim::Turn, remove::Cause},
+    objects::claim::Turn,
     part::error::FillError,
-    read::{hot::HotBody, reader::Reader, sealed::Sealed},
+    read::{body::Body, growing::Growing, hot::HotBody, reader::Reader, sealed::Sealed},
     shared::Shared,
-    space::ledger::{Account, on_disk},
+    space::ledger::{Account, Reservation, on_disk},
     wait::until,
 };
+
+/// What a commit seals: a part that is whole, and was hashed.
+pub(crate) struct Whole<'a> {
+    pub(crate) store: &'a Arc<Shared>,
+    /// The part's number.
+    pub(crate) id: u64,
+    pub(crate) body: &'a Arc<Body>,
+    pub(crate) growing: &'a Arc<Growing>,
+    pub(crate) reservation: &'a Mutex<Option<Reservation>>,
+    pub(crate) len: u64,
+}
+
+/// What a file needs that had a name of its own before. Both block.
+pub(crate) trait Owned: Send + Sync {
+    /// Done when the file is in its place and before anybody can find it there. If it fails, the file is given back and leaves that place.
+    fn take(&self) -> Result<(), FillError>;
+    /// Gives it its old name again, if that is gone. `false` if it cannot be done: then our name is the last one.
+    fn give_back(&self) -> bool;
+}
 
 impl Active {
     /// Makes the object durable and seals it; or finds it here already. [`Active::begin_commit`] was answered with yes.
@@ -35,9 +54,37 @@ impl Active {
 
     /// The reader, and whether it is of our own file.
     async fn seal(&self, digests: Digests) -> Result<(Reader, bool), FillError> {
-        let (store, md5) = (&self.store, digests.md5);
+        let pipe = self.pipe();
+        let whole = Whole {
+            store: &self.store,
+            id: self.fill.id,
+            body: &pipe.body,
+            growing: &pipe.growing,
+            reservation: &pipe.reservation,
+            len: pipe.written(),
+        };
+        let (reader, is_ours) = whole.seal(digests, None).await?;
+        if is_ours {
+            let active = self.clone();
+            self.store.io.spawn(async move {
+                active.forget_description().await;
+                active.store.unregister(active.fill.id);
+            });
+        }
+        Ok((reader, is_ours))
+    }
+}
+
+impl Whole<'_> {
+    /// The reader, and whether it is of our own file: then the slot is given back and the part is none any more.
+    pub(crate) async fn seal(
+        &self,
+        digests: Digests,
+        owned: Option<Arc<dyn Owned>>,
+    ) -> Result<(Reader, bool), FillError> {
+        let (store, md5) = (self.store, digests.md5);
         loop {
-            let turn = || match store.turn(&md5, &self.pipe().growing) {
+            let turn = || match store.turn(&md5, self.growing) {
                 Turn::Wait => None,
                 turn => Some(turn),
             };
@@ -50,45 +97,38 @@ impl Active {
             }
             break;
         }
-        let file = self.pipe().body.file().clone();
-        store.disk.sync(file).await.map_err(|error| store.disk_trouble("sync the file", error))?;
-        let active = self.clone();
-        let placed = store.io.blocking(move || active.store.place(active.fill.id, &md5));
-        placed
-            .await
-            .ok_or_else(FillError::closed)?
-            .map_err(|error| store.disk_trouble("move the file to its place", error))?;
+        store.disk.sync(self.body.file().clone()).await.map_err(|error| store.disk_trouble("sync the file", error))?;
+        let (placing, id, taken) = (store.clone(), self.id, owned.clone());
+        let placed = store.io.blocking(move || placing.place_finally(id, &md5, taken.as_deref())).await;
+        placed.ok_or_else(FillError::closed)??;
         let (sealed, durable) = self.enter(digests);
         if let Err(error) = durable.await.unwrap_or_else(|_| Err(io::Error::other("the journal has ended"))) {
-            let store = store.clone();
-            self.store.io.blocking(move || store.remove_object(&md5, Cause::Undone)).await;
-            return Err(self.store.disk_trouble("write the journal", error));
+            let removing = store.clone();
+            let undone = move || {
+                if owned.is_none_or(|owned| owned.give_back()) {
+                    removing.remove_object(&md5, false);
+                }
+            };
+            store.io.blocking(undone).await;
+            return Err(store.disk_trouble("write the journal", error));
         }
         store.counters.commits.add(1);
-        let about = std::mem::take(&mut *self.fill.about.lock());
-        store.history.note(md5, Event::Came { by: Arrival::Filled, size: self.pipe().written(), about });
-        let active = self.clone();
-        store.io.spawn(async move {
-            active.forget_description().await;
-            active.store.unregister(active.fill.id);
-        });
         Ok((Reader::of(sealed), true))
     }
 
     /// Into the index, and on the way into the journal, under one lock: a snapshot has one or the other, or both.
     fn enter(&self, digests: Digests) -> (Arc<Sealed>, Durable) {
-        let store = &self.store;
+        let store = self.store;
         store.clock.admitted(store.objects.len() as u64);
         let (now, hash) = (store.clock.now(), md5_hash(&digests.md5));
-        let len = self.pipe().written();
+        let len = self.len;
         let usage = store.evictor.lock().admit(now, hash);
-        let mut object = Object::new(digests, len, usage);
-        let sealed = Sealed::new(digests, len, self.pipe().body.clone(), HotBody::new(&store.hot));
-        if let Some(reservation) = self.pipe().reservation.lock().take() {
+        let object = Object::new(digests, len, usage);
+        let sealed = Sealed::new(digests, len, self.body.clone(), HotBody::new(&store.hot));
+        if let Some(reservation) = self.reservation.lock().take() {
             reservation.settle(Account::Objects, on_disk(len));
         }
         let mut locked = store.objects.shard(hash, now);
-        store.pin_row(&mut object);
         locked.push(object);
         locked.shard.extra.filling.remove(&digests.md5);
         locked.shard.extra.open.keep(sealed.clone());
@@ -120,6 +160,17 @@ impl Shared {
             }
             None => Ok(None),
         }
+    }
+
+    /// Renames a synced part to its digest, durably, and takes it over. Blocks.
+    fn place_finally(&self, id: u64, md5: &Md5, owned: Option<&dyn Owned>) -> Result<(), FillError> {
+        self.place(id, md5).map_err(|error| self.disk_trouble("move the file to its place", error))?;
+        let Some((owned, error)) = owned.and_then(|owned| Some((owned, owned.take().err()?))) else { return Ok(()) };
+        if owned.give_back() {
+            let _ = self.disk.unlink(&self.layout.object(md5));
+            self.dirs.leave(leaf_of(md5));
+        }
+        Err(error)
     }
 
     /// Renames a synced part to its digest, durably. Blocks.

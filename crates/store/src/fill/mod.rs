@@ -5,7 +5,7 @@
 
 pub(crate) mod active;
 mod begin;
-mod commit;
+pub(crate) mod commit;
 pub(crate) mod end;
 mod push;
 mod suspend;
@@ -213,13 +213,6 @@ impl Verified {
     /// A reader of it, whole.
     pub fn reader(&self) -> Reader {
         Reader::following(self.active.pipe().growing.clone())
-    }
-
-    /// What the history is to tell of how it came, in the caller's own way: at most 4,096 bytes.
-    #[must_use]
-    pub fn told(self, about: Bytes) -> Self {
-        *self.active.fill.about.lock() = about;
-        self
     }
 
     /// Makes it durable: data synced, renamed to its digest, directory synced, journaled. If the same content is here already, that one stays

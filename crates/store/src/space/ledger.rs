@@ -45,22 +45,6 @@ pub(crate) struct Ledger {
     min_free: u64,
 }
 
-/// By how many bytes each limit is exceeded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Excess {
-    /// Above `max_size`.
-    pub(crate) over: u64,
-    /// What is missing to `min_free`.
-    pub(crate) under: u64,
-}
-
-impl Excess {
-    /// Bytes that have to go for both.
-    pub(crate) fn bytes(self) -> u64 {
-        self.over.max(self.under)
-    }
-}
-
 /// How much of what is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Short {
@@ -94,22 +78,13 @@ impl Ledger {
 
     /// Bytes that have to go before `need` more fit; 0 if they fit now.
     fn shortfall(&self, need: u64, available: u64) -> u64 {
-        let excess = self.excess(need, available);
-        excess.over.max(excess.under)
+        let under = (self.min_free + self.unbacked + need).saturating_sub(available);
+        self.shortfall_in_place(need).max(under)
     }
 
-    /// By which bytes each limit would be exceeded with `need` more.
-    fn excess(&self, need: u64, available: u64) -> Excess {
-        Excess {
-            over: (self.used() + need + self.headroom()).saturating_sub(self.max_size),
-            under: (self.min_free + self.unbacked + need).saturating_sub(available),
-        }
-    }
-
-    /// Bytes that could go if they had to.
-    fn evictable(&self, pinned: u64) -> u64 {
-        let of = |account: Account| self.accounts[account as usize];
-        of(Account::Objects).saturating_sub(pinned) + of(Account::Parts) + of(Account::Quarantine)
+    /// The same for bytes that are on the disk already.
+    fn shortfall_in_place(&self, need: u64) -> u64 {
+        (self.used() + need + self.headroom()).saturating_sub(self.max_size)
     }
 
     fn account(&mut self, account: Account) -> &mut u64 {
@@ -188,21 +163,30 @@ impl Space {
         self.ledger.lock().capacity(available)
     }
 
-    /// By how many bytes the limits are exceeded as things are. Asks the disk.
-    pub(crate) fn excess(&self) -> Excess {
+    /// By how many bytes the limits are exceeded as things are.
+    pub(crate) fn excess(&self) -> u64 {
         let available = self.disk_space().available;
-        self.ledger.lock().excess(0, available)
-    }
-
-    /// Bytes that could go if they had to, `pinned` being those that may not.
-    pub(crate) fn evictable(&self, pinned: u64) -> u64 {
-        self.ledger.lock().evictable(pinned)
+        self.ledger.lock().shortfall(0, available)
     }
 
     /// Reserves `bytes`, or says what is missing.
     pub(crate) fn reserve(self: &Arc<Self>, bytes: u64) -> Result<Reservation, Short> {
         self.take(bytes)?;
         Ok(Reservation { space: self.clone(), bytes, unbacked: bytes })
+    }
+
+    /// Counts `bytes` that are on the disk already and become the cache's: only `max_size` can be against it.
+    pub(crate) fn reserve_in_place(self: &Arc<Self>, bytes: u64) -> Result<Reservation, Short> {
+        let mut ledger = self.ledger.lock();
+        match ledger.shortfall_in_place(bytes) {
+            0 => ledger.add(Account::Reserved, bytes),
+            short => {
+                let capacity = ledger.capacity(u64::MAX / 2);
+                return Err(if capacity < bytes { Short::Ever { capacity } } else { Short::Now { bytes: short } });
+            }
+        }
+        drop(ledger);
+        Ok(Reservation { space: self.clone(), bytes, unbacked: 0 })
     }
 
     fn take(&self, bytes: u64) -> Result<(), Short> {
@@ -346,6 +330,14 @@ mod tests {
         for (used, unbacked, max_size, min_free, need, available, short) in cases {
             assert_eq!(ledger(used, unbacked, max_size, min_free).shortfall(need, available), short);
         }
+    }
+
+    #[test]
+    fn what_is_on_the_disk_already_needs_no_room_there() {
+        let ledger = ledger(50, 0, 100, 20);
+        assert_eq!(ledger.shortfall(40, 30), 30);
+        assert_eq!(ledger.shortfall_in_place(40), 0);
+        assert_eq!(ledger.shortfall_in_place(60), 11);
     }
 
     #[test]

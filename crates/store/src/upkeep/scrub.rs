@@ -6,12 +6,10 @@ use std::sync::Arc;
 use protocol::digest::DigestsHasher;
 
 use crate::{
-    history::event::Event,
     index::{
         record::Record,
         row::{Object, md5_hash},
     },
-    objects::remove::Cause,
     read::body::Body,
     report::ScrubReport,
     shared::Shared,
@@ -29,8 +27,8 @@ enum Outcome {
 }
 
 impl Shared {
-    /// Reads every object and compares it with its name.
-    pub(crate) async fn scrub(self: &Arc<Self>) -> ScrubReport {
+    /// Reads every object and compares it with its name. What was found so far is told after each.
+    pub(crate) async fn scrub(self: &Arc<Self>, told: impl Fn(ScrubReport) + Send) -> ScrubReport {
         let (mut report, mut cursor) = (ScrubReport::default(), None);
         loop {
             let store = self.clone();
@@ -52,6 +50,7 @@ impl Shared {
                     Some(Outcome::Missing) => report.missing += 1,
                     None => {}
                 }
+                told(report);
             }
             cursor = page.next;
             if cursor.is_none() {
@@ -72,7 +71,7 @@ impl Shared {
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let store = self.clone();
-                let removed = self.io.blocking(move || store.remove_object(&md5, Cause::Missing)).await?;
+                let removed = self.io.blocking(move || store.remove_object(&md5, false)).await?;
                 return removed.map(|_| Outcome::Missing);
             }
             Err(error) => {
@@ -93,8 +92,7 @@ impl Shared {
         let (now, hash, md5) = (self.clock.now(), md5_hash(&object.md5), object.md5);
         let mut locked = self.objects.shard(hash, now);
         let Some(place) = locked.shard.rows.find(hash, |row| row.md5 == md5) else { return false };
-        let object = locked.take(place);
-        self.unpin_row(&object);
+        locked.take(place);
         let open = locked.shard.extra.open.take(&md5);
         locked.shard.extra.leaving.insert(md5);
         self.journal.append(&Record::ObjectRemoved(md5), now);
@@ -103,7 +101,6 @@ impl Shared {
         debug_assert!(self.space.balance(Account::Objects) >= on_disk(object.size()));
         self.expel(&md5, object.size());
         self.left(&md5);
-        self.history.note(md5, Event::Damaged);
         true
     }
 }

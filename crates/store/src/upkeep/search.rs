@@ -3,16 +3,17 @@
 //! hashed; one that is not goes to quarantine; one whose name is not ours is left alone.
 
 use std::{
+    fs::File,
     io,
+    os::unix::fs::MetadataExt,
     sync::{Arc, atomic::Ordering},
 };
 
-use bytes::Bytes;
+use os::lease::{Lease, Leased};
 use protocol::digest::{Digests, DigestsHasher, Md5};
 
 use crate::{
     disk::layout::{leaf_of, object_name},
-    history::event::{Arrival, Event},
     index::{
         record::Record,
         row::{Object, md5_hash},
@@ -130,6 +131,11 @@ impl Shared {
                 return None;
             }
         };
+        if !is_ours_alone(&file) {
+            let store = self.clone();
+            self.io.blocking(move || store.let_go(&stray)).await;
+            return None;
+        }
         let body = Body::new(file, self.space.clone());
         let found = self.hash(&body, stray.len, gently).await.map(DigestsHasher::finish);
         match found {
@@ -140,6 +146,14 @@ impl Shared {
                 None
             }
         }
+    }
+
+    /// A file that was being moved in when the power went, and still has its old name: that one stays, ours goes. Blocks.
+    fn let_go(&self, stray: &Stray) {
+        tracing::info!(md5 = %stray.md5, "a file in the cache has another name besides, or is open for writing: it is not kept");
+        let _ = self.disk.unlink(&self.layout.object(&stray.md5));
+        self.space.sub(Account::Objects, on_disk(stray.len));
+        self.left(&stray.md5);
     }
 
     /// Into the index, unless it came there by itself meanwhile.
@@ -155,12 +169,9 @@ impl Shared {
             self.space.sub(Account::Objects, on_disk(len));
             return false;
         }
-        let mut object = Object::new(digests, len, Usage::restored(now, 1));
-        self.pin_row(&mut object);
+        let object = Object::new(digests, len, Usage::restored(now, 1));
         locked.push(object);
         self.journal.append(&Record::ObjectPut(object), now);
-        drop(locked);
-        self.history.note(digests.md5, Event::Came { by: Arrival::Found, size: len, about: Bytes::new() });
         true
     }
 
@@ -180,6 +191,12 @@ impl Shared {
         drop(locked);
         self.expel(&md5, stray.len);
         self.left(&md5);
-        self.history.note(md5, Event::Damaged);
     }
+}
+
+/// Whether nobody else can write to it: under another name, or because it is open.
+fn is_ours_alone(file: &File) -> bool {
+    let Ok(file) = file.try_clone().map(Arc::new) else { return false };
+    let is_written = matches!(Lease::take(&file), Ok(Leased::IsWritten));
+    !is_written && file.metadata().is_ok_and(|found| found.nlink() == 1)
 }

@@ -162,7 +162,7 @@ async fn a_scrub_finds_a_flipped_byte_and_a_missing_file() {
     std::fs::write(&path, rotten).expect("writable");
     std::fs::remove_file(object(dir.path(), &all[6])).expect("removed");
     let store = Store::open(options(dir.path())).expect("it opens");
-    let report = store.scrub().await;
+    let report = store.scrub(|_| {}).await;
     assert_eq!((report.good, report.bad, report.missing), (8, 1, 1));
     assert!(!is_hit(&store, &all[5]) && !is_hit(&store, &all[6]) && is_hit(&store, &all[7]));
     assert_eq!((store.report().quarantined, store.report().objects), (1, 8));

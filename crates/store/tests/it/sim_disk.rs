@@ -50,17 +50,10 @@ pub(crate) struct SimDisk {
     real: RealDisk,
     root: PathBuf,
     fault: Fault,
+    shares: bool,
     operations: AtomicU64,
     refused: AtomicU64,
     durable: Mutex<Durable>,
-    volume: Mutex<Option<Volume>>,
-}
-
-/// A disk of its own size, on which others write too.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Volume {
-    pub(crate) total: u64,
-    pub(crate) others: u64,
 }
 
 #[derive(Default)]
@@ -78,23 +71,27 @@ enum Entry {
 
 impl SimDisk {
     pub(crate) fn new(root: &Path, fault: Fault) -> Arc<Self> {
+        Self::of(root, fault, false)
+    }
+
+    /// One whose files can share blocks.
+    pub(crate) fn sharing(root: &Path, fault: Fault) -> Arc<Self> {
+        Self::of(root, fault, true)
+    }
+
+    fn of(root: &Path, fault: Fault, shares: bool) -> Arc<Self> {
         let real = RealDisk::start(os::engine::Choice::Threads).expect("threads start");
         let disk = Self {
             real,
             root: root.to_owned(),
             fault,
+            shares,
             operations: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             durable: Mutex::default(),
-            volume: Mutex::new(None),
         };
         disk.all_durable(root);
         Arc::new(disk)
-    }
-
-    /// From now on the disk is so large, and so full of others' files.
-    pub(crate) fn resize(&self, volume: Volume) {
-        *self.volume.lock() = Some(volume);
     }
 
     /// Objects so far that were to be opened and could not be.
@@ -195,17 +192,6 @@ impl SimDisk {
             }
         }
     }
-}
-
-/// Bytes of all files below, in blocks.
-fn occupied(dir: &Path) -> u64 {
-    let entries = std::fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok);
-    let bytes = |path: &Path| match path.symlink_metadata() {
-        Ok(found) if found.is_dir() => occupied(path),
-        // What goes while one looks does not count.
-        found => found.map_or(0, |found| found.len().next_multiple_of(4096)),
-    };
-    entries.map(|entry| bytes(&entry.path())).sum()
 }
 
 fn listing(dir: &Path) -> BTreeMap<PathBuf, Entry> {
@@ -313,13 +299,32 @@ impl Disk for SimDisk {
     }
 
     fn space(&self, path: &Path) -> io::Result<DiskSpace> {
-        let Some(Volume { total, others }) = *self.volume.lock() else { return self.real.space(path) };
-        Ok(DiskSpace { total, available: total.saturating_sub(others + occupied(&self.root)) })
+        self.real.space(path)
     }
 
     fn allocate(&self, file: &File, len: u64) -> io::Result<bool> {
         self.step(true)?;
         self.real.allocate(file, len)
+    }
+
+    fn share_blocks(&self, from: &File, to: &File) -> io::Result<bool> {
+        self.step(true)?;
+        if !self.shares {
+            return Ok(false);
+        }
+        let mut content = vec![0; from.metadata()?.len() as usize];
+        from.read_exact_at(&mut content, 0)?;
+        self.real.write_all_at(to, &content, 0).map(|()| true)
+    }
+
+    fn copy_range(&self, from: &File, to: &File, offset: u64, len: usize) -> io::Result<Option<usize>> {
+        self.step(true)?;
+        self.real.copy_range(from, to, offset, len)
+    }
+
+    fn link(&self, file: &File, to: &Path) -> io::Result<()> {
+        self.step(true)?;
+        self.real.link(file, to)
     }
 
     fn write(&self, file: Arc<File>, pieces: Vec<Bytes>, offset: u64) -> Pending<()> {

@@ -1,0 +1,169 @@
+//! Byte hit ratios as curves, a panel for each trace, as SVG.
+
+use std::fmt::Write as _;
+
+use super::{
+    replay::Kind,
+    report::{AtSize, Section},
+};
+
+const COLUMNS: usize = 3;
+/// A panel with its margins, and what of it is the field of the curves.
+const WIDTH: f64 = 320.0;
+const HEIGHT: f64 = 250.0;
+const LEFT: f64 = 44.0;
+const TOP: f64 = 34.0;
+const FIELD_WIDTH: f64 = 256.0;
+const FIELD_HEIGHT: f64 = 172.0;
+/// A line of the legend.
+const LEGEND_LINE: f64 = 20.0;
+const LEGEND_COLUMNS: usize = 4;
+/// Lines across a field.
+const STEPS: usize = 4;
+
+/// All panels, and the legend below them.
+pub(crate) fn svg(sections: &[Section]) -> String {
+    let kinds: Vec<Kind> = sections.first().map(|section| section.kinds().collect()).unwrap_or_default();
+    let columns = sections.len().clamp(1, COLUMNS);
+    let panels_height = HEIGHT * sections.len().div_ceil(columns) as f64;
+    let width = WIDTH * columns.max(2) as f64;
+    let height = panels_height + LEGEND_LINE * (kinds.len().div_ceil(LEGEND_COLUMNS) + 1) as f64;
+    let mut text = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" \
+         font-family=\"sans-serif\" font-size=\"11\">\n<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n"
+    );
+    for (at, section) in sections.iter().enumerate() {
+        let (x, y) = ((at % columns) as f64 * WIDTH, (at / columns) as f64 * HEIGHT);
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "<g transform=\"translate({x} {y})\">\n{}</g>", panel(section));
+    }
+    let _ = writeln!(text, "<g transform=\"translate(0 {panels_height})\">\n{}</g>\n</svg>", legend(&kinds, width));
+    text
+}
+
+fn panel(section: &Section) -> String {
+    let highest = section.sizes.iter().flat_map(|sized| &sized.outcomes).map(|(_, counts)| counts.byte_hits());
+    let top = round_up(highest.fold(0.0, f64::max));
+    let mut text =
+        format!("<text x=\"{LEFT}\" y=\"{}\" font-weight=\"bold\">{}</text>\n", TOP - 12.0, escaped(&section.name));
+    for step in 0..=STEPS {
+        let part = step as f64 / STEPS as f64;
+        let y = TOP + FIELD_HEIGHT * (1.0 - part);
+        let _ = writeln!(text, "<path d=\"M{LEFT} {y:.1}h{FIELD_WIDTH}\" stroke=\"#ddd\"/>");
+        let (x, below, share) = (LEFT - 5.0, y + 4.0, top * part);
+        let _ =
+            writeln!(text, "<text x=\"{x}\" y=\"{below:.1}\" text-anchor=\"end\" fill=\"#555\">{share:.0} %</text>");
+    }
+    for sized in &section.sizes {
+        let (x, y) = (x_of(section, sized), TOP + FIELD_HEIGHT + 15.0);
+        let percent = sized.percent;
+        let _ = writeln!(text, "<text x=\"{x:.1}\" y=\"{y}\" text-anchor=\"middle\" fill=\"#555\">{percent} %</text>");
+    }
+    // Ours last, so that it lies on top.
+    let mut kinds: Vec<Kind> = section.kinds().collect();
+    kinds.sort_by_key(|kind| *kind == Kind::Outpost);
+    for kind in kinds {
+        text += &curve(section, kind, top);
+    }
+    text
+}
+
+fn curve(section: &Section, kind: Kind, top: f64) -> String {
+    let points = section.sizes.iter().filter_map(|sized| {
+        let (_, counts) = sized.outcomes.iter().find(|(found, _)| *found == kind)?;
+        let y = TOP + FIELD_HEIGHT * (1.0 - counts.byte_hits() / top);
+        Some(format!("{:.1},{y:.1}", x_of(section, sized)))
+    });
+    format!("<polyline points=\"{}\" fill=\"none\" {}/>\n", points.collect::<Vec<_>>().join(" "), stroke(kind))
+}
+
+/// The logarithm of the size: what a cache gains it gains by factors.
+fn x_of(section: &Section, sized: &AtSize) -> f64 {
+    let logs = section.sizes.iter().map(|sized| sized.percent.ln());
+    let (least, most) = logs.fold((f64::MAX, f64::MIN), |(least, most), log| (least.min(log), most.max(log)));
+    let part = if most > least { (sized.percent.ln() - least) / (most - least) } else { 0.5 };
+    // A little aside of the edges, where the numbers need their room.
+    LEFT + FIELD_WIDTH * (0.04 + 0.92 * part)
+}
+
+/// The upper end of the scale: a number that can be cut into four.
+fn round_up(percent: f64) -> f64 {
+    [4.0, 8.0, 12.0, 20.0, 40.0, 60.0, 80.0].into_iter().find(|end| percent <= *end).unwrap_or(100.0)
+}
+
+fn legend(kinds: &[Kind], width: f64) -> String {
+    let mut text = String::new();
+    let step = (width - LEFT) / LEGEND_COLUMNS as f64;
+    for (at, kind) in kinds.iter().enumerate() {
+        let (x, y) = (LEFT + (at % LEGEND_COLUMNS) as f64 * step, LEGEND_LINE * (at / LEGEND_COLUMNS + 1) as f64);
+        let _ = writeln!(text, "<path d=\"M{x:.1} {}h22\" {}/>", y - 4.0, stroke(*kind));
+        let _ = writeln!(text, "<text x=\"{:.1}\" y=\"{y}\">{}</text>", x + 28.0, kind.name());
+    }
+    let y = LEGEND_LINE * (kinds.len().div_ceil(LEGEND_COLUMNS) + 1) as f64 - 6.0;
+    let said = "bytes hit, of bytes asked for; below each panel the size of the cache, of the bytes of all objects";
+    let _ = writeln!(text, "<text x=\"{LEFT}\" y=\"{y}\" fill=\"#555\">{said}</text>");
+    text
+}
+
+/// Colours that the colour-blind can tell apart (after Okabe and Ito), and dashes where they come round again.
+fn stroke(kind: Kind) -> String {
+    let (colour, width, dashes) = match kind {
+        Kind::Outpost => ("#d55e00", 2.6, ""),
+        Kind::Fifo => ("#999999", 1.2, ""),
+        Kind::Lru => ("#0072b2", 1.2, ""),
+        Kind::Lfu => ("#56b4e9", 1.2, ""),
+        Kind::Gdsf => ("#009e73", 1.2, ""),
+        Kind::TinyLfu => ("#cc79a7", 1.2, ""),
+        Kind::TinyLfuClimbing => ("#cc79a7", 1.2, "5 2"),
+        Kind::S3Fifo => ("#e69f00", 1.2, ""),
+        Kind::Sieve => ("#8a6d00", 1.2, ""),
+        Kind::Belady => ("#000000", 1.2, "2 2"),
+        Kind::BeladySize => ("#777777", 1.2, "2 2"),
+    };
+    let dashed = if dashes.is_empty() { String::new() } else { format!(" stroke-dasharray=\"{dashes}\"") };
+    format!("stroke=\"{colour}\" stroke-width=\"{width}\"{dashed}")
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::traces::replay::Counts;
+
+    fn section(name: &str) -> Section {
+        let sized = |percent, hit_bytes| AtSize {
+            percent,
+            room: 1,
+            outcomes: Kind::ALL.map(|kind| (kind, Counts { asks: 1, asked_bytes: 100, hits: 0, hit_bytes })).to_vec(),
+        };
+        let sizes = vec![sized(0.1, 0), sized(1.0, 17), sized(10.0, 20)];
+        Section { name: name.to_owned(), requests: 1, objects: 1, asked_bytes: 100, unique_bytes: 100, sizes }
+    }
+
+    #[test]
+    fn each_policy_has_its_curve_in_each_panel_and_its_line_in_the_legend() {
+        let sections: Vec<_> = ["a<b", "b", "c", "d"].map(section).into();
+        let text = svg(&sections);
+        assert_eq!(text.matches("<polyline").count(), 4 * Kind::ALL.len());
+        assert!(Kind::ALL.iter().all(|kind| text.contains(&format!(">{}</text>", kind.name()))));
+        assert!(text.contains("a&lt;b") && text.contains("translate(0 250)"), "a fourth panel begins a second line");
+    }
+
+    #[test]
+    fn the_scale_goes_up_to_what_was_reached_and_sizes_by_factors() {
+        let section = section("a");
+        let text = curve(&section, Kind::Lru, round_up(20.0));
+        let points = "54.2,206.0 172.0,59.8 289.8,34.0";
+        assert!(text.contains(points), "{text}");
+        assert_eq!([0.0, 13.0, 81.0].map(round_up), [4.0, 20.0, 100.0]);
+    }
+
+    #[test]
+    fn no_two_policies_look_alike() {
+        let strokes: std::collections::BTreeSet<_> = Kind::ALL.into_iter().map(stroke).collect();
+        assert_eq!(strokes.len(), Kind::ALL.len());
+    }
+}

@@ -1,0 +1,5 @@
+//! Prints `docs/cli.md`.
+
+fn main() {
+    print!("{}", outpost_proxy::command_line_reference());
+}

@@ -1,0 +1,328 @@
+//! `outpost-proxy status`: how a proxy is doing, on one screen.
+
+use std::time::Duration;
+
+use clap::{ArgMatches, Command};
+use serde::Deserialize;
+
+use super::{
+    Subcommand,
+    client::{self, Client},
+    output,
+    table::{self, Look, Side, Table, count, counted, percent, size, span},
+};
+use crate::failure::Failure;
+
+/// The entry in the registry.
+pub(super) const STATUS: Subcommand = Subcommand { define, run };
+
+fn define() -> Command {
+    client::arguments(
+        Command::new("status").about("Shows how a proxy is doing: cache, requests, line, upstreams, fetches"),
+    )
+}
+
+fn run(matches: &ArgMatches) -> Result<(), Failure> {
+    let answer = Client::of(matches)?.get("/v1/status")?;
+    if client::wants_json(matches) {
+        return output::print(answer.text());
+    }
+    output::print(&answer.json::<Status>()?.text(Look::of_stdout()))
+}
+
+/// What is shown of `GET /v1/status`. What a proxy of another version does not tell is not shown.
+#[derive(Debug, Deserialize)]
+struct Status {
+    version: String,
+    mode: String,
+    state: String,
+    uptime_seconds: f64,
+    #[serde(default)]
+    listen: Vec<String>,
+    #[serde(default)]
+    tls_listen: Vec<String>,
+    process: Process,
+    cache: Cache,
+    requests: Requests,
+    connections: u64,
+    transfers: u64,
+    bytes: Bytes,
+    #[serde(default)]
+    fills: Vec<Fill>,
+    #[serde(default)]
+    upstreams: Vec<Upstream>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Process {
+    cpu_user_seconds: f64,
+    cpu_system_seconds: f64,
+    resident_bytes: u64,
+    open_files: u64,
+    open_files_max: u64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Cache {
+    dir: String,
+    objects: u64,
+    names: u64,
+    used_bytes: u64,
+    max_size_bytes: u64,
+    min_free_bytes: u64,
+    disk_available_bytes: u64,
+    evictions: u64,
+    evicted_bytes: u64,
+    quarantined: u64,
+    disk_errors: u64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Requests {
+    total: u64,
+    hits: u64,
+    misses: u64,
+    collapsed: u64,
+    revalidated: u64,
+    stale: u64,
+    passed: u64,
+    refused_requesters: u64,
+    refused_overloaded: u64,
+    hit_percent: Option<f64>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Bytes {
+    from_upstream: u64,
+    to_clients: u64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Fill {
+    upstream: String,
+    path: String,
+    fetched: u64,
+    total: Option<u64>,
+    seconds: f64,
+    followers: u64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Upstream {
+    name: String,
+    mount: String,
+    location: String,
+    reachable: bool,
+    last_error: Option<String>,
+}
+
+impl Status {
+    fn text(&self, look: Look) -> String {
+        let uptime = span(Duration::from_secs_f64(self.uptime_seconds.max(0.0)));
+        let title = format!("Outpost {}, {} for {uptime}, {}", self.version, self.state, self.mode);
+        let mut text = look.heading(&table::plain(&title)) + "\n";
+        text.push_str(&table::facts(&self.facts(), look));
+        for part in [self.upstreams(look), self.fills(look)].into_iter().flatten() {
+            text.push('\n');
+            text.push_str(&part);
+        }
+        text
+    }
+
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        let serves: Vec<_> = [("http", &self.listen), ("https", &self.tls_listen)]
+            .into_iter()
+            .flat_map(|(scheme, addresses)| addresses.iter().map(move |address| format!("{scheme}://{address}/")))
+            .collect();
+        let mut facts = vec![("serves", serves.join("  ")), ("cache", self.cache.text()), ("", self.cache.disk())];
+        facts.extend(self.cache.trouble().map(|trouble| ("", trouble)));
+        facts.push(("requests", self.requests.text()));
+        facts.push(("", self.requests.kinds()));
+        facts.extend(self.requests.refused().map(|refused| ("", refused)));
+        facts.push(("bytes", self.bytes.text()));
+        facts.push((
+            "clients",
+            format!("{}, {}", counted(self.connections, "connection"), counted(self.transfers, "transfer")),
+        ));
+        facts.push(("process", self.process.text()));
+        facts
+    }
+
+    fn upstreams(&self, look: Look) -> Option<String> {
+        let mut rows = Table::new(&[
+            ("UPSTREAM", Side::Left),
+            ("MOUNT", Side::Left),
+            ("STATE", Side::Left),
+            ("WHERE", Side::Left),
+        ]);
+        for upstream in &self.upstreams {
+            let state = if upstream.reachable { "up" } else { "away" };
+            rows.row([upstream.name.clone(), upstream.mount.clone(), state.into(), upstream.location.clone()]);
+        }
+        if rows.is_empty() {
+            return None;
+        }
+        let away = self.upstreams.iter().filter(|upstream| !upstream.reachable);
+        let errors = away.filter_map(|upstream| {
+            let error = upstream.last_error.as_deref()?;
+            Some(look.alarm(&table::plain(&format!("{} is away: {error}", upstream.name))) + "\n")
+        });
+        Some(rows.text(look) + &errors.collect::<String>())
+    }
+
+    fn fills(&self, look: Look) -> Option<String> {
+        let mut rows = Table::new(&[
+            ("DONE", Side::Right),
+            ("HERE", Side::Right),
+            ("SIZE", Side::Right),
+            ("RATE", Side::Right),
+            ("CLIENTS", Side::Right),
+            ("UPSTREAM", Side::Left),
+            ("FETCHING", Side::Left),
+        ]);
+        for fill in &self.fills {
+            let done = fill.total.and_then(|total| percent(fill.fetched, total));
+            rows.row([
+                done.map_or_else(|| "?".into(), |done| format!("{done}%")),
+                size(fill.fetched),
+                fill.total.map_or_else(|| "?".into(), size),
+                table::rate(fill.fetched, Duration::from_secs_f64(fill.seconds.max(0.0))),
+                count(fill.followers),
+                fill.upstream.clone(),
+                fill.path.clone(),
+            ]);
+        }
+        (!rows.is_empty()).then(|| rows.text(look))
+    }
+}
+
+impl Cache {
+    fn text(&self) -> String {
+        let part = percent(self.used_bytes, self.max_size_bytes).map(|part| format!(" ({part}%)")).unwrap_or_default();
+        format!(
+            "{} of {}{part} in {} under {}",
+            size(self.used_bytes),
+            size(self.max_size_bytes),
+            counted(self.objects, "object"),
+            counted(self.names, "name"),
+        )
+    }
+
+    fn disk(&self) -> String {
+        format!("{}: {} free, keeps {} free", self.dir, size(self.disk_available_bytes), size(self.min_free_bytes))
+    }
+
+    fn trouble(&self) -> Option<String> {
+        let told = [
+            (self.evictions > 0)
+                .then(|| format!("{} evicted ({})", counted(self.evictions, "object"), size(self.evicted_bytes))),
+            (self.quarantined > 0).then(|| format!("{} in quarantine", count(self.quarantined))),
+            (self.disk_errors > 0).then(|| counted(self.disk_errors, "disk error")),
+        ];
+        let told: Vec<_> = told.into_iter().flatten().collect();
+        (!told.is_empty()).then(|| told.join(", "))
+    }
+}
+
+impl Requests {
+    fn text(&self) -> String {
+        match self.hit_percent {
+            Some(percent) => format!("{}, {percent:.1}% of those for files answered from the cache", count(self.total)),
+            None => count(self.total),
+        }
+    }
+
+    fn kinds(&self) -> String {
+        let kinds = [
+            (self.hits, "hits"),
+            (self.revalidated, "revalidated"),
+            (self.stale, "stale"),
+            (self.misses, "misses"),
+            (self.collapsed, "coalesced"),
+            (self.passed, "passed"),
+        ];
+        kinds.map(|(number, what)| format!("{what} {}", count(number))).join(", ")
+    }
+
+    fn refused(&self) -> Option<String> {
+        let (places, limits) = (self.refused_requesters, self.refused_overloaded);
+        (places + limits > 0).then(|| {
+            format!("refused: {} for want of a requester's place, {} at other limits", count(places), count(limits))
+        })
+    }
+}
+
+impl Bytes {
+    fn text(&self) -> String {
+        let saved = self.to_clients.saturating_sub(self.from_upstream);
+        let part = percent(saved, self.to_clients).filter(|_| saved > 0);
+        let saved = part.map(|part| format!(": {part}% did not cross the line")).unwrap_or_default();
+        format!("{} to clients, {} from upstreams{saved}", size(self.to_clients), size(self.from_upstream))
+    }
+}
+
+impl Process {
+    fn text(&self) -> String {
+        format!(
+            "{} of processor time, {} of memory, {} of {} files open",
+            span(Duration::from_secs_f64((self.cpu_user_seconds + self.cpu_system_seconds).max(0.0))),
+            size(self.resident_bytes),
+            count(self.open_files),
+            count(self.open_files_max),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn one_screen() {
+        let status: Status = serde_json::from_value(json!({
+            "version": "1.2.3", "mode": "fetch", "state": "serving", "uptime_seconds": 273_600.5,
+            "listen": ["0.0.0.0:8080"], "tls_listen": ["0.0.0.0:8443"],
+            "process": {"cpu_user_seconds": 60.0, "cpu_system_seconds": 12.0, "resident_bytes": 212_000_000,
+                        "open_files": 140, "open_files_max": 1_048_576},
+            "cache": {"dir": "/var/cache/outpost", "objects": 1234, "names": 2000, "used_bytes": 12_300_000_000_u64,
+                      "max_size_bytes": 400_000_000_000_u64, "min_free_bytes": 25_000_000_000_u64,
+                      "disk_available_bytes": 300_000_000_000_u64, "evictions": 1, "evicted_bytes": 5_000_000,
+                      "quarantined": 0, "disk_errors": 0},
+            "requests": {"total": 123_456, "hits": 115_200, "misses": 3000, "collapsed": 120, "revalidated": 0, "stale": 0,
+                         "passed": 6, "refused_requesters": 2, "refused_overloaded": 0, "hit_percent": 97.36},
+            "connections": 34, "transfers": 1,
+            "bytes": {"from_upstream": 80_000_000_000_u64, "to_clients": 1_200_000_000_000_u64},
+            "fills": [{"upstream": "prod", "path": "/iso/big.iso", "md5": null, "fetched": 370_000_000, "total": 1_000_000_000,
+                       "seconds": 10.0, "followers": 3},
+                      {"upstream": "test", "path": "/x", "md5": null, "fetched": 5, "total": null, "seconds": 0.0, "followers": 0}],
+            "upstreams": [{"name": "prod", "mount": "/", "location": "https://hq.example/", "reachable": true, "last_error": null},
+                          {"name": "test", "mount": "/test", "location": "/srv/test", "reachable": false,
+                           "last_error": "connection refused\u{1b}[2J"}],
+        }))
+        .unwrap();
+        let expected = "Outpost 1.2.3, serving for 3 d 4 h, fetch
+  serves    http://0.0.0.0:8080/  https://0.0.0.0:8443/
+  cache     12.3 GB of 400 GB (3%) in 1,234 objects under 2,000 names
+            /var/cache/outpost: 300 GB free, keeps 25.0 GB free
+            1 object evicted (5.00 MB)
+  requests  123,456, 97.4% of those for files answered from the cache
+            hits 115,200, revalidated 0, stale 0, misses 3,000, coalesced 120, passed 6
+            refused: 2 for want of a requester's place, 0 at other limits
+  bytes     1.20 TB to clients, 80.0 GB from upstreams: 93% did not cross the line
+  clients   34 connections, 1 transfer
+  process   1 min 12 s of processor time, 212 MB of memory, 140 of 1,048,576 files open
+
+UPSTREAM  MOUNT  STATE  WHERE
+prod      /      up     https://hq.example/
+test      /test  away   /srv/test
+test is away: connection refused\u{fffd}[2J
+
+DONE    HERE     SIZE       RATE  CLIENTS  UPSTREAM  FETCHING
+ 37%  370 MB  1.00 GB  37.0 MB/s        3  prod      /iso/big.iso
+   ?     5 B        ?  5.00 KB/s        0  test      /x
+";
+        assert_eq!(status.text(Look::default()), expected);
+    }
+}

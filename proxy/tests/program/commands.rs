@@ -1,0 +1,209 @@
+//! The commands as an administrator meets them: what they print, and how they end.
+
+use std::{
+    net::TcpListener,
+    process::{Output, Stdio},
+};
+
+use crate::harness::{Place, Proxy};
+
+/// MD5 of `hello.txt`.
+const HELLO: &str = "b1946ac92492d2347c6235b4d2611184";
+
+/// Exit code, standard output, standard error.
+fn command(place: &Place, proxy: &Proxy, arguments: &[&str]) -> (i32, String, String) {
+    let admin = proxy.admin.to_string();
+    ended(place.command().args(arguments).args(["--admin", &admin]).output().unwrap())
+}
+
+fn ended(output: Output) -> (i32, String, String) {
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code().expect("it ended by itself"), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn status_is_a_screen_for_people_and_json_for_scripts() {
+    let place = Place::new();
+    let proxy = place.start();
+    assert_eq!(proxy.get("/hello.txt").body, "hello\n");
+    proxy.status_when("the object is here", |status| status["cache"]["names"] == 1);
+    let (code, shown, complaints) = command(&place, &proxy, &["status"]);
+    assert_eq!((code, complaints.as_str()), (0, ""));
+    let start = format!("Outpost {}, serving for ", env!("CARGO_PKG_VERSION"));
+    assert!(shown.starts_with(&start), "{shown}");
+    for part in [" of 1.07 GB (0%) in 1 object under 1 name\n", "UPSTREAM  MOUNT  STATE  WHERE\n"] {
+        assert!(shown.contains(part), "'{part}' is missing in:\n{shown}");
+    }
+    assert!(!shown.contains('\x1b'), "colours where there is no terminal");
+    let (code, json, _) = command(&place, &proxy, &["status", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((code, &json["cache"]["objects"]), (0, &1.into()));
+}
+
+#[test]
+fn a_proxy_is_found_as_it_finds_its_own_address() {
+    let place = Place::new();
+    let proxy = place.start();
+    let admin = proxy.admin.to_string();
+    // What is wrong in other places of the file is not what the command is about.
+    let config = format!("admin = \"{admin}\"\nmodes = 5\n[cach]\nx = 1\n[[upstream]]\n");
+    std::fs::write(place.path("branch.toml"), config).unwrap();
+    let (code, _, complaints) = ended(place.command().args(["health", "--config", "branch.toml"]).output().unwrap());
+    assert_eq!((code, complaints.as_str()), (0, ""));
+    let by_environment = place.command().arg("health").env("OUTPOST__ADMIN", &admin).output().unwrap();
+    assert_eq!(ended(by_environment).0, 0);
+    // The line at the start can be copied as it is.
+    let url = format!("http://{admin}/");
+    assert_eq!(ended(place.command().args(["health", "--admin", &url]).output().unwrap()).0, 0);
+}
+
+#[test]
+fn objects_are_listed_and_purged_and_what_is_not_here_is_3() {
+    let place = Place::new();
+    std::fs::write(place.path("share/other file.txt"), "other\n").unwrap();
+    let proxy = place.start();
+    let nothing = command(&place, &proxy, &["objects"]);
+    assert_eq!((nothing.0, nothing.1.as_str()), (3, ""));
+    proxy.get("/hello.txt");
+    proxy.get("/other%20file.txt");
+    proxy.status_when("both objects are here", |status| status["cache"]["names"] == 2);
+
+    let (code, list, _) = command(&place, &proxy, &["objects", "--limit", "1"]);
+    assert_eq!(code, 0);
+    let next = list.lines().last().unwrap().strip_prefix("there are more: --cursor ").unwrap();
+    let next = next.strip_suffix(", or --all").unwrap();
+    let (_, rest, _) = command(&place, &proxy, &["objects", "--json", "--cursor", next]);
+    let rest: serde_json::Value = serde_json::from_str(rest.trim()).expect("one object on one line");
+    assert_eq!(rest["size"], 6);
+    let (_, all, _) = command(&place, &proxy, &["objects", "--all"]);
+    assert_eq!(all.lines().count(), 3, "{all}");
+    assert!(all.contains(&format!("{HELLO}       6 B           ")), "{all}");
+
+    let both = command(&place, &proxy, &["purge", "/other file.txt", "/none"]);
+    assert_eq!((both.0, both.1.as_str()), (0, "purged /other%20file.txt\n/none was not here\n"));
+    assert_eq!(command(&place, &proxy, &["purge", HELLO]).0, 0);
+    let again = command(&place, &proxy, &["purge", "--json", HELLO]);
+    assert_eq!((again.0, again.2.as_str()), (3, "outpost-proxy: nothing was purged\n"));
+    let told: serde_json::Value = serde_json::from_str(&again.1).unwrap();
+    assert_eq!(told, serde_json::json!([{ "md5": HELLO, "purged": false }]));
+}
+
+#[test]
+fn a_scrub_is_followed_to_its_end_and_what_is_bad_is_a_failure() {
+    let place = Place::new();
+    let proxy = place.start();
+    proxy.get("/hello.txt");
+    proxy.status_when("the object is here", |status| status["cache"]["names"] == 1);
+    let (code, found, _) = command(&place, &proxy, &["scrub", "--follow"]);
+    assert_eq!(code, 0);
+    assert!(found.starts_with("1 object good, 0 bad (now in quarantine), 0 missing: 6 B read in "), "{found}");
+
+    let object = place.path("cache/objects").join(&HELLO[..2]).join(&HELLO[2..4]).join(HELLO);
+    assert_eq!(std::fs::read(&object).unwrap(), b"hello\n");
+    std::fs::write(&object, "hellO\n").unwrap();
+    let (code, found, complaint) = command(&place, &proxy, &["scrub", "--follow", "--json"]);
+    let found: serde_json::Value = serde_json::from_str(&found).unwrap();
+    assert_eq!((code, &found["bad"]), (1, &1.into()));
+    assert!(complaint.contains("Look at the disk"), "{complaint}");
+}
+
+#[test]
+fn drain_ends_the_proxy() {
+    let place = Place::new();
+    let proxy = place.start();
+    let (code, shown, _) = command(&place, &proxy, &["drain"]);
+    assert_eq!((code, shown.as_str()), (0, "the proxy finishes what it is sending, and ends\n"));
+    assert_eq!(proxy.wait().code(), Some(0));
+}
+
+#[test]
+fn who_is_no_proxy_is_69_and_a_wrong_line_2() {
+    let place = Place::new();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let run = |arguments: &[&str]| ended(place.command().args(arguments).output().unwrap());
+    let (code, _, complaint) = run(&["status", "--admin", &free]);
+    assert_eq!(code, 69);
+    assert!(complaint.contains(&format!("no proxy answers at {free} (as --admin says)")), "{complaint}");
+    assert_eq!(run(&["status", "--admin", "unix:none.sock"]).0, 69);
+    // Listens, and never answers.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    let (code, _, complaint) = run(&["status", "--admin", &address, "--timeout", "50ms"]);
+    assert_eq!(code, 69);
+    assert!(complaint.contains("no answer within 50ms (--timeout)"), "{complaint}");
+
+    let proxy = place.start();
+    let (code, _, complaint) = run(&["purge", "/hello.txt", "--admin", &proxy.files.to_string()]);
+    assert_eq!(code, 69, "the listener for files is no admin interface");
+    assert!(complaint.contains("is not the admin interface"), "{complaint}");
+
+    for line in [
+        &["staus"][..],
+        &["purge"],
+        &["purge", "hello.txt"],
+        &["objects", "--limit", "0"],
+        &["status", "--timeout", "x"],
+    ] {
+        assert_eq!(run(line).0, 2, "{line:?}");
+    }
+    for line in [&["status", "--admin", "8081"][..], &["status", "--config", "none.toml"]] {
+        assert_eq!(run(line).0, 78, "{line:?}");
+    }
+}
+
+#[test]
+fn a_configuration_is_checked_without_a_proxy() {
+    let place = Place::new();
+    let run = |arguments: &[&str]| ended(place.command().args(arguments).output().unwrap());
+    place.write_config("", "");
+    let good = run(&["check-config", "proxy.toml"]);
+    assert_eq!(good, (0, "proxy.toml is good\n".into(), String::new()));
+    let (code, effective, _) = run(&["check-config", "proxy.toml", "--effective", "--mode", "fetch"]);
+    assert!(code == 0 && effective.contains("mode = \"fetch\"  # --mode\n"), "{effective}");
+    std::fs::write(place.path("bad.toml"), "mode = \"fetch\"\n[cach]\nx = 1\n").unwrap();
+    let (code, nothing, complaint) = run(&["check-config", "bad.toml"]);
+    assert_eq!((code, nothing.as_str()), (78, ""));
+    assert!(complaint.contains("bad.toml:2:2"), "{complaint}");
+    let (code, json, _) = run(&["check-config", "bad.toml", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((code, &json["good"], &json["faults"][0]["line"]), (78, &false.into(), &2.into()));
+    assert_eq!(run(&["check-config", "none.toml"]).0, 78);
+    // What only a look at the machine tells.
+    let missing = run(&["check-config", "--upstream", "missing"]);
+    assert!(missing.0 == 78 && missing.2.contains("missing does not exist"), "{}", missing.2);
+    assert!(!place.path("outpost-cache").exists());
+}
+
+#[test]
+fn shells_and_man_are_told_of_every_command() {
+    let place = Place::new();
+    let run = |arguments: &[&str]| ended(place.command().args(arguments).output().unwrap());
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let (code, script, _) = run(&["completions", shell]);
+        assert!(code == 0 && script.contains("objects") && script.contains("purge"), "{shell}: {script:.200}");
+    }
+    assert_eq!(run(&["completions", "cmd"]).0, 2);
+    assert!(run(&["manual"]).1.contains(".TH outpost-proxy 1"));
+    let (code, _, complaint) = run(&["manual", "none"]);
+    assert!(code == 1 && complaint.contains("none/outpost-proxy.1"), "{complaint}");
+    std::fs::create_dir(place.path("man1")).unwrap();
+    assert_eq!(run(&["manual", "man1"]).0, 0);
+    assert!(place.path("man1/outpost-proxy-status.1").exists());
+}
+
+#[test]
+fn who_reads_only_the_beginning_is_no_failure() {
+    let place = Place::new();
+    let proxy = place.start();
+    for arguments in [&["status"][..], &["status", "--json"], &["--help"], &["status", "--help"]] {
+        let mut command = place.command();
+        if arguments[0] == "status" && arguments.len() == 1 || arguments.contains(&"--json") {
+            command.env("OUTPOST__ADMIN", proxy.admin.to_string());
+        }
+        let mut child = command.args(arguments).stdout(Stdio::piped()).spawn().unwrap();
+        // Nobody reads, from before the first byte on.
+        drop(child.stdout.take());
+        let (code, _, complaints) = ended(child.wait_with_output().unwrap());
+        assert_eq!((code, complaints.as_str()), (0, ""), "{arguments:?}");
+    }
+}
