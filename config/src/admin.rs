@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{option::absolute, value::parse_address};
+use crate::value::{absolute, parse_address};
 
 /// What a Unix socket begins with.
 const UNIX: &str = "unix:";

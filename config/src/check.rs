@@ -6,7 +6,7 @@ use cache::options::{Location, PreloadOptions, UpstreamOptions};
 use serve::{clients::forwarded::Told, options::ProxyHeader, tls::clients::Wanted};
 use store::Limit;
 
-use crate::settings::Settings;
+use crate::{admin::AdminAddress, settings::Settings};
 
 /// The smallest cache that can hold its own tables and anything besides.
 const MAX_SIZE_LEAST: u64 = 1 << 20;
@@ -28,6 +28,7 @@ pub(crate) fn complaints(settings: &Settings) -> Vec<Complaint> {
         preload(settings),
         sizes(settings),
         addresses(settings),
+        admin(settings),
         tls(settings),
         clients(settings),
         upstreams(settings),
@@ -112,9 +113,11 @@ fn addresses(settings: &Settings) -> Vec<Complaint> {
     let listen: Vec<_> = plain.chain(secure).chain(redirect).collect();
     let mut found = Vec::new();
     for (place, (key, address)) in listen.iter().enumerate() {
-        if overlap(*address, settings.admin) {
+        if let AdminAddress::Tcp(admin) = settings.admin
+            && overlap(*address, admin)
+        {
             found.push(complaint(
-                format!("files ({address}) and the admin interface ({}) cannot share an address", settings.admin),
+                format!("files ({address}) and the admin interface ({admin}) cannot share an address"),
                 &[key, "admin"],
                 "give one of them another port",
             ));
@@ -140,6 +143,22 @@ fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     one.port() == other.port()
         && one.port() != 0
         && (one.ip() == other.ip() || any_of(one, other) || any_of(other, one))
+}
+
+/// What can empty the cache is not open to whoever reaches its address.
+fn admin(settings: &Settings) -> Vec<Complaint> {
+    if settings.admin.is_local() || settings.admin_token_file.is_some() {
+        return Vec::new();
+    }
+    vec![complaint(
+        format!(
+            "the admin interface on {} would obey whoever reaches it: other machines can, and it asks for no token",
+            settings.admin
+        ),
+        &["admin", "access.admin_token_file"],
+        "give access.admin_token_file a file with a token, made by (umask 077; head -c 32 /dev/urandom | base64 > FILE), or keep the admin interface on \
+         this machine: 127.0.0.1:8081 or unix:/run/outpost/admin.sock",
+    )]
 }
 
 /// Whether the files are good is for the program to see.
@@ -349,7 +368,8 @@ mod tests {
             (|s| s.store.max_size = Limit::Bytes(1000), "max_size leaves no room"),
             (|s| s.store.max_size = Limit::Percent(0.0), "max_size leaves no room"),
             (|s| s.store.min_free = Limit::Percent(30.0), "more than the whole disk"),
-            (|s| s.admin = "127.0.0.1:8080".parse().unwrap(), "cannot share an address"),
+            (|s| s.admin = AdminAddress::Tcp("127.0.0.1:8080".parse().unwrap()), "cannot share an address"),
+            (|s| s.admin = AdminAddress::Tcp("0.0.0.0:8081".parse().unwrap()), "would obey whoever reaches it"),
             (|s| s.serve.listen.push("127.0.0.1:8080".parse().unwrap()), "cannot both be listened on"),
             (|s| s.serve.tls.redirect = vec!["0.0.0.0:80".parse().unwrap()], "TLS is spoken nowhere"),
             (|s| s.serve.clients.told = Told::Forwarded, "serve.client_from believes proxies"),

@@ -15,10 +15,11 @@ use crate::{
     check,
     fault::{Fault, Refused},
     inherit,
-    option::{Setting, absolute},
+    option::Setting,
     raw::Raw,
     settings::Settings,
     table::{CERTIFICATE, SETTINGS, UPSTREAM},
+    value::absolute,
 };
 
 /// Variables that are ours begin with this.

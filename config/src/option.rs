@@ -2,7 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    path::{Component, Path, PathBuf},
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -12,10 +12,11 @@ use serve::clients::ranges::Ranges;
 use store::Limit;
 
 use crate::{
+    admin::AdminAddress,
     raw::Raw,
     value::{
-        parse_address, parse_duration, parse_limit, parse_range, parse_rate, parse_size, show_duration, show_limit,
-        show_rate, show_size,
+        absolute, parse_address, parse_duration, parse_limit, parse_range, parse_rate, parse_size, show_duration,
+        show_limit, show_rate, show_size,
     },
 };
 
@@ -59,8 +60,8 @@ pub(crate) enum Kind<T> {
     Count { min: u64, max: u64, put: fn(&mut T, u64), get: fn(&T) -> u64 },
     /// One of some words, by its place among them.
     Word { words: &'static [&'static str], put: fn(&mut T, usize), get: fn(&T) -> usize },
-    /// An IP address and port.
-    Address { put: fn(&mut T, SocketAddr), get: fn(&T) -> SocketAddr },
+    /// An IP address and port, or a Unix socket.
+    Admin { put: fn(&mut T, AdminAddress), get: fn(&T) -> AdminAddress },
     /// Several of them; none only where that means something.
     Addresses { may_be_none: bool, put: fn(&mut T, Vec<SocketAddr>), get: fn(&T) -> Vec<SocketAddr> },
     /// Ranges of addresses, or none.
@@ -138,8 +139,8 @@ impl<T> Setting<T> {
             }
             Kind::Count { min, max, put, .. } => put(settings, count(raw, *min, *max)?),
             Kind::Word { words, put, .. } => put(settings, word(raw, words)?),
-            Kind::Address { put, .. } => {
-                put(settings, parse_address(&text(raw, "an address such as \"127.0.0.1:8081\"")?)?)
+            Kind::Admin { put, .. } => {
+                put(settings, AdminAddress::parse(&text(raw, "an address such as \"127.0.0.1:8081\"")?, base)?);
             }
             Kind::Addresses { may_be_none, put, .. } => put(settings, addresses(raw, *may_be_none)?),
             Kind::Ranges { put, .. } => put(settings, ranges(raw)?),
@@ -167,7 +168,7 @@ impl<T> Setting<T> {
             Kind::Duration { get, .. } => quoted(&show_duration(get(settings))),
             Kind::Count { get, .. } => get(settings).to_string(),
             Kind::Word { words, get, .. } => quoted(words[get(settings)]),
-            Kind::Address { get, .. } => quoted(&get(settings).to_string()),
+            Kind::Admin { get, .. } => quoted(&get(settings).to_string()),
             Kind::Addresses { get, .. } => {
                 let list: Vec<_> = get(settings).iter().map(|address| quoted(&address.to_string())).collect();
                 format!("[{}]", list.join(", "))
@@ -206,7 +207,7 @@ impl<T> Setting<T> {
             Kind::Word { words, .. } => {
                 ("word", words.iter().map(|word| format!("`\"{word}\"`")).collect::<Vec<_>>().join(", "))
             }
-            Kind::Address { .. } => ("address", "`IP:PORT`".into()),
+            Kind::Admin { .. } => ("address", "`IP:PORT` or `unix:PATH`".into()),
             Kind::Addresses { may_be_none: true, .. } => ("list of addresses", "`IP:PORT`, or none".into()),
             Kind::Addresses { .. } => ("list of addresses", "`IP:PORT`, at least one".into()),
             Kind::Ranges { .. } => ("list of ranges", "`ADDRESS/BITS` or `ADDRESS`, or none".into()),
@@ -231,7 +232,8 @@ impl<T> Setting<T> {
             Kind::Duration { .. } => "DURATION",
             Kind::Count { .. } => "N",
             Kind::Word { .. } => "WORD",
-            Kind::Address { .. } | Kind::Addresses { .. } => "IP:PORT",
+            Kind::Admin { .. } => "IP:PORT|unix:PATH",
+            Kind::Addresses { .. } => "IP:PORT",
             Kind::Ranges { .. } => "RANGE",
             Kind::Path { .. } => "DIR",
             Kind::File { .. } => "PATH",
@@ -343,11 +345,6 @@ fn location(raw: &Raw, base: &Path) -> Result<Location, String> {
         Location::Directory(directory) => Location::Directory(absolute(&directory, base)),
         url => url,
     })
-}
-
-/// Below `base` if it is relative; without `.` segments. `..` stays: what it means is for the file system to say.
-pub(crate) fn absolute(path: &Path, base: &Path) -> PathBuf {
-    base.join(path).components().filter(|component| *component != Component::CurDir).collect()
 }
 
 /// As a TOML basic string.

@@ -6,6 +6,8 @@ use cache::options::{Mode, PreloadOptions, UpstreamOptions};
 use protocol::schedule::Zone;
 use serve::access_log::Format;
 
+use crate::admin::AdminAddress;
+
 /// Everything that can be set, checked.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -16,7 +18,9 @@ pub struct Settings {
     /// By whose clocks all times of day are meant.
     pub zone: Zone,
     /// Where the admin interface listens.
-    pub admin: SocketAddr,
+    pub admin: AdminAddress,
+    /// The file of the token that it asks for; `None`: it asks for none.
+    pub admin_token_file: Option<PathBuf>,
     /// Where the access log goes; `-` is standard output, `None` no access log.
     pub access_log: Option<PathBuf>,
     /// How its lines look.
@@ -38,7 +42,8 @@ impl Default for Settings {
             mode: Mode::default(),
             preload: PreloadOptions::default(),
             zone: Zone::named("local").unwrap_or_default(),
-            admin: SocketAddr::from(([127, 0, 0, 1], 8081)),
+            admin: AdminAddress::Tcp(SocketAddr::from(([127, 0, 0, 1], 8081))),
+            admin_token_file: None,
             access_log: None,
             access_log_format: Format::default(),
             self_signed_dir: "outpost-tls".into(),

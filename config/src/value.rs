@@ -1,7 +1,8 @@
-//! Sizes, durations and addresses as people write them, and back. Only text and numbers; which values an option takes is said in its definition.
+//! Sizes, durations, addresses and paths as people write them, and back. Only text and numbers; which values an option takes is said in its definition.
 
 use std::{
     net::{IpAddr, SocketAddr},
+    path::{Component, Path, PathBuf},
     time::Duration,
 };
 
@@ -147,6 +148,11 @@ pub(crate) fn parse_range(text: &str) -> Result<IpNet, String> {
         return Err(refuse(&format!("{} has bits behind the first {}", range.addr(), range.prefix_len())));
     }
     Ok(range)
+}
+
+/// Below `base` if it is relative; without `.` segments. `..` stays: what it means is for the file system to say.
+pub(crate) fn absolute(path: &Path, base: &Path) -> PathBuf {
+    base.join(path).components().filter(|component| *component != Component::CurDir).collect()
 }
 
 /// The shortest text that [`parse_size`] reads as these bytes.

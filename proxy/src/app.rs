@@ -1,7 +1,6 @@
 //! What the parts of the program share: where it is in its life, its parts once they run, and its configuration.
 
 use std::{
-    net::SocketAddr,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
@@ -10,13 +9,13 @@ use std::{
 };
 
 use cache::Cache;
-use config::{Loaded, Settings};
+use config::{AdminAddress, Loaded, Settings};
 use parking_lot::Mutex;
 use serve::{access_log::AccessLog, server::Server};
 use store::{ScrubReport, Store};
 use tokio::sync::Notify;
 
-use crate::{banner::Facts, self_signed::SelfSigned};
+use crate::{banner::Facts, self_signed::SelfSigned, token::Token};
 
 /// Where the program is in its life. It only goes forward.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,6 +64,8 @@ pub(crate) struct App {
     /// Told by the admin interface: as if SIGTERM had come.
     pub(crate) drain_wanted: Notify,
     pub(crate) scrub: Mutex<Scrub>,
+    /// That the admin interface asks for.
+    pub(crate) token: Mutex<Option<Token>>,
     /// Held by the reload that is under way.
     pub(crate) reloading: Mutex<()>,
     /// Reloads that were taken and that were refused.
@@ -80,13 +81,14 @@ pub(crate) struct App {
 }
 
 impl App {
-    pub(crate) fn new(loaded: Loaded, open_files_max: u64) -> Self {
+    pub(crate) fn new(loaded: Loaded, open_files_max: u64, token: Option<Token>) -> Self {
         Self {
             started: Instant::now(),
             started_at: SystemTime::now(),
             open_files_max,
             drain_wanted: Notify::new(),
             scrub: Mutex::default(),
+            token: Mutex::new(token),
             reloading: Mutex::new(()),
             reloads: AtomicU64::new(0),
             reloads_refused: AtomicU64::new(0),
@@ -126,7 +128,7 @@ impl App {
 
 impl Parts {
     /// What the start lines tell beyond the settings.
-    pub(crate) fn describe(&self, settings: &Settings, admin: SocketAddr, own: Option<SelfSigned>) -> Facts {
+    pub(crate) fn describe(&self, settings: &Settings, admin: AdminAddress, own: Option<SelfSigned>) -> Facts {
         Facts {
             own,
             listen: self.server.addresses().to_vec(),

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use config::{
-    Settings,
+    AdminAddress, Settings,
     value::{human_size, show_duration},
 };
 
@@ -20,7 +20,7 @@ pub(crate) struct Facts {
     /// The certificate that was made for want of another.
     pub(crate) own: Option<SelfSigned>,
     /// Likewise.
-    pub(crate) admin: SocketAddr,
+    pub(crate) admin: AdminAddress,
     /// Of the store.
     pub(crate) report: store::Report,
     /// How the disk is reached.
@@ -56,7 +56,7 @@ pub(crate) fn text(settings: &Settings, facts: &Facts) -> String {
         "engine",
         &format!("{} for the disk, {}", facts.engine, counted(facts.threads as u64, "serving thread")),
     ));
-    lines.push(row("admin", &format!("{}v1/status  /metrics  /readyz", url("http", facts.admin))));
+    lines.push(row("admin", &admin(settings, &facts.admin)));
     if let Some(path) = &settings.access_log {
         lines.push(row(
             "log",
@@ -101,6 +101,16 @@ fn cache(settings: &Settings, facts: &Facts) -> String {
     )
 }
 
+fn admin(settings: &Settings, address: &AdminAddress) -> String {
+    match address {
+        AdminAddress::Tcp(address) => {
+            let token = if settings.admin_token_file.is_some() { ", with a token" } else { "" };
+            format!("{}v1/status  /metrics  /readyz{token}", url("http", *address))
+        }
+        AdminAddress::Unix(_) => address.to_string(),
+    }
+}
+
 fn clients(settings: &Settings) -> String {
     let cache = &settings.cache;
     match cache.max_requesters {
@@ -140,7 +150,7 @@ mod tests {
                 fingerprint: "0A:FF".into(),
                 until: "Thu, 01 Feb 2029 00:00:00 GMT".into(),
             }),
-            admin: "[::]:8081".parse().unwrap(),
+            admin: AdminAddress::Tcp("[::]:8081".parse().unwrap()),
             report: store::Report {
                 used: 12_300_000_000,
                 objects: 1,

@@ -2,7 +2,7 @@
 //!
 //! In reading order: this page is the program's life from its first to its last line; `arguments` is the server's command line, `command` that of who runs one, `preflight` what is looked
 //! at before anything is touched, `self_signed` a certificate for whoever has none, `app` what the parts of the program share, `banner` and `console` what a person sees, `log` where events go,
-//! `life` signals, reload and drain, `snapshot` all figures of one moment, `admin` the admin interface.
+//! `life` signals, reload and drain, `snapshot` all figures of one moment, `admin` the admin interface, `token` what it asks for.
 //!
 //! It holds no policy of its own: what is fetched, kept, sent or refused is decided in the libraries.
 #![forbid(unsafe_code)]
@@ -19,10 +19,10 @@ mod log;
 mod preflight;
 mod self_signed;
 mod snapshot;
+mod token;
 
 use std::{
     io::{ErrorKind, Write},
-    net::TcpListener,
     process::ExitCode,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -36,6 +36,7 @@ use store::{OpenError, Store};
 use tokio::runtime::{Builder, Handle};
 
 use crate::{
+    admin::listener::Listener,
     app::{App, Parts},
     arguments::Arguments,
     command::Asked,
@@ -77,11 +78,10 @@ fn run(arguments: &Arc<Arguments>) -> Result<(), Failure> {
     let console = Console::start(arguments.line && !logs_to_terminal(&loaded.settings));
     log::start(&arguments.log, &console)?;
     let open_files_max = os::process::raise_open_files();
-    preflight::warnings(&loaded.settings);
     preflight::listen("listen", &loaded.settings.serve.listen)?;
     preflight::listen("tls-listen", &loaded.settings.serve.tls.listen)?;
     preflight::listen("tls-redirect", &loaded.settings.serve.tls.redirect)?;
-    let admin = preflight::bind("admin", loaded.settings.admin)?;
+    let admin = Listener::bind(&loaded.settings.admin)?;
 
     // Fetches have threads of their own, so that what they do never delays a hit, nor the admin interface.
     let fetches = Builder::new_multi_thread()
@@ -101,7 +101,7 @@ async fn serve(
     arguments: &Arc<Arguments>,
     loaded: Loaded,
     open_files_max: u64,
-    admin: TcpListener,
+    admin: Listener,
     console: Console,
     fetches: &Handle,
 ) -> Result<(), Failure> {
@@ -112,7 +112,8 @@ async fn serve(
         tracing::warn!("{complaint}");
     }
     let own = speak_tls(&mut settings)?;
-    let app = Arc::new(App::new(loaded, open_files_max));
+    let token = preflight::token(&settings)?;
+    let app = Arc::new(App::new(loaded, open_files_max, token));
     let admin_address = admin::start(admin, app.clone()).context("cannot start the admin interface")?;
 
     let access_log = open_access_log(&settings)?;

@@ -177,6 +177,7 @@ fn take(app: &App, parts: &Parts, new: &Loaded) -> Result<(), String> {
     preflight::limits(&new.settings).map_err(|refused| refused.to_string())?;
     let (tls, _) = self_signed::tls_options(&new.settings).map_err(|error| format!("{error:#}"))?;
     let credentials = preflight::credentials(&tls).map_err(|refused| refused.to_string())?;
+    let token = preflight::token(&new.settings).map_err(|refused| refused.to_string())?;
     let old = app.config.lock().settings.store.clone();
     let store = &new.settings.store;
     parts.store.set_limits(store.max_size, store.min_free).map_err(|error| error.to_string())?;
@@ -190,6 +191,10 @@ fn take(app: &App, parts: &Parts, new: &Loaded) -> Result<(), String> {
         // What can be wrong with them was found when they were read.
         parts.server.replace_credentials(credentials).map_err(|error| error.to_string())?;
         expiring.iter().for_each(|warning| tracing::warn!("{warning}"));
+    }
+    // The address is taken with the next start only: until then what is open to others keeps its token.
+    if token.is_some() || app.at_start.settings.admin.is_local() {
+        *app.token.lock() = token;
     }
     Ok(())
 }

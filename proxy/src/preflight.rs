@@ -1,7 +1,7 @@
 //! What is looked at before anything is touched: a start that cannot succeed leaves no cache directory behind.
 
 use std::{
-    io::ErrorKind,
+    io::{self, ErrorKind},
     net::{SocketAddr, TcpListener},
     time::{Duration, SystemTime},
 };
@@ -12,7 +12,7 @@ use protocol::timestamp;
 use serve::tls::{Credentials, Identity, identities::Identities, validity::Validity};
 use store::Limit;
 
-use crate::self_signed;
+use crate::{self_signed, token::Token};
 
 /// Descriptors besides those of clients and objects: journals, parts, upstream connections, libraries.
 const OTHER_FILES: u64 = 512;
@@ -24,6 +24,7 @@ const EXPIRES_SOON: Duration = Duration::from_secs(14 * 86_400);
 pub(crate) fn all(settings: &Settings) -> Result<(), Refused> {
     upstreams(settings)?;
     limits(settings)?;
+    token(settings)?;
     if !self_signed::is_wanted(settings) {
         credentials(&settings.serve.tls)?;
     }
@@ -133,15 +134,9 @@ pub(crate) fn limits(settings: &Settings) -> Result<(), Refused> {
     }
 }
 
-/// What works, but may not be meant.
-pub(crate) fn warnings(settings: &Settings) {
-    if !settings.admin.ip().is_loopback() {
-        tracing::warn!(
-            "the admin interface on {} asks for no password: whoever reaches it can empty the cache or end the program. Choose a \
-             loopback address with --admin 127.0.0.1:PORT, or let a firewall guard it",
-            settings.admin
-        );
-    }
+/// The token that the admin interface asks for.
+pub(crate) fn token(settings: &Settings) -> Result<Option<Token>, Refused> {
+    settings.admin_token_file.as_deref().map(Token::read).transpose()
 }
 
 /// Fits the limits that take descriptors under the system's, so that a client too many meets a clear answer and not a failing `accept`.
@@ -167,9 +162,9 @@ pub(crate) fn fit_open_files(loaded: &Loaded, settings: &mut Settings, open_file
 }
 
 /// A listener for use with tokio.
-pub(crate) fn nonblocking(listener: TcpListener) -> anyhow::Result<tokio::net::TcpListener> {
+pub(crate) fn nonblocking(listener: TcpListener) -> io::Result<tokio::net::TcpListener> {
     listener.set_nonblocking(true)?;
-    Ok(tokio::net::TcpListener::from_std(listener)?)
+    tokio::net::TcpListener::from_std(listener)
 }
 
 #[cfg(test)]

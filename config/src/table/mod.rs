@@ -18,6 +18,7 @@ use serve::{
 
 use crate::{option::Kind, settings::Settings};
 
+mod access;
 mod certificate;
 mod preload;
 #[cfg(test)]
@@ -44,9 +45,9 @@ pub(crate) static SETTINGS: &[Setting<Settings>] = &[
     .flag("listen"),
     Proxy::restart(
         "admin",
-        "Address of the admin interface: health, metrics, status, purge, drain.",
-        "It asks for no password: whoever reaches it can empty the cache. Another address than loopback brings a warning.",
-        Kind::Address { put: |s, v| s.admin = v, get: |s| s.admin },
+        "Where the admin interface is: an address, or a Unix socket such as `unix:/run/outpost/admin.sock`. Health, metrics, status, and what the commands ask.",
+        "Whoever may ask it can empty the cache and end the program. Another address than a loopback one wants `access.admin_token_file`; a Unix socket is for its user and group.",
+        Kind::Admin { put: |s, v| s.admin = v, get: |s| s.admin.clone() },
     )
     .flag("admin"),
     preload::MODE,
@@ -407,6 +408,7 @@ pub(crate) static SETTINGS: &[Setting<Settings>] = &[
         "Give each proxy of a chain a name of its own, so that a loop is recognised and a trace can be read.",
         Kind::Text { range: "1 to 64 letters, digits, `-`, `_`, `.`", check: is_token, put: |s, v| s.cache.via = v, get: |s| s.cache.via.clone() },
     ),
+    access::ADMIN_TOKEN_FILE,
     Proxy::restart(
         "tls.listen",
         "Addresses on which files are served over TLS (`https://`), besides those of `listen`.",

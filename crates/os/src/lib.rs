@@ -9,6 +9,7 @@ pub mod disk_space;
 pub mod engine;
 pub mod ktls;
 pub mod lease;
+pub mod local;
 pub mod lock;
 pub mod priority;
 pub mod process;

@@ -25,6 +25,8 @@ pub enum Kind {
     NoRoom,
     /// 403: outside the allowed ranges.
     NotAllowed,
+    /// 401: a token is missing or wrong.
+    Unauthorized,
     /// 400
     BadRequest,
     /// 404
@@ -86,6 +88,7 @@ impl Kind {
             Self::UpstreamInvalid => ("upstream-invalid", S::BAD_GATEWAY, "The upstream's answer is not valid"),
             Self::NoRoom => ("no-room", S::INSUFFICIENT_STORAGE, "The file does not fit in the cache"),
             Self::NotAllowed => ("not-allowed", S::FORBIDDEN, "This client is not allowed here"),
+            Self::Unauthorized => ("unauthorized", S::UNAUTHORIZED, "A token is needed here"),
             Self::BadRequest => ("bad-request", S::BAD_REQUEST, "The request is not valid"),
             Self::NotFound => ("not-found", S::NOT_FOUND, "There is no such file"),
             Self::MethodNotAllowed => ("method-not-allowed", S::METHOD_NOT_ALLOWED, "This method is not allowed here"),

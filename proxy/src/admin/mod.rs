@@ -9,35 +9,35 @@
 //! | `GET /v1/objects`, `GET` and `DELETE /v1/objects/MD5` | what is in the cache | `objects` |
 //! | `POST /v1/purge`, `/v1/scrub`, `/v1/drain`; `/v1/preload` | do it | `actions` |
 //!
-//! Errors are problem details like everywhere. It asks for no password, so it refuses what a web page makes a browser send.
+//! Errors are problem details like everywhere. On TCP it asks for a token where one is given (`token`); it always refuses what a web page makes a browser
+//! send. Where it listens is `listener`.
 
 mod actions;
+pub(crate) mod listener;
 pub(crate) mod metrics;
 mod objects;
 mod status;
 
-use std::{
-    net::{SocketAddr, TcpListener},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
-    extract::{DefaultBodyLimit, Request},
+    extract::{DefaultBodyLimit, Request, State},
     http::{HeaderValue, Method, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
+use config::AdminAddress;
+use hyper_util::{rt::TokioTimer, service::TowerToHyperService};
 use protocol::problem::{Kind, Problem};
 use tokio::sync::Semaphore;
 
-use crate::{app::App, preflight};
+use self::listener::{Listener, Serving};
+use crate::{
+    app::App,
+    token::{Refusal, Token},
+};
 
 /// Connections at once; one more waits in the listen queue.
 const CONNECTIONS_MAX: usize = 64;
@@ -57,6 +57,9 @@ const CONNECTION_AGE_MAX: Duration = Duration::from_secs(600);
 /// After an accept that failed for want of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Need no token: probes of containers and balancers have none.
+const OPEN: [&str; 2] = ["/healthz", "/readyz"];
+
 /// What every answer has, so that who asks the wrong listener is told so.
 pub(crate) const INTERFACE: &str = "outpost-interface";
 
@@ -73,14 +76,19 @@ async fn aside<T: Send + 'static>(app: &Arc<App>, call: impl FnOnce(&App) -> T +
 }
 
 /// Serves on a bound listener until the runtime ends; answers where.
-pub(crate) fn start(listener: TcpListener, app: Arc<App>) -> anyhow::Result<SocketAddr> {
-    let address = listener.local_addr()?;
-    let listener = preflight::nonblocking(listener)?;
-    tokio::spawn(accept(listener, router(app)));
+pub(crate) fn start(listener: Listener, app: Arc<App>) -> anyhow::Result<AdminAddress> {
+    let address = listener.address()?;
+    let serving = listener.serving()?;
+    let asks = serving.asks_for_tokens();
+    tokio::spawn(accept(serving, router(app, asks)));
     Ok(address)
 }
 
-pub(crate) fn router(app: Arc<App>) -> Router {
+fn router(app: Arc<App>, asks_for_tokens: bool) -> Router {
+    let door = move |State(app): State<Arc<App>>, request: Request, next: Next| async move {
+        let token = app.token.lock().filter(|_| asks_for_tokens);
+        admit(token, request, next).await
+    };
     Router::new()
         .route("/healthz", get(async || "alive\n"))
         .route("/readyz", get(status::ready))
@@ -105,17 +113,18 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn(guard))
+        .layer(middleware::from_fn_with_state(app.clone(), door))
         .layer(middleware::from_fn(sign))
         .with_state(app)
 }
 
 /// `axum::serve` would set no header timeout, so connections are driven here.
-async fn accept(listener: tokio::net::TcpListener, router: Router) {
+async fn accept(listener: Serving, router: Router) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };
         let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+            Ok(stream) => stream,
             Err(error) => {
                 tracing::warn!("the admin interface cannot take a connection, and tries again: {error}");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -128,7 +137,7 @@ async fn accept(listener: tokio::net::TcpListener, router: Router) {
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEADER_TIMEOUT)
                 .max_buf_size(BODY_BYTES_MAX)
-                .serve_connection(TokioIo::new(stream), service);
+                .serve_connection(stream, service);
             // How a client's connection ends is the client's affair.
             drop(tokio::time::timeout(CONNECTION_AGE_MAX, connection).await);
             drop(place);
@@ -153,6 +162,29 @@ async fn guard(request: Request, next: Next) -> Response {
             format!("the request was not here and answered within {} s; try again", ANSWER_TIMEOUT.as_secs()),
         ),
     }
+}
+
+/// Lets nobody in without the token, if there is one, but for who only wants to know whether the proxy is well.
+async fn admit(token: Option<Token>, request: Request, next: Next) -> Response {
+    let field = request.headers().get(header::AUTHORIZATION);
+    let judged = match token {
+        Some(token) if !OPEN.contains(&request.uri().path()) => token.judge(field),
+        _ => Ok(()),
+    };
+    let (detail, challenge) = match judged {
+        Ok(()) => return next.run(request).await,
+        Err(Refusal::Missing) => (
+            "this admin interface asks for a token: send Authorization: Bearer TOKEN, with the token in the file that access.admin_token_file names",
+            "Bearer realm=\"outpost\"",
+        ),
+        Err(Refusal::Wrong) => (
+            "this is not the token of this admin interface; it stands in the file that access.admin_token_file names",
+            "Bearer realm=\"outpost\", error=\"invalid_token\"",
+        ),
+    };
+    let mut response = problem(Kind::Unauthorized, detail);
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    response
 }
 
 /// Says who answers, and that it is not for caches.

@@ -13,7 +13,7 @@ use hyper::{
     Method, Request,
     body::Bytes,
     client::conn::http1,
-    header::{CONTENT_TYPE, HOST},
+    header::{AUTHORIZATION, CONTENT_TYPE, HOST},
 };
 use hyper_util::rt::TokioIo;
 use protocol::problem::Problem;
@@ -26,7 +26,7 @@ use tokio::{
 };
 
 use super::{
-    place::{self, Address, Place},
+    place::{self, Address, Key, Place},
     table::plain,
 };
 use crate::{admin::INTERFACE, failure::Failure};
@@ -152,7 +152,7 @@ impl Client {
     }
 
     fn not_connected(&self, error: &io::Error) -> Failure {
-        let Place { address, said_by } = &self.place;
+        let Place { address, said_by, .. } = &self.place;
         if error.kind() == io::ErrorKind::PermissionDenied {
             return Failure::NotAllowed(format!(
                 "{address} ({said_by}) may not be opened by this user: {error}; run this as a user of the socket's group, or as root"
@@ -162,7 +162,7 @@ impl Client {
     }
 
     fn unavailable(&self, why: &str) -> Failure {
-        let Place { address, said_by } = &self.place;
+        let Place { address, said_by, .. } = &self.place;
         Failure::Unavailable(format!(
             "no proxy answers at {address} ({said_by}): {why}; start it, or say where it is with --admin HOST:PORT, --admin unix:PATH or --config FILE"
         ))
@@ -177,6 +177,9 @@ impl Client {
         body: String,
     ) -> Result<Answer, Failure> {
         let mut request = Request::builder().method(method).uri(target).header(HOST, host);
+        if let (Address::Tcp(_), Key::Token(token)) = (&self.place.address, &self.place.key) {
+            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+        }
         if !body.is_empty() {
             request = request.header(CONTENT_TYPE, "application/json");
         }
@@ -190,6 +193,18 @@ impl Client {
         }
     }
 
+    /// What to do about a token that is missing or wrong.
+    fn without_token(&self, detail: &str) -> String {
+        let Place { address, key, .. } = &self.place;
+        match key {
+            Key::None => format!(
+                "{address} asks for a token: name its file with --token-file FILE, or say with --config FILE which proxy it is"
+            ),
+            Key::Unreadable(why) => format!("{address} asks for a token, and {why}"),
+            Key::Token(_) => format!("{address} has another token: {detail}"),
+        }
+    }
+
     /// Tells successes from failures.
     fn judge(&self, answer: Answer) -> Result<Answer, Failure> {
         if !answer.is_admins {
@@ -200,7 +215,8 @@ impl Client {
         }
         let detail = plain(&answer.json::<Problem>()?.detail);
         Err(match answer.status {
-            401 | 403 => Failure::NotAllowed(detail),
+            401 => Failure::NotAllowed(self.without_token(&detail)),
+            403 => Failure::NotAllowed(detail),
             404 => Failure::NotHere(detail),
             _ => Failure::Run(anyhow!(detail)),
         })

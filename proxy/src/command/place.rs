@@ -10,13 +10,13 @@ use std::{
 use clap::{Arg, ArgMatches, Command, value_parser};
 use config::{AdminAddress, Fault, Origin, Refused, load::ConfigFile};
 
-use crate::arguments;
+use crate::{arguments, token};
 
 /// Read where no `--config` is given, if it is there.
 pub(crate) const USUAL_FILE: &str = "/etc/outpost/proxy.toml";
 
-/// The options that say where a proxy is.
-const KEYS: [&str; 1] = ["admin"];
+/// The options that say where a proxy is, and what it asks for.
+const KEYS: [&str; 2] = ["admin", "access.admin_token_file"];
 
 /// Where the admin interface is, for who connects.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +33,17 @@ pub(crate) struct Place {
     pub(crate) address: Address,
     /// For who finds nobody there.
     pub(crate) said_by: String,
+    pub(crate) key: Key,
+}
+
+/// The token that is shown there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Key {
+    /// Nobody named one.
+    None,
+    Token(String),
+    /// One was named, and cannot be read: why. It matters only if the proxy asks for it.
+    Unreadable(String),
 }
 
 impl fmt::Display for Address {
@@ -54,14 +65,20 @@ impl From<SocketAddr> for Address {
     }
 }
 
+impl From<AdminAddress> for Address {
+    fn from(address: AdminAddress) -> Self {
+        match address {
+            AdminAddress::Tcp(address) => address.into(),
+            AdminAddress::Unix(path) => Self::Unix(path),
+        }
+    }
+}
+
 impl Address {
     /// What people give: also a name in place of an address, and the URL that the start lines show.
     fn parse(text: &str, base: &Path) -> Result<Self, String> {
         if text.starts_with("unix:") {
-            return AdminAddress::parse(text, base).map(|address| match address {
-                AdminAddress::Tcp(address) => address.into(),
-                AdminAddress::Unix(path) => Self::Unix(path),
-            });
+            return AdminAddress::parse(text, base).map(Self::from);
         }
         let host = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
         let is_host = host.rsplit_once(':').is_some_and(|(name, port)| {
@@ -90,6 +107,13 @@ pub(crate) fn arguments(command: Command) -> Command {
                 .value_parser(value_parser!(PathBuf))
                 .help(format!("Its configuration, to find it by [default: {USUAL_FILE}, if it is there]")),
         )
+        .arg(
+            Arg::new("token-file")
+                .long("token-file")
+                .value_name("FILE")
+                .value_parser(value_parser!(PathBuf))
+                .help("The token that it asks for [default: with --admin none, else as access.admin_token_file says]"),
+        )
 }
 
 impl Place {
@@ -97,19 +121,32 @@ impl Place {
         let (file, complaint) = file(matches.get_one::<PathBuf>("config").map(PathBuf::as_path))?;
         let sources = arguments::sources(file, Vec::new());
         let loaded = config::load::only(&sources, &KEYS);
+        let named = matches.get_one::<PathBuf>("token-file").map(|path| Key::read(path));
         if let Some(said) = matches.get_one::<String>("admin") {
             let address = Address::parse(said, &sources.working_directory)
                 .map_err(|message| Fault::new(format!("--admin: {message}"), None))?;
-            return Ok(Self { address, said_by: "as --admin says".into() });
+            // A token is not shown to whoever is named here, unless it is named too.
+            return Ok(Self { address, said_by: "as --admin says".into(), key: named.unwrap_or(Key::None) });
         }
         let loaded = loaded?;
+        let usual = || loaded.settings.admin_token_file.as_deref().map_or(Key::None, Key::read);
+        let key = named.unwrap_or_else(usual);
         let said_by = match (loaded.origin("admin"), &sources.file, complaint) {
             (Origin::Environment(name), ..) => format!("as {name} says"),
             (_, Some(file), _) => format!("as {} says", file.path.display()),
             (_, None, Some(complaint)) => format!("the default, for {complaint}"),
             (_, None, None) => "the default".into(),
         };
-        Ok(Self { address: loaded.settings.admin.into(), said_by })
+        Ok(Self { address: loaded.settings.admin.into(), said_by, key })
+    }
+}
+
+impl Key {
+    fn read(path: &Path) -> Self {
+        match token::presented(path) {
+            Ok(token) => Self::Token(token),
+            Err(error) => Self::Unreadable(format!("the token file {} cannot be read: {error}", path.display())),
+        }
     }
 }
 

@@ -16,7 +16,7 @@ Completions: `source <(outpost-proxy completions bash)`, or for zsh, fish, elvis
 ";
 
 /// What `client` adds to each command that asks a proxy.
-const SHARED: [&str; 4] = ["json", "timeout", "admin", "config"];
+const SHARED: [&str; 5] = ["json", "timeout", "admin", "config", "token-file"];
 
 const SHARED_HEADING: &str = "Every command that asks a proxy";
 

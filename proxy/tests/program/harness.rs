@@ -38,9 +38,14 @@ impl Place {
 
     /// A configuration with these lines at the top and in `[serve]`; listeners take free ports.
     pub(crate) fn write_config(&self, top: &str, serve: &str) -> PathBuf {
+        self.write_config_with_admin("127.0.0.1:0", top, serve)
+    }
+
+    /// Likewise, with the admin interface elsewhere.
+    pub(crate) fn write_config_with_admin(&self, admin: &str, top: &str, serve: &str) -> PathBuf {
         let path = self.path("proxy.toml");
         let text = format!(
-            "listen = [\"127.0.0.1:0\"]\nadmin = \"127.0.0.1:0\"\n{top}\n[cache]\ndir = \"{}\"\nmax_size = \"1GiB\"\nmin_free = \"0%\"\n\
+            "listen = [\"127.0.0.1:0\"]\nadmin = \"{admin}\"\n{top}\n[cache]\ndir = \"{}\"\nmax_size = \"1GiB\"\nmin_free = \"0%\"\n\
              [serve]\n{serve}\n[[upstream]]\nname = \"share\"\nurl = \"{}\"\n",
             self.path("cache").display(),
             self.path("share").display(),
@@ -83,7 +88,7 @@ pub(crate) struct Proxy {
     printed: Vec<String>,
     /// Where files are served.
     pub(crate) files: SocketAddr,
-    /// The admin interface.
+    /// The admin interface, where it is not on a Unix socket.
     pub(crate) admin: SocketAddr,
 }
 
@@ -96,7 +101,10 @@ impl Proxy {
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
         let mut proxy = Self { child, lines, printed: Vec::new(), files: nowhere, admin: nowhere };
         proxy.files = address_in(&proxy.wait_for_line("  serves "));
-        proxy.admin = address_in(&proxy.wait_for_line("  admin "));
+        let admin = proxy.wait_for_line("  admin ");
+        if !admin.contains("unix:") {
+            proxy.admin = address_in(&admin);
+        }
         proxy
     }
 

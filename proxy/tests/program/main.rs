@@ -1,5 +1,6 @@
 //! The program as an operator meets it: a child process with its command line, its signals, its admin interface and its messages.
 
+mod access;
 mod admin;
 mod commands;
 mod harness;
