@@ -10,6 +10,7 @@ use os::engine::Choice;
 
 use crate::{
     disk::{Disk, RealDisk},
+    history,
     index::record::Record,
     journal,
     part::description::PartState,
@@ -26,6 +27,11 @@ pub fn journal(bytes: &[u8]) {
         assert_eq!(Record::decode(&again, Now::default()), Some(record));
     }
     journal::fuzz::replay(bytes);
+}
+
+/// A file of the history, and one entry of it.
+pub fn history(bytes: &[u8]) {
+    history::fuzz::read(bytes);
 }
 
 /// A snapshot of number 7.

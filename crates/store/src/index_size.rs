@@ -80,7 +80,7 @@ async fn a_million_objects_are_there_again_after_a_start() {
 
 #[test]
 fn a_row_and_its_place_stay_below_the_budget() {
-    // Rows are 64 bytes; their places 4 bytes and a control byte, at worst at 7/16 load just after growing.
+    // Rows are 72 bytes; their places 4 bytes and a control byte, at worst at 7/16 load just after growing.
     let object = size_of::<Object>() as f64 + 5.0 * 16.0 / 7.0;
     assert!(object <= 110.0, "{object} bytes per object");
     // A name is one allocation (rounded up, with the allocator's 8 bytes), the pointer and length to it, and its place.

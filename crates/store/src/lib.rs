@@ -6,7 +6,7 @@
 //! In reading order, which is also from above to below: `store` is the handle, with the one look that decides between hit, follow and
 //! miss, and `names` the handle to the table of names; `open` puts a store together and `upkeep` goes on beside. `fill` brings objects in,
 //! `adopt` takes in what this machine has already, `objects` is what is done with those that are there. All of them work on what is `shared`. It consists of what knows nothing of it:
-//! `part` is a fill while it is not done, `journal` what survives a crash, `index` what is here, `read` what is read from, `space` the
+//! `part` is a fill while it is not done, `journal` what survives a crash, `history` what people are told, `index` what is here, `read` what is read from, `space` the
 //! bytes on the disk, and [`disk`] how it is reached. [`policy`] is not of the store: it replays traces against its eviction.
 #![forbid(unsafe_code)]
 
@@ -16,6 +16,7 @@ pub mod disk;
 mod fill;
 #[cfg(fuzzing)]
 pub mod fuzz;
+mod history;
 mod index;
 #[cfg(test)]
 mod index_size;
@@ -37,6 +38,7 @@ mod wait;
 pub use adopt::{AdoptError, Adopted, GoOn, Incoming, OldName, Room};
 pub use disk::Disk;
 pub use fill::{Demand, Fill, Vacancy, Verified};
+pub use history::event::{Arrival, Asked, Entry, Event, Eviction, Need, Others, Purpose};
 pub use names::Names;
 pub use options::{Limit, OpenError, Options};
 pub use part::{
@@ -45,5 +47,6 @@ pub use part::{
     spec::{FillSpec, Resumable},
 };
 pub use read::{growing::ReadError, reader::Reader};
-pub use report::{ObjectInfo, Page, Report, ScrubReport};
+pub use report::{ObjectInfo, Page, Report, ScrubReport, Standing};
+pub use space::pins::{Matching, Pinned, Pinning};
 pub use store::{Lookup, Store};

@@ -3,9 +3,11 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use protocol::digest::Md5;
 
 use crate::{
+    history::event::Event,
     index::{
         record::{Record, Row},
         row::{NameRow, md5_hash},
@@ -50,15 +52,27 @@ impl Names {
         let hash = row.hash(table.sip());
         let mut locked = table.shard(hash, now);
         self.store.journal.append(&Record::NamePut(row.clone()), now);
-        match locked.shard.rows.find(hash, |found| found.same(&row)) {
-            Some(place) => *locked.shard.rows.at_mut(place) = row,
+        let before = match locked.shard.rows.find(hash, |found| found.same(&row)) {
+            Some(place) => Some(std::mem::replace(locked.shard.rows.at_mut(place), row).md5()),
             None => {
                 locked.push(row);
-                drop(locked);
-                if table.len() > self.store.options.names_max {
-                    self.forget_one(hash);
+                None
+            }
+        };
+        let is_pin_moved = self.store.pins.renamed(shard_of(hash), key, before.as_ref(), Some(md5));
+        drop(locked);
+        if is_pin_moved {
+            self.store.settle_pin(md5);
+        }
+        match before {
+            Some(before) if before != *md5 => {
+                self.store.history.note(before, Event::Replaced { key: Bytes::copy_from_slice(key), by: *md5 });
+                if is_pin_moved {
+                    self.store.settle_pin(&before);
                 }
             }
+            None if table.len() > self.store.options.names_max => self.forget_one(hash),
+            _ => {}
         }
     }
 
@@ -68,13 +82,18 @@ impl Names {
         let hash = table.sip().hash(key);
         let mut locked = table.shard(hash, now);
         let Some(place) = locked.shard.rows.find(hash, |row| row.key() == key) else { return false };
-        locked.take(place);
+        let md5 = locked.take(place).md5();
         self.store.journal.append(&Record::NameRemoved(key.into()), now);
+        let is_pin_moved = self.store.pins.renamed(shard_of(hash), key, Some(&md5), None);
+        drop(locked);
+        if is_pin_moved {
+            self.store.settle_pin(&md5);
+        }
         true
     }
 
     /// There are too many names: one goes, of a content that is not here if there is such a one among a few of the shard (or of the
-    /// next that has any). `hash` is that of the name that came, and its lower bits are as good as random.
+    /// next that has any), and none that pins one. `hash` is that of the name that came, and its lower bits are as good as random.
     fn forget_one(&self, hash: u64) {
         let first = shard_of(hash);
         for at in (first..SHARDS).chain(0..first) {
@@ -91,7 +110,8 @@ impl Names {
         let shard = self.store.names.shard_at(at);
         let len = shard.rows.len();
         let some = (0..SAMPLES.min(len)).map(|nth| shard.rows.at(((hash as usize % len + nth) % len) as u32));
-        some.filter(|row| row.hash(self.store.names.sip()) != hash).cloned().collect()
+        let others = some.filter(|row| row.hash(self.store.names.sip()) != hash);
+        others.filter(|row| self.store.pins.pattern_of(row.key()).is_none()).cloned().collect()
     }
 
     /// Whether the content of a name is not here.

@@ -2,6 +2,8 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use crate::space::pins::Pinning;
+
 /// A size, or a part of the disk.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Limit {
@@ -34,6 +36,10 @@ pub struct Options {
     pub open_files_max: usize,
     /// Bytes of small bodies that are asked for often and kept in memory (0: none).
     pub hot_bytes_max: u64,
+    /// Bytes of what is written down of objects' lives, for people (0: nothing is). At most a 32nd of `max_size`.
+    pub history_max: u64,
+    /// What of the names is pinned from the start on.
+    pub pinning: Pinning,
     /// How many names the table holds; beyond, those of contents that are not here go first.
     pub names_max: usize,
 }
@@ -52,6 +58,8 @@ impl Options {
             quarantine_max: 1 << 30,
             open_files_max: 4096,
             hot_bytes_max: 64 << 20,
+            history_max: 64 << 20,
+            pinning: Pinning::default(),
             names_max: 4_000_000,
         }
     }

@@ -2,6 +2,8 @@
 
 use protocol::digest::{Md5, Sha256};
 
+use crate::history::event::Asked;
+
 /// Counts and sizes now. Bytes unless said.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Report {
@@ -39,6 +41,18 @@ pub struct Report {
     pub rejections: u64,
     /// Commits that found the content already here, counted.
     pub duplicates: u64,
+    /// Objects that are pinned, counted.
+    pub pinned_objects: u64,
+    /// Bytes on disk of pinned objects.
+    pub pinned_bytes: u64,
+    /// Objects that are to be pinned and do not fit beside the others, counted: they are kept like any other.
+    pub unpinned_objects: u64,
+    /// Bytes on disk of these.
+    pub unpinned_bytes: u64,
+    /// Bytes of the history.
+    pub history_bytes: u64,
+    /// Entries of the history that could not be written since the start, counted.
+    pub history_lost: u64,
     /// Errors of the disk since the start, counted.
     pub disk_errors: u64,
     /// Whether the tables are wholly in memory after the start.
@@ -56,6 +70,25 @@ pub struct ObjectInfo {
     pub size: u64,
     /// How often it was asked for, aged.
     pub uses: u32,
+}
+
+/// How an object stands that is here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// What is listed of it.
+    pub info: ObjectInfo,
+    /// How often it was asked for since this instance began.
+    pub asked: Asked,
+    /// Whether it is never evicted.
+    pub is_pinned: bool,
+    /// Whether it would be, and does not fit beside those that are.
+    pub is_pin_refused: bool,
+    /// Whether somebody reads it just now.
+    pub is_read: bool,
+    /// Other objects that were looked at, drawn at random, and may be evicted.
+    pub others: u32,
+    /// How many of them would go before this one.
+    pub worse: u32,
 }
 
 /// A page of objects in the order of their digests.

@@ -6,8 +6,9 @@ use std::{
     io,
     sync::{
         Arc, Weak,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
     },
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use parking_lot::Mutex;
@@ -17,6 +18,7 @@ use tokio::sync::Notify;
 use crate::{
     counters::Counters,
     disk::{Disk, executor::Executor, layout::Layout},
+    history::{History, event::Asked},
     index::{
         row::{NameRow, Object},
         slots::Slots,
@@ -31,6 +33,7 @@ use crate::{
         dirs::Dirs,
         evict::{Clock, Evictor},
         ledger::Space,
+        pins::Pins,
         quarantine::Quarantine,
     },
     wait::until,
@@ -39,7 +42,7 @@ use crate::{
 /// What all handles, fills and tasks share.
 ///
 /// Locks, outermost first: `evicting`, `kept_open`, `evictor`, a shard of `names`, a shard of `objects`, then `parts`,
-/// `journal` and `space` inside, each alone.
+/// `journal`, `history`, `pins` and `space` inside, each alone.
 pub(crate) struct Shared {
     pub(crate) options: Options,
     pub(crate) layout: Layout,
@@ -48,6 +51,8 @@ pub(crate) struct Shared {
     pub(crate) objects: Table<Object, Slots>,
     pub(crate) names: Table<NameRow, ()>,
     pub(crate) journal: Journal,
+    pub(crate) history: History,
+    pub(crate) pins: Pins,
     pub(crate) dirs: Dirs,
     pub(crate) parts: Parts,
     pub(crate) quarantine: Quarantine,
@@ -57,6 +62,10 @@ pub(crate) struct Shared {
     pub(crate) evictor: Mutex<Evictor<Md5>>,
     pub(crate) evicting: Mutex<()>,
     pub(crate) shrinking: AtomicBool,
+    /// A limit is exceeded and nothing is left that may go, and that has been told.
+    pub(crate) is_stuck: AtomicBool,
+    /// Not all fits that is to be pinned, and that has been told.
+    pub(crate) pins_told: AtomicBool,
     pub(crate) counters: Counters,
     pub(crate) kept_open: Mutex<KeptOpen>,
     pub(crate) hot: Arc<HotBytes>,
@@ -69,12 +78,17 @@ pub(crate) struct Shared {
     pub(crate) closed: AtomicBool,
     pub(crate) snapshot_bytes: Mutex<u64>,
     pub(crate) compacting: tokio::sync::Mutex<()>,
+    pub(crate) tidying: tokio::sync::Mutex<()>,
     /// Whether it is known how many bytes there are, and whether every file is known to the index.
     pub(crate) counted: AtomicBool,
     pub(crate) searched: AtomicBool,
     pub(crate) strays: Strays,
     /// Files could not be opened for want of descriptors, and that has been told.
     pub(crate) short_of_files: AtomicBool,
+    /// When this instance began.
+    pub(crate) started: SystemTime,
+    /// Seconds since 1970, as of the last look around: near enough to tell people when something was asked for.
+    pub(crate) second: AtomicU32,
 }
 
 impl Shared {
@@ -124,7 +138,33 @@ impl Shared {
         until(&self.moved, || (self.is_loaded() || self.is_closed()).then_some(())).await;
     }
 
+    /// Waits until it is also known what is pinned.
+    pub(crate) async fn until_settled(&self) {
+        until(&self.moved, || (self.is_settled() || self.is_closed()).then_some(())).await;
+    }
+
+    /// Whether it is known what is here, and what of it is pinned: before, nothing is evicted.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.is_loaded() && self.pins.is_settled()
+    }
+
     pub(crate) fn is_loaded(&self) -> bool {
         self.objects.is_loaded() && self.names.is_loaded()
     }
+
+    /// Looks at the clock on the wall.
+    pub(crate) fn tell_time(&self, now: SystemTime) {
+        self.second.store(second_of(now), Ordering::Relaxed);
+    }
+
+    /// What is counted of an object's requests, for people.
+    pub(crate) fn asked(&self, object: &Object) -> Asked {
+        let last = UNIX_EPOCH + Duration::from_secs(u64::from(object.last));
+        Asked { since: self.started, times: object.times, last: (object.last > 0).then_some(last) }
+    }
+}
+
+/// Seconds since 1970, until the year 2106.
+pub(crate) fn second_of(time: SystemTime) -> u32 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| u32::try_from(since.as_secs()).unwrap_or(u32::MAX))
 }

@@ -1,20 +1,21 @@
 //! The handle to a store, and the one look that decides between hit, follow and miss. The table of a slot's states stands in
 //! `index/slots.rs`, that of a fill in `part/state.rs`.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use protocol::digest::Md5;
 
 use crate::{
     disk::{Disk, RealDisk},
     fill::{Fill, Vacancy},
+    history::event::Entry,
     index::{
         row::{Object, md5_hash},
         slots::{Slot, Slots},
         table::Shard,
     },
     names::Names,
-    objects::page::info,
+    objects::{page::info, remove::Cause},
     open,
     options::{Limit, OpenError, Options},
     part::{
@@ -22,9 +23,12 @@ use crate::{
         spec::{FillSpec, Resumable},
     },
     read::{body::Body, growing::Growing, reader::Reader},
-    report::{ObjectInfo, Page, Report, ScrubReport},
+    report::{ObjectInfo, Page, Report, ScrubReport, Standing},
     shared::Shared,
-    space::evict::Now,
+    space::{
+        evict::Now,
+        pins::{Pinned, Pinning},
+    },
     upkeep::background,
 };
 
@@ -173,6 +177,12 @@ impl Store {
             commits: counters.commits.total(),
             rejections: counters.rejections.total(),
             duplicates: counters.duplicates.total(),
+            pinned_objects: shared.pins.sums.pinned().0,
+            pinned_bytes: shared.pins.sums.pinned().1,
+            unpinned_objects: shared.pins.sums.refused().0,
+            unpinned_bytes: shared.pins.sums.refused().1,
+            history_bytes: shared.history.len(),
+            history_lost: shared.history.lost(),
             disk_errors: counters.disk_errors.total() + shared.journal.errors(),
             loaded: shared.objects.is_loaded() && shared.names.is_loaded(),
         }
@@ -185,14 +195,52 @@ impl Store {
 
     /// Removes an object; readers keep what they have. `true` if it was there. Blocks for the unlink.
     pub fn remove(&self, md5: &Md5) -> bool {
+        self.remove_by(md5, "")
+    }
+
+    /// The same, and the history tells who wanted it, for people.
+    pub fn remove_by(&self, md5: &Md5, who: &str) -> bool {
         let there = self.peek(md5).is_some();
-        self.shared.remove_object(md5, false);
+        self.shared.remove_object(md5, Cause::Removed(who));
         there
     }
 
-    /// Changes the limits; reached in steps.
+    /// What happened to an object, the oldest first; as much as is kept of it.
+    pub async fn history(&self, md5: Md5) -> Vec<Entry> {
+        self.shared.history_of(move |found| *found == md5, |_| true).await
+    }
+
+    /// The entries that are meant, the oldest first, the latest of very many. Every entry is looked at.
+    pub async fn history_where(&self, is_meant: impl Fn(&Entry) -> bool + Send + 'static) -> Vec<Entry> {
+        self.shared.history_of(|_| true, is_meant).await
+    }
+
+    /// How an object stands; `None` if it is not here. Looks at a few hundred others.
+    pub fn standing(&self, md5: &Md5) -> Option<Standing> {
+        self.shared.standing(md5)
+    }
+
+    /// Other patterns are in force when this returns, unless it was called again meanwhile. Blocks for a look at every name.
+    pub fn set_pinning(&self, pinning: Pinning) {
+        self.shared.repin(pinning);
+    }
+
+    /// What each pattern has pinned, as of when all names were last looked at.
+    pub fn pinned(&self) -> Vec<Pinned> {
+        self.shared.pins.tally()
+    }
+
+    /// The pattern that pins a name, if one does.
+    pub fn pattern_of(&self, key: &[u8]) -> Option<Box<str>> {
+        self.shared.pins.pattern_of(key)
+    }
+
+    /// Changes the limits; reached in steps. Blocks for a look at every object if any are pinned.
     pub fn set_limits(&self, max_size: Limit, min_free: Limit) -> Result<(), OpenError> {
         self.shared.space.set_limits(max_size, min_free).map_err(|reason| OpenError::Limits { reason })?;
+        if self.shared.pins.sums.bytes() > 0 || self.shared.is_refit_due() {
+            self.shared.refit_pins();
+        }
         self.shared.shrink();
         Ok(())
     }
@@ -241,7 +289,7 @@ impl Store {
             self.shared.clock.advance(lookups, self.shared.objects.len() as u64);
         }
         let place = shard.rows.find(md5_hash(md5), |row| row.md5 == *md5)?;
-        touch(shard, place, now);
+        touch(shard, place, now, self.shared.second.load(Ordering::Relaxed));
         Some(match shard.extra.open.find(md5) {
             Some(sealed) => Sealed::Open(Reader::of(sealed)),
             None => Sealed::Row(*shard.rows.at(place), shard.extra.open.body(md5)),
@@ -250,12 +298,14 @@ impl Store {
 }
 
 /// An object was asked for.
-fn touch(shard: &mut Shard<Object, Slots>, place: u32, now: Now) {
+fn touch(shard: &mut Shard<Object, Slots>, place: u32, now: Now, second: u32) {
     let object = shard.rows.at_mut(place);
     let before = object.usage.uses(now);
     object.usage.touch(now);
-    // Written down when the count has doubled: often enough for a start to know who is popular.
-    if object.usage.uses(now).ilog2() != before.checked_ilog2().unwrap_or(u32::MAX) && object.soil() {
+    (object.times, object.last) = (object.times.saturating_add(1), second);
+    // Written down when a count has doubled: often enough for a start to know who is popular, and for people to know how much.
+    let is_doubled = object.usage.uses(now).ilog2() != before.checked_ilog2().unwrap_or(u32::MAX);
+    if (is_doubled || object.times.is_power_of_two()) && object.soil() {
         let md5 = object.md5;
         shard.extra.touched.push(md5);
     }

@@ -94,6 +94,7 @@ impl Fetch {
             len: head.record.len,
             claims: head.claims,
             source: head.source.clone(),
+            label: self.question.full.path().into(),
             resume: part.is_some_and(|part| part.position >= RESUME_MIN),
         };
         match begin {

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     fill::commit::{Owned, Whole},
+    history::event::Arrival,
     part::error::FillError,
     read::{
         body::Body,
@@ -73,6 +74,7 @@ impl Incoming {
             growing: &growing,
             reservation: &self.reservation,
             len: self.len,
+            told: (Arrival::Imported, std::mem::take(&mut self.about)),
         };
         match whole.seal(digests, owned).await {
             Ok((_, is_ours)) => {

@@ -26,6 +26,7 @@ use std::{
     sync::Arc,
 };
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use protocol::digest::{Digests, DigestsHasher};
 use rustix::fs::Advice;
@@ -67,6 +68,8 @@ pub struct Incoming {
     /// The system refused once to copy from this file to ours.
     by_hand: bool,
     moving: Option<moving::Moving>,
+    /// What the history is to tell of how it came.
+    about: Bytes,
     spent: bool,
 }
 
@@ -130,8 +133,16 @@ impl Incoming {
             buffer: Vec::new(),
             by_hand: false,
             moving: None,
+            about: Bytes::new(),
             spent: false,
         }
+    }
+
+    /// What the history is to tell of how it came, in the caller's own way: at most 4,096 bytes.
+    #[must_use]
+    pub fn told(mut self, about: Bytes) -> Self {
+        self.about = about;
+        self
     }
 
     /// Bytes that are here and hashed.

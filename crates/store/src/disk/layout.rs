@@ -6,10 +6,14 @@
 //! objects/ab/cd/<md5>       sealed objects; the name is the MD5 of the content
 //! parts/<id>                what is being filled, or can be continued;   parts/<id>.state says of what
 //! quarantine/<id>-<md5>     what was not what it was said to be
+//! history                   what happened to objects, for people
 //! index/journal-<seq>       what changed, in order;   index/snapshot-<seq>   everything before journal <seq>
 //! ```
 
-use std::{ffi::OsStr, path::PathBuf};
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+};
 
 use protocol::digest::Md5;
 
@@ -27,6 +31,19 @@ pub(crate) struct Layout {
 impl Layout {
     pub(crate) fn new(root: PathBuf) -> Self {
         Self { root }
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(crate) fn history(&self) -> PathBuf {
+        self.root.join("history")
+    }
+
+    /// Where a shorter one is written before it takes the place of the one before.
+    pub(crate) fn history_new(&self) -> PathBuf {
+        self.root.join("history.new")
     }
 
     pub(crate) fn objects(&self) -> PathBuf {
@@ -158,8 +175,6 @@ fn hex<const N: usize>(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     #[test]

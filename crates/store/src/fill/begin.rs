@@ -6,6 +6,7 @@ use protocol::digest::{DigestsHasher, Md5};
 
 use crate::{
     fill::{active::Active, end::End},
+    history::event::Need,
     part::{
         error::FillError,
         extents::Extents,
@@ -35,7 +36,7 @@ impl Active {
         }
         let part = match store.earlier_part(&spec).await? {
             Some(taken) => taken,
-            None => store.fresh_part(spec.len).await?,
+            None => store.fresh_part(spec.len, &spec.label).await?,
         };
         let len = spec.len;
         let (id, body, ahead) = (part.id, part.body.clone(), part.ahead.clone());
@@ -57,9 +58,9 @@ impl Active {
 
 impl Shared {
     /// A new, empty part with room for `len` bytes.
-    async fn fresh_part(self: &Arc<Self>, len: Option<u64>) -> Result<OpenPart, FillError> {
+    async fn fresh_part(self: &Arc<Self>, len: Option<u64>, label: &str) -> Result<OpenPart, FillError> {
         let needed = len.map_or(0, on_disk) + SLACK;
-        let mut reservation = self.reserve(needed).await?;
+        let mut reservation = self.reserve(Need::fill(needed, label)).await?;
         for attempt in 0..2 {
             let (store, id) = (self.clone(), self.parts.next_id());
             let made = self.io.blocking(move || {
@@ -74,7 +75,7 @@ impl Shared {
                 // Others fill the disk too. Once more with what eviction can give.
                 Some((Err(error), kept)) if error.kind() == io::ErrorKind::StorageFull && attempt == 0 => {
                     reservation = kept;
-                    self.make_room(needed).await;
+                    self.make_room(Need::fill(needed, label)).await;
                 }
                 Some((Err(error), _)) if error.kind() == io::ErrorKind::StorageFull => break,
                 Some((Err(source), _)) => return Err(self.disk_trouble("create a file in the cache", source)),
@@ -130,7 +131,7 @@ impl Shared {
         };
         let needed = spec.len.unwrap_or(found.position());
         let needed = (on_disk(needed) + SLACK).saturating_sub(occupied);
-        let mut reservation = match self.reserve(needed).await {
+        let mut reservation = match self.reserve(Need::fill(needed, &spec.label)).await {
             Ok(reservation) => reservation,
             Err(error) => {
                 self.parts.put_back(found);

@@ -3,18 +3,20 @@
 
 use std::{io, sync::Arc};
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use protocol::digest::{Digests, Md5};
 
 use crate::{
     disk::layout::leaf_of,
     fill::active::Active,
+    history::event::{Arrival, Event},
     index::{
         record::Record,
         row::{Object, md5_hash},
     },
     journal::Durable,
-    objects::claim::Turn,
+    objects::{claim::Turn, remove::Cause},
     part::error::FillError,
     read::{body::Body, growing::Growing, hot::HotBody, reader::Reader, sealed::Sealed},
     shared::Shared,
@@ -31,6 +33,8 @@ pub(crate) struct Whole<'a> {
     pub(crate) growing: &'a Arc<Growing>,
     pub(crate) reservation: &'a Mutex<Option<Reservation>>,
     pub(crate) len: u64,
+    /// What the history is to tell of how it came.
+    pub(crate) told: (Arrival, Bytes),
 }
 
 /// What a file needs that had a name of its own before. Both block.
@@ -62,6 +66,7 @@ impl Active {
             growing: &pipe.growing,
             reservation: &pipe.reservation,
             len: pipe.written(),
+            told: (Arrival::Filled, self.fill.about.lock().clone()),
         };
         let (reader, is_ours) = whole.seal(digests, None).await?;
         if is_ours {
@@ -106,13 +111,15 @@ impl Whole<'_> {
             let removing = store.clone();
             let undone = move || {
                 if owned.is_none_or(|owned| owned.give_back()) {
-                    removing.remove_object(&md5, false);
+                    removing.remove_object(&md5, Cause::Undone);
                 }
             };
             store.io.blocking(undone).await;
             return Err(store.disk_trouble("write the journal", error));
         }
         store.counters.commits.add(1);
+        let (by, about) = self.told.clone();
+        store.history.note(md5, Event::Came { by, size: self.len, about });
         Ok((Reader::of(sealed), true))
     }
 
@@ -123,12 +130,13 @@ impl Whole<'_> {
         let (now, hash) = (store.clock.now(), md5_hash(&digests.md5));
         let len = self.len;
         let usage = store.evictor.lock().admit(now, hash);
-        let object = Object::new(digests, len, usage);
+        let mut object = Object::new(digests, len, usage);
         let sealed = Sealed::new(digests, len, self.body.clone(), HotBody::new(&store.hot));
         if let Some(reservation) = self.reservation.lock().take() {
             reservation.settle(Account::Objects, on_disk(len));
         }
         let mut locked = store.objects.shard(hash, now);
+        store.pin_row(&mut object);
         locked.push(object);
         locked.shard.extra.filling.remove(&digests.md5);
         locked.shard.extra.open.keep(sealed.clone());

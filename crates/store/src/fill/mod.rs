@@ -215,6 +215,13 @@ impl Verified {
         Reader::following(self.active.pipe().growing.clone())
     }
 
+    /// What the history is to tell of how it came, in the caller's own way: at most 4,096 bytes.
+    #[must_use]
+    pub fn told(self, about: Bytes) -> Self {
+        *self.active.fill.about.lock() = about;
+        self
+    }
+
     /// Makes it durable: data synced, renamed to its digest, directory synced, journaled. If the same content is here already, that one stays
     /// and this one is dropped. Does not block other requests. From an error nothing remains in the index.
     /// Dropping the future does not stop the commit.

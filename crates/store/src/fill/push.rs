@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use crate::{
     fill::{active::Active, end::End},
+    history::event::Need,
     part::{
         error::FillError,
         pipe::{Batch, Broken},
@@ -49,7 +50,11 @@ impl Active {
             return Ok(());
         }
         let missing = needed - reserved;
-        self.store.with_room(missing, needed, || self.try_grow(missing)).await
+        self.store.with_room(self.need(missing), needed, || self.try_grow(missing)).await
+    }
+
+    fn need(&self, bytes: u64) -> Need {
+        Need::fill(bytes, &self.fill.spec.label)
     }
 
     fn try_grow(&self, bytes: u64) -> Result<(), Short> {
@@ -107,7 +112,7 @@ impl Active {
         if first.kind() != ErrorKind::StorageFull {
             return Err(self.broken(&first));
         }
-        self.store.make_room(bytes.max(FULL_EVICT_MIN)).await;
+        self.store.make_room(self.need(bytes.max(FULL_EVICT_MIN))).await;
         match disk.write(file.clone(), pieces, offset).await {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == ErrorKind::StorageFull => Err(Broken::NoRoom { needed: bytes }),

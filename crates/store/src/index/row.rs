@@ -2,24 +2,30 @@
 
 use protocol::digest::{Digests, Md5, Sha256};
 
-use crate::space::evict::Usage;
+use crate::space::{evict::Usage, pinned::Pin};
 
 /// Longest meta data of a name; its key may have as many bytes as fit into 16 bits.
 const META_MAX: usize = 64 << 10;
 
 /// In the uppermost bit of an object's size: uses changed since they were last written.
 const DIRTY: u64 = 1 << 63;
+/// In the two below: how it stands to the pins.
+const PINNED: u64 = 1 << 62;
+const REFUSED: u64 = 1 << 61;
 
 /// Largest object that a row can stand for, in bytes.
-pub(crate) const SIZE_MAX: u64 = DIRTY - 1;
+pub(crate) const SIZE_MAX: u64 = REFUSED - 1;
 
-/// A sealed object as the index keeps it: 64 bytes.
+/// A sealed object as the index keeps it: 72 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Object {
     pub(crate) md5: Md5,
     pub(crate) sha256: Sha256,
     size_and_dirt: u64,
     pub(crate) usage: Usage,
+    /// How often it was asked for since the start, and when last (seconds since 1970; 0: not since then). For people: the policy counts for itself.
+    pub(crate) times: u32,
+    pub(crate) last: u32,
 }
 
 /// A name as the table keeps it, one allocation: length of the key (2), digest (16), key, meta.
@@ -34,11 +40,29 @@ pub(crate) fn md5_hash(md5: &Md5) -> u64 {
 
 impl Object {
     pub(crate) fn new(digests: Digests, size: u64, usage: Usage) -> Self {
-        Self { md5: digests.md5, sha256: digests.sha256, size_and_dirt: size, usage }
+        Self { md5: digests.md5, sha256: digests.sha256, size_and_dirt: size, usage, times: 0, last: 0 }
     }
 
     pub(crate) fn size(&self) -> u64 {
-        self.size_and_dirt & !DIRTY
+        self.size_and_dirt & SIZE_MAX
+    }
+
+    /// How it stands to the pins.
+    pub(crate) fn pin(&self) -> Pin {
+        match self.size_and_dirt & (PINNED | REFUSED) {
+            0 => Pin::No,
+            PINNED => Pin::Yes,
+            _ => Pin::Refused,
+        }
+    }
+
+    pub(crate) fn set_pin(&mut self, pin: Pin) {
+        let bits = match pin {
+            Pin::No => 0,
+            Pin::Yes => PINNED,
+            Pin::Refused => REFUSED,
+        };
+        self.size_and_dirt = self.size_and_dirt & !(PINNED | REFUSED) | bits;
     }
 
     /// Marks the uses as changed; `true` if they were not marked before.
@@ -101,9 +125,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_object_is_64_bytes() {
-        assert_eq!(size_of::<Object>(), 64);
+    fn an_object_is_72_bytes() {
+        assert_eq!(size_of::<Object>(), 72);
         assert_eq!(size_of::<NameRow>(), 16);
+    }
+
+    #[test]
+    fn what_stands_beside_the_size_does_not_touch_it() {
+        let digests = Digests { md5: Md5([1; 16]), sha256: Sha256([2; 32]) };
+        let mut object = Object::new(digests, SIZE_MAX, Usage::default());
+        for pin in [Pin::Yes, Pin::Refused, Pin::No, Pin::Refused, Pin::Yes] {
+            object.set_pin(pin);
+            assert_eq!((object.pin(), object.size()), (pin, SIZE_MAX));
+            assert!(object.soil() && !object.soil());
+            object.clean();
+        }
     }
 
     #[test]

@@ -77,6 +77,11 @@ impl<R> Rows<R> {
     pub(crate) fn iter(&self) -> impl Iterator<Item = &R> {
         self.chunks.iter().flatten()
     }
+
+    /// None of them changes its hash.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut R> {
+        self.chunks.iter_mut().flatten()
+    }
 }
 
 /// The upper bits of a hash choose the shard and are the same for all its rows; the table wants them to differ.

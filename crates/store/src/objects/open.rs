@@ -11,6 +11,7 @@ use rustix::io::Errno;
 
 use crate::{
     index::row::{Object, md5_hash},
+    objects::remove::Cause,
     read::{body::Body, hot::HotBody, open_files::OpenFiles, reader::Reader, sealed::Sealed},
     shared::Shared,
 };
@@ -74,7 +75,7 @@ impl Shared {
             }
         };
         tracing::warn!(md5 = %object.md5, "the file of an object in the cache {lost}; it is fetched again when it is asked for");
-        self.remove_object(&object.md5, false);
+        self.remove_object(&object.md5, Cause::Missing);
         None
     }
 

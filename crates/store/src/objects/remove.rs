@@ -7,6 +7,7 @@ use protocol::digest::Md5;
 
 use crate::{
     disk::layout::leaf_of,
+    history::event::{Event, Eviction, Need, Others},
     index::{
         record::Record,
         row::{Object, md5_hash},
@@ -16,21 +17,59 @@ use crate::{
     space::ledger::{Account, on_disk},
 };
 
+/// Why an object goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Cause<'a> {
+    /// For room, instead of the others.
+    Evicted {
+        /// For what.
+        need: &'a Need,
+        /// How often it was asked for, aged.
+        uses: u32,
+        /// What it was compared with.
+        others: Others,
+    },
+    /// Somebody wanted it gone; who.
+    Removed(&'a str),
+    /// Its file is gone, or not as long as it was.
+    Missing,
+    /// It was never durable.
+    Undone,
+}
+
+impl Cause<'_> {
+    fn event(self, store: &Shared, object: &Object) -> Option<Event> {
+        let asked = store.asked(object);
+        Some(match self {
+            Self::Evicted { need, uses, others } => {
+                Event::Evicted(Eviction { size: object.size(), need: need.clone(), uses, others, asked })
+            }
+            Self::Removed(by) => Event::Removed { by: by.into(), asked },
+            Self::Missing => Event::Missing,
+            Self::Undone => return None,
+        })
+    }
+}
+
 impl Shared {
     /// Takes an object out of index and directory; what somebody reads stays readable and counted. Answers the bytes that are
     /// free now; `None` if it was not there, or the disk would not let its file go. Blocks.
-    pub(crate) fn remove_object(&self, md5: &Md5, evicted: bool) -> Option<u64> {
+    pub(crate) fn remove_object(&self, md5: &Md5, cause: Cause<'_>) -> Option<u64> {
         let (now, hash) = (self.clock.now(), md5_hash(md5));
         let mut locked = self.objects.shard(hash, now);
         let place = locked.shard.rows.find(hash, |row| row.md5 == *md5)?;
         let object = locked.take(place);
+        self.unpin_row(&object);
         let body = locked.shard.extra.open.take(md5);
         locked.shard.extra.leaving.insert(*md5);
         self.journal.append(&Record::ObjectRemoved(*md5), now);
         drop(locked);
         let freed = self.unlink_object(&object, body.as_ref());
         self.left(md5);
-        if evicted {
+        if let Some(event) = cause.event(self, &object) {
+            self.history.note(*md5, event);
+        }
+        if let Cause::Evicted { .. } = cause {
             self.evictor.lock().remove(now, hash, object.usage);
             self.counters.evictions.add(1);
             self.counters.evicted_bytes.add(object.size());

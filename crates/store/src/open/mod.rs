@@ -7,8 +7,9 @@ use std::{
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize},
+        atomic::{AtomicBool, AtomicU32, AtomicUsize},
     },
+    time::SystemTime,
 };
 
 use parking_lot::Mutex;
@@ -17,6 +18,7 @@ use tokio::sync::Notify;
 use crate::{
     counters::Counters,
     disk::{Disk, executor::Executor, layout::Layout},
+    history::History,
     index::{strays::Strays, table::Table},
     journal::{
         Journal,
@@ -25,11 +27,12 @@ use crate::{
     options::{OpenError, Options},
     part::{lane::Lanes, parts::Parts},
     read::{hot::HotBytes, open_files::KeptOpen},
-    shared::Shared,
+    shared::{Shared, second_of},
     space::{
         dirs::Dirs,
         evict::{Clock, Evictor},
         ledger::{Account, Space},
+        pins::Pins,
         quarantine::Quarantine,
     },
 };
@@ -37,7 +40,9 @@ use crate::{
 /// Opens the directory and everything in it.
 pub(crate) fn open(options: Options, disk: Arc<dyn Disk>) -> Result<(Shared, Recovered), OpenError> {
     let (held, sip) = marker::take(&options.dir, &*disk)?;
-    let layout = Layout::new(options.dir.clone());
+    // Two threads write, and the directory is ours until the last of them has ended.
+    let held = Arc::new(held);
+    let (layout, started) = (Layout::new(options.dir.clone()), SystemTime::now());
     let space = Space::new(disk.clone(), options.dir.clone());
     space.set_limits(options.max_size, options.min_free).map_err(|reason| OpenError::Limits { reason })?;
     let failed = |action, path: &Path| {
@@ -55,9 +60,11 @@ pub(crate) fn open(options: Options, disk: Arc<dyn Disk>) -> Result<(Shared, Rec
     let quarantine =
         Quarantine::open(&space, &layout, options.quarantine_max).map_err(failed("read", &layout.quarantine()))?;
     let parts = Parts::open(&space, &layout, quarantine.last_id()).map_err(failed("read", &layout.parts()))?;
-    let journal =
-        Journal::start(&space, &layout, &recovered.journal, held).map_err(failed("write to", &layout.index()))?;
+    let journal = Journal::start(&space, &layout, &recovered.journal, held.clone())
+        .map_err(failed("write to", &layout.index()))?;
     let threads = failed("start the threads for", &options.dir);
+    let history = History::start(&space, &layout, options.history_max, held)
+        .map_err(failed("start the threads for", &options.dir))?;
     let (lanes, io) = Lanes::start().and_then(|lanes| Ok((lanes, Executor::start()?))).map_err(threads)?;
     let shared = Shared {
         kept_open: Mutex::new(KeptOpen::new(options.open_files_max)),
@@ -69,6 +76,8 @@ pub(crate) fn open(options: Options, disk: Arc<dyn Disk>) -> Result<(Shared, Rec
         objects,
         names,
         journal,
+        history,
+        pins: Pins::default(),
         dirs,
         parts,
         quarantine,
@@ -78,6 +87,8 @@ pub(crate) fn open(options: Options, disk: Arc<dyn Disk>) -> Result<(Shared, Rec
         evictor: Mutex::new(Evictor::new(sip.0[0])),
         evicting: Mutex::default(),
         shrinking: AtomicBool::new(false),
+        is_stuck: AtomicBool::new(false),
+        pins_told: AtomicBool::new(false),
         counters: Counters::default(),
         fills: Mutex::new(HashMap::new()),
         adopting: AtomicUsize::new(0),
@@ -85,10 +96,13 @@ pub(crate) fn open(options: Options, disk: Arc<dyn Disk>) -> Result<(Shared, Rec
         closed: AtomicBool::new(false),
         snapshot_bytes: Mutex::new(recovered.snapshot_bytes),
         compacting: tokio::sync::Mutex::default(),
+        tidying: tokio::sync::Mutex::default(),
         counted: AtomicBool::new(recovered.search != Search::Everything),
         searched: AtomicBool::new(recovered.search == Search::No),
         strays: Strays::default(),
         short_of_files: AtomicBool::new(false),
+        started,
+        second: AtomicU32::new(second_of(started)),
     };
     Ok((shared, recovered))
 }

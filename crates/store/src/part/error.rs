@@ -19,6 +19,18 @@ pub enum FillError {
         /// Bytes asked for.
         needed: u64,
     },
+    /// No room, for what is here may not go: nothing was evicted in vain.
+    #[error(
+        "there is no room for {needed} bytes beside {pinned} bytes that are pinned, of {capacity} bytes that the cache may hold; raise cache.max_size, lower cache.min_free or pin less"
+    )]
+    Pinned {
+        /// Bytes asked for.
+        needed: u64,
+        /// Bytes of pinned objects.
+        pinned: u64,
+        /// Bytes that an empty cache would take.
+        capacity: u64,
+    },
     /// More or fewer bytes than announced.
     #[error("{expected} bytes were announced, and {found} bytes came")]
     Length {
@@ -56,7 +68,7 @@ impl FillError {
 
     /// Whether the cache has no room for it.
     pub fn is_room(&self) -> bool {
-        matches!(self, Self::TooLarge { .. } | Self::NoRoom { .. })
+        matches!(self, Self::TooLarge { .. } | Self::NoRoom { .. } | Self::Pinned { .. })
     }
 
     /// The store is closing.

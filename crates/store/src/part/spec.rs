@@ -12,6 +12,8 @@ pub struct FillSpec {
     pub claims: Claims,
     /// Of what this is a fill, as the caller understands it: name and validators. A part with an equal source can be continued.
     pub source: Bytes,
+    /// What this is, for people who ask why something else had to give way to it.
+    pub label: Box<str>,
     /// Continue at the part's end, as [`crate::Store::resumable`] told. `false` begins at 0 and discards an old part.
     pub resume: bool,
 }

@@ -14,6 +14,7 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use protocol::digest::{Digests, Md5};
 
@@ -45,6 +46,8 @@ pub(crate) struct FillState {
     pub(crate) spec: FillSpec,
     /// The digest whose slot it holds, if that is known beforehand.
     pub(crate) slot: Option<Md5>,
+    /// What the history is to tell of how it came.
+    pub(crate) about: Mutex<Bytes>,
     stage: Mutex<Stage>,
     checkpoint: Mutex<Checkpoint>,
     /// The position in the file beside the part; 0 if there is none. Held while that file is written.
@@ -67,6 +70,7 @@ impl FillState {
             id,
             spec,
             slot,
+            about: Mutex::default(),
             stage: Mutex::new(Stage::Running),
             described: tokio::sync::Mutex::new(checkpoint.position),
             checkpoint: Mutex::new(checkpoint),

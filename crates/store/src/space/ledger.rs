@@ -45,6 +45,22 @@ pub(crate) struct Ledger {
     min_free: u64,
 }
 
+/// By how many bytes each limit is exceeded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Excess {
+    /// Above `max_size`.
+    pub(crate) over: u64,
+    /// What is missing to `min_free`.
+    pub(crate) under: u64,
+}
+
+impl Excess {
+    /// Bytes that have to go for both.
+    pub(crate) fn bytes(self) -> u64 {
+        self.over.max(self.under)
+    }
+}
+
 /// How much of what is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Short {
@@ -78,13 +94,24 @@ impl Ledger {
 
     /// Bytes that have to go before `need` more fit; 0 if they fit now.
     fn shortfall(&self, need: u64, available: u64) -> u64 {
-        let under = (self.min_free + self.unbacked + need).saturating_sub(available);
-        self.shortfall_in_place(need).max(under)
+        self.excess(need, available).bytes()
     }
 
     /// The same for bytes that are on the disk already.
     fn shortfall_in_place(&self, need: u64) -> u64 {
         (self.used() + need + self.headroom()).saturating_sub(self.max_size)
+    }
+
+    /// By which bytes each limit would be exceeded with `need` more.
+    fn excess(&self, need: u64, available: u64) -> Excess {
+        let under = (self.min_free + self.unbacked + need).saturating_sub(available);
+        Excess { over: self.shortfall_in_place(need), under }
+    }
+
+    /// Bytes that could go if they had to.
+    fn evictable(&self, pinned: u64) -> u64 {
+        let of = |account: Account| self.accounts[account as usize];
+        of(Account::Objects).saturating_sub(pinned) + of(Account::Parts) + of(Account::Quarantine)
     }
 
     fn account(&mut self, account: Account) -> &mut u64 {
@@ -163,10 +190,15 @@ impl Space {
         self.ledger.lock().capacity(available)
     }
 
-    /// By how many bytes the limits are exceeded as things are.
-    pub(crate) fn excess(&self) -> u64 {
+    /// By how many bytes the limits are exceeded as things are. Asks the disk.
+    pub(crate) fn excess(&self) -> Excess {
         let available = self.disk_space().available;
-        self.ledger.lock().shortfall(0, available)
+        self.ledger.lock().excess(0, available)
+    }
+
+    /// Bytes that could go if they had to, `pinned` being those that may not.
+    pub(crate) fn evictable(&self, pinned: u64) -> u64 {
+        self.ledger.lock().evictable(pinned)
     }
 
     /// Reserves `bytes`, or says what is missing.

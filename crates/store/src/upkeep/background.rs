@@ -1,34 +1,44 @@
-//! What goes on without being asked: loading the tables after a start, keeping limits that others break, writing use counts,
-//! removing old parts.
+//! What goes on without being asked: loading the tables after a start and finding out what is pinned, keeping limits that others break, writing
+//! use counts, removing old parts.
 
 use std::{
     sync::{Arc, Weak, atomic::Ordering},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
+use tokio::time::MissedTickBehavior;
+
 use crate::{
+    history::event::Event,
     index::{record::Record, row::md5_hash, table::SHARDS},
     journal::recover::{Recovered, Search},
     shared::Shared,
 };
 
-/// How often limits are looked at, and how many looks make a round of the rest.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
-const LOOKS_PER_ROUND: u32 = 30;
+/// How often limits are looked at, which costs one question to the file system: who fills the disk is seen within a second.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// Looks in a round of what is not so urgent, and of the rest.
+const LOOKS_PER_TIDYING: u32 = 8;
+const LOOKS_PER_ROUND: u32 = 240;
 /// Use counts written per round.
 const USES_MAX: usize = 50_000;
 
 /// Starts what goes on in the background. Ends with the store.
 pub(crate) fn start(store: &Arc<Shared>, recovered: Recovered) {
-    store.io.spawn(settle(Arc::downgrade(store), recovered));
+    let sweep = store.pins.begin(store.options.pinning.clone());
+    store.io.spawn(settle(Arc::downgrade(store), recovered, sweep));
     store.io.spawn(keep(Arc::downgrade(store)));
 }
 
 /// What a start leaves to be done: reading the rest of the tables, and searching the directory if need be.
-async fn settle(store: Weak<Shared>, recovered: Recovered) {
+async fn settle(store: Weak<Shared>, recovered: Recovered, sweep: u64) {
     let Some(store) = store.upgrade() else { return };
     let loader = store.clone();
-    store.io.blocking(move || loader.load_all()).await;
+    let load = move || {
+        loader.load_all();
+        loader.sweep_pins(sweep);
+    };
+    store.io.blocking(load).await;
     let damaged = recovered.snapshot.is_some_and(|snapshot| snapshot.is_damaged());
     let search = if damaged { Search::Everything } else { recovered.search };
     if damaged {
@@ -43,20 +53,35 @@ async fn settle(store: Weak<Shared>, recovered: Recovered) {
 
 async fn keep(store: Weak<Shared>) {
     let mut look = 0u32;
+    let mut looks = tokio::time::interval(LOOK_EVERY);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        tokio::time::sleep(LOOK_EVERY).await;
+        looks.tick().await;
         let Some(store) = store.upgrade().filter(|store| !store.is_closed()) else { return };
         look = look.wrapping_add(1);
+        store.tell_time(SystemTime::now());
         store.shrink();
         if look.is_multiple_of(LOOKS_PER_ROUND) {
             store.note_uses(USES_MAX);
             let expiring = store.clone();
             store.io.detach(move || expiring.parts.expire(expiring.options.part_age_max));
         }
-        if store.is_compaction_due(false) {
-            store.compact().await;
+        if look.is_multiple_of(LOOKS_PER_TIDYING) {
+            // Beside the looks: what writes tables takes its time.
+            store.io.spawn(tidy(store.clone()));
         }
     }
+}
+
+/// What has become too long is shortened, and pins that did not fit are tried again. One at a time.
+async fn tidy(store: Arc<Shared>) {
+    let Ok(_one_at_a_time) = store.tidying.try_lock() else { return };
+    let looking = store.clone();
+    store.io.blocking(move || looking.look_after_pins()).await;
+    if store.is_compaction_due(false) {
+        store.compact().await;
+    }
+    store.trim_history().await;
 }
 
 impl Shared {
@@ -75,7 +100,11 @@ impl Shared {
                     let object = shard.rows.at_mut(place);
                     object.clean();
                     let uses = object.usage.uses(now);
+                    let asked = self.asked(object);
                     self.journal.append(&Record::Uses(md5, uses), now);
+                    if asked.times > 0 {
+                        self.history.note(md5, Event::Asked(asked));
+                    }
                 }
             }
         }

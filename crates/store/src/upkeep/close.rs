@@ -7,10 +7,14 @@ use std::{
 
 use crate::{
     fill::{active::Active, end::End},
-    index::record::Record,
+    history::event::Event,
+    index::{record::Record, table::SHARDS},
     shared::Shared,
     wait::until,
 };
+
+/// Counts for people that are written at an orderly end, at most: those that have not just doubled, and so stand nowhere yet.
+const ASKED_MAX: usize = 8192;
 
 /// The longest that an orderly end waits for fills to be suspended and commits to end.
 const CLOSE_MAX: Duration = Duration::from_secs(30);
@@ -28,6 +32,21 @@ impl Shared {
         true
     }
 
+    /// Writes how often objects were asked for, for people.
+    fn note_asked(&self) {
+        let mut left = ASKED_MAX;
+        for at in 0..SHARDS {
+            let shard = self.objects.shard_at(at);
+            for object in shard.rows.iter().filter(|object| object.times > 1 && !object.times.is_power_of_two()) {
+                if left == 0 {
+                    return;
+                }
+                left -= 1;
+                self.history.note(object.md5, Event::Asked(self.asked(object)));
+            }
+        }
+    }
+
     /// The orderly end.
     pub(crate) async fn close(self: &Arc<Self>) {
         if !self.shut() {
@@ -41,6 +60,7 @@ impl Shared {
             );
         }
         self.note_uses(usize::MAX);
+        self.note_asked();
         // Everything queued is in the file now, and its length says whether it is worth it.
         let _ = self.journal.append_durably(&[], self.clock.now()).await;
         if self.is_loaded() && self.is_compaction_due(true) {
@@ -51,7 +71,9 @@ impl Shared {
         if let Ok(Err(error)) = closed.await {
             tracing::warn!(%error, "the index of the cache could not be completed; the next start looks through the whole cache directory instead");
         }
+        self.history.end();
         self.journal.end();
         self.journal.ended().await;
+        self.history.ended().await;
     }
 }

@@ -5,6 +5,7 @@ use std::{io, sync::Arc};
 
 use crate::{
     disk::layout::{IndexName, index_name},
+    history::event::{Need, Purpose},
     index::{record::Row, table::SHARDS},
     journal::snapshot::Writer,
     shared::Shared,
@@ -40,7 +41,7 @@ impl Shared {
     async fn write_and_replace(self: &Arc<Self>) -> bool {
         let store = self.clone();
         let Some(estimate) = self.io.blocking(move || store.snapshot_estimate()).await else { return false };
-        let room = match self.reserve(on_disk(estimate)).await {
+        let room = match self.reserve(Need::own(Purpose::Tables, on_disk(estimate))).await {
             Ok(room) => room,
             Err(error) => {
                 tracing::warn!(%error, "no room to write the index of the cache anew; its journal grows until there is");

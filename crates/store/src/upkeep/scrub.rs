@@ -6,10 +6,12 @@ use std::sync::Arc;
 use protocol::digest::DigestsHasher;
 
 use crate::{
+    history::event::Event,
     index::{
         record::Record,
         row::{Object, md5_hash},
     },
+    objects::remove::Cause,
     read::body::Body,
     report::ScrubReport,
     shared::Shared,
@@ -71,7 +73,7 @@ impl Shared {
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let store = self.clone();
-                let removed = self.io.blocking(move || store.remove_object(&md5, false)).await?;
+                let removed = self.io.blocking(move || store.remove_object(&md5, Cause::Missing)).await?;
                 return removed.map(|_| Outcome::Missing);
             }
             Err(error) => {
@@ -92,7 +94,8 @@ impl Shared {
         let (now, hash, md5) = (self.clock.now(), md5_hash(&object.md5), object.md5);
         let mut locked = self.objects.shard(hash, now);
         let Some(place) = locked.shard.rows.find(hash, |row| row.md5 == md5) else { return false };
-        locked.take(place);
+        let object = locked.take(place);
+        self.unpin_row(&object);
         let open = locked.shard.extra.open.take(&md5);
         locked.shard.extra.leaving.insert(md5);
         self.journal.append(&Record::ObjectRemoved(md5), now);
@@ -101,6 +104,7 @@ impl Shared {
         debug_assert!(self.space.balance(Account::Objects) >= on_disk(object.size()));
         self.expel(&md5, object.size());
         self.left(&md5);
+        self.history.note(md5, Event::Damaged);
         true
     }
 }

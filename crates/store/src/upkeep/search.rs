@@ -9,11 +9,13 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
+use bytes::Bytes;
 use os::lease::{Lease, Leased};
 use protocol::digest::{Digests, DigestsHasher, Md5};
 
 use crate::{
     disk::layout::{leaf_of, object_name},
+    history::event::{Arrival, Event},
     index::{
         record::Record,
         row::{Object, md5_hash},
@@ -169,9 +171,12 @@ impl Shared {
             self.space.sub(Account::Objects, on_disk(len));
             return false;
         }
-        let object = Object::new(digests, len, Usage::restored(now, 1));
+        let mut object = Object::new(digests, len, Usage::restored(now, 1));
+        self.pin_row(&mut object);
         locked.push(object);
         self.journal.append(&Record::ObjectPut(object), now);
+        drop(locked);
+        self.history.note(digests.md5, Event::Came { by: Arrival::Found, size: len, about: Bytes::new() });
         true
     }
 
@@ -191,6 +196,7 @@ impl Shared {
         drop(locked);
         self.expel(&md5, stray.len);
         self.left(&md5);
+        self.history.note(md5, Event::Damaged);
     }
 }
 

@@ -90,6 +90,9 @@ async fn check_served(store: &Store, promised: &Promised, what: &str) {
             assert_eq!(name, (md5, seed.to_le_bytes().to_vec()), "{what}: a wrong name");
         }
     }
+    let known: Vec<_> = (0..60).map(|seed| digests(&content(seed)).md5).collect();
+    let told = store.history_where(|_| true).await;
+    assert!(told.iter().all(|entry| known.contains(&entry.md5)), "{what}: a history of what never was");
     for (md5, seed) in &promised.committed {
         assert!(promised.loose.contains(md5) || is_hit(store, md5), "{what}: {seed} was committed and is gone");
     }

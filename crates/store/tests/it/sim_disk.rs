@@ -54,6 +54,14 @@ pub(crate) struct SimDisk {
     operations: AtomicU64,
     refused: AtomicU64,
     durable: Mutex<Durable>,
+    volume: Mutex<Option<Volume>>,
+}
+
+/// A disk of its own size, on which others write too.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Volume {
+    pub(crate) total: u64,
+    pub(crate) others: u64,
 }
 
 #[derive(Default)]
@@ -89,9 +97,15 @@ impl SimDisk {
             operations: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             durable: Mutex::default(),
+            volume: Mutex::new(None),
         };
         disk.all_durable(root);
         Arc::new(disk)
+    }
+
+    /// From now on the disk is so large, and so full of others' files.
+    pub(crate) fn resize(&self, volume: Volume) {
+        *self.volume.lock() = Some(volume);
     }
 
     /// Objects so far that were to be opened and could not be.
@@ -192,6 +206,17 @@ impl SimDisk {
             }
         }
     }
+}
+
+/// Bytes of all files below, in blocks.
+fn occupied(dir: &Path) -> u64 {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok);
+    let bytes = |path: &Path| match path.symlink_metadata() {
+        Ok(found) if found.is_dir() => occupied(path),
+        // What goes while one looks does not count.
+        found => found.map_or(0, |found| found.len().next_multiple_of(4096)),
+    };
+    entries.map(|entry| bytes(&entry.path())).sum()
 }
 
 fn listing(dir: &Path) -> BTreeMap<PathBuf, Entry> {
@@ -299,7 +324,8 @@ impl Disk for SimDisk {
     }
 
     fn space(&self, path: &Path) -> io::Result<DiskSpace> {
-        self.real.space(path)
+        let Some(Volume { total, others }) = *self.volume.lock() else { return self.real.space(path) };
+        Ok(DiskSpace { total, available: total.saturating_sub(others + occupied(&self.root)) })
     }
 
     fn allocate(&self, file: &File, len: u64) -> io::Result<bool> {
