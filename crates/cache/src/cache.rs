@@ -27,7 +27,7 @@ const CLOSE_WAIT_MAX: Duration = Duration::from_secs(10);
 /// The read-through cache; clones share it.
 #[derive(Clone)]
 pub struct Cache {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl Cache {

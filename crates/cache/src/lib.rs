@@ -24,6 +24,7 @@ mod follow;
 mod forwarded;
 #[cfg(fuzzing)]
 pub mod fuzz;
+mod imports;
 mod methods;
 mod names;
 mod pass;
@@ -35,3 +36,4 @@ mod upstream;
 mod webdav;
 
 pub use cache::Cache;
+pub use imports::{Binding, NamedContent};

@@ -76,6 +76,16 @@ impl Names {
         }
     }
 
+    /// Parts in which [`Names::each_of`] tells them.
+    pub const PARTS: usize = SHARDS;
+
+    /// Shows every name of one part, in no order, under one lock: what is done with it must be short.
+    pub fn each_of(&self, part: usize, mut see: impl FnMut(&[u8], &Md5, &[u8])) {
+        let (table, now) = (&self.store.names, self.store.clock.now());
+        while table.load_some(part, now) {}
+        table.shard_at(part).rows.iter().for_each(|row| see(row.key(), &row.md5(), row.meta()));
+    }
+
     /// Removes; `true` if it was there.
     pub fn remove(&self, key: &[u8]) -> bool {
         let (table, now) = (&self.store.names, self.store.clock.now());

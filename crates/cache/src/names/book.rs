@@ -118,6 +118,19 @@ impl Book {
         known
     }
 
+    /// A name gets a content that came by another way, unless what is known of it `stays`. `false` if it does.
+    pub(crate) fn bind(&self, name: &[u8], md5: Md5, record: Record, stays: impl FnOnce(&Entry) -> bool) -> bool {
+        let mut shard = self.hot.shard(name);
+        let before = shard.find(name).or_else(|| self.read(name));
+        if before.as_ref().is_some_and(stays) {
+            return false;
+        }
+        self.names.put(name, &md5, &record.encode());
+        // The upstream has not been asked.
+        shard.put(name, Entry::Content(Arc::new(Known::new(md5, record, 0))));
+        true
+    }
+
     /// Puts an entry in its place. Answers the index that stood there.
     fn replace(&self, key: &[u8], md5: Md5, meta: &[u8], entry: Entry) -> Option<Arc<Variants>> {
         let mut shard = self.hot.shard(key);

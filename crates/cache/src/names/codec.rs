@@ -21,6 +21,7 @@ const DIRECTORY: u8 = 0;
 const OUTPOST: u8 = 2;
 const HTTP: u8 = 3;
 const VARIANTS: u8 = 4;
+const IMPORTED: u8 = 5;
 
 impl Variants {
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -54,6 +55,7 @@ impl Record {
             Provenance::Directory(_) => DIRECTORY,
             Provenance::Http(_) => HTTP,
             Provenance::Outpost { .. } => OUTPOST,
+            Provenance::Imported => IMPORTED,
         });
         let flag = |is_there: bool, bit: u8| if is_there { bit } else { 0 };
         out.0.push(
@@ -79,6 +81,7 @@ impl Record {
             Provenance::Directory(identity) => out.identity(identity),
             Provenance::Http(meta) => out.http(meta),
             Provenance::Outpost { content_type } => out.bytes(content_type.as_deref().unwrap_or_default()),
+            Provenance::Imported => {}
         }
         out.0
     }
@@ -103,6 +106,7 @@ impl Record {
                 let text = input.bytes()?;
                 Provenance::Outpost { content_type: (!text.is_empty()).then(|| text.into()) }
             }
+            IMPORTED => Provenance::Imported,
             _ => return None,
         };
         input.0.is_empty().then_some(Self { checked, len, modified, etag, provisional, provenance })
@@ -286,6 +290,7 @@ mod tests {
         prop_oneof![
             identity().prop_map(Provenance::Directory),
             meta().prop_map(Provenance::Http),
+            Just(Provenance::Imported),
             option::of(bytes(30).prop_filter("empty is none", |text| !text.is_empty()))
                 .prop_map(|content_type| Provenance::Outpost { content_type }),
         ]
@@ -329,7 +334,7 @@ mod tests {
         }
 
         #[test]
-        fn garbage_is_not_known_and_never_panics(bytes in vec(any::<u8>(), 0..200), kind in 0..6u8) {
+        fn garbage_is_not_known_and_never_panics(bytes in vec(any::<u8>(), 0..200), kind in 0..7u8) {
             let _ = Record::decode(&bytes);
             let mut framed = vec![VERSION, kind];
             framed.extend(bytes);

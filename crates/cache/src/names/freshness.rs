@@ -82,7 +82,7 @@ pub(crate) enum Suits {
 pub(crate) fn suits(record: &Record, control: &Control, now: SystemTime, is_recent: impl FnOnce() -> bool) -> Suits {
     match &record.provenance {
         Provenance::Http(meta) => suits_http(meta, control, now),
-        Provenance::Directory(_) | Provenance::Outpost { .. } => {
+        Provenance::Directory(_) | Provenance::Outpost { .. } | Provenance::Imported => {
             if is_recent() {
                 Suits::Fresh
             } else {

@@ -1,5 +1,5 @@
 //! What is known of names: [`record`] is one name's knowledge and [`codec`] its form on disk, [`book`] the table of them, [`representation`] describes a
-//! content in field lines, [`memo`] is what is remembered for moments only.
+//! content in field lines, [`memo`] is what is remembered for moments only. [`imported`] is a content that came by another way.
 //!
 //! RFC 9111, for web servers: [`directives`] reads what an answer says of caching ([`structured`] fields included), [`control`] what a request says; [`storing`]
 //! decides with [`lifetime`] whether and for how long an answer is kept, [`lines`] which of its fields, [`variant`] tells the answers of one name apart;
@@ -10,6 +10,7 @@ mod codec;
 pub(crate) mod control;
 mod directives;
 pub(crate) mod freshness;
+pub(crate) mod imported;
 pub(crate) mod lifetime;
 pub(crate) mod lines;
 pub(crate) mod memo;

@@ -37,6 +37,8 @@ pub(crate) enum Provenance {
         /// Its `Content-Type`.
         content_type: Option<Box<[u8]>>,
     },
+    /// It came by another way, and the upstream was not asked yet: see [`imported`](super::imported).
+    Imported,
 }
 
 /// What RFC 9111 needs to know of a stored answer.
@@ -108,7 +110,7 @@ impl Record {
     pub(crate) fn http(&self) -> Option<&HttpMeta> {
         match &self.provenance {
             Provenance::Http(meta) => Some(meta),
-            Provenance::Directory(_) | Provenance::Outpost { .. } => None,
+            Provenance::Directory(_) | Provenance::Outpost { .. } | Provenance::Imported => None,
         }
     }
 

@@ -122,7 +122,7 @@ impl Representation {
             (None, None) => (provisional, None),
         };
         let own_type = match &record.provenance {
-            Provenance::Directory(_) => None,
+            Provenance::Directory(_) | Provenance::Imported => None,
             Provenance::Http(meta) => meta.lines.first(&header::CONTENT_TYPE),
             Provenance::Outpost { content_type } => content_type.as_deref(),
         };

@@ -30,6 +30,7 @@ use crate::{
     failure::Failure,
     names::{
         book::Known,
+        imported::is_same_time,
         record::{Provenance, Record, provisional, seconds},
     },
 };
@@ -82,17 +83,19 @@ impl Directory {
         if target.is_directory() {
             return self.list(path, question).await;
         }
-        let known_identity = match known.map(|known| &known.record.provenance) {
-            Some(Provenance::Directory(identity)) => Some(*identity),
-            _ => None,
-        };
+        let expected = known.and_then(|known| Expected::of(&known.record));
         let looked = self.call({
             let path = path.clone();
-            move |inner| inner.look(&path, known_identity)
+            move |inner| inner.look(&path, expected)
         });
         match looked.await? {
-            Looked::Unchanged => Ok(match known {
-                Some(known) => Reply::Unchanged(Record { checked: seconds(SystemTime::now()), ..known.record.clone() }),
+            Looked::Unchanged(identity) => Ok(match known {
+                Some(known) => Reply::Unchanged(Record {
+                    checked: seconds(SystemTime::now()),
+                    modified: Some(identity.modified_time()),
+                    provenance: Provenance::Directory(identity),
+                    ..known.record.clone()
+                }),
                 None => return Err(AskError::Invalid("a file was found unchanged that was not known".into())),
             }),
             Looked::File(file, identity) => {
@@ -197,8 +200,36 @@ impl Directory {
     }
 }
 
+/// By what a file is known that is here.
+#[derive(Clone, Copy)]
+enum Expected {
+    Identity(Identity),
+    /// It came by another way.
+    Imported {
+        len: u64,
+        modified: SystemTime,
+    },
+}
+
+impl Expected {
+    fn of(record: &Record) -> Option<Self> {
+        match (&record.provenance, record.len.zip(record.modified)) {
+            (Provenance::Directory(identity), _) => Some(Self::Identity(*identity)),
+            (Provenance::Imported, Some((len, modified))) => Some(Self::Imported { len, modified }),
+            _ => None,
+        }
+    }
+
+    fn is(&self, found: &Identity) -> bool {
+        match self {
+            Self::Identity(identity) => identity == found,
+            Self::Imported { len, modified } => *len == found.size && is_same_time(*modified, found.modified_time()),
+        }
+    }
+}
+
 enum Looked {
-    Unchanged,
+    Unchanged(Identity),
     File(File, Identity),
     Directory,
     Nothing,
@@ -218,10 +249,13 @@ impl Inner {
         Ok(opened)
     }
 
-    fn look(&self, path: &[u8], known: Option<Identity>) -> Result<Looked, AskError> {
+    fn look(&self, path: &[u8], known: Option<Expected>) -> Result<Looked, AskError> {
         let root = self.root()?;
-        if known.is_some() && root.share.identity(path).is_ok_and(|identity| identity == known) {
-            return Ok(Looked::Unchanged);
+        if let Some(known) = known
+            && let Ok(Some(identity)) = root.share.identity(path)
+            && known.is(&identity)
+        {
+            return Ok(Looked::Unchanged(identity));
         }
         match root.share.find(path) {
             Ok(Found::File(file, identity)) => Ok(Looked::File(file, identity)),
@@ -240,8 +274,12 @@ impl Inner {
     }
 
     /// An empty directory on another file system than the one that files were on.
-    fn is_unmounted(&self, root: &Root, known: &Identity) -> bool {
-        root.device != known.device && std::fs::read_dir(&self.path).is_ok_and(|mut entries| entries.next().is_none())
+    fn is_unmounted(&self, root: &Root, known: &Expected) -> bool {
+        let is_elsewhere = match known {
+            Expected::Identity(known) => root.device != known.device,
+            Expected::Imported { .. } => true,
+        };
+        is_elsewhere && std::fs::read_dir(&self.path).is_ok_and(|mut entries| entries.next().is_none())
     }
 
     /// A share whose server is gone, or one name that cannot be read.

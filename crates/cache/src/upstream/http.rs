@@ -34,6 +34,7 @@ use super::{
 use crate::{
     names::{
         book::Known,
+        imported::is_confirmed,
         lifetime::Times,
         lines::Lines,
         record::{HttpMeta, Provenance, Record, provisional},
@@ -204,6 +205,11 @@ impl Http {
     ) -> Result<Reply, AskError> {
         let path = self.path_of(question.target.as_str());
         let method = if wants_bytes { Method::GET } else { Method::HEAD };
+        if let Some(known) = known.filter(|known| known.record.provenance == Provenance::Imported)
+            && let Some(record) = self.confirm(question, &path, known).await?
+        {
+            return Ok(Reply::Unchanged(record));
+        }
         let asked = SystemTime::now();
         if let Some(record) = known.map(|known| &known.record).filter(|record| is_asked_after(record)) {
             let answer = self.send_for(question, &method, &path, conditional(&question.sent, record)).await?;
@@ -228,6 +234,21 @@ impl Http {
         let asked = SystemTime::now();
         let answer = self.send_for(question, &method, &path, question.sent.clone()).await?;
         self.judge(question, answer, &method, Times { asked, arrived: SystemTime::now() })
+    }
+
+    /// Asks whether what came by another way is what is there: by a HEAD, for a 304 to a date alone would say nothing of the length, nor of the
+    /// fields that are to be kept with it.
+    async fn confirm(&self, question: &Question, path: &str, known: &Known) -> Result<Option<Record>, AskError> {
+        let asked = SystemTime::now();
+        let answer = self.send_for(question, &Method::HEAD, path, question.sent.clone()).await?;
+        if answer.status() != StatusCode::OK {
+            return Ok(None);
+        }
+        let times = Times { asked, arrived: SystemTime::now() };
+        let Reply::File(head, _) = self.judge(question, answer, &Method::HEAD, times)? else { return Ok(None) };
+        let is_plain = !head.fields.as_ref().is_some_and(|fields| fields.contains_key(header::CONTENT_ENCODING));
+        let is_same = is_plain && is_confirmed(&known.md5, &known.record, &head.record, &head.claims);
+        Ok(is_same.then(|| Record { len: known.record.len, provisional: None, ..head.record }))
     }
 
     /// An answer to a request that has no condition any more.

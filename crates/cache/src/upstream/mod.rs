@@ -229,6 +229,12 @@ impl Upstream {
         }
     }
 
+    /// The name below the mount of such a key; `None` for keys of variants and of other upstreams.
+    pub(crate) fn name_of<'k>(&self, key: &'k [u8]) -> Option<&'k str> {
+        let name = std::str::from_utf8(key.strip_prefix(&*self.scope)?).ok()?;
+        (name.starts_with('/') && !name.contains('\0')).then_some(name)
+    }
+
     /// Asks about a name: whether `known` still holds, else what is there. Without `wants_bytes` a description is enough.
     pub(crate) async fn ask(
         &self,

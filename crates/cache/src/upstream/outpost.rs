@@ -22,6 +22,7 @@ use super::{
 };
 use crate::names::{
     book::Known,
+    imported::is_confirmed,
     record::{Provenance, Record, seconds},
 };
 
@@ -60,6 +61,9 @@ impl Outpost {
         }
         let head = self.head(question, answer.headers());
         if let Some(known) = known.filter(|known| is_unchanged(known, &head)) {
+            if known.record.provenance == Provenance::Imported {
+                return Ok(Reply::Unchanged(Record { len: known.record.len, ..head.record }));
+            }
             let Record { checked, modified, .. } = head.record;
             return Ok(Reply::Unchanged(Record { checked, modified, ..known.record.clone() }));
         }
@@ -218,6 +222,9 @@ impl Outpost {
 
 /// By the digest where it is told, else by the upstream's tag.
 fn is_unchanged(known: &Known, head: &Head) -> bool {
+    if known.record.provenance == Provenance::Imported {
+        return is_confirmed(&known.md5, &known.record, &head.record, &head.claims);
+    }
     match head.claims.md5 {
         Some(md5) => md5 == known.md5,
         None => known.record.strong_etag().is_some() && known.record.strong_etag() == head.record.strong_etag(),

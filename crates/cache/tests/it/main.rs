@@ -6,6 +6,7 @@ mod delivery;
 mod directories;
 mod endpoints;
 mod failures;
+mod imports;
 mod methods;
 mod modes;
 mod origin;
