@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use protocol::{digest::Md5, etag::ETag, target::Target};
 
 use crate::{
-    Cache,
+    cache::Cache,
     names::{
         book::{Entry, Known},
         imported::is_same_time,
@@ -59,6 +59,11 @@ impl Cache {
         }
     }
 
+    /// Whether an upstream would be asked for this path.
+    pub fn is_mounted(&self, target: &Target) -> bool {
+        self.key(target).is_some()
+    }
+
     /// Whether a path stands for a content that is here, of this length and this time.
     pub fn stands_for(&self, target: &Target, len: u64, modified: SystemTime) -> bool {
         let known = self.key(target).and_then(|key| self.shared.book.known(&key));
@@ -88,7 +93,7 @@ impl Cache {
 
     fn key(&self, target: &Target) -> Option<crate::upstream::Key> {
         let settings = self.shared.settings();
-        let (upstream, below) = settings.upstream_of(target)?;
+        let (upstream, below) = settings.upstream_of(target).filter(|_| !target.path().starts_with("/.outpost/"))?;
         Some(upstream.key(&below))
     }
 

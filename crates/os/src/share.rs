@@ -8,7 +8,7 @@
 //! | something we may not read | `PermissionDenied` |
 
 pub mod entries;
-mod removal;
+pub mod removal;
 mod walk;
 
 use std::{

@@ -121,6 +121,11 @@ impl Store {
         }
     }
 
+    /// The object if it is here, whole, for who takes it elsewhere: does not count as a use. May wait for the disk.
+    pub fn read_aside(&self, md5: &Md5) -> Option<Reader> {
+        self.shared.open_sealed(md5)
+    }
+
     /// Whether the object is here, sealed; does not count as a use.
     pub fn peek(&self, md5: &Md5) -> Option<ObjectInfo> {
         let now = self.shared.clock.now();

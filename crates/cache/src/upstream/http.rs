@@ -248,7 +248,7 @@ impl Http {
         let Reply::File(head, _) = self.judge(question, answer, &Method::HEAD, times)? else { return Ok(None) };
         let is_plain = !head.fields.as_ref().is_some_and(|fields| fields.contains_key(header::CONTENT_ENCODING));
         let is_same = is_plain && is_confirmed(&known.md5, &known.record, &head.record, &head.claims);
-        Ok(is_same.then(|| Record { len: known.record.len, provisional: None, ..head.record }))
+        Ok(is_same.then_some(Record { len: known.record.len, provisional: None, ..head.record }))
     }
 
     /// An answer to a request that has no condition any more.

@@ -18,6 +18,8 @@ use crate::{
 
 const MODIFIED: &str = "Sat, 21 Nov 2026 10:00:00 GMT";
 
+type Fields<'a> = Vec<(&'a str, &'a str)>;
+
 fn modified() -> SystemTime {
     protocol::timestamp::parse_http_date(MODIFIED.as_bytes()).unwrap()
 }
@@ -114,7 +116,7 @@ fn a_web_server_is_asked_by_one_head() {
 fn what_a_web_server_does_not_confirm_is_fetched() {
     let (bytes, other) = (content(1, 1000), content(2, 1000));
     let (old, at) = ("Sat, 21 Nov 2026 09:00:00 GMT", modified());
-    let cases: [(&str, Vec<(&str, &str)>, &[u8]); 5] = [
+    let cases: [(&str, Fields<'_>, &[u8]); 5] = [
         ("405 Method Not Allowed", vec![], &other),
         ("200 OK", vec![("Last-Modified", old)], &other),
         ("200 OK", vec![("Last-Modified", MODIFIED)], &other[..999]),

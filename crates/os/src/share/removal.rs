@@ -13,26 +13,30 @@ use rustix::{
 
 use super::{DIRECTORY, Identity, Share};
 
+/// What the names begin with to which others are moved aside while they are removed.
+pub const ASIDE: &[u8] = b".outpost-import-";
+
 impl Share {
     /// Removes the name at `path`, durably, if it is still of this file, with the size and the time of the last change that are told here.
     /// `false` if it is not, or gone. Whoever puts another file under that name in the same moment does not lose it: the name is moved aside,
     /// looked at, and moved back. (That changes the time of the last change of the inode, which is therefore not looked at.)
     pub fn remove_if(&self, path: &[u8], identity: &Identity) -> io::Result<bool> {
         let (parent, name) = self.parent(path)?;
-        let aside = format!(".outpost-import-{:x}-{:x}", std::process::id(), identity.inode);
-        match rename_new(&parent, name, aside.as_bytes()) {
+        let number = format!("{:x}-{:x}", std::process::id(), identity.inode);
+        let aside = [ASIDE, number.as_bytes()].concat();
+        match rename_new(&parent, name, &aside) {
             Err(Errno::NOENT) => return Ok(false),
             renamed => renamed?,
         }
-        let found = Identity::from(&statat(&parent, &*aside, AtFlags::SYMLINK_NOFOLLOW)?);
+        let found = Identity::from(&statat(&parent, &aside, AtFlags::SYMLINK_NOFOLLOW)?);
         if found == (Identity { changed: found.changed, ..*identity }) {
-            unlinkat(&parent, &*aside, AtFlags::empty())?;
+            unlinkat(&parent, &aside, AtFlags::empty())?;
             fsync(&parent)?;
             return Ok(true);
         }
-        match rename_new(&parent, aside.as_bytes(), name) {
+        match rename_new(&parent, &aside, name) {
             // A third one has come, which would have taken its place anyway.
-            Err(Errno::EXIST) => unlinkat(&parent, &*aside, AtFlags::empty())?,
+            Err(Errno::EXIST) => unlinkat(&parent, &aside, AtFlags::empty())?,
             back => back?,
         }
         Ok(false)

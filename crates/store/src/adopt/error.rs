@@ -22,6 +22,9 @@ pub enum AdoptError {
     /// It has names that are not known here, under which somebody could write to it.
     #[error("it has other names besides this one")]
     HasOtherNames,
+    /// The file systems of the two places are different, or cannot do it.
+    #[error("its file system cannot share blocks with the cache; import it with --copy or --move")]
+    CannotShare,
     /// It is in the cache, and still where it was.
     #[error("it is in the cache, but its old name cannot be removed: {0}")]
     Removal(io::Error),
