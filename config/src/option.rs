@@ -8,15 +8,18 @@ use std::{
 
 use cache::options::Location;
 use protocol::glob::Globs;
-use serve::clients::ranges::Ranges;
+use serve::clients::{
+    access::{RULES_MAX, Rules},
+    ranges::Ranges,
+};
 use store::Limit;
 
 use crate::{
     admin::AdminAddress,
     raw::Raw,
     value::{
-        absolute, parse_address, parse_duration, parse_limit, parse_range, parse_rate, parse_size, show_duration,
-        show_limit, show_rate, show_size,
+        absolute, parse_address, parse_duration, parse_limit, parse_range, parse_rate, parse_rule, parse_size,
+        show_duration, show_limit, show_rate, show_size,
     },
 };
 
@@ -66,6 +69,8 @@ pub(crate) enum Kind<T> {
     Addresses { may_be_none: bool, put: fn(&mut T, Vec<SocketAddr>), get: fn(&T) -> Vec<SocketAddr> },
     /// Ranges of addresses, or none.
     Ranges { put: fn(&mut T, Ranges), get: fn(&T) -> Ranges },
+    /// Clients by their addresses or network cards, or none.
+    Rules { put: fn(&mut T, Rules), get: fn(&T) -> Rules },
     /// A directory.
     Path { put: fn(&mut T, PathBuf), get: fn(&T) -> PathBuf },
     /// A file that is read, or nothing.
@@ -144,6 +149,7 @@ impl<T> Setting<T> {
             }
             Kind::Addresses { may_be_none, put, .. } => put(settings, addresses(raw, *may_be_none)?),
             Kind::Ranges { put, .. } => put(settings, ranges(raw)?),
+            Kind::Rules { put, .. } => put(settings, rules(raw)?),
             Kind::Path { put, .. } => put(settings, path(raw, base)?),
             Kind::File { put, .. } => put(settings, file(raw, base)?),
             Kind::Output { put, .. } => put(settings, output(raw, base)?),
@@ -175,6 +181,10 @@ impl<T> Setting<T> {
             }
             Kind::Ranges { get, .. } => {
                 let list: Vec<_> = get(settings).iter().map(|range| quoted(&range.to_string())).collect();
+                format!("[{}]", list.join(", "))
+            }
+            Kind::Rules { get, .. } => {
+                let list: Vec<_> = get(settings).texts().map(|text| quoted(&text)).collect();
                 format!("[{}]", list.join(", "))
             }
             Kind::Path { get, .. } => quoted(&get(settings).to_string_lossy()),
@@ -210,7 +220,10 @@ impl<T> Setting<T> {
             Kind::Admin { .. } => ("address", "`IP:PORT` or `unix:PATH`".into()),
             Kind::Addresses { may_be_none: true, .. } => ("list of addresses", "`IP:PORT`, or none".into()),
             Kind::Addresses { .. } => ("list of addresses", "`IP:PORT`, at least one".into()),
-            Kind::Ranges { .. } => ("list of ranges", "`ADDRESS/BITS` or `ADDRESS`, or none".into()),
+            Kind::Ranges { .. } => ("list of ranges", "`ADDRESS/BITS`, `FIRST-LAST` or `ADDRESS`, or none".into()),
+            Kind::Rules { .. } => {
+                ("list of clients", "`ADDRESS/BITS`, `FIRST-LAST`, `ADDRESS`, `MAC` or `MAC/BITS`, or none".into())
+            }
             Kind::Path { .. } => ("directory", "relative to the working directory".into()),
             Kind::File { .. } => ("file", "a path, `\"\"` for none".into()),
             Kind::Output { .. } => ("file", "a path, `\"-\"` for standard output, `\"\"` for none".into()),
@@ -234,7 +247,7 @@ impl<T> Setting<T> {
             Kind::Word { .. } => "WORD",
             Kind::Admin { .. } => "IP:PORT|unix:PATH",
             Kind::Addresses { .. } => "IP:PORT",
-            Kind::Ranges { .. } => "RANGE",
+            Kind::Ranges { .. } | Kind::Rules { .. } => "RANGE",
             Kind::Path { .. } => "DIR",
             Kind::File { .. } => "PATH",
             Kind::Output { .. } => "PATH|-",
@@ -254,7 +267,10 @@ impl<T> Setting<T> {
 
     /// Whether it takes several values, so that its flag may be repeated.
     pub(crate) fn is_list(&self) -> bool {
-        matches!(self.kind, Kind::Addresses { .. } | Kind::Ranges { .. } | Kind::Texts { .. } | Kind::Globs { .. })
+        matches!(
+            self.kind,
+            Kind::Addresses { .. } | Kind::Ranges { .. } | Kind::Rules { .. } | Kind::Texts { .. } | Kind::Globs { .. }
+        )
     }
 }
 
@@ -301,6 +317,17 @@ fn ranges(raw: &Raw) -> Result<Ranges, String> {
     })?;
     let texts = texts.iter().filter(|text| !text.is_empty());
     texts.map(|text| parse_range(text)).collect::<Result<_, _>>().map(Ranges::new)
+}
+
+fn rules(raw: &Raw) -> Result<Rules, String> {
+    let texts = raw.texts().ok_or_else(|| {
+        format!("{} stands where a list of clients such as [\"10.0.0.0/8\"] is expected", raw.describe())
+    })?;
+    if texts.len() > RULES_MAX {
+        return Err(format!("there are {} rules, and at most {RULES_MAX} are possible; write ranges", texts.len()));
+    }
+    let texts = texts.iter().filter(|text| !text.is_empty());
+    texts.map(|text| parse_rule(text)).collect::<Result<Vec<_>, _>>().map(|rules| Rules::new(&rules))
 }
 
 fn texts(raw: &Raw, check: fn(&str) -> Result<(), String>) -> Result<Vec<String>, String> {

@@ -1,12 +1,12 @@
 //! Sizes, durations, addresses and paths as people write them, and back. Only text and numbers; which values an option takes is said in its definition.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     path::{Component, Path, PathBuf},
     time::Duration,
 };
 
-use serve::clients::ranges::IpNet;
+use serve::clients::{access::Rule, ranges::Range};
 use store::Limit;
 
 /// Bytes per unit, the larger first, so that the first that divides a size is the one to show it in.
@@ -134,20 +134,25 @@ pub(crate) fn show_rate(bytes: u64) -> String {
     format!("{}/s", show_size(bytes))
 }
 
-/// `"10.0.0.0/8"`, `"2001:db8::/32"`, or one address.
-pub(crate) fn parse_range(text: &str) -> Result<IpNet, String> {
+/// A range from `"10.0.0.0/8"`, `"10.0.0.1"` or `"10.0.0.1-10.0.0.9"`.
+pub(crate) fn parse_range(text: &str) -> Result<Range, String> {
     let text = text.trim();
-    let refuse = |reason: &str| {
-        format!("'{text}' is not a range of addresses: {reason}; write ADDRESS/BITS such as 10.0.0.0/8, or one address")
-    };
-    if let Ok(address) = text.parse::<IpAddr>() {
-        return Ok(address.to_canonical().into());
-    }
-    let range: IpNet = text.parse().map_err(|_| refuse("it has no address, or no number of bits that fits it"))?;
-    if range.addr() != range.network() {
-        return Err(refuse(&format!("{} has bits behind the first {}", range.addr(), range.prefix_len())));
-    }
-    Ok(range)
+    text.parse().map_err(|reason| {
+        format!(
+            "'{text}' is not a range of addresses: {reason}; write ADDRESS/BITS such as 10.0.0.0/8, FIRST-LAST, or one address"
+        )
+    })
+}
+
+/// Likewise, or network cards from `"52:54:00:12:34:56"` or `"52:54:00:00:00:00/24"`.
+pub(crate) fn parse_rule(text: &str) -> Result<Rule, String> {
+    let text = text.trim();
+    text.parse().map_err(|reason| {
+        format!(
+            "'{text}' names no clients: {reason}; write ADDRESS/BITS such as 10.0.0.0/8, FIRST-LAST, one address, or a MAC address such as \
+             52:54:00:12:34:56"
+        )
+    })
 }
 
 /// Below `base` if it is relative; without `.` segments. `..` stays: what it means is for the file system to say.
@@ -305,10 +310,10 @@ mod tests {
     fn ranges() {
         for (text, expected) in [
             ("10.0.0.0/8", "10.0.0.0/8"),
-            (" 192.0.2.1 ", "192.0.2.1/32"),
+            (" 192.0.2.1 ", "192.0.2.1"),
             ("2001:db8::/32", "2001:db8::/32"),
-            ("::1", "::1/128"),
-            ("::ffff:192.0.2.1", "192.0.2.1/32"),
+            ("::1", "::1"),
+            ("::ffff:192.0.2.1", "192.0.2.1"),
             ("0.0.0.0/0", "0.0.0.0/0"),
         ] {
             assert_eq!(parse_range(text).unwrap().to_string(), expected, "{text}");

@@ -177,6 +177,7 @@ fn take(app: &App, parts: &Parts, new: &Loaded) -> Result<(), String> {
     preflight::limits(&new.settings).map_err(|refused| refused.to_string())?;
     let (tls, _) = self_signed::tls_options(&new.settings).map_err(|error| format!("{error:#}"))?;
     let credentials = preflight::credentials(&tls).map_err(|refused| refused.to_string())?;
+    preflight::network_cards(&new.settings).map_err(|refused| refused.to_string())?;
     let token = preflight::token(&new.settings).map_err(|refused| refused.to_string())?;
     let old = app.config.lock().settings.store.clone();
     let store = &new.settings.store;
@@ -192,6 +193,7 @@ fn take(app: &App, parts: &Parts, new: &Loaded) -> Result<(), String> {
         parts.server.replace_credentials(credentials).map_err(|error| error.to_string())?;
         expiring.iter().for_each(|warning| tracing::warn!("{warning}"));
     }
+    parts.server.replace_access(new.settings.serve.clients.access.clone());
     // The address is taken with the next start only: until then what is open to others keeps its token.
     if token.is_some() || app.at_start.settings.admin.is_local() {
         *app.token.lock() = token;

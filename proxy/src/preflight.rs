@@ -25,6 +25,7 @@ pub(crate) fn all(settings: &Settings) -> Result<(), Refused> {
     upstreams(settings)?;
     limits(settings)?;
     token(settings)?;
+    network_cards(settings)?;
     if !self_signed::is_wanted(settings) {
         credentials(&settings.serve.tls)?;
     }
@@ -132,6 +133,19 @@ pub(crate) fn limits(settings: &Settings) -> Result<(), Refused> {
         }
         _ => Ok(()),
     }
+}
+
+/// Where clients are told by their network cards, the kernel says whose is whose.
+pub(crate) fn network_cards(settings: &Settings) -> Result<(), Refused> {
+    if !settings.serve.clients.access.names_machines() {
+        return Ok(());
+    }
+    os::neighbours::neighbours().map(drop).map_err(|error| {
+        let message = format!("[access] names MAC addresses, and the table of neighbours cannot be read: {error}");
+        let help =
+            "let the program open netlink sockets (RestrictAddressFamilies=AF_NETLINK), or name addresses instead";
+        Fault::new(message, Some(help.into())).into()
+    })
 }
 
 /// The token that the admin interface asks for.

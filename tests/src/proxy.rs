@@ -28,6 +28,7 @@ pub struct ProxySetup {
     top: Vec<String>,
     cache: Vec<String>,
     serve: Vec<String>,
+    access: Vec<String>,
     access_log: Vec<String>,
     tls: Vec<String>,
     certificates: Vec<String>,
@@ -43,6 +44,7 @@ impl ProxySetup {
             top: Vec::new(),
             cache: vec!["max_size = \"1GiB\"".into(), "min_free = \"0%\"".into()],
             serve: Vec::new(),
+            access: Vec::new(),
             access_log: Vec::new(),
             tls: Vec::new(),
             certificates: Vec::new(),
@@ -81,6 +83,12 @@ impl ProxySetup {
     /// With a line of `[serve]`.
     pub fn serve(mut self, line: &str) -> Self {
         set_line(&mut self.serve, line);
+        self
+    }
+
+    /// With a line of `[access]`.
+    pub fn access(mut self, line: &str) -> Self {
+        set_line(&mut self.access, line);
         self
     }
 
@@ -125,11 +133,12 @@ impl ProxySetup {
             |name: &str, all: &[String]| all.iter().map(|one| format!("[[{name}]]\n{one}\n")).collect::<String>();
         let tables = blocks("certificate", &self.certificates) + &blocks("upstream", &self.upstreams);
         let text = format!(
-            "listen = [\"127.0.0.1:0\"]\nadmin = \"127.0.0.1:0\"\n{}\n[cache]\ndir = \"{}\"\n{}\n[serve]\n{}\n[access_log]\n{}\n[tls]\n{}\n{tables}",
+            "listen = [\"127.0.0.1:0\"]\nadmin = \"127.0.0.1:0\"\n{}\n[cache]\ndir = \"{}\"\n{}\n[serve]\n{}\n[access]\n{}\n[access_log]\n{}\n[tls]\n{}\n{tables}",
             self.top.join("\n"),
             self.cache_dir().display(),
             self.cache.join("\n"),
             self.serve.join("\n"),
+            self.access.join("\n"),
             self.access_log.join("\n"),
             self.tls.join("\n"),
         );

@@ -246,12 +246,6 @@ pub(crate) static SETTINGS: &[Setting<Settings>] = &[
         },
     ),
     Proxy::restart(
-        "serve.allow",
-        "Ranges of addresses whose clients are served; none = all.",
-        "Others are answered 403 `not-allowed`. What counts is the client, not a proxy of `serve.trusted` in between. The admin interface has its own address.",
-        Kind::Ranges { put: |s, v| s.serve.clients.allowed = v, get: |s| s.serve.clients.allowed.clone() },
-    ),
-    Proxy::restart(
         "serve.trusted",
         "Ranges of addresses of proxies and balancers whose word is taken for who their clients are, as the next two options say.",
         "Whoever has such an address can pretend to be anybody: name nothing but machines that you run.",
@@ -260,7 +254,7 @@ pub(crate) static SETTINGS: &[Setting<Settings>] = &[
     Proxy::restart(
         "serve.client_from",
         "Which field of a request from `serve.trusted` names its client: `none`, `x-forwarded-for`, `forwarded` (RFC 7239).",
-        "The last address in it that is not of `serve.trusted` is the client: in the access log, for `requesters_by` and `serve.allow`. Choose the field \
+        "The last address in it that is not of `serve.trusted` is the client: in the access log, for `requesters_by` and `access`. Choose the field \
          that your proxy writes; the other one it may hand on as the client sent it.",
         Kind::Word {
             words: &["none", "x-forwarded-for", "forwarded"],
@@ -408,6 +402,8 @@ pub(crate) static SETTINGS: &[Setting<Settings>] = &[
         "Give each proxy of a chain a name of its own, so that a loop is recognised and a trace can be read.",
         Kind::Text { range: "1 to 64 letters, digits, `-`, `_`, `.`", check: is_token, put: |s, v| s.cache.via = v, get: |s| s.cache.via.clone() },
     ),
+    access::ALLOW,
+    access::DENY,
     access::ADMIN_TOKEN_FILE,
     Proxy::restart(
         "tls.listen",

@@ -11,6 +11,7 @@ pub mod ktls;
 pub mod lease;
 pub mod local;
 pub mod lock;
+pub mod neighbours;
 pub mod priority;
 pub mod process;
 pub mod receive;

@@ -25,6 +25,8 @@ pub struct Counters {
     pub refused: AtomicU64,
     /// Connections refused because their client has as many as one may have.
     pub refused_client: AtomicU64,
+    /// Requests refused because their client may not ask.
+    pub refused_access: AtomicU64,
     /// Connections ended because their client took its answer, or sent its request's body, too slowly.
     pub too_slow: AtomicU64,
     /// TLS handshakes that agreed on keys anew.

@@ -1,13 +1,18 @@
 //! What is decided of every request before and behind the program's handler, whatever it asks for and over whichever protocol: whether the client
-//! may ask at all, whether it is to ask over TLS instead, and what an answer over TLS says of that. Pure.
+//! may ask at all, whether it is to ask over TLS instead, and what an answer over TLS says of that.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use http::StatusCode;
 use protocol::problem::{Kind, Problem};
 
 use crate::{
-    clients::ranges::Ranges,
+    clients::{access::Verdict, porter::Porter},
+    counters::Counters,
     handler::{Answer, Client, Handler},
     request::Request,
     response::Response,
@@ -16,7 +21,8 @@ use crate::{
 /// What stands before a handler.
 pub(crate) struct Entrance<H> {
     handler: Arc<H>,
-    allowed: Ranges,
+    porter: Arc<Porter>,
+    counters: Arc<Counters>,
     /// The port of `https://` to which everything is sent on, where nothing is served.
     elsewhere: Option<u16>,
     /// `Strict-Transport-Security`, where it is said.
@@ -24,23 +30,30 @@ pub(crate) struct Entrance<H> {
 }
 
 impl<H> Entrance<H> {
-    /// Serves those who are allowed (all, if nobody is named), and tells those who came over TLS for how long they are to do so; zero says nothing.
-    pub(crate) fn new(handler: Arc<H>, allowed: Ranges, strict: Duration) -> Self {
+    /// Serves those whom the porter lets in, and tells those who came over TLS for how long they are to do so; zero says nothing.
+    pub(crate) fn new(handler: Arc<H>, porter: Arc<Porter>, counters: Arc<Counters>, strict: Duration) -> Self {
         let strict = (!strict.is_zero()).then(|| format!("max-age={}", strict.as_secs()).into());
-        Self { handler, allowed, elsewhere: None, strict }
+        Self { handler, porter, counters, elsewhere: None, strict }
     }
 
     /// Serves nothing, and sends everybody on to TLS on that port.
     pub(crate) fn redirecting(&self, port: u16) -> Self {
-        let Self { handler, allowed, strict, .. } = self;
-        Self { handler: handler.clone(), allowed: allowed.clone(), elsewhere: Some(port), strict: strict.clone() }
+        Self {
+            handler: self.handler.clone(),
+            porter: self.porter.clone(),
+            counters: self.counters.clone(),
+            elsewhere: Some(port),
+            strict: self.strict.clone(),
+        }
     }
 }
 
 impl<H: Handler> Handler for Entrance<H> {
     fn answer(&self, request: &Request<'_>, client: &Client) -> Answer {
-        if !self.allowed.is_empty() && !self.allowed.contains(client.address.ip()) {
-            return Answer::Now(not_allowed(client.address));
+        let verdict = self.porter.judge(client.address.ip());
+        if verdict != Verdict::Served {
+            self.counters.refused_access.fetch_add(1, Ordering::Relaxed);
+            return Answer::Now(not_allowed(client.address, verdict));
         }
         if let Some(port) = self.elsewhere {
             return Answer::Now(send_on(request, port));
@@ -53,11 +66,16 @@ impl<H: Handler> Handler for Entrance<H> {
     }
 }
 
-fn not_allowed(client: SocketAddr) -> Response {
-    let detail = format!(
-        "clients with the address {} are not served here; whoever runs this server can add them to serve.allow",
-        client.ip()
-    );
+fn not_allowed(client: SocketAddr, verdict: Verdict) -> Response {
+    let address = client.ip().to_canonical();
+    let detail = match verdict {
+        Verdict::Denied => {
+            format!("the client {address} is not served here; whoever runs this server has it in access.deny")
+        }
+        Verdict::NotNamed | Verdict::Served => {
+            format!("the client {address} is not served here; whoever runs this server can add it to access.allow")
+        }
+    };
     Response::problem(&Problem::new(Kind::NotAllowed, detail), Kind::NotAllowed)
 }
 

@@ -6,7 +6,7 @@ use crate::{
     clients::{
         forwarded::{self, Told},
         proxy_header::{self, Header},
-        ranges::{IpNet, Ranges},
+        ranges::{Range, Ranges},
     },
     head::{
         chunks::{Chunks, Step},
@@ -61,7 +61,7 @@ pub fn clients(bytes: &[u8]) {
         assert!((0..len).all(|cut| proxy_header::read(&bytes[..cut]) == Header::Partial));
     }
     let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let trusted = Ranges::new(vec![IpNet::from(peer)]);
+    let trusted = Ranges::new(vec![Range::from(peer)]);
     let lines = [("x-forwarded-for", Told::XForwardedFor), ("forwarded", Told::Forwarded)];
     for (name, told) in lines {
         let fields = [httparse::Header { name, value: bytes }];

@@ -4,7 +4,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use crate::{
-    clients::{forwarded::Told, ranges::Ranges},
+    clients::{access::Access, forwarded::Told, ranges::Ranges},
     tls,
 };
 
@@ -62,8 +62,8 @@ pub struct Clients {
     pub proxy_header: ProxyHeader,
     /// Whether they tell it with each request.
     pub told: Told,
-    /// Clients that are served; none: all. Others are answered 403 `not-allowed`.
-    pub allowed: Ranges,
+    /// Clients that are served. Others are answered 403 `not-allowed`.
+    pub access: Access,
 }
 
 /// Whether connections of trusted proxies begin with a header of the PROXY protocol. Those of others never do.

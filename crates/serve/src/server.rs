@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, watch};
 use crate::{
     accept::{Acceptor, Inbox},
     access_log::AccessLog,
-    clients::census::Census,
+    clients::{access::Access, census::Census, porter::Porter},
     counters::Counters,
     drain::State,
     entrance::Entrance,
@@ -35,6 +35,7 @@ pub struct Server {
     tls_addresses: Vec<SocketAddr>,
     redirect_addresses: Vec<SocketAddr>,
     tls: Option<Tls>,
+    porter: Arc<Porter>,
     counters: Arc<Counters>,
     state: watch::Sender<State>,
     /// Reactor threads that have not ended.
@@ -51,7 +52,8 @@ impl Server {
         let tls_addresses = listen::addresses(&listeners, Door::Secure)?;
         let redirect_addresses = listen::addresses(&listeners, Door::Redirect)?;
         let counters = Arc::new(Counters::default());
-        let doors = doors(&options, handler, &tls_addresses);
+        let porter = Arc::new(Porter::new(options.clients.access.clone()));
+        let doors = doors(&options, handler, &porter, &counters, &tls_addresses);
         let census = NonZeroUsize::new(options.connections_per_client_max).map(Census::new);
         let (options, started) = (Arc::new(options), Instant::now());
         let setup = Setup {
@@ -83,7 +85,7 @@ impl Server {
             workers: workers.clone(),
         };
         thread::spawn("accept".into(), move |runtime| acceptor.run(&runtime, listeners))?;
-        Ok(Self { addresses, tls_addresses, redirect_addresses, tls, counters, state, workers, cut })
+        Ok(Self { addresses, tls_addresses, redirect_addresses, tls, porter, counters, state, workers, cut })
     }
 
     /// Where it listens, with the ports that were chosen.
@@ -105,6 +107,11 @@ impl Server {
     pub fn replace_credentials(&self, credentials: Credentials) -> io::Result<()> {
         let Some(tls) = &self.tls else { return Ok(()) };
         tls.replace(credentials).map_err(io::Error::other)
+    }
+
+    /// From now on these clients are served, on connections that are there as well.
+    pub fn replace_access(&self, access: Access) {
+        self.porter.replace(access);
     }
 
     /// Who it is to new connections, where TLS is spoken.
@@ -146,13 +153,19 @@ impl Drop for Server {
 }
 
 /// What is answered on each kind of address.
-fn doors<H>(options: &Options, handler: Arc<H>, tls_addresses: &[SocketAddr]) -> Doors<H> {
+fn doors<H>(
+    options: &Options,
+    handler: Arc<H>,
+    porter: &Arc<Porter>,
+    counters: &Arc<Counters>,
+    tls_addresses: &[SocketAddr],
+) -> Doors<H> {
     let tls = &options.tls;
     let port = match (tls.redirect_port, tls_addresses.first()) {
         (0, Some(address)) => address.port(),
         (port, _) => port,
     };
-    let files = Entrance::new(handler, options.clients.allowed.clone(), tls.strict);
+    let files = Entrance::new(handler, porter.clone(), counters.clone(), tls.strict);
     Doors { redirect: Arc::new(files.redirecting(port)), files: Arc::new(files) }
 }
 

@@ -115,6 +115,11 @@ static METRICS: &[Metric] = &[
     ),
     metric("outpost_http_malformed_total", "Requests refused as malformed", Read::Counter(|s| s.serve.malformed)),
     metric(
+        "outpost_http_refused_access_total",
+        "Requests refused because their client may not ask (`[access]`)",
+        Read::Counter(|s| s.serve.refused_access),
+    ),
+    metric(
         "outpost_http_too_slow_total",
         "Connections ended because their client took an answer, or sent a request's body, too slowly",
         Read::Counter(|s| s.serve.too_slow),

@@ -108,6 +108,7 @@ fn requests(now: &Snapshot) -> Value {
         "refused_overloaded": cache.refused_overloaded,
         "refused_not_preloaded": cache.refused_not_preloaded,
         "malformed": now.serve.malformed,
+        "refused_access": now.serve.refused_access,
         "too_slow": now.serve.too_slow,
         "http2_connections": now.serve.http2_connections,
         "http2_faults": now.serve.http2_faults,

@@ -88,6 +88,8 @@ struct Requests {
     passed: u64,
     refused_requesters: u64,
     refused_overloaded: u64,
+    #[serde(default)]
+    refused_access: u64,
     hit_percent: Option<f64>,
 }
 
@@ -245,9 +247,11 @@ impl Requests {
     }
 
     fn refused(&self) -> Option<String> {
-        let (places, limits) = (self.refused_requesters, self.refused_overloaded);
-        (places + limits > 0).then(|| {
-            format!("refused: {} for want of a requester's place, {} at other limits", count(places), count(limits))
+        let (places, limits, access) = (self.refused_requesters, self.refused_overloaded, self.refused_access);
+        let access_too = if access > 0 { format!(", {} by [access]", count(access)) } else { String::new() };
+        (places + limits + access > 0).then(|| {
+            let (places, limits) = (count(places), count(limits));
+            format!("refused: {places} for want of a requester's place, {limits} at other limits{access_too}")
         })
     }
 }
@@ -291,7 +295,7 @@ mod tests {
                       "disk_available_bytes": 300_000_000_000_u64, "evictions": 1, "evicted_bytes": 5_000_000,
                       "quarantined": 0, "disk_errors": 0},
             "requests": {"total": 123_456, "hits": 115_200, "misses": 3000, "collapsed": 120, "revalidated": 0, "stale": 0,
-                         "passed": 6, "refused_requesters": 2, "refused_overloaded": 0, "hit_percent": 97.36},
+                         "passed": 6, "refused_requesters": 2, "refused_overloaded": 0, "refused_access": 1234, "hit_percent": 97.36},
             "connections": 34, "transfers": 1,
             "bytes": {"from_upstream": 80_000_000_000_u64, "to_clients": 1_200_000_000_000_u64},
             "fills": [{"upstream": "prod", "path": "/iso/big.iso", "md5": null, "fetched": 370_000_000, "total": 1_000_000_000,
@@ -309,7 +313,7 @@ mod tests {
             1 object evicted (5.00 MB)
   requests  123,456, 97.4% of those for files answered from the cache
             hits 115,200, revalidated 0, stale 0, misses 3,000, coalesced 120, passed 6
-            refused: 2 for want of a requester's place, 0 at other limits
+            refused: 2 for want of a requester's place, 0 at other limits, 1,234 by [access]
   bytes     1.20 TB to clients, 80.0 GB from upstreams: 93% did not cross the line
   clients   34 connections, 1 transfer
   process   1 min 12 s of processor time, 212 MB of memory, 140 of 1,048,576 files open

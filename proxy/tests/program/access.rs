@@ -1,4 +1,4 @@
-//! Who may ask the admin interface: this machine, its socket's users, and who has the token.
+//! Who may ask: for files who is allowed and not denied, the admin interface this machine, its socket's users, and who has the token.
 
 use std::{
     fs::{self, Permissions},
@@ -18,11 +18,14 @@ fn write_token(place: &Place, token: &str, mode: u32) {
     fs::set_permissions(place.path("token"), Permissions::from_mode(mode)).unwrap();
 }
 
-/// `[access]` stands behind the other sections.
-fn with_token(place: &Place, config: &Path) {
+/// Lines of `[access]`.
+fn with_access(config: &Path, lines: &str) {
     let text = fs::read_to_string(config).unwrap();
-    let access = format!("[access]\nadmin_token_file = \"{}\"\n", place.path("token").display());
-    fs::write(config, format!("{text}{access}")).unwrap();
+    fs::write(config, format!("{text}[access]\n{lines}\n")).unwrap();
+}
+
+fn with_token(place: &Place, config: &Path) {
+    with_access(config, &format!("admin_token_file = \"{}\"", place.path("token").display()));
 }
 
 fn status_of(proxy: &Proxy, authorization: &str) -> Answer {
@@ -157,4 +160,43 @@ fn a_unix_socket_needs_no_token_and_goes_with_its_proxy() {
     let (code, complaint) = run(&["--config", "proxy.toml"]);
     assert!(code == 1 && complaint.contains("something stands there that is no socket"), "{complaint}");
     assert_eq!(fs::read(place.path("admin.sock")).unwrap(), b"precious");
+}
+
+#[test]
+fn who_may_ask_for_files_is_taken_with_a_reload() {
+    let place = Place::new();
+    let mut proxy = place.start();
+    assert_eq!(proxy.get("/hello.txt").status, 200);
+    for (lines, status) in [
+        ("deny = [\"127.0.0.1-127.0.0.9\"]", 403),
+        ("allow = [\"10.0.0.0/8\"]", 403),
+        ("allow = [\"::ffff:127.0.0.0/104\"]", 200),
+        ("allow = [\"127.0.0.1\"]\ndeny = [\"52:54:00:12:34:56\"]", 200),
+        // This machine has no network card in its own table.
+        ("allow = [\"52:54:00:00:00:00/24\"]", 403),
+        ("", 200),
+    ] {
+        let config = place.write_config("", "");
+        with_access(&config, lines);
+        proxy.signal(Signal::HUP);
+        proxy.wait_for_line("the configuration was read again");
+        let answer = proxy.get("/hello.txt");
+        assert_eq!(answer.status, status, "{lines}");
+        if status == 403 {
+            assert_eq!(answer.problem(), "not-allowed");
+        }
+        assert_eq!(proxy.admin("GET", "/readyz").status, 200, "the admin interface has rules of its own");
+    }
+    assert_eq!(proxy.status()["requests"]["refused_access"], 3);
+    let config = place.write_config("", "");
+    for (lines, part) in [
+        ("allow = [\"10.0.0.9-10.0.0.1\"]", "no way up from 10.0.0.9 to 10.0.0.1"),
+        ("deny = [\"52:54:00:12:34\"]", "names no clients"),
+        ("deny = [\"10.0.0.1/8\"]", "has bits behind the first 8"),
+    ] {
+        with_access(&config, lines);
+        let (code, complaint) = ended(place.command().args(["check-config", "proxy.toml"]).output().unwrap());
+        assert!(code == 78 && complaint.contains(part), "{complaint}");
+        place.write_config("", "");
+    }
 }

@@ -48,10 +48,11 @@ fn clients_behind_a_proxy_are_told_apart() {
 fn who_is_not_allowed_gets_403_however_it_comes() {
     let content = Content::random(2, 10 * KIB);
     let upstream = published(&content);
-    let setup = proxy().upstream("/", &upstream.url()).serve("allow = [\"192.0.2.0/24\"]");
+    let setup = proxy().upstream("/", &upstream.url()).access("allow = [\"192.0.2.0/24\"]");
     let proxy = setup.serve("trusted = [\"127.0.0.0/8\"]").serve("proxy_protocol = \"optional\"").start();
     assert_eq!(proxy.get("/file").expect_status(403).problem(), "not-allowed");
     assert_eq!(upstream.gets("/file"), 0);
+    assert_eq!(proxy.number("/requests/refused_access"), 1);
     for (client, status) in [("192.0.2.7", 200), ("203.0.113.7", 403)] {
         let mut connection = Connection::open(proxy.files());
         connection.send(format!("PROXY TCP4 {client} 127.0.0.1 4711 80\r\n").as_bytes());

@@ -9,7 +9,11 @@ use std::{
 
 use serve::{
     access_log::{AccessLog, Format},
-    clients::{forwarded::Told, ranges::Ranges},
+    clients::{
+        access::{Access, Rules},
+        forwarded::Told,
+        ranges::Ranges,
+    },
     handler::Answer,
     options::{Clients, Options, ProxyHeader},
     server::Server,
@@ -154,7 +158,7 @@ fn who_is_not_allowed_is_told_so() {
     let clients = |allowed: &str| Clients {
         trusted: loopback(),
         told: Told::Forwarded,
-        allowed: Ranges::new(vec![allowed.parse().unwrap()]),
+        access: Access { allow: Rules::new(&[allowed.parse().unwrap()]), ..Access::default() },
         ..Clients::default()
     };
     let server = who(clients("192.0.2.0/24"));
@@ -166,6 +170,25 @@ fn who_is_not_allowed_is_told_so() {
     peer.send("GET / HTTP/1.1\r\nHost: a\r\nForwarded: for=192.0.2.77\r\n\r\n");
     assert_eq!(peer.answer().status, 200);
     assert_eq!(Peer::connect(&who(clients("127.0.0.1/32"))).get("/").status, 200);
+    assert_eq!(server.counters().refused_access.load(Relaxed), 1);
+}
+
+#[test]
+fn rules_that_are_replaced_hold_on_connections_that_are_there() {
+    let rules = |text: &str| Rules::new(&[text.parse().unwrap()]);
+    let server = who(Clients::default());
+    let mut peer = Peer::connect(&server);
+    assert_eq!(peer.get("/").status, 200);
+    server.replace_access(Access { allow: rules("127.0.0.0/8"), deny: rules("127.0.0.1-127.0.0.9") });
+    let refused = peer.get("/");
+    assert_eq!(refused.status, 403);
+    assert!(String::from_utf8(refused.body).unwrap().contains("in access.deny"));
+    // Nobody's network card is known here: that of this machine is none.
+    server.replace_access(Access { allow: rules("52:54:00:00:00:01"), ..Access::default() });
+    let refused = peer.get("/");
+    assert!(refused.status == 403 && String::from_utf8(refused.body).unwrap().contains("access.allow"));
+    server.replace_access(Access { deny: rules("52:54:00:00:00:01"), ..Access::default() });
+    assert_eq!(peer.get("/").status, 200);
 }
 
 #[test]

@@ -9,7 +9,11 @@ use bytes::Bytes;
 use protocol::digest::Claims;
 use serve::{
     access_log::{AccessLog, Format},
-    clients::{forwarded::Told, ranges::Ranges},
+    clients::{
+        access::{Access, Rules},
+        forwarded::Told,
+        ranges::Ranges,
+    },
     handler::Answer,
     options::{Clients, Options},
 };
@@ -392,8 +396,9 @@ fn the_log_has_a_line_for_every_answer() {
 #[test]
 fn who_asks_and_who_may_is_the_same() {
     let trusted = Ranges::new(vec!["127.0.0.0/8".parse().unwrap()]);
-    let allowed = Ranges::new(vec!["192.0.2.0/24".parse().unwrap()]);
-    let clients = Clients { trusted, allowed, told: Told::Forwarded, ..Clients::default() };
+    let allow = Rules::new(&["192.0.2.0/24".parse().unwrap()]);
+    let clients =
+        Clients { trusted, access: Access { allow, ..Access::default() }, told: Told::Forwarded, ..Clients::default() };
     let server = start(Options { clients, ..options() }, |_, client| {
         Answer::Now(text(client.address.ip().to_string().as_bytes()))
     });
