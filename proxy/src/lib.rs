@@ -111,6 +111,7 @@ async fn serve(
     if let Some(complaint) = preflight::fit_open_files(&loaded, &mut settings, open_files_max) {
         tracing::warn!("{complaint}");
     }
+    settings.store.pinning = settings.cache.pinning();
     let own = speak_tls(&mut settings)?;
     let token = preflight::token(&settings)?;
     let app = Arc::new(App::new(loaded, open_files_max, token));

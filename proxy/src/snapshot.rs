@@ -24,6 +24,7 @@ pub(crate) struct Snapshot {
     /// Seconds since 1970; 0 where there is no certificate.
     pub(crate) certificates_expire: u64,
     pub(crate) store: store::Report,
+    pub(crate) pins: Vec<store::Pinned>,
     pub(crate) serve: ServeFigures,
     pub(crate) cache: CacheFigures,
     pub(crate) fills: Vec<FillStatus>,
@@ -105,6 +106,7 @@ impl Snapshot {
             let since_1970 = expire.and_then(|expire| expire.duration_since(SystemTime::UNIX_EPOCH).ok());
             now.certificates_expire = since_1970.map_or(0, |since| since.as_secs());
             now.store = parts.store.report();
+            now.pins = parts.store.pinned();
             now.serve = ServeFigures::read(parts.server.counters());
             now.cache = CacheFigures::read(parts.cache.counters());
             now.fills = parts.cache.fills();

@@ -20,6 +20,7 @@ use crate::{option::Kind, settings::Settings};
 
 mod access;
 mod certificate;
+mod kept;
 mod preload;
 #[cfg(test)]
 mod tests;
@@ -83,6 +84,7 @@ pub(crate) static SETTINGS: &[Setting<Settings>] = &[
             get: |s| s.cache.no_room as usize,
         },
     ),
+    kept::pin(),
     Proxy::reload(
         "cache.stale_if_error",
         "How long the last good copy may stand in for an upstream that cannot be reached.",
@@ -138,6 +140,8 @@ pub(crate) static SETTINGS: &[Setting<Settings>] = &[
             get: |s| s.store.quarantine_max,
         },
     ),
+    kept::history_max(),
+    kept::history_clients(),
     Proxy::restart(
         "cache.open_files_max",
         "How many objects' files are kept open, ready to be sent.",

@@ -19,6 +19,7 @@ use crate::{
     shared::Shared,
     status::{Counters, FillStatus, UpstreamStatus},
     upstream::trust::Trust,
+    why::{self, Subject, Why},
 };
 
 /// What is committing when the program stops gets so long.
@@ -45,11 +46,16 @@ impl Cache {
         Trust::read(upstream).map(drop)
     }
 
-    /// Takes new options (after SIGHUP): limits at once, upstreams by name. What is running goes on.
+    /// Takes new options (after SIGHUP): limits at once, upstreams by name. What is running goes on. Blocks for a look at every
+    /// name if others are to be pinned.
     pub fn reconfigure(&self, options: Options) -> io::Result<()> {
         let old = self.shared.settings();
         let settings = Settings::new(options, Some(&old), &self.shared.counters)?;
+        let pinning = (!settings.options.pins_like(&old.options)).then(|| settings.options.pinning());
         self.shared.replace_settings(settings);
+        if let Some(pinning) = pinning {
+            self.shared.store.set_pinning(pinning);
+        }
         Ok(())
     }
 
@@ -91,6 +97,11 @@ impl Cache {
         self.shared.requesters.held()
     }
 
+    /// Why something is here, or is not. Looks at all that is known of all names, beside the requests.
+    pub async fn why(&self, subject: Subject) -> Why {
+        why::why(&self.shared, subject).await
+    }
+
     /// Forgets a path with all its variants and removes their objects; `false` if nothing was known of it.
     pub fn purge_path(&self, path: &str) -> bool {
         let settings = self.shared.settings();
@@ -98,7 +109,7 @@ impl Cache {
         let Some(key) = settings.key_of(&target) else { return false };
         let forgotten = self.shared.forget_name(&key);
         for md5 in &forgotten {
-            self.shared.store.remove(md5);
+            self.shared.store.remove_by(md5, &format!("a purge of {}", target.path()));
         }
         !forgotten.is_empty()
     }

@@ -4,7 +4,7 @@
 //! In reading order: `resolve` is the request in one screen, and `follow`, `pass`, `methods`, `webdav` and `endpoints` are the ways that it can take; `asked` is what was asked, `forwarded` what of it goes upstream, `delivery` names of servers that are mounted nowhere,
 //! `context` what every step of answering needs, [`Cache`] the whole as its program sees it. `answer` is what is said to clients, `requesters` who may have
 //! bytes at once. `fetch` gets them once for all who ask; `upstream` is where they come from; `names` is what is known of names. `shared` is what the parts
-//! share, `settings` the options in force; [`options`] with [`hosts`], and [`status`], are what goes in and out.
+//! share, `settings` the options in force, `pins` what of the names these pin; [`why`] tells what became of objects; [`options`] with [`hosts`], and [`status`], are what goes in and out.
 #![forbid(unsafe_code)]
 
 pub mod hosts;
@@ -28,12 +28,14 @@ mod imports;
 mod methods;
 mod names;
 mod pass;
+mod pins;
 mod requesters;
 mod resolve;
 mod settings;
 mod shared;
 mod upstream;
 mod webdav;
+pub mod why;
 
 pub use cache::Cache;
 pub use imports::{Binding, NamedContent};

@@ -7,11 +7,16 @@ use std::{
     time::Duration,
 };
 
-use crate::hosts::Pattern;
+use protocol::glob::Globs;
+
+use crate::{fetch::account::CLIENTS_MAX, hosts::Pattern};
 
 mod preload;
 
 pub use preload::{AtClose, Mode, PreloadOptions, ReadyBy, Schedule};
+
+/// Most that [`Options::history_clients`] can be.
+pub const HISTORY_CLIENTS_MAX: usize = CLIENTS_MAX;
 
 /// Options of the read-through side, typed and checked by `config`.
 #[derive(Clone, Debug)]
@@ -34,6 +39,10 @@ pub struct Options {
     pub via: String,
     /// Servers that clients may name themselves.
     pub delivery: DeliveryOptions,
+    /// What is never evicted, by the paths that clients ask for.
+    pub pin: Globs,
+    /// Clients named in what is written down of each fetch.
+    pub history_clients: usize,
 }
 
 /// The form in which Windows Delivery Optimization asks a cache host: `/path?cacheHostOrigin=HOST`.
@@ -255,6 +264,8 @@ impl Options {
             stale_if_error: Duration::from_secs(7 * 86_400),
             via: Self::VIA.into(),
             delivery: DeliveryOptions::default(),
+            pin: Globs::default(),
+            history_clients: 4,
         }
     }
 }

@@ -282,6 +282,7 @@ fn down(context: &RequestContext<'_>, question: Arc<Question>) -> Answer {
 }
 
 fn board(context: &RequestContext<'_>, question: Arc<Question>, joined: Joined, interims: Option<Interims>) -> Answer {
+    joined.note(context.asked.client.address.ip(), context.settings.options.history_clients);
     // What came before an answer that is there already is handed on first.
     if interims.is_none()
         && let Some((outcome, role)) = joined.outcome()

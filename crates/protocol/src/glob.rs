@@ -94,8 +94,12 @@ impl Globs {
 
     /// The first pattern that matches, as it was written.
     pub fn first_match(&self, path: &[u8]) -> Option<&str> {
-        let at = self.set.matches(bare(path)).into_iter().min()?;
-        Some(&self.texts[at])
+        self.first_match_at(path).map(|at| &*self.texts[at])
+    }
+
+    /// The same by its number in the list.
+    pub fn first_match_at(&self, path: &[u8]) -> Option<usize> {
+        self.set.matches(bare(path)).into_iter().min()
     }
 }
 

@@ -235,6 +235,11 @@ impl Store {
         self.shared.pins.tally()
     }
 
+    /// Keys of names that stand for a content, a few of very many. Every name is looked at.
+    pub async fn keys_of(&self, md5: Md5) -> Vec<Box<[u8]>> {
+        self.shared.keys_of(md5).await
+    }
+
     /// The pattern that pins a name, if one does.
     pub fn pattern_of(&self, key: &[u8]) -> Option<Box<str>> {
         self.shared.pins.pattern_of(key)

@@ -41,7 +41,7 @@ pub(super) async fn purge(State(app): State<Arc<App>>, body: Result<Json<Purge>,
         Ok(Json(Purge { path: None, md5: Some(md5) })) => match md5.parse::<Md5>() {
             Ok(md5) => {
                 let store = parts.store.clone();
-                aside(&app, move |_| store.remove(&md5).then(|| md5.to_string())).await
+                aside(&app, move |_| store.remove_by(&md5, super::objects::BY).then(|| md5.to_string())).await
             }
             Err(error) => return problem(Kind::BadRequest, format!("'{md5}' is {error}")),
         },

@@ -208,6 +208,24 @@ static METRICS: &[Metric] = &[
     ),
     metric("outpost_cache_evictions_total", "Objects evicted", Read::Counter(|s| s.store.evictions)),
     metric("outpost_cache_evicted_bytes_total", "Bytes evicted", Read::Counter(|s| s.store.evicted_bytes)),
+    metric("outpost_cache_pinned_objects", "Objects that are pinned", Read::Gauge(|s| s.store.pinned_objects)),
+    metric("outpost_cache_pinned_bytes", "Bytes of pinned objects", Read::Gauge(|s| s.store.pinned_bytes)),
+    metric(
+        "outpost_cache_pins_refused_objects",
+        "Objects that are to be pinned and do not fit beside those that are; they are kept like any other",
+        Read::Gauge(|s| s.store.unpinned_objects),
+    ),
+    metric(
+        "outpost_cache_pins_refused_bytes",
+        "Bytes of objects that are to be pinned and do not fit",
+        Read::Gauge(|s| s.store.unpinned_bytes),
+    ),
+    metric("outpost_cache_history_bytes", "Bytes of the history of objects", Read::Gauge(|s| s.store.history_bytes)),
+    metric(
+        "outpost_cache_history_lost_total",
+        "Entries of the history that could not be written",
+        Read::Counter(|s| s.store.history_lost),
+    ),
     metric("outpost_disk_errors_total", "Errors of the cache's disk", Read::Counter(|s| s.store.disk_errors)),
     metric(
         "outpost_access_log_dropped_total",

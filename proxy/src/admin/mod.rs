@@ -7,6 +7,7 @@
 //! | `GET /metrics` | Prometheus | `metrics` |
 //! | `GET /v1/status` | everything, as JSON | `status` |
 //! | `GET /v1/objects`, `GET` and `DELETE /v1/objects/MD5` | what is in the cache | `objects` |
+//! | `GET /v1/why?path=`, `?md5=` | why something is here, or is not | `why` |
 //! | `POST /v1/purge`, `/v1/scrub`, `/v1/drain`; `/v1/preload` | do it | `actions` |
 //!
 //! Errors are problem details like everywhere. On TCP it asks for a token where one is given (`token`); it always refuses what a web page makes a browser
@@ -17,6 +18,7 @@ pub(crate) mod listener;
 pub(crate) mod metrics;
 mod objects;
 mod status;
+mod why;
 
 use std::{sync::Arc, time::Duration};
 
@@ -96,6 +98,7 @@ fn router(app: Arc<App>, asks_for_tokens: bool) -> Router {
         .route("/v1/status", get(status::answer))
         .route("/v1/objects", get(objects::list))
         .route("/v1/objects/{md5}", get(objects::one).delete(objects::remove))
+        .route("/v1/why", get(why::answer))
         .route("/v1/purge", post(actions::purge))
         .route("/v1/scrub", post(actions::scrub))
         .route("/v1/drain", post(actions::drain))
@@ -197,8 +200,8 @@ async fn sign(request: Request, next: Next) -> Response {
 
 fn no_such_path(path: &str) -> String {
     format!(
-        "there is no {path}; there are /healthz, /readyz, /metrics, /v1/status, /v1/objects, /v1/purge, /v1/scrub, /v1/drain and \
-         /v1/preload"
+        "there is no {path}; there are /healthz, /readyz, /metrics, /v1/status, /v1/objects, /v1/why, /v1/purge, /v1/scrub, \
+         /v1/drain and /v1/preload"
     )
 }
 

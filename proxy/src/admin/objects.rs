@@ -17,6 +17,9 @@ use crate::app::App;
 /// Objects per page, unless asked for fewer or more.
 const PAGE: usize = 100;
 
+/// Who removes objects by their digests, in the history.
+pub(super) const BY: &str = "the admin interface";
+
 /// Most of them.
 const PAGE_MAX: usize = 1000;
 
@@ -89,7 +92,7 @@ pub(super) async fn remove(State(app): State<Arc<App>>, Path(md5): Path<String>)
         Err(refusal) => return *refusal,
     };
     let store = parts.store.clone();
-    if !aside(&app, move |_| store.remove(&md5)).await {
+    if !aside(&app, move |_| store.remove_by(&md5, BY)).await {
         return problem(Kind::NotFound, format!("the object {md5} is not in the cache"));
     }
     tracing::info!("the object {md5} was removed through the admin interface");

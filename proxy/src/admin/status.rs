@@ -90,8 +90,23 @@ fn cache(settings: &Settings, now: &Snapshot) -> Value {
         "rejections": store.rejections,
         "duplicates": store.duplicates,
         "disk_errors": store.disk_errors,
+        "pinned": {
+            "objects": store.pinned_objects,
+            "bytes": store.pinned_bytes,
+            "refused_objects": store.unpinned_objects,
+            "refused_bytes": store.unpinned_bytes,
+            "patterns": pins(now),
+        },
+        "history_bytes": store.history_bytes,
+        "history_lost": store.history_lost,
         "loaded": store.loaded,
     })
+}
+
+/// What each pattern had pinned when all names were last looked at.
+fn pins(now: &Snapshot) -> Vec<Value> {
+    let pinned = |pinned: &store::Pinned| value!({ "pattern": pinned.pattern, "objects": pinned.objects, "bytes": pinned.bytes });
+    now.pins.iter().map(pinned).collect()
 }
 
 fn requests(now: &Snapshot) -> Value {
@@ -209,6 +224,8 @@ mod tests {
             "/cache/max_size_bytes",
             "/cache/min_free_bytes",
             "/cache/objects",
+            "/cache/pinned/bytes",
+            "/cache/history_bytes",
             "/requesters/active",
             "/bytes/from_upstream",
             "/bytes/to_clients",

@@ -29,6 +29,7 @@ mod scrub;
 mod status;
 mod table;
 mod what;
+mod why;
 
 use clap::{ArgMatches, Command};
 
@@ -59,6 +60,7 @@ pub(crate) struct Subcommand {
 static ALL: &[Subcommand] = &[
     status::STATUS,
     objects::OBJECTS,
+    why::WHY,
     purge::PURGE,
     scrub::SCRUB,
     drain::DRAIN,

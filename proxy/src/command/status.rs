@@ -75,6 +75,24 @@ struct Cache {
     evicted_bytes: u64,
     quarantined: u64,
     disk_errors: u64,
+    #[serde(default)]
+    pinned: Pinned,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Pinned {
+    objects: u64,
+    bytes: u64,
+    refused_objects: u64,
+    refused_bytes: u64,
+    #[serde(default)]
+    patterns: Vec<Pattern>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Pattern {
+    pattern: String,
+    objects: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -138,6 +156,7 @@ impl Status {
             .collect();
         let mut facts = vec![("serves", serves.join("  ")), ("cache", self.cache.text()), ("", self.cache.disk())];
         facts.extend(self.cache.trouble().map(|trouble| ("", trouble)));
+        facts.extend(self.cache.pinned.text().map(|pinned| ("pinned", pinned)));
         facts.push(("requests", self.requests.text()));
         facts.push(("", self.requests.kinds()));
         facts.extend(self.requests.refused().map(|refused| ("", refused)));
@@ -256,6 +275,23 @@ impl Requests {
     }
 }
 
+impl Pinned {
+    /// `None` where nothing is to be.
+    fn text(&self) -> Option<String> {
+        if self.patterns.is_empty() {
+            return None;
+        }
+        let idle = self.patterns.iter().filter(|pattern| pattern.objects == 0);
+        let idle: Vec<_> = idle.map(|pattern| format!("'{}'", pattern.pattern)).collect();
+        let nothing = if idle.is_empty() { String::new() } else { format!("; nothing here by {}", idle.join(", ")) };
+        let refused = match self.refused_objects {
+            0 => String::new(),
+            objects => format!("; {} in {} do not fit", size(self.refused_bytes), counted(objects, "object")),
+        };
+        Some(format!("{} in {}{refused}{nothing}", size(self.bytes), counted(self.objects, "object")))
+    }
+}
+
 impl Bytes {
     fn text(&self) -> String {
         let saved = self.to_clients.saturating_sub(self.from_upstream);
@@ -293,7 +329,9 @@ mod tests {
             "cache": {"dir": "/var/cache/outpost", "objects": 1234, "names": 2000, "used_bytes": 12_300_000_000_u64,
                       "max_size_bytes": 400_000_000_000_u64, "min_free_bytes": 25_000_000_000_u64,
                       "disk_available_bytes": 300_000_000_000_u64, "evictions": 1, "evicted_bytes": 5_000_000,
-                      "quarantined": 0, "disk_errors": 0},
+                      "quarantined": 0, "disk_errors": 0,
+                      "pinned": {"objects": 3, "bytes": 5_000_000_000_u64, "refused_objects": 1, "refused_bytes": 7000,
+                                 "patterns": [{"pattern": "*.iso", "objects": 3}, {"pattern": "/typo/", "objects": 0}]}},
             "requests": {"total": 123_456, "hits": 115_200, "misses": 3000, "collapsed": 120, "revalidated": 0, "stale": 0,
                          "passed": 6, "refused_requesters": 2, "refused_overloaded": 0, "refused_access": 1234, "hit_percent": 97.36},
             "connections": 34, "transfers": 1,
@@ -311,6 +349,7 @@ mod tests {
   cache     12.3 GB of 400 GB (3%) in 1,234 objects under 2,000 names
             /var/cache/outpost: 300 GB free, keeps 25.0 GB free
             1 object evicted (5.00 MB)
+  pinned    5.00 GB in 3 objects; 7.00 KB in 1 object do not fit; nothing here by '/typo/'
   requests  123,456, 97.4% of those for files answered from the cache
             hits 115,200, revalidated 0, stale 0, misses 3,000, coalesced 120, passed 6
             refused: 2 for want of a requester's place, 0 at other limits, 1,234 by [access]

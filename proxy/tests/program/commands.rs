@@ -89,6 +89,41 @@ fn objects_are_listed_and_purged_and_what_is_not_here_is_3() {
 }
 
 #[test]
+fn why_tells_a_life_from_its_fetch_to_its_end_and_after_a_restart() {
+    let place = Place::new();
+    let proxy = place.start();
+    let unknown = command(&place, &proxy, &["why", "/hello.txt"]);
+    assert_eq!((unknown.0, unknown.2.as_str()), (3, "outpost-proxy: nothing is known of /hello.txt\n"));
+    assert!(unknown.1.starts_with("/hello.txt is unknown\n  nothing is known of it: "), "{}", unknown.1);
+    proxy.get("/hello.txt");
+    proxy.status_when("the object is here", |status| status["cache"]["names"] == 1);
+    (0..3).for_each(|_| drop(proxy.get("/hello.txt")));
+
+    let (code, shown, complaints) = command(&place, &proxy, &["why", "/hello.txt"]);
+    assert_eq!((code, complaints.as_str()), (0, ""));
+    for part in
+        ["/hello.txt is here\n  kept: ", "fetched from the upstream ", "one request waited for it, of 127.0.0.1\n"]
+    {
+        assert!(shown.contains(part), "'{part}' is missing in:\n{shown}");
+    }
+    let (_, json, _) = command(&place, &proxy, &["why", "--json", HELLO]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let life = &json["objects"][0];
+    assert_eq!((&json["state"], &life["size"], &life["asked_for"]["times"]), (&"here".into(), &6.into(), &3.into()));
+    assert_eq!(life["paths"], serde_json::json!(["/hello.txt"]));
+
+    assert_eq!(command(&place, &proxy, &["purge", "/hello.txt"]).0, 0);
+    let (code, shown, _) = command(&place, &proxy, &["why", "/hello.txt"]);
+    assert_eq!(code, 0);
+    assert!(shown.starts_with("/hello.txt is not here\n  removed by a purge of /hello.txt\n"), "{shown}");
+    drop(proxy);
+    let proxy = place.start();
+    let (_, again, _) = command(&place, &proxy, &["why", "/hello.txt"]);
+    assert_eq!(again, shown, "another story after a restart");
+    assert_eq!(command(&place, &proxy, &["why", "hello.txt"]).0, 2);
+}
+
+#[test]
 fn a_scrub_is_followed_to_its_end_and_what_is_bad_is_a_failure() {
     let place = Place::new();
     let proxy = place.start();

@@ -84,7 +84,7 @@ impl Delivery {
     }
 }
 
-fn unmounted(options: &DeliveryOptions, host: &str) -> UpstreamOptions {
+pub(crate) fn unmounted(options: &DeliveryOptions, host: &str) -> UpstreamOptions {
     let scheme = if options.is_https { "https" } else { "http" };
     let location = Location::Http(format!("{scheme}://{host}/"));
     UpstreamOptions { mode: options.mode, ..UpstreamOptions::new(host, "", location) }

@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     outcome::Outcome,
     urgency::{Class, Urgency},
+    waiters::Waiters,
 };
 use crate::{failure::Failure, requesters::Places};
 
@@ -59,6 +60,8 @@ pub(crate) struct Flight {
     pub(crate) places: OnceLock<Arc<Places>>,
     /// The digest, from when it is known.
     pub(crate) md5: OnceLock<Md5>,
+    /// Who waits for it, or has.
+    pub(crate) waiters: Waiters,
     /// It waits to try again until then.
     pub(crate) pausing_until: Mutex<Option<Instant>>,
     is_body_wanted: AtomicBool,
@@ -140,6 +143,7 @@ impl Flights {
             reader: OnceLock::new(),
             places: OnceLock::new(),
             md5: OnceLock::new(),
+            waiters: Waiters::default(),
             pausing_until: Mutex::new(None),
             is_body_wanted: AtomicBool::new(wants_body),
             is_forgotten: AtomicBool::new(false),

@@ -1,6 +1,6 @@
 //! Taking part in a flight: joining it or beginning it, and waiting for what it comes to.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{net::IpAddr, sync::Arc, time::SystemTime};
 
 use protocol::{cache_status::CacheStatus, problem::Kind};
 use serve::source::Source;
@@ -38,6 +38,13 @@ impl Joined {
             Self::Missed(flight, wants_body)
         } else {
             Self::Flight(flight, Role::Follower)
+        }
+    }
+
+    /// A client's request is one of those that wait.
+    pub(crate) fn note(&self, client: IpAddr, clients_max: usize) {
+        if let Self::Flight(flight, _) | Self::Missed(flight, _) = self {
+            flight.waiters.note(client, clients_max);
         }
     }
 

@@ -20,6 +20,7 @@ use protocol::{cache_status::CacheStatus, problem::Kind};
 use store::{Fill, FillError, FillSpec, Vacancy};
 
 use super::{
+    account::Account,
     lines::{End, Line},
     retry::{Decision, Retries},
     task::{Fetch, Flow, PATIENCE_MAX},
@@ -82,8 +83,9 @@ impl Fetch {
         };
         let _ = flight.reader.set(fill.reader());
         let _ = flight.places.set(places.clone());
+        let continued_at = fill.position();
         match self.stream(fill, &head, body, &places).await {
-            Ok(fill) => self.finish(fill, &head, &places).await,
+            Ok(fill) => self.finish(fill, &head, &places, continued_at).await,
             Err(flow) => flow,
         }
     }
@@ -274,7 +276,7 @@ impl Fetch {
     }
 
     /// All bytes came: checks them, releases the tail, makes it durable, and writes the name.
-    async fn finish(&self, fill: Fill, head: &Head, places: &Arc<Places>) -> Flow {
+    async fn finish(&self, fill: Fill, head: &Head, places: &Arc<Places>, continued_at: u64) -> Flow {
         let (key, path) = (&self.question.key, self.question.full.path());
         let upstream = &self.question.upstream.options.name;
         let reader = fill.reader();
@@ -298,7 +300,7 @@ impl Fetch {
         let record = Record { len: reader.len(), ..head.record.clone() };
         let content = self.content(&record, Proof::Both(digests), reader, places.clone(), CacheStatus::Stored);
         self.owner.announce(content);
-        match verified.commit().await {
+        match verified.told(self.account(continued_at).to_bytes()).commit().await {
             Ok(_) if self.question.object.is_none() => _ = self.keep(digests.md5, record),
             Ok(_) => {}
             Err(error) => {
@@ -306,6 +308,23 @@ impl Fetch {
             }
         }
         Flow::Done
+    }
+}
+
+impl Fetch {
+    /// How the content came, for those who ask later.
+    fn account(&self, continued_at: u64) -> Account {
+        let (options, flight) = (&self.question.upstream.options, &self.owner.flight);
+        let account = Account {
+            upstream: options.name.clone(),
+            from: options.location.to_string(),
+            // Without its query: that may be a password.
+            path: self.question.full.path().into(),
+            seconds: Some(flight.began.elapsed().as_secs_f64()),
+            continued_at,
+            ..Account::default()
+        };
+        account.waited_for_by(&flight.waiters.read())
     }
 }
 

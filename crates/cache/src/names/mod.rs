@@ -1,4 +1,4 @@
-//! What is known of names: [`record`] is one name's knowledge and [`codec`] its form on disk, [`book`] the table of them, [`representation`] describes a
+//! What is known of names: [`record`] is one name's knowledge and [`codec`] its form on disk, [`book`] the table of them, [`key`] reads what their keys say, [`representation`] describes a
 //! content in field lines, [`memo`] is what is remembered for moments only. [`imported`] is a content that came by another way.
 //!
 //! RFC 9111, for web servers: [`directives`] reads what an answer says of caching ([`structured`] fields included), [`control`] what a request says; [`storing`]
@@ -11,6 +11,7 @@ pub(crate) mod control;
 mod directives;
 pub(crate) mod freshness;
 pub(crate) mod imported;
+pub(crate) mod key;
 pub(crate) mod lifetime;
 pub(crate) mod lines;
 pub(crate) mod memo;

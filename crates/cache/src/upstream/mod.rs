@@ -172,7 +172,7 @@ impl Question {
 
 /// The upstream's name, and eight bytes that stand for where it is: an operator who points a name at another server must not be given what
 /// the old one said, however fresh it was.
-fn scope(options: &UpstreamOptions) -> Box<[u8]> {
+pub(crate) fn scope(options: &UpstreamOptions) -> Box<[u8]> {
     let Md5(place) = Md5::of(options.location.to_string().as_bytes());
     [options.name.as_bytes(), b"\0", &place[..8]].concat().into()
 }

@@ -15,6 +15,8 @@ use crate::{
 
 /// Objects of each shard that it is compared with, at most.
 const PER_SHARD: usize = 4;
+/// Names of one content that are told, at most.
+const KEYS_MAX: usize = 100;
 
 impl Shared {
     /// Compares an object with a few hundred others; `None` if it is not here.
@@ -49,6 +51,21 @@ impl Shared {
             others,
             worse,
         })
+    }
+
+    /// Keys of names that stand for a content, as far as the tables are in memory.
+    pub(crate) async fn keys_of(self: &Arc<Self>, md5: Md5) -> Vec<Box<[u8]>> {
+        let store = self.clone();
+        let looking = move || {
+            let mut keys = Vec::new();
+            for at in 0..SHARDS {
+                let shard = store.names.shard_at(at);
+                let found = shard.rows.iter().filter(|row| row.md5() == md5).map(|row| Box::from(row.key()));
+                keys.extend(found.take(KEYS_MAX - keys.len()));
+            }
+            keys
+        };
+        self.io.blocking(looking).await.unwrap_or_default()
     }
 
     /// The entries of the history that are `wanted` by their content and `is_meant` by what they say, the oldest first.

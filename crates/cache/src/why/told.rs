@@ -1,0 +1,283 @@
+//! What happened to an object, in words and in fields: pure.
+
+use std::time::{Duration, SystemTime};
+
+use protocol::timestamp::rfc3339;
+use serde_json::{Map, Value, json};
+use store::{Arrival, Asked, Entry, Event, Eviction, Purpose};
+
+use super::Happened;
+use crate::{fetch::account::Account, names::key::Parts};
+
+/// One entry of the history. `path_of` knows what clients ask for by a key.
+pub(super) fn happened(entry: &Entry, path_of: &dyn Fn(&[u8]) -> Option<String>) -> Happened {
+    let (event, text, details) = match &entry.event {
+        Event::Came { by, size, about } => came(*by, *size, about),
+        Event::Asked(asked) => ("asked", asked_for(asked), counts(asked)),
+        Event::Evicted(eviction) => ("evicted", evicted(eviction), eviction_details(eviction)),
+        Event::Removed { by, asked } if by.is_empty() => ("removed", "somebody had it removed".into(), counts(asked)),
+        Event::Removed { by, asked } => ("removed", format!("removed by {by}"), with(counts(asked), "by", json!(by))),
+        Event::Damaged => ("damaged", DAMAGED.into(), Value::Null),
+        Event::Missing => ("missing", MISSING.into(), Value::Null),
+        Event::Replaced { key, by } => replaced(key, by.to_string(), path_of),
+    };
+    let Value::Object(details) = details else {
+        return Happened { at: rfc3339(entry.at), event: event.into(), text, details: Map::new() };
+    };
+    Happened { at: rfc3339(entry.at), event: event.into(), text, details }
+}
+
+const DAMAGED: &str = "its bytes were not right any more, and it went to quarantine; look at the disk";
+const MISSING: &str =
+    "its file was gone, or not as long as it was: somebody changed the cache directory, or the disk fails";
+
+fn came(by: Arrival, size: u64, about: &[u8]) -> (&'static str, String, Value) {
+    let account = Account::of_bytes(about);
+    let details = with(serde_json::to_value(&account).unwrap_or_default(), "size", json!(size));
+    let (event, text) = match by {
+        Arrival::Filled => ("fetched", fetched(size, &account)),
+        Arrival::Imported => ("imported", imported(size, &account)),
+        Arrival::Found => ("found", "its file was found in the cache directory after a crash, and was right".into()),
+    };
+    (event, text, details)
+}
+
+fn fetched(size: u64, account: &Account) -> String {
+    let Account { upstream, from, path, seconds, continued_at, waited, clients, .. } = account;
+    let source = if upstream.is_empty() { String::new() } else { format!(" from the upstream '{upstream}' ({from})") };
+    let name = if path.is_empty() { String::new() } else { format!(" as {path}") };
+    let time = seconds.map_or_else(String::new, |seconds| format!(" in {seconds:.1} s"));
+    let before = match continued_at {
+        0 => String::new(),
+        bytes => format!(", of which {bytes} were here from a fetch before"),
+    };
+    format!("fetched{source}{name}: {size} bytes{time}{before}; {}", who_waited(*waited, clients))
+}
+
+fn who_waited(waited: u32, clients: &[String]) -> String {
+    let named = match clients {
+        [] => String::new(),
+        clients => format!(", of {}", clients.join(", ")),
+    };
+    match waited {
+        0 => "no client waited for it".into(),
+        1 => format!("one request waited for it{named}"),
+        waited => format!("{waited} requests waited for it{named}"),
+    }
+}
+
+fn imported(size: u64, account: &Account) -> String {
+    let Account { from, path, how, .. } = account;
+    let source = if from.is_empty() { String::new() } else { format!(" from {from}") };
+    let name = if path.is_empty() { String::new() } else { format!(" as {path}") };
+    let how = if how.is_empty() { String::new() } else { format!(" ({how})") };
+    format!("taken in{source}{name}{how}: {size} bytes, and none of them crossed the line")
+}
+
+fn asked_for(asked: &Asked) -> String {
+    let last = asked.last.map_or_else(String::new, |last| format!(", last at {}", rfc3339(last)));
+    let times = times(asked.times);
+    format!("asked for {times} between {} and then{last}", rfc3339(asked.since))
+}
+
+/// How often, in words.
+pub(super) fn times(number: u32) -> String {
+    match number {
+        1 => "once".into(),
+        2 => "twice".into(),
+        number => format!("{number} times"),
+    }
+}
+
+fn evicted(eviction: &Eviction) -> String {
+    let Eviction { need, uses, others, .. } = eviction;
+    let missing = need.bytes;
+    let for_what = match need.purpose {
+        Purpose::Fill if need.label.is_empty() => format!("a fetch needed room, {missing} bytes of it"),
+        Purpose::Fill => format!("{} needed room, {missing} bytes of it", need.label),
+        Purpose::Tables => format!("the index needed room to be written anew, {missing} bytes of it"),
+        Purpose::MinFree => format!("others filled the disk, and {missing} bytes were missing to cache.min_free"),
+        Purpose::MaxSize => format!("the cache was {missing} bytes above cache.max_size"),
+    };
+    let uses = times(*uses);
+    let why_this = match others.count {
+        0 => "nothing else could go".into(),
+        count if others.fewest == others.most => {
+            format!("it was asked for {uses} of late, as were {count} others that were looked at")
+        }
+        count => {
+            let (fewest, most) = (others.fewest, others.most);
+            format!("it was asked for {uses} of late, {count} others that were looked at {fewest} to {most} times")
+        }
+    };
+    format!("evicted: {for_what}; {why_this}")
+}
+
+fn eviction_details(eviction: &Eviction) -> Value {
+    let Eviction { size, need, uses, others, asked } = eviction;
+    let purpose = match need.purpose {
+        Purpose::Fill => "fetch",
+        Purpose::Tables => "index",
+        Purpose::MinFree => "min_free",
+        Purpose::MaxSize => "max_size",
+    };
+    json!({
+        "size": size,
+        "room_for": { "purpose": purpose, "path": need.label, "missing_bytes": need.bytes },
+        "uses": uses,
+        "others": { "looked_at": others.count, "fewest_uses": others.fewest, "most_uses": others.most },
+        "asked_for": counts(asked),
+    })
+}
+
+fn replaced(key: &[u8], by: String, path_of: &dyn Fn(&[u8]) -> Option<String>) -> (&'static str, String, Value) {
+    let below = || Parts::of(key).map(|parts| format!("{}:{}", parts.upstream, parts.target));
+    let path = path_of(key).or_else(below).unwrap_or_else(|| "a name".into());
+    let text = format!("{path} has another content since: {by}");
+    ("replaced", text, json!({ "path": path, "by_md5": by }))
+}
+
+/// How often something was asked for, in fields.
+pub(super) fn counts(asked: &Asked) -> Value {
+    json!({ "times": asked.times, "since": rfc3339(asked.since), "last": asked.last.map(rfc3339) })
+}
+
+fn with(details: Value, field: &str, value: Value) -> Value {
+    let Value::Object(mut details) = details else { return details };
+    details.insert(field.into(), value);
+    Value::Object(details)
+}
+
+/// How often an object was asked for in all that the history knows: each instance counts for itself, and the last that it wrote down counts.
+/// `now` is what the one counts that runs. The number may be too small by what an instance that was killed had not written down yet.
+pub(super) fn asked_in_all(entries: &[Entry], now: Option<&Asked>) -> Asked {
+    let written = entries.iter().filter_map(|entry| match &entry.event {
+        Event::Asked(asked) => Some(asked),
+        Event::Evicted(eviction) => Some(&eviction.asked),
+        Event::Removed { asked, .. } => Some(asked),
+        _ => None,
+    });
+    let mut lives: Vec<Asked> = Vec::new();
+    for asked in written.chain(now) {
+        // The history has whole milliseconds.
+        match lives.iter_mut().find(|life| near(life.since, asked.since)) {
+            // What is counted anew after an eviction is another life of the object in one of the instance.
+            Some(life) if life.times <= asked.times => *life = *asked,
+            _ => lives.push(*asked),
+        }
+    }
+    let since = lives.iter().map(|life| life.since).min().unwrap_or(SystemTime::UNIX_EPOCH);
+    let times = lives.iter().fold(0, |sum: u32, life| sum.saturating_add(life.times));
+    Asked { since, times, last: lives.iter().filter_map(|life| life.last).max() }
+}
+
+fn near(one: SystemTime, other: SystemTime) -> bool {
+    let apart = one.duration_since(other).unwrap_or_else(|error| error.duration());
+    apart < Duration::from_millis(2)
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::digest::Md5;
+    use store::{Need, Others};
+
+    use super::*;
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_000_000 + seconds)
+    }
+
+    fn asked(since: u64, times: u32) -> Asked {
+        Asked { since: at(since), times, last: (times > 0).then(|| at(since + 9)) }
+    }
+
+    fn entry(event: Event) -> Entry {
+        Entry { at: at(5), md5: Md5([7; 16]), event }
+    }
+
+    fn text(event: Event) -> String {
+        happened(&entry(event), &|key| (key == b"key").then(|| "/known".into())).text
+    }
+
+    fn eviction(purpose: Purpose, label: &str, uses: u32, others: Others) -> Event {
+        let need = Need { purpose, bytes: 500, label: label.into() };
+        Event::Evicted(Eviction { size: 9, need, uses, others, asked: asked(0, 3) })
+    }
+
+    #[test]
+    fn each_event_has_its_sentence() {
+        let account = Account {
+            upstream: "hq".into(),
+            from: "http://hq/".into(),
+            path: "/a".into(),
+            seconds: Some(2.04),
+            continued_at: 4,
+            waited: 3,
+            clients: vec!["10.0.0.1".into(), "10.0.0.2".into()],
+            how: String::new(),
+        };
+        let few = Others { count: 23, fewest: 2, most: 40 };
+        let came = |by, account: &Account| Event::Came { by, size: 100, about: account.to_bytes() };
+        let from_share =
+            Account { from: "/mnt/a".into(), path: "/a".into(), how: "linked".into(), ..Account::default() };
+        for (event, expected) in [
+            (
+                came(Arrival::Filled, &account),
+                "fetched from the upstream 'hq' (http://hq/) as /a: 100 bytes in 2.0 s, of which 4 were here from a fetch before; \
+                 3 requests waited for it, of 10.0.0.1, 10.0.0.2",
+            ),
+            (came(Arrival::Filled, &Account::default()), "fetched: 100 bytes; no client waited for it"),
+            (
+                came(Arrival::Imported, &from_share),
+                "taken in from /mnt/a as /a (linked): 100 bytes, and none of them crossed the line",
+            ),
+            (
+                eviction(Purpose::Fill, "/new.iso", 1, few),
+                "evicted: /new.iso needed room, 500 bytes of it; it was asked for once of late, 23 others that were looked at 2 to 40 times",
+            ),
+            (
+                eviction(Purpose::MinFree, "", 2, Others { count: 5, fewest: 2, most: 2 }),
+                "evicted: others filled the disk, and 500 bytes were missing to cache.min_free; it was asked for twice of late, as were 5 \
+                 others that were looked at",
+            ),
+            (
+                eviction(Purpose::MaxSize, "", 0, Others::default()),
+                "evicted: the cache was 500 bytes above cache.max_size; nothing else could go",
+            ),
+            (Event::Removed { by: "a purge".into(), asked: asked(0, 0) }, "removed by a purge"),
+            (
+                Event::Replaced { key: "key".into(), by: Md5([1; 16]) },
+                "/known has another content since: 01010101010101010101010101010101",
+            ),
+        ] {
+            assert_eq!(text(event), expected);
+        }
+    }
+
+    #[test]
+    fn details_are_fields_for_scripts() {
+        let told =
+            happened(&entry(eviction(Purpose::Fill, "/x", 1, Others { count: 2, fewest: 1, most: 3 })), &|_| None);
+        let told = serde_json::to_value(&told).unwrap();
+        assert_eq!(told["event"], "evicted");
+        assert_eq!(told["room_for"], json!({ "purpose": "fetch", "path": "/x", "missing_bytes": 500 }));
+        assert_eq!(told["asked_for"]["times"], 3);
+        assert_eq!(told["at"], "2026-11-18T11:06:45Z");
+    }
+
+    #[test]
+    fn every_instance_counts_for_itself() {
+        let written = |asked| entry(Event::Asked(asked));
+        let removed = |asked| entry(Event::Removed { by: "".into(), asked });
+        for (entries, now, times) in [
+            (vec![], None, 0),
+            (vec![written(asked(0, 1)), written(asked(0, 2)), written(asked(0, 4))], None, 4),
+            (vec![written(asked(0, 4)), written(asked(100, 2))], Some(asked(200, 3)), 9),
+            (vec![written(asked(0, 4))], Some(asked(0, 7)), 7),
+            // It went and came again while one instance ran.
+            (vec![written(asked(0, 4)), removed(asked(0, 5))], Some(asked(0, 2)), 7),
+        ] {
+            assert_eq!(asked_in_all(&entries, now.as_ref()).times, times, "{entries:?}");
+        }
+    }
+}
