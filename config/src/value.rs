@@ -31,7 +31,7 @@ const RATE_UNITS: [(&str, u64); 4] = [("Gbit", 1_000_000_000), ("Mbit", 1_000_00
 const DURATION_UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
 /// Bytes from `"200GB"`, `"10GiB"`, `"1.5 TB"` or `"4096"`. Units in any case; GB counts in thousands, GiB in 1024s.
-pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
+pub fn parse_size(text: &str) -> Result<u64, String> {
     let refuse = |reason: &str| format!("'{text}' is not a size: {reason}; write bytes, \"200GB\" or \"10GiB\"");
     let trimmed = text.trim();
     let (number, unit) = split_number(trimmed);

@@ -6,7 +6,7 @@
 //! | `GET /readyz` | 200 while it serves, else 503; the body lists the checks | `status` |
 //! | `GET /metrics` | Prometheus | `metrics` |
 //! | `GET /v1/status` | everything, as JSON | `status` |
-//! | `GET /v1/objects`, `GET` and `DELETE /v1/objects/MD5` | what is in the cache | `objects` |
+//! | `GET /v1/objects`, `GET` and `DELETE /v1/objects/MD5` | what is in the cache | `objects`, `selection` |
 //! | `GET /v1/why?path=`, `?md5=` | why something is here, or is not | `why` |
 //! | `POST /v1/purge`, `/v1/scrub`, `/v1/drain`; `/v1/preload` | do it | `actions` |
 //!
@@ -17,6 +17,7 @@ mod actions;
 pub(crate) mod listener;
 pub(crate) mod metrics;
 mod objects;
+mod selection;
 mod status;
 mod why;
 

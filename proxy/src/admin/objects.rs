@@ -1,34 +1,38 @@
-//! What is in the cache: pages of objects in the order of their digests, one object, and its removal.
+//! What is in the cache: pages of objects, one object, and its removal. Which are on a page is said by `selection`.
 
-use std::sync::Arc;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use axum::{
     extract::{Path, Query, State, rejection::QueryRejection},
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use protocol::{digest::Md5, problem::Kind};
-use serde::{Deserialize, Serialize};
+use cache::Cache;
+use protocol::{digest::Md5, problem::Kind, target::Target};
+use serde::Serialize;
 use store::ObjectInfo;
 
-use super::{aside, json, problem, starting};
-use crate::app::App;
+use super::{
+    aside, json, problem,
+    selection::{Choosing, Selection, Wanted},
+    starting,
+};
+use crate::app::{App, Parts};
 
-/// Objects per page, unless asked for fewer or more.
-const PAGE: usize = 100;
+const HOW_TO_LIST: &str = "ask for /v1/objects?cursor=CURSOR&limit=N&sort=md5|size|uses&order=ascending|descending&min_size=BYTES&max_size=BYTES&\
+     min_uses=N&max_uses=N&path=GLOB&paths=true; each can be left out";
 
 /// Who removes objects by their digests, in the history.
 pub(super) const BY: &str = "the admin interface";
 
-/// Most of them.
-const PAGE_MAX: usize = 1000;
+/// Objects that are looked at under one lock each.
+const LOOKED_AT: usize = 4096;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Wanted {
-    cursor: Option<String>,
-    limit: Option<usize>,
-}
+/// Paths that are told of an object; it may have any number.
+const PATHS_MAX: usize = 16;
 
 #[derive(Debug, Serialize)]
 struct Listed {
@@ -42,33 +46,77 @@ struct Object {
     sha256: Option<String>,
     size: u64,
     uses: u32,
+    /// As clients ask for them, if they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paths: Option<Vec<String>>,
 }
+
+/// The paths that stand for each content.
+type Paths = HashMap<Md5, Vec<String>>;
 
 impl From<ObjectInfo> for Object {
     fn from(info: ObjectInfo) -> Self {
         let ObjectInfo { md5, sha256, size, uses } = info;
-        Self { md5: md5.to_string(), sha256: sha256.map(|sha256| sha256.to_string()), size, uses }
+        Self { md5: md5.to_string(), sha256: sha256.map(|sha256| sha256.to_string()), size, uses, paths: None }
     }
 }
 
-/// `GET /v1/objects?cursor=MD5&limit=N`
+/// `GET /v1/objects?cursor=CURSOR&limit=N` and what else [`Wanted`] takes.
 pub(super) async fn list(State(app): State<Arc<App>>, wanted: Result<Query<Wanted>, QueryRejection>) -> Response {
-    let Some(parts) = app.parts() else { return starting() };
-    let Ok(Query(wanted)) = wanted else {
-        return problem(Kind::BadRequest, "ask for /v1/objects?cursor=MD5&limit=N; both can be left out");
-    };
-    let limit = wanted.limit.unwrap_or(PAGE);
-    if limit == 0 || limit > PAGE_MAX {
-        return problem(Kind::BadRequest, format!("limit={limit} is out of range: 1 to {PAGE_MAX} is possible"));
+    if app.parts().is_none() {
+        return starting();
     }
-    let cursor = match wanted.cursor.as_deref().map(str::parse::<Md5>).transpose() {
-        Ok(cursor) => cursor,
-        Err(error) => return problem(Kind::BadRequest, format!("the cursor is {error}; take it from \"next\"")),
+    let selection = match wanted {
+        Ok(Query(wanted)) => Selection::new(wanted),
+        Err(_) => Err(HOW_TO_LIST.into()),
     };
-    let store = parts.store.clone();
-    let page = aside(&app, move |_| store.objects(cursor, limit)).await;
-    let objects = page.objects.into_iter().map(Object::from).collect();
-    json(StatusCode::OK, &Listed { objects, next: page.next.map(|md5| md5.to_string()) })
+    match selection {
+        Ok(selection) => json(StatusCode::OK, &aside(&app, move |app| listed(app, &selection)).await),
+        Err(why) => problem(Kind::BadRequest, why),
+    }
+}
+
+/// Looks at all objects, if need be, and at all names.
+fn listed(app: &App, selection: &Selection) -> Listed {
+    let Some(Parts { store, cache, .. }) = app.parts() else { return Listed { objects: Vec::new(), next: None } };
+    let of_path = selection.path.as_ref().map(|globs| paths(cache, |target, _| globs.matches_target(target)));
+    let mut choosing = Choosing::new(selection);
+    let (mut cursor, is_in_order) = selection.begin();
+    loop {
+        let page = store.objects(cursor, LOOKED_AT);
+        let is_meant = |object: &ObjectInfo| of_path.as_ref().is_none_or(|paths| paths.contains_key(&object.md5));
+        page.objects.into_iter().filter(is_meant).for_each(|object| choosing.see(object));
+        cursor = page.next;
+        if cursor.is_none() || (is_in_order && choosing.is_full()) {
+            break;
+        }
+    }
+    let (chosen, next) = choosing.page();
+    let mut paths = selection.wants_paths.then(|| {
+        let on_page: HashSet<Md5> = chosen.iter().map(|object| object.md5).collect();
+        of_path.unwrap_or_else(|| paths(cache, |_, md5| on_page.contains(md5)))
+    });
+    let object = |info: ObjectInfo| {
+        let paths = paths.as_mut().map(|paths| paths.remove(&info.md5).unwrap_or_default());
+        Object { paths, ..Object::from(info) }
+    };
+    Listed { objects: chosen.into_iter().map(object).collect(), next }
+}
+
+fn paths(cache: &Cache, is_wanted: impl Fn(&Target, &Md5) -> bool) -> Paths {
+    let mut found = Paths::new();
+    for part in 0..Cache::NAME_PARTS {
+        for (target, content) in cache.names(part) {
+            if is_wanted(&target, &content.md5) {
+                let paths = found.entry(content.md5).or_default();
+                if paths.len() < PATHS_MAX {
+                    paths.push(target.as_str().to_owned());
+                }
+            }
+        }
+    }
+    found.values_mut().for_each(|paths| paths.sort_unstable());
+    found
 }
 
 /// `GET /v1/objects/MD5`

@@ -248,7 +248,11 @@ impl Cache {
 impl Requests {
     fn text(&self) -> String {
         match self.hit_percent {
-            Some(percent) => format!("{}, {percent:.1}% of those for files answered from the cache", count(self.total)),
+            Some(percent) => {
+                // Rounded down: 100% is all of them.
+                let percent = (percent * 10.0).floor() / 10.0;
+                format!("{}, {percent:.1}% of those for files answered from the cache", count(self.total))
+            }
             None => count(self.total),
         }
     }
@@ -350,7 +354,7 @@ mod tests {
             /var/cache/outpost: 300 GB free, keeps 25.0 GB free
             1 object evicted (5.00 MB)
   pinned    5.00 GB in 3 objects; 7.00 KB in 1 object do not fit; nothing here by '/typo/'
-  requests  123,456, 97.4% of those for files answered from the cache
+  requests  123,456, 97.3% of those for files answered from the cache
             hits 115,200, revalidated 0, stale 0, misses 3,000, coalesced 120, passed 6
             refused: 2 for want of a requester's place, 0 at other limits, 1,234 by [access]
   bytes     1.20 TB to clients, 80.0 GB from upstreams: 93% did not cross the line

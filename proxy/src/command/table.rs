@@ -3,12 +3,18 @@
 
 use std::{ffi::OsStr, time::Duration};
 
-use unicode_width::UnicodeWidthStr;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 pub(crate) use config::value::human_size as size;
 
 /// Between two columns.
 const GAP: &str = "  ";
+
+/// What stands for what was left out.
+const ELLIPSIS: char = '…';
+
+/// A column is not made narrower than this: then its lines are too long, and the terminal breaks them.
+const NARROWEST: usize = 16;
 
 /// Letters of a progress bar between its brackets.
 const BAR: usize = 30;
@@ -22,20 +28,24 @@ const MINUTE: u64 = 60;
 pub(crate) struct Look {
     /// Whether headings stand out.
     pub(crate) colours: bool,
+    /// Columns of the terminal. What goes elsewhere has lines of any length.
+    pub(crate) width: Option<usize>,
 }
 
 impl Look {
     /// Colours are for terminals, unless somebody asked for none (<https://no-color.org>).
     pub(crate) fn new(is_terminal: bool, no_color: Option<&OsStr>, term: Option<&OsStr>) -> Self {
         let unwanted = no_color.is_some_and(|value| !value.is_empty()) || term.is_some_and(|term| term == "dumb");
-        Self { colours: is_terminal && !unwanted }
+        Self { colours: is_terminal && !unwanted, width: None }
     }
 
     /// Of standard output as it is.
     pub(crate) fn of_stdout() -> Self {
         let variable = |name| std::env::var_os(name);
         let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stdout());
-        Self::new(is_terminal, variable("NO_COLOR").as_deref(), variable("TERM").as_deref())
+        let look = Self::new(is_terminal, variable("NO_COLOR").as_deref(), variable("TERM").as_deref());
+        let size = terminal_size::terminal_size_of(std::io::stdout()).filter(|_| is_terminal);
+        Self { width: size.map(|(width, _)| usize::from(width.0)), ..look }
     }
 
     /// What stands above or before other things.
@@ -56,7 +66,8 @@ pub(crate) enum Side {
     Right,
 }
 
-/// Rows under a heading, in columns as wide as they must be. Nothing is cut off: people copy from it.
+/// Rows under a heading, in columns as wide as they must be. On a terminal the last column gets what is left, and what is longer loses its middle;
+/// elsewhere nothing is left out.
 #[derive(Clone, Debug)]
 pub(crate) struct Table {
     columns: Vec<(&'static str, Side)>,
@@ -81,13 +92,25 @@ impl Table {
     /// The lines, each with its end.
     pub(crate) fn text(&self, look: Look) -> String {
         let widths: Vec<usize> = (0..self.columns.len()).map(|place| self.width(place)).collect();
+        let last = self.left_for_last(&widths, look);
         let titles: Vec<String> = self.columns.iter().map(|(title, _)| (*title).to_owned()).collect();
         let mut text = look.heading(&self.line(&titles, &widths)) + "\n";
         for row in &self.rows {
-            text.push_str(&self.line(row, &widths));
+            let mut row = row.clone();
+            if let (Some(cell), Some(width)) = (row.last_mut(), last) {
+                *cell = shortened(cell, width);
+            }
+            text.push_str(&self.line(&row, &widths));
             text.push('\n');
         }
         text
+    }
+
+    /// If it is one of words.
+    fn left_for_last(&self, widths: &[usize], look: Look) -> Option<usize> {
+        let (width, (.., side)) = (look.width?, self.columns.last()?);
+        let others: usize = widths[..widths.len() - 1].iter().map(|width| width + GAP.len()).sum();
+        (*side == Side::Left).then(|| width.saturating_sub(others).max(NARROWEST))
     }
 
     fn width(&self, place: usize) -> usize {
@@ -107,14 +130,53 @@ impl Table {
     }
 }
 
-/// Lines of a label and what it stands for, the label to the left of one edge.
+/// Lines of a label and what it stands for, the label to the left of one edge. On a terminal they are broken between words.
 pub(crate) fn facts(rows: &[(&str, String)], look: Look) -> String {
     let width = rows.iter().map(|(label, _)| label.width()).max().unwrap_or(0);
+    let edge = 2 + width + GAP.len();
     let line = |(label, text): &(&str, String)| {
         let space = " ".repeat(width - label.width());
-        format!("  {}{space}{GAP}{}", look.heading(label), plain(text)).trim_end().to_owned() + "\n"
+        let text = broken(&plain(text), look.width.map(|width| width.saturating_sub(edge)), edge);
+        format!("  {}{space}{GAP}{text}", look.heading(label)).trim_end().to_owned() + "\n"
     };
     rows.iter().map(line).collect()
+}
+
+/// In lines of at most so many columns, as far as words allow; all but the first begin at the edge.
+fn broken(text: &str, width: Option<usize>, edge: usize) -> String {
+    let Some(width) = width.filter(|width| text.width() > *width) else { return text.to_owned() };
+    let (mut lines, mut line) = (String::new(), String::new());
+    for word in text.split_inclusive(' ') {
+        if !line.is_empty() && line.width() + word.trim_end().width() > width {
+            lines.push_str(line.trim_end());
+            lines.push('\n');
+            lines.push_str(&" ".repeat(edge));
+            line.clear();
+        }
+        line.push_str(word);
+    }
+    lines + line.trim_end()
+}
+
+/// Without its middle, if it is wider: of a path, both ends tell something.
+fn shortened(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let (head, tail) = (width.saturating_sub(1) / 3, width.saturating_sub(1) - width.saturating_sub(1) / 3);
+    let fitting = |letters: &mut dyn Iterator<Item = char>, room: usize| {
+        let mut left = room;
+        let fits = |letter: &char| {
+            let taken = letter.width().unwrap_or(0);
+            let fits = taken <= left;
+            left = left.saturating_sub(taken);
+            fits
+        };
+        letters.take_while(fits).collect::<Vec<char>>()
+    };
+    let begin = fitting(&mut text.chars(), head);
+    let end = fitting(&mut text.chars().rev(), tail);
+    begin.into_iter().chain([ELLIPSIS]).chain(end.into_iter().rev()).collect()
 }
 
 /// What came from elsewhere must not steer the terminal that shows it, nor tear its line.
@@ -204,9 +266,42 @@ prüfung      7 B
         ] {
             assert_eq!(Look::new(is_terminal, no_color, term).colours, colours);
         }
-        let look = Look { colours: true };
+        let look = Look { colours: true, width: None };
         assert_eq!(Table::new(&[("A", Side::Left)]).text(look), "\x1b[1mA\x1b[0m\n");
         assert_eq!(facts(&[("a", "1".into()), ("long", "2".into())], Look::default()), "  a     1\n  long  2\n");
+    }
+
+    #[test]
+    fn on_a_terminal_the_last_column_gets_what_is_left() {
+        let mut table = Table::new(&[("SIZE", Side::Right), ("PATH", Side::Left)]);
+        table.row(["5 B".into(), "/a".into()]);
+        table.row(["12.0 MB".into(), "/pub/images/2026/installation-medium.iso".into()]);
+        table.row(["1 B".into(), "/日本/日本/日本/日本/日本.iso".into()]);
+        let at = |width| table.text(Look { colours: false, width });
+        let narrow = "   SIZE  PATH
+    5 B  /a
+12.0 MB  /pub/im…ion-medium.iso
+    1 B  /日本/…/日本/日本.iso
+";
+        assert_eq!(at(Some(31)), narrow);
+        assert!(narrow.lines().all(|line| line.width() <= 31));
+        assert_eq!(at(Some(80)), at(None));
+        // Below a limit it is not made narrower any more.
+        assert_eq!(at(Some(3)), at(Some(25)));
+    }
+
+    #[test]
+    fn on_a_terminal_facts_are_broken_between_words() {
+        let rows =
+            [("cache", "12 GB of 400 GB in 1,234 objects".to_owned()), ("", "averylongwordthatstaysasitis".into())];
+        let expected = "  cache  12 GB of
+         400 GB in
+         1,234
+         objects
+         averylongwordthatstaysasitis
+";
+        assert_eq!(facts(&rows, Look { colours: false, width: Some(20) }), expected);
+        assert_eq!(facts(&rows, Look::default()).lines().count(), 2);
     }
 
     #[test]
