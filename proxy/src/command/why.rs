@@ -59,7 +59,7 @@ fn text(name: &str, why: &Why, look: Look) -> String {
     text.extend(why.fetching.as_ref().map(waiting));
     for life in &why.objects {
         text.push('\n');
-        text.push_str(&object(life, look));
+        text.push_str(&object(life, &why.because, look));
     }
     text
 }
@@ -72,11 +72,13 @@ fn waiting(fetching: &Fetching) -> String {
     format!("  {} wait for it{clients}\n", counted(fetching.waited.into(), "request"))
 }
 
-fn object(life: &Life, look: Look) -> String {
+fn object(life: &Life, said: &str, look: Look) -> String {
     let mut rows = Vec::new();
     rows.extend(life.size.map(|bytes| ("size", format!("{} ({} bytes)", size(bytes), count(bytes)))));
     rows.extend(life.paths.iter().enumerate().map(|(at, path)| (if at == 0 { "paths" } else { "" }, path.clone())));
-    rows.push(("state", life.because.clone()));
+    if life.because != said {
+        rows.push(("state", life.because.clone()));
+    }
     rows.extend(asked(life).map(|asked| ("asked", asked)));
     for happened in life.history.iter().filter(|happened| happened.event != COUNTED) {
         rows.push((&*happened.at, happened.text.clone()));
@@ -140,7 +142,6 @@ b1946ac92492d2347c6235b4d2611184
   size                  12.3 MB (12,300,000 bytes)
   paths                 /a
                         /b
-  state                 kept: asked for twice of late; of 10 other objects 4 would go before it
   asked                 1,234 times since 2026-11-20T00:00:00Z
   2026-11-20T08:00:00Z  fetched: 6 bytes
 ";

@@ -6,9 +6,9 @@ use std::{fs, thread};
 
 use harness::{
     KIB, MIB,
-    client::Ask,
+    client::{Ask, fetch},
     content::{Content, Numbers, md5_hex},
-    proxy::{ProxySetup, objects_in},
+    proxy::{Proxy, ProxySetup, objects_in},
     script::{Page, Reply},
     upstream::ScriptedUpstream,
     wait,
@@ -48,6 +48,9 @@ fn killed_in_the_middle_of_fills_it_never_serves_a_wrong_byte() {
         expect_objects_right(&setup);
     }
     let proxy = setup.start();
+    for version in files.iter().flat_map(|file| &file.versions) {
+        expect_life_told(&proxy, version);
+    }
     for file in &files {
         proxy.get(&file.path).expect(file.versions.last().unwrap_or(&Content::from("")));
     }
@@ -89,6 +92,17 @@ fn one_life(setup: &ProxySetup, upstream: &ScriptedUpstream, files: &[Published]
         });
         proxy.kill()
     })
+}
+
+/// Each kill may have torn the history: what can be read of it is true, and what cannot keeps nobody.
+fn expect_life_told(proxy: &Proxy, content: &Content) {
+    let told = fetch(proxy.admin(), format!("/v1/why?md5={}", content.md5_hex())).expect_status(200).json();
+    let life = &told["objects"][0];
+    for happened in life["history"].as_array().expect("a history") {
+        let is_right =
+            ["fetched", "found"].iter().all(|event| happened["event"] != *event) || happened["size"] == content.len();
+        assert!(is_right, "a history of what never was: {told:#}");
+    }
 }
 
 /// What `find objects | md5sum` would say.

@@ -50,8 +50,7 @@ impl fmt::Debug for Pinning {
     }
 }
 
-/// One pattern, and what it has pinned of what is here, as of the last time that all names were looked at. A content that several match counts
-/// for the first.
+/// One pattern, and what it has pinned of what is here, as of some seconds ago. A content that several match counts for one of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pinned {
     /// As it was written.
@@ -83,37 +82,49 @@ struct State {
     /// Contents that a sweep had pinned which was given up.
     doubtful: Vec<Md5>,
     tally: Vec<Pinned>,
+    /// Objects and bytes that were pinned when it was last looked.
+    seen: (u64, u64),
 }
 
 /// Patterns and what they match.
 #[derive(Default)]
 struct Ruling {
     pinning: Pinning,
-    /// How many names stand for a content.
-    names: HashMap<Md5, u32>,
+    names: HashMap<Md5, Named>,
+}
+
+/// Of a content that is pinned.
+#[derive(Clone, Copy)]
+struct Named {
+    /// Names that are matched and stand for it.
+    names: u32,
+    /// What the first of them was matched by.
+    pattern: u16,
 }
 
 impl Ruling {
-    fn count(&mut self, md5: &Md5) -> bool {
-        let names = self.names.entry(*md5).or_default();
-        *names += 1;
-        *names == 1
+    /// `true` if it is the first name of its content.
+    fn count(&mut self, md5: &Md5, pattern: usize) -> bool {
+        let pattern = u16::try_from(pattern).unwrap_or(u16::MAX);
+        let named = self.names.entry(*md5).or_insert(Named { names: 0, pattern });
+        named.names += 1;
+        named.names == 1
     }
 
     fn discount(&mut self, md5: &Md5) {
-        if let Some(names) = self.names.get_mut(md5) {
-            *names -= 1;
-            if *names == 0 {
+        if let Some(named) = self.names.get_mut(md5) {
+            named.names -= 1;
+            if named.names == 0 {
                 self.names.remove(md5);
             }
         }
     }
 
     fn rename(&mut self, key: &[u8], before: Option<&Md5>, after: Option<&Md5>) {
-        if self.pinning.pattern_of(key).is_some() {
+        if let Some(pattern) = self.pinning.pattern_of(key) {
             // The new one first: a content that keeps its name is at no moment without one.
             if let Some(md5) = after {
-                self.count(md5);
+                self.count(md5, pattern);
             }
             if let Some(md5) = before {
                 self.discount(md5);
@@ -148,22 +159,22 @@ impl Pins {
         state.sweep == sweep && state.coming.as_ref().is_some_and(|(coming, _)| coming.pinning.matching.is_some())
     }
 
-    /// Looks at all names of a shard, which the caller holds. Answers the contents that are pinned from now on, each with its pattern; `None` if
-    /// the sweep was given up for a later one.
+    /// Looks at all names of a shard, which the caller holds. Answers the contents that are pinned from now on; `None` if the sweep
+    /// was given up for a later one.
     pub(crate) fn sweep<'a>(
         &self,
         sweep: u64,
         shard: usize,
         names: impl Iterator<Item = (&'a [u8], Md5)>,
-    ) -> Option<Vec<(Md5, usize)>> {
+    ) -> Option<Vec<Md5>> {
         let mut guard = self.state.lock();
         let (coming, done) = guard.coming_of(sweep)?;
         let mut found = Vec::new();
         for (key, md5) in names {
             if let Some(pattern) = coming.pinning.pattern_of(key)
-                && coming.count(&md5)
+                && coming.count(&md5, pattern)
             {
-                found.push((md5, pattern));
+                found.push(md5);
             }
         }
         *done = shard + 1;
@@ -171,14 +182,12 @@ impl Pins {
     }
 
     /// The new patterns are in force. Answers the contents that may not be pinned any more; `None` if the sweep was given up for a later one.
-    pub(crate) fn finish(&self, sweep: u64, tally: Vec<(u64, u64)>) -> Option<Vec<Md5>> {
+    pub(crate) fn finish(&self, sweep: u64) -> Option<Vec<Md5>> {
         let mut guard = self.state.lock();
         guard.coming_of(sweep)?;
         let state = &mut *guard;
         let (coming, _) = state.coming.take()?;
         let before = std::mem::replace(&mut state.in_force, coming);
-        let named = state.in_force.pinning.patterns.iter().cloned().zip(tally);
-        state.tally = named.map(|(pattern, (objects, bytes))| Pinned { pattern, objects, bytes }).collect();
         self.is_any.store(state.in_force.pinning.matching.is_some(), Ordering::Release);
         self.is_settled.store(true, Ordering::Release);
         let doubtful = std::mem::take(&mut state.doubtful).into_iter().chain(before.names.into_keys());
@@ -221,13 +230,36 @@ impl Pins {
         pinning.patterns.get(pinning.pattern_of(key)?).cloned()
     }
 
-    /// How many patterns are coming, or in force.
-    pub(crate) fn patterns(&self) -> usize {
+    /// The contents that the patterns in force pin, each with the number of its pattern, here or not; how many there are, if they are more than
+    /// `most`.
+    pub(crate) fn contents(&self, most: usize) -> Result<Vec<(Md5, usize)>, usize> {
         let state = self.state.lock();
-        state.coming.as_ref().map_or(&state.in_force, |(coming, _)| coming).pinning.patterns.len()
+        let names = &state.in_force.names;
+        if names.len() > most {
+            return Err(names.len());
+        }
+        Ok(names.iter().map(|(md5, named)| (*md5, usize::from(named.pattern))).collect())
     }
 
-    /// What each pattern has pinned, once that is known.
+    /// What each pattern in force has pinned of what is here, by its number.
+    pub(crate) fn set_tally(&self, sums: &HashMap<usize, (u64, u64)>) {
+        let mut state = self.state.lock();
+        let patterns = state.in_force.pinning.patterns.iter().cloned().enumerate();
+        state.tally = patterns
+            .map(|(at, pattern)| {
+                let (objects, bytes) = sums.get(&at).copied().unwrap_or_default();
+                Pinned { pattern, objects, bytes }
+            })
+            .collect();
+    }
+
+    /// Whether these are other sums than when it was asked last.
+    pub(crate) fn has_moved(&self, pinned: (u64, u64)) -> bool {
+        let mut state = self.state.lock();
+        std::mem::replace(&mut state.seen, pinned) != pinned
+    }
+
+    /// That, as it was last counted.
     pub(crate) fn tally(&self) -> Vec<Pinned> {
         self.state.lock().tally.clone()
     }
@@ -257,7 +289,7 @@ mod tests {
         let pins = Pins::default();
         let sweep = pins.begin(pinning(letters));
         pins.sweep(sweep, 0, names.iter().map(|(key, md5)| (key.as_bytes(), *md5))).expect("no other sweep");
-        pins.finish(sweep, Vec::new()).expect("no other sweep");
+        pins.finish(sweep).expect("no other sweep");
         pins
     }
 
@@ -286,7 +318,7 @@ mod tests {
         pins.renamed(1, b"y2", None, Some(&B));
         let names = [(&b"y2"[..], B)];
         assert_eq!(pins.sweep(sweep, 1, names.into_iter()), Some(Vec::new()), "known already");
-        assert_eq!(pins.finish(sweep, Vec::new()), Some(vec![A]));
+        assert_eq!(pins.finish(sweep), Some(vec![A]));
         assert!(!pins.contains(&A) && pins.contains(&B));
         pins.renamed(0, b"y1", Some(&B), None);
         assert!(pins.contains(&B));
@@ -301,10 +333,10 @@ mod tests {
         pins.sweep(first, 0, [(&b"x1"[..], A)].into_iter()).expect("the only one");
         let second = pins.begin(pinning("y"));
         assert_eq!(pins.sweep(first, 1, std::iter::empty()), None);
-        assert_eq!(pins.finish(first, Vec::new()), None);
+        assert_eq!(pins.finish(first), None);
         pins.sweep(second, 0, std::iter::empty()).expect("the latest");
         assert!(!pins.is_settled());
-        assert_eq!(pins.finish(second, Vec::new()), Some(vec![A]), "what the first had pinned is doubtful");
+        assert_eq!(pins.finish(second), Some(vec![A]), "what the first had pinned is doubtful");
         assert!(pins.is_settled() && !pins.contains(&A));
     }
 

@@ -48,7 +48,11 @@ async fn what_is_pinned_is_not_evicted_and_is_again_not_after_a_start() {
     // Nothing is evicted before it is known what is pinned, so that this cannot be too early.
     flood(&store, 200, 60, 100_000).await;
     assert!(store.peek(&kept).is_some());
+    assert_eq!(store.pinned()[0].pattern.as_ref(), "p");
     assert_eq!(store.pinned().iter().map(|pinned| (pinned.objects, pinned.bytes)).collect::<Vec<_>>(), [(1, 1 << 20)]);
+    // What comes later is counted too.
+    put_as(&store, "p2", 3, 100).await;
+    until_true(|| format!("{:?}", store.pinned()), || store.pinned()[0].objects == 2).await;
     store.close().await;
 }
 
