@@ -10,6 +10,7 @@ use std::{
 
 use cache::Cache;
 use config::{AdminAddress, Loaded, Settings};
+use intake::job::Slot;
 use parking_lot::Mutex;
 use serve::{access_log::AccessLog, server::Server};
 use store::{ScrubReport, Store};
@@ -64,6 +65,8 @@ pub(crate) struct App {
     /// Told by the admin interface: as if SIGTERM had come.
     pub(crate) drain_wanted: Notify,
     pub(crate) scrub: Mutex<Scrub>,
+    pub(crate) import: Slot,
+    pub(crate) export: Slot,
     /// That the admin interface asks for.
     pub(crate) token: Mutex<Option<Token>>,
     /// Held by the reload that is under way.
@@ -88,6 +91,8 @@ impl App {
             open_files_max,
             drain_wanted: Notify::new(),
             scrub: Mutex::default(),
+            import: Slot::default(),
+            export: Slot::default(),
             token: Mutex::new(token),
             reloading: Mutex::new(()),
             reloads: AtomicU64::new(0),

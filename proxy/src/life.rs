@@ -101,9 +101,13 @@ pub(crate) async fn run(app: &Arc<App>, arguments: &Arc<Arguments>, signals: &mu
 /// Finishes what is being sent, keeps what is being fetched for the next start, and writes the tables.
 pub(crate) async fn end(app: &App, signals: &mut Signals) {
     app.draining();
+    app.import.stop();
+    app.export.stop();
     let Some(parts) = app.parts() else { return };
     drain(app, parts, signals).await;
     unless_told(signals, async {
+        app.import.ended().await;
+        app.export.ended().await;
         parts.cache.close().await;
         parts.store.close().await;
     })

@@ -6,6 +6,7 @@ use std::{
 };
 
 use cache::status::{FillStatus, UpstreamStatus};
+use intake::job::Status;
 
 use crate::app::{App, Phase, Scrub};
 
@@ -35,6 +36,9 @@ pub(crate) struct Snapshot {
     pub(crate) reloads_refused: u64,
     pub(crate) last_reload_refused: bool,
     pub(crate) scrub: Scrub,
+    /// The one that runs, or the last.
+    pub(crate) import: Option<Status>,
+    pub(crate) export: Option<Status>,
 }
 
 /// The listener's counters, read. See [`serve::counters::Counters`].
@@ -95,6 +99,8 @@ impl Snapshot {
             reloads_refused: app.reloads_refused.load(Ordering::Relaxed),
             last_reload_refused: app.last_reload_refused.load(Ordering::Relaxed),
             scrub: *app.scrub.lock(),
+            import: app.import.last().map(|job| job.status()),
+            export: app.export.last().map(|job| job.status()),
             ..Self::default()
         };
         if let Some(parts) = app.parts() {

@@ -15,7 +15,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
 };
 
-use crate::job::Job;
+use crate::job::{Job, State, Status};
 
 /// Pieces of work that wait for a thread.
 const QUEUE_MAX: usize = 64;
@@ -109,8 +109,34 @@ pub(crate) fn run(
         // Whatever happens, who waits for the end is told of it.
         let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| does(&work)));
         work.job.end(ended.unwrap_or_else(|_| Err("a fault of the program ended it; its log says more".into())));
+        tell_end(&work.job);
     });
     spawned.map(drop)
+}
+
+fn tell_end(job: &Job) {
+    let Status { subject, state, detail, known, moved, linked, copied, skipped, no_room, failed, seconds, .. } =
+        job.status();
+    let came = moved + linked + copied;
+    match (state, detail) {
+        (State::Failed, Some(error)) => tracing::warn!(subject, %error, "an import or export failed"),
+        (State::Stopped, _) => {
+            tracing::info!(subject, came, known, "an import or export was stopped; begun again, it goes on there")
+        }
+        _ if failed + no_room > 0 => {
+            tracing::warn!(
+                subject,
+                came,
+                known,
+                skipped,
+                no_room,
+                failed,
+                seconds,
+                "an import or export is done, but not all of it could be taken"
+            );
+        }
+        _ => tracing::info!(subject, came, known, skipped, seconds, "an import or export is done"),
+    }
 }
 
 fn give_way() {

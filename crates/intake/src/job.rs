@@ -333,12 +333,19 @@ impl Slot {
         self.job.lock().clone()
     }
 
-    /// The program is ending: no other begins, and the one that runs has stopped when this is done.
-    pub async fn close(&self) {
+    /// The program is ending: no other begins, and the one that runs is told to stop.
+    pub fn stop(&self) {
         self.is_closed.store(true, Ordering::Release);
-        let Some(job) = self.last().filter(|job| job.is_running()) else { return };
-        job.stop();
-        job.ended().await;
+        if let Some(job) = self.last() {
+            job.stop();
+        }
+    }
+
+    /// Waits until none runs.
+    pub async fn ended(&self) {
+        if let Some(job) = self.last() {
+            job.ended().await;
+        }
     }
 }
 
@@ -354,7 +361,8 @@ mod tests {
         assert_eq!(begin().map(drop), Err(Taken));
         first.end(Ok(None));
         let second = begin().unwrap().unwrap();
-        let (closing, ending) = (slot.close(), async {
+        slot.stop();
+        let (closing, ending) = (slot.ended(), async {
             while !second.is_stopped() {
                 tokio::task::yield_now().await;
             }

@@ -8,6 +8,7 @@ use axum::{
     http::header,
     response::{IntoResponse, Response},
 };
+use intake::job::Status;
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, text::encode},
@@ -253,7 +254,53 @@ static METRICS: &[Metric] = &[
     metric("process_open_fds", "Open file descriptors", Read::Gauge(|s| s.usage.open_files)),
     metric("process_max_fds", "Most of them", Read::Gauge(|s| s.open_files_max)),
     metric("process_start_time_seconds", "Start of the process, since 1970", Read::GaugeOfSeconds(|s| s.started)),
+    metric(
+        "outpost_import_files",
+        "Files of the import that runs, or of the last: how many there are (all), and what became of them",
+        Read::Gauges("outcome", |s| files_by_outcome(s.import.as_ref())),
+    ),
+    metric(
+        "outpost_import_bytes",
+        "Bytes of these files: how many there are (all), and how many are done with (done)",
+        Read::Gauges("part", |s| bytes_by_part(s.import.as_ref())),
+    ),
+    metric(
+        "outpost_import_running",
+        "1 while an import runs, else 0",
+        Read::Gauge(|s| s.import.as_ref().map_or(0, |status| u64::from(!status.state.is_end()))),
+    ),
+    metric(
+        "outpost_export_bytes",
+        "Bytes of the export that runs, or of the last, likewise",
+        Read::Gauges("part", |s| bytes_by_part(s.export.as_ref())),
+    ),
+    metric(
+        "outpost_export_running",
+        "1 while an export runs, else 0",
+        Read::Gauge(|s| s.export.as_ref().map_or(0, |status| u64::from(!status.state.is_end()))),
+    ),
 ];
+
+type Count = fn(&Status) -> u64;
+
+fn files_by_outcome(status: Option<&Status>) -> Vec<(String, u64)> {
+    let counts: [(&str, Count); 8] = [
+        ("all", |status| status.files_total),
+        ("known", |status| status.known),
+        ("moved", |status| status.moved),
+        ("linked", |status| status.linked),
+        ("copied", |status| status.copied),
+        ("skipped", |status| status.skipped),
+        ("no_room", |status| status.no_room),
+        ("failed", |status| status.failed),
+    ];
+    counts.map(|(outcome, count)| (outcome.to_owned(), status.map_or(0, count))).into()
+}
+
+fn bytes_by_part(status: Option<&Status>) -> Vec<(String, u64)> {
+    let counts: [(&str, Count); 2] = [("all", |status| status.bytes_total), ("done", |status| status.bytes_done)];
+    counts.map(|(part, count)| (part.to_owned(), status.map_or(0, count))).into()
+}
 
 /// `GET /metrics`
 pub(super) async fn answer(State(app): State<Arc<App>>) -> Response {

@@ -8,12 +8,14 @@
 //! | `GET /v1/status` | everything, as JSON | `status` |
 //! | `GET /v1/objects`, `GET` and `DELETE /v1/objects/MD5` | what is in the cache | `objects`, `selection` |
 //! | `GET /v1/why?path=`, `?md5=` | why something is here, or is not | `why` |
+//! | `POST`, `GET`, `DELETE` `/v1/import`, `/v1/export` | begin it, how it stands, stop it | `intake` |
 //! | `POST /v1/purge`, `/v1/scrub`, `/v1/drain`; `/v1/preload` | do it | `actions` |
 //!
 //! Errors are problem details like everywhere. On TCP it asks for a token where one is given (`token`); it always refuses what a web page makes a browser
 //! send. Where it listens is `listener`.
 
 mod actions;
+mod intake;
 pub(crate) mod listener;
 pub(crate) mod metrics;
 mod objects;
@@ -103,6 +105,8 @@ fn router(app: Arc<App>, asks_for_tokens: bool) -> Router {
         .route("/v1/purge", post(actions::purge))
         .route("/v1/scrub", post(actions::scrub))
         .route("/v1/drain", post(actions::drain))
+        .route("/v1/import", get(intake::how_import).post(intake::import).delete(intake::stop_import))
+        .route("/v1/export", get(intake::how_export).post(intake::export).delete(intake::stop_export))
         .route("/v1/preload", get(actions::preload).post(actions::preload))
         .fallback(async |request: Request| problem(Kind::NotFound, no_such_path(request.uri().path())))
         .method_not_allowed_fallback(async |request: Request| {
@@ -202,7 +206,7 @@ async fn sign(request: Request, next: Next) -> Response {
 fn no_such_path(path: &str) -> String {
     format!(
         "there is no {path}; there are /healthz, /readyz, /metrics, /v1/status, /v1/objects, /v1/why, /v1/purge, /v1/scrub, \
-         /v1/drain and /v1/preload"
+         /v1/drain, /v1/import, /v1/export and /v1/preload"
     )
 }
 

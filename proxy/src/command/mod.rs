@@ -6,6 +6,7 @@
 //! | `client` | asks the admin interface; `place` is where it is |
 //! | `what` | a path or a digest, as people write it |
 //! | `table`, `live`, `output` | what output looks like, the line that is written over and over, standard output itself |
+//! | `job` | what `import` and `export` have in common |
 //! | `check_config` | asks nobody |
 //! | `completions`, `manual`, `reference` | the command line told to shells, to `man`, and in `docs/cli.md` |
 //! | `status` and the others | a subcommand each: what its command line is, what it asks, and how the answer is shown |
@@ -17,7 +18,10 @@ mod check_config;
 mod client;
 mod completions;
 mod drain;
+mod export;
 mod health;
+mod import;
+mod job;
 mod live;
 mod manual;
 mod objects;
@@ -63,6 +67,8 @@ static ALL: &[Subcommand] = &[
     why::WHY,
     purge::PURGE,
     scrub::SCRUB,
+    import::IMPORT,
+    export::EXPORT,
     drain::DRAIN,
     health::HEALTH,
     check_config::CHECK_CONFIG,

@@ -4,5 +4,6 @@ mod access;
 mod admin;
 mod commands;
 mod harness;
+mod intake;
 mod life;
 mod refusals;

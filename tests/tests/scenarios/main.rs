@@ -13,6 +13,7 @@ mod conduct;
 mod following;
 mod freshness;
 mod harness_itself;
+mod import;
 mod keeping;
 mod kill_loop;
 mod lies;

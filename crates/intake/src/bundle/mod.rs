@@ -1,4 +1,4 @@
-//! A file with objects and the names that they have, to bring them to another cache by hand. [`format`] is what its bytes mean, which
+//! A file with objects and the names that they have, to bring them to another cache by hand. [`mod@format`] is what its bytes mean, which
 //! `docs/bundle-format.md` tells too; [`read`] checks and reads one, [`write`] makes one.
 
 pub mod format;
