@@ -1,5 +1,5 @@
 //! A file with objects and the names that they have, to bring them to another cache by hand. [`mod@format`] is what its bytes mean, which
-//! `docs/bundle-format.md` tells too; [`read`] checks and reads one, [`write`] makes one.
+//! `docs/bundle-format.md` tells too; [`read`] checks and reads one, [`mod@write`] makes one.
 
 pub mod format;
 pub mod read;
