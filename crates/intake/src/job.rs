@@ -165,6 +165,11 @@ impl Job {
         })
     }
 
+    /// The directory or the bundle.
+    pub(crate) fn subject(&self) -> &str {
+        &self.subject
+    }
+
     /// Tells it to stop; it does so within a piece of a file.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Release);

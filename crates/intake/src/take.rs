@@ -9,14 +9,17 @@
 //! | `--move` | the file itself | shared, old name removed | copied, old name removed |
 
 use std::{
+    ffi::OsStr,
     fs::File,
+    os::unix::ffi::OsStrExt,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
 
-use cache::{Binding, NamedContent};
+use bytes::Bytes;
+use cache::{Binding, NamedContent, why::Account};
 use os::share::{Found as Opened, Identity, Share, removal::ASIDE};
 use protocol::target::Target;
 use store::{AdoptError, Incoming, OldName, Room};
@@ -45,6 +48,20 @@ struct Came {
     incoming: Incoming,
     how: Outcome,
     leaves: Option<(OldName, Identity)>,
+}
+
+impl Came {
+    /// What people are told who ask later how it came.
+    fn account(&self, source: &Source, path: &[u8], target: Option<&Target>) -> Bytes {
+        let from = source.share.path().join(OsStr::from_bytes(path)).display().to_string();
+        let how = match self.how {
+            Outcome::Moved => "moved",
+            Outcome::Linked => "linked",
+            _ => "copied",
+        };
+        let path = target.map(ToString::to_string).unwrap_or_default();
+        Account { from, path, how: how.into(), ..Account::default() }.to_bytes()
+    }
 }
 
 impl Source {
@@ -84,7 +101,10 @@ pub(crate) fn take(work: &Arc<Work>, source: &Arc<Source>, found: Found) {
     // So that what is left is right, whatever became of it.
     work.job.spare(size.saturating_sub(done));
     match taken {
-        Ok((came, identity)) => commit(work, came, target, identity, shown()),
+        Ok((came, identity)) => {
+            let told = came.account(source, &path, target.as_ref());
+            commit(work, Came { incoming: came.incoming.told(told), ..came }, target, identity, shown());
+        }
         Err(error) => work.job.note(shown, outcome_of(&error)),
     }
 }

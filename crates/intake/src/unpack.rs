@@ -3,7 +3,7 @@
 
 use std::{fs::File, io, os::unix::fs::FileExt, path::Path, sync::Arc};
 
-use cache::{Binding, NamedContent};
+use cache::{Binding, NamedContent, why::Account};
 use store::{AdoptError, Room};
 
 use crate::{
@@ -92,6 +92,9 @@ fn take(work: &Arc<Work>, file: &File, placed: Placed) {
         }
         Ok(incoming) => {
             let Some(place) = work.commit_place() else { return };
+            let account =
+                Account { from: work.job.subject().into(), how: "from a bundle".into(), ..Account::default() };
+            let incoming = incoming.told(account.to_bytes());
             let (committing, job) = (incoming.commit(|_| {}, None), work.job.clone());
             work.context.runtime.spawn(async move {
                 let outcome = committing.await.map_or_else(|error| outcome_of(&error), |_| Outcome::Copied);

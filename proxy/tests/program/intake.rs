@@ -42,6 +42,8 @@ fn what_was_imported_does_not_come_over_the_line() {
     assert_eq!(proxy.get("/hello.txt").body, "hello\n");
     let status = proxy.status();
     assert_eq!((&status["bytes"]["from_upstream"], &status["import"]["state"]), (&0.into(), &"done".into()));
+    let (code, why, _) = command(&place, &proxy, &["why", "/hello.txt"]);
+    assert!(code == 0 && why.contains("/old/hello.txt as /hello.txt (copied)"), "{why}");
     assert_eq!(proxy.get("/d/only%20here.txt").status, 404, "the upstream does not have it");
     let metrics = proxy.admin("GET", "/metrics").body;
     for line in [
