@@ -3,7 +3,7 @@
 //! In reading order: [`digest`] names content, [`target`] names what is asked for, [`glob`] many of them at once, [`span`] and [`range`] cut it,
 //! [`condition`] decides whether to send it, [`etag`], [`content_type`] and [`cache_status`] describe it, [`problem`] says why not,
 //! [`listing`], [`info`] and [`progress`] are the bodies that programs exchange, [`webdav`] the view of a share that other people's clients mount,
-//! [`timestamp`] how times are written, [`schedule`] when something may happen.
+//! [`timestamp`] how times are written, [`schedule`] when something may happen, [`rate`] how fast.
 #![forbid(unsafe_code)]
 
 pub mod cache_status;
@@ -17,6 +17,7 @@ pub mod listing;
 pub mod problem;
 pub mod progress;
 pub mod range;
+pub mod rate;
 pub mod schedule;
 pub mod span;
 pub mod target;

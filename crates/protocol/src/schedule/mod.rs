@@ -38,6 +38,10 @@ impl ScheduleError {
         Self { text: text.into(), wanted: "a window of time", reason: reason.into(), example }
     }
 
+    pub(crate) fn endless(text: &str) -> Self {
+        Self::window(text, "it says when it begins and not when it ends")
+    }
+
     fn deadline(text: &str, reason: impl Into<String>) -> Self {
         Self {
             text: text.into(),

@@ -62,6 +62,11 @@ impl Windows {
         self.rules.is_empty()
     }
 
+    /// Whether any of it only begins: cron expressions without a length.
+    pub fn has_starts(&self) -> bool {
+        self.starts().next().is_some()
+    }
+
     /// In which zone it is meant.
     pub fn zone(&self) -> &Zone {
         &self.zone
