@@ -3,7 +3,7 @@
 //!
 //! In reading order: `resolve` is the request in one screen, and `follow`, `pass`, `methods`, `webdav` and `endpoints` are the ways that it can take; `asked` is what was asked, `forwarded` what of it goes upstream, `delivery` names of servers that are mounted nowhere,
 //! `context` what every step of answering needs, [`Cache`] the whole as its program sees it. `answer` is what is said to clients, `requesters` who may have
-//! bytes at once. `fetch` gets them once for all who ask; `upstream` is where they come from; `names` is what is known of names. `shared` is what the parts
+//! bytes at once. `fetch` gets them once for all who ask; `upstream` is where they come from, `line` how fast; `names` is what is known of names. `shared` is what the parts
 //! share, `settings` the options in force, `pins` what of the names these pin; [`why`] tells what became of objects; [`options`] with [`hosts`], and [`status`], are what goes in and out.
 #![forbid(unsafe_code)]
 
@@ -25,6 +25,7 @@ mod forwarded;
 #[cfg(fuzzing)]
 pub mod fuzz;
 mod imports;
+mod line;
 mod methods;
 mod names;
 mod pass;

@@ -11,8 +11,10 @@ use protocol::glob::Globs;
 
 use crate::{fetch::account::CLIENTS_MAX, hosts::Pattern};
 
+pub mod line;
 mod preload;
 
+pub use line::LineOptions;
 pub use preload::{AtClose, Mode, PreloadOptions, ReadyBy, Schedule};
 
 /// Most that [`Options::history_clients`] can be.
@@ -83,6 +85,8 @@ pub struct UpstreamOptions {
     pub mode: Mode,
     /// Which of them beforehand, and when.
     pub preload: PreloadOptions,
+    /// How much of the line it may have, and for whom.
+    pub line: LineOptions,
     /// PEM file of the authorities whose certificates are believed over TLS; `None`: those that the operating system trusts.
     pub authorities: Option<PathBuf>,
     /// PEM file of the certificate that is shown to the upstream, if it asks for one.
@@ -235,6 +239,7 @@ impl UpstreamOptions {
             location,
             mode: Mode::default(),
             preload: PreloadOptions::default(),
+            line: LineOptions::default(),
             authorities: None,
             certificate: None,
             key: None,

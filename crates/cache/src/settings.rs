@@ -11,6 +11,7 @@ use protocol::target::Target;
 
 use crate::{
     delivery::Delivery,
+    line::shared::Line,
     options::{Options, UpstreamOptions},
     status::Counters,
     upstream::{Key, Upstream},
@@ -37,6 +38,13 @@ fn pseudonym(via: &str) -> Box<str> {
     format!("{via}-{:08x}", *number as u32).into()
 }
 
+/// The line of an upstream of that name that was there before, or a new one: fetches that began over it go on over it.
+fn line(wanted: &UpstreamOptions, old: Option<&Settings>) -> Arc<Line> {
+    let mut upstreams = old.into_iter().flat_map(|old| &old.upstreams);
+    let known = upstreams.find(|upstream| upstream.options.name == wanted.name);
+    known.map_or_else(|| Arc::new(Line::new(wanted.line.clone())), |known| known.line.clone())
+}
+
 impl Settings {
     /// Prepares the upstreams; those that did not change are taken over from `old` with their connections and their health.
     pub(crate) fn new(options: Options, old: Option<&Self>, counters: &Arc<Counters>) -> io::Result<Self> {
@@ -51,7 +59,8 @@ impl Settings {
             upstreams.push(match known(wanted) {
                 Some(upstream) => upstream,
                 None => {
-                    Arc::new(Upstream::new(wanted.clone(), &pseudonym, counters).map_err(|error| {
+                    let line = line(wanted, old);
+                    Arc::new(Upstream::new(wanted.clone(), &pseudonym, counters, line).map_err(|error| {
                         io::Error::new(error.kind(), format!("upstream '{}': {error}", wanted.name))
                     })?)
                 }
@@ -61,6 +70,14 @@ impl Settings {
         let delivery = Delivery::new(&options.delivery, &pseudonym, counters)
             .map_err(|error| io::Error::new(error.kind(), format!("delivery.hosts: {error}")))?;
         Ok(Self { options, upstreams, pseudonym, delivery })
+    }
+
+    /// Tells the lines what holds from now on. Not before these settings are in force: what is on its way goes over the same lines.
+    pub(crate) fn tell_lines(&self) {
+        for wanted in &self.options.upstreams {
+            let named = self.upstreams.iter().filter(|upstream| upstream.options.name == wanted.name);
+            named.for_each(|upstream| upstream.line.set_options(wanted.line.clone()));
+        }
     }
 
     /// The key under which a name is kept, if it is one of an upstream's.

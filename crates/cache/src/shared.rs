@@ -69,6 +69,7 @@ impl Shared {
 
     /// From now on these are in force. What was derived from the old ones is forgotten.
     pub(crate) fn replace_settings(&self, settings: Settings) {
+        settings.tell_lines();
         *self.settings.write() = Arc::new(settings);
         self.book.cool();
         self.pages.clear();

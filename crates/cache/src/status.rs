@@ -71,6 +71,23 @@ pub struct UpstreamStatus {
     pub reachable: bool,
     /// What the last failure said.
     pub last_error: Option<String>,
+    /// The line to it.
+    pub line: LineStatus,
+}
+
+/// A line as it is now.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct LineStatus {
+    /// Bytes per second that may come now; `None`: no limit.
+    pub rate: Option<u64>,
+    /// Fetches that clients wait for and that wait for their turn.
+    pub demand_waiting: usize,
+    /// Preloads that do.
+    pub preload_waiting: usize,
+    /// Bytes that came while there were limits, heads and records of TLS too.
+    pub bytes: u64,
+    /// What all together waited for their turns.
+    pub held: std::time::Duration,
 }
 
 /// Adds to a counter.

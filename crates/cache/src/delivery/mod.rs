@@ -12,6 +12,7 @@ use crate::{
     bounded::Bounded,
     failure::Failure,
     hosts::Host,
+    line::shared::Line,
     options::{DeliveryOptions, Location, UpstreamOptions},
     status::Counters,
     upstream::{Key, Upstream},
@@ -43,7 +44,9 @@ impl Delivery {
             return Ok(None);
         }
         // Nobody asks this one.
-        let pattern = Upstream::new(unmounted(options, "delivery.invalid"), via, counters)?;
+        let options_of_all = unmounted(options, "delivery.invalid");
+        let line = Arc::new(Line::new(options_of_all.line.clone()));
+        let pattern = Upstream::new(options_of_all, via, counters, line)?;
         Ok(Some(Self { options: options.clone(), pattern, servers: Bounded::new(SERVERS_MAX) }))
     }
 

@@ -8,11 +8,19 @@ use hyper::body::Incoming;
 use protocol::span::Span;
 use tokio::{sync::Semaphore, task::JoinHandle};
 
-use super::error::AskError;
-use crate::status::{Counters, add};
+use super::{error::AskError, metered::Carried};
+use crate::{
+    fetch::urgency::Urgency,
+    line::turn::Turns,
+    status::{Counters, add},
+};
 
-/// One read of a file.
+/// One read of a file; where the line has a limit it is less.
 const PIECE: usize = 1 << 20;
+/// Usual turns on the line that one read of a file takes: a share is asked and answers, and meanwhile nothing else of the file is read.
+const READ_TURNS: u32 = 6;
+/// What one read of a file takes there, at least.
+const READ_MIN: u64 = 16 << 10;
 
 /// Bytes on the way.
 pub(crate) enum Body {
@@ -38,26 +46,34 @@ impl Body {
     }
 }
 
-/// Of a file, one piece read ahead.
+/// Of a file, one piece read ahead unless its turn is still to come.
 pub(crate) struct FilePieces {
     file: Arc<File>,
     position: u64,
     end: u64,
-    ahead: Option<JoinHandle<io::Result<Bytes>>>,
+    ahead: Option<Reading>,
     reads: Arc<Semaphore>,
     timeout: Duration,
+    turns: Turns,
+    urgency: Arc<Urgency>,
 }
 
 impl FilePieces {
-    /// A span of it. `reads` bounds how many of these read at once.
-    pub(crate) fn new(file: Arc<File>, span: Span, reads: Arc<Semaphore>, timeout: Duration) -> Self {
-        Self { file, position: span.start, end: span.end, ahead: None, reads, timeout }
+    /// A span of it. `reads` bounds how many of these read at once, `turns` how fast, for whom `urgency` says.
+    pub(crate) fn new(
+        file: Arc<File>,
+        span: Span,
+        reads: Arc<Semaphore>,
+        timeout: Duration,
+        turns: Turns,
+        urgency: Arc<Urgency>,
+    ) -> Self {
+        Self { file, position: span.start, end: span.end, ahead: None, reads, timeout, turns, urgency }
     }
 
     /// Reads no more than what is being read already.
     fn stop(&mut self) -> u64 {
-        let left = self.end - self.position;
-        let reading = if self.ahead.is_some() { left.min(PIECE as u64) } else { 0 };
+        let reading = self.ahead.as_ref().map_or(0, |ahead| ahead.len);
         self.end = self.position + reading;
         reading
     }
@@ -67,9 +83,16 @@ impl FilePieces {
         if self.position == self.end {
             return Ok(None);
         }
-        let (position, end) = (self.position, self.end);
-        let reading = self.ahead.get_or_insert_with(|| read_piece(&self.file, &self.reads, position, end));
-        let piece = match tokio::time::timeout(self.timeout, reading).await {
+        if self.ahead.is_none() && self.turns.line().is_limited() {
+            // No part of the time that a read may take.
+            self.turns.next(&self.urgency).await;
+        }
+        if self.ahead.is_none() {
+            self.ahead = Some(self.read());
+        }
+        let position = self.position;
+        let Some(reading) = &mut self.ahead else { return Ok(None) };
+        let piece = match tokio::time::timeout(self.timeout, &mut reading.piece).await {
             Ok(Ok(Ok(piece))) => piece,
             Ok(Ok(Err(error))) => {
                 self.ahead = None;
@@ -88,16 +111,34 @@ impl FilePieces {
             return Err(AskError::Changed("the file became shorter while it was read".into()));
         }
         self.position += piece.len() as u64;
-        if self.position < self.end {
-            self.ahead = Some(read_piece(&self.file, &self.reads, self.position, self.end));
+        if self.position < self.end && !self.turns.line().is_limited() {
+            self.ahead = Some(self.read());
         }
         Ok(Some(piece))
     }
+
+    /// Begins to read the next piece, which is paid for on the line: what is not there after all is more than was needed.
+    fn read(&mut self) -> Reading {
+        let left = (self.end - self.position).min(PIECE as u64);
+        let len = match self.turns.line().turn(READ_TURNS) {
+            Some(turn) => left.min(turn.max(READ_MIN)),
+            None => left,
+        };
+        if self.turns.line().is_limited() {
+            self.turns.line().came(len);
+        }
+        Reading { piece: read_piece(&self.file, &self.reads, self.position, len as usize), len }
+    }
 }
 
-fn read_piece(file: &Arc<File>, reads: &Arc<Semaphore>, position: u64, end: u64) -> JoinHandle<io::Result<Bytes>> {
+/// A piece that is being read.
+struct Reading {
+    piece: JoinHandle<io::Result<Bytes>>,
+    len: u64,
+}
+
+fn read_piece(file: &Arc<File>, reads: &Arc<Semaphore>, position: u64, len: usize) -> JoinHandle<io::Result<Bytes>> {
     let (file, reads) = (file.clone(), reads.clone());
-    let len = usize::try_from(end - position).unwrap_or(PIECE).min(PIECE);
     tokio::spawn(async move {
         // A read that hangs keeps its permit until it returns, also when nobody waits for it any more.
         let permit = reads.acquire_owned().await;
@@ -130,12 +171,20 @@ pub(crate) struct HttpPieces {
     skip: u64,
     timeout: Duration,
     counters: Arc<Counters>,
+    /// The connection, where it is known.
+    carried: Option<Carried>,
 }
 
 impl HttpPieces {
     /// All but the first `skip` bytes.
-    pub(crate) fn new(body: Incoming, skip: u64, timeout: Duration, counters: Arc<Counters>) -> Self {
-        Self { body, skip, timeout, counters }
+    pub(crate) fn new(
+        body: Incoming,
+        skip: u64,
+        timeout: Duration,
+        counters: Arc<Counters>,
+        carried: Option<Carried>,
+    ) -> Self {
+        Self { body, skip, timeout, counters, carried }
     }
 
     /// The next piece; `None` at the end that the framing tells. Dropping the future loses nothing.
@@ -148,6 +197,8 @@ impl HttpPieces {
                 Ok(None) => return Ok(None),
                 Ok(Some(Ok(frame))) => frame,
                 Ok(Some(Err(error))) => return Err(AskError::of_body(&error)),
+                // What is here already waits for its turn on the line.
+                Err(_) if self.carried.as_ref().is_some_and(Carried::is_held) => continue,
                 Err(_) => {
                     let waited = self.timeout.as_secs_f32();
                     return Err(AskError::TimedOut(format!("no byte came for {waited} s")));

@@ -1,10 +1,11 @@
 //! Opens connections to web servers: TCP, and TLS as [`super::trust`] has it. The whole of it is
-//! under one timeout, which no client library arms by itself.
+//! under one timeout, which no client library arms by itself. What comes over them is counted on the upstream's line.
 
 use std::{
     future::Future,
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -15,8 +16,8 @@ use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
 use tokio::net::TcpStream;
 use tower_service::Service;
 
-use super::trust::Trust;
-use crate::options::UpstreamOptions;
+use super::{metered::Metered, trust::Trust};
+use crate::{line::shared::Line, options::UpstreamOptions};
 
 /// A dead peer on an idle pooled connection is noticed after about this.
 const KEEPALIVE: Duration = Duration::from_secs(30);
@@ -30,21 +31,32 @@ pub(crate) struct Connector {
 
 #[derive(Clone)]
 enum Inner {
-    Plain(HttpConnector),
-    Tls(HttpsConnector<HttpConnector>),
+    Plain(Tcp),
+    Tls(HttpsConnector<Tcp>),
 }
 
-type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
+/// What is under TLS, if that is spoken.
+#[derive(Clone)]
+struct Tcp {
+    connector: HttpConnector,
+    line: Arc<Line>,
+    is_tls: bool,
+}
+
+type Plain = TokioIo<Metered<TcpStream>>;
+type Stream = MaybeHttpsStream<Plain>;
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 impl Connector {
     /// Reads whom to believe only if that will be needed.
-    pub(crate) fn new(options: &UpstreamOptions) -> io::Result<Self> {
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_keepalive(Some(KEEPALIVE));
-        let inner = if options.location.is_tls() {
+    pub(crate) fn new(options: &UpstreamOptions, line: &Arc<Line>) -> io::Result<Self> {
+        let mut connector = HttpConnector::new();
+        connector.enforce_http(false);
+        connector.set_nodelay(true);
+        connector.set_keepalive(Some(KEEPALIVE));
+        let is_tls = options.location.is_tls();
+        let tcp = Tcp { connector, line: line.clone(), is_tls };
+        let inner = if is_tls {
             let trust = Trust::read(options)
                 .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, format!("{error}; {}", error.advice())))?;
             let builder = HttpsConnectorBuilder::new().with_tls_config(trust.config()?);
@@ -64,7 +76,7 @@ impl Service<Uri> for Connector {
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         match &mut self.inner {
-            Inner::Plain(tcp) => tcp.poll_ready(context).map_err(Into::into),
+            Inner::Plain(tcp) => tcp.poll_ready(context),
             Inner::Tls(tls) => tls.poll_ready(context),
         }
     }
@@ -88,5 +100,20 @@ impl Service<Uri> for Connector {
                 .into()),
             }
         })
+    }
+}
+
+impl Service<Uri> for Tcp {
+    type Response = Plain;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Plain, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.connector.poll_ready(context).map_err(Into::into)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let (connecting, line, is_tls) = (self.connector.call(uri), self.line.clone(), self.is_tls);
+        Box::pin(async move { Ok(TokioIo::new(Metered::new(connecting.await?.into_inner(), &line, is_tls))) })
     }
 }

@@ -28,6 +28,8 @@ use super::{
 };
 use crate::{
     failure::Failure,
+    fetch::urgency::Urgency,
+    line::turn::Turns,
     names::{
         book::Known,
         imported::is_same_time,
@@ -145,13 +147,20 @@ impl Directory {
         Ok(Reply::Listing(Listing::new(question.full.path(), entries.into_iter().map(raw).collect())))
     }
 
-    /// Bytes of an opened file.
-    pub(crate) fn bytes(&self, file: &Arc<File>, identity: &Identity, wanted: Wanted) -> FilePieces {
+    /// Bytes of an opened file, by turns on the line, for whom `urgency` says.
+    pub(crate) fn bytes(
+        &self,
+        file: &Arc<File>,
+        identity: &Identity,
+        wanted: Wanted,
+        turns: Turns,
+        urgency: &Arc<Urgency>,
+    ) -> FilePieces {
         let span = match wanted {
             Wanted::From(position) => Span::new(position, identity.size),
             Wanted::Span(span) => span,
         };
-        FilePieces::new(file.clone(), span, self.0.reads.clone(), self.0.timeout)
+        FilePieces::new(file.clone(), span, self.0.reads.clone(), self.0.timeout, turns, urgency.clone())
     }
 
     /// To be asked when all bytes were read: whether the path and the open file are still what they were.

@@ -9,10 +9,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use hyper::{body::Incoming, ext::on_informational};
 use hyper_util::{
-    client::legacy::Client,
+    client::legacy::{
+        Client,
+        connect::{CaptureConnection, capture_connection},
+    },
     rt::{TokioExecutor, TokioTimer},
 };
 use protocol::{digest::Claims, timestamp};
@@ -28,10 +31,13 @@ use super::{
         Validators, announced_len, check_continuation, check_span, claims, header_value, if_range, is_chunked,
         is_strong_date,
     },
+    metered::Meter,
     reply::{Access, Head, OpenAnswer, Reply, Wanted},
     sent::SentBody,
 };
 use crate::{
+    fetch::urgency::Urgency,
+    line::shared::Line,
     names::{
         book::Known,
         imported::is_confirmed,
@@ -61,6 +67,7 @@ pub(crate) struct Http {
     connect_timeout: Duration,
     read_timeout: Duration,
     counters: Arc<Counters>,
+    line: Arc<Line>,
 }
 
 /// The configured URL in its parts; the path has no `/` at its end.
@@ -97,9 +104,15 @@ impl Base {
 }
 
 impl Http {
-    pub(crate) fn new(url: &str, options: &UpstreamOptions, via: &str, counters: &Arc<Counters>) -> io::Result<Self> {
+    pub(crate) fn new(
+        url: &str,
+        options: &UpstreamOptions,
+        via: &str,
+        counters: &Arc<Counters>,
+        line: &Arc<Line>,
+    ) -> io::Result<Self> {
         let base = Base::parse(url)?;
-        let connector = Connector::new(options)?;
+        let connector = Connector::new(options, line)?;
         let client = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
@@ -116,13 +129,15 @@ impl Http {
             connect_timeout: options.connect_timeout,
             read_timeout: options.read_timeout,
             counters: counters.clone(),
+            line: line.clone(),
         })
     }
 
     /// Another server, over the same connections' pool.
     pub(crate) fn at(&self, url: &str) -> io::Result<Self> {
-        let (client, via, counters) = (self.client.clone(), self.via.clone(), self.counters.clone());
-        Ok(Self { base: Base::parse(url)?, client, via, counters, ..*self })
+        let (client, via) = (self.client.clone(), self.via.clone());
+        let (counters, line) = (self.counters.clone(), self.line.clone());
+        Ok(Self { base: Base::parse(url)?, client, via, counters, line, ..*self })
     }
 
     /// The path of a name below the server's root.
@@ -175,6 +190,9 @@ impl Http {
             });
         }
         add(&self.counters.upstream_requests, 1);
+        // Bytes that are here and wait for their turn on the line are no silence.
+        let connection = self.line.is_limited().then(|| capture_connection(&mut request));
+        let is_held = || connection.as_ref().is_some_and(is_held);
         let limit = self.connect_timeout + self.read_timeout;
         let mut asking = pin!(self.client.request(request));
         loop {
@@ -184,7 +202,7 @@ impl Http {
                     let failed = |error| AskError::of_request(self.base.authority.as_str(), &error);
                     return answer.map_err(failed).and_then(|answer| framing::check(&answer).map(|()| answer));
                 }
-                Err(_) if progress.taken() > before => {}
+                Err(_) if progress.taken() > before || is_held() => {}
                 Err(_) => {
                     return Err(AskError::TimedOut(format!(
                         "{} did not answer within {} s",
@@ -294,7 +312,7 @@ impl Http {
         };
         let head = self.head(&question.key, fields, len, claims, meta);
         let head = Box::new(Head { fields: Some(fields.clone()), ..head });
-        let body = (*method == Method::GET).then(|| Body::Http(self.pieces(answer.into_body(), 0)));
+        let body = (*method == Method::GET).then(|| Body::Http(self.pieces(answer, 0, &question.urgency)));
         Ok(if is_kept { Reply::File(head, body) } else { Reply::ForAll(head, body) })
     }
 
@@ -333,7 +351,7 @@ impl Http {
     pub(crate) async fn bytes(&self, question: &Question, head: &Head, wanted: Wanted) -> Result<HttpPieces, AskError> {
         let path = self.path_of(question.target.as_str());
         let answer = self.ask_for_bytes(&path, question.sent.clone(), head, wanted).await?;
-        self.continuation(answer, head, wanted)
+        self.continuation(answer, head, wanted, &question.urgency)
     }
 
     /// Asks for bytes, if they are still those of the head.
@@ -364,16 +382,29 @@ impl Http {
         answer: Response<Incoming>,
         head: &Head,
         wanted: Wanted,
+        urgency: &Arc<Urgency>,
     ) -> Result<HttpPieces, AskError> {
         let skip = match wanted {
             Wanted::From(position) => check_continuation(&answer, head, position)?,
             Wanted::Span(span) => check_span(&answer, head, span).map(|()| 0)?,
         };
-        Ok(self.pieces(answer.into_body(), skip))
+        Ok(self.pieces(answer, skip, urgency))
     }
 
-    pub(crate) fn pieces(&self, body: Incoming, skip: u64) -> HttpPieces {
-        HttpPieces::new(body, skip, self.read_timeout, self.counters.clone())
+    /// The body of an answer, all but the first `skip` bytes. For whom it comes, `urgency` says.
+    pub(crate) fn pieces(&self, answer: Response<Incoming>, skip: u64, urgency: &Arc<Urgency>) -> HttpPieces {
+        let (parts, body) = answer.into_parts();
+        self.carried(&parts.extensions, body, skip, urgency)
+    }
+
+    fn carried(&self, known: &Extensions, body: Incoming, skip: u64, urgency: &Arc<Urgency>) -> HttpPieces {
+        let carried = known.get::<Meter>().map(|meter| meter.carry(urgency));
+        HttpPieces::new(body, skip, self.read_timeout, self.counters.clone(), carried)
+    }
+
+    /// The body of an answer that a client waits for.
+    pub(crate) fn demanded(&self, answer: Response<Incoming>) -> HttpPieces {
+        self.pieces(answer, 0, self.line.demand())
     }
 
     /// A request whose answer is handed through.
@@ -393,7 +424,8 @@ impl Http {
     pub(crate) fn open(&self, answer: Response<Incoming>) -> OpenAnswer {
         let len = announced_len(&answer).ok().flatten();
         let (parts, body) = answer.into_parts();
-        OpenAnswer { status: parts.status, fields: parts.headers, len, body: Body::Http(self.pieces(body, 0)) }
+        let body = Body::Http(self.carried(&parts.extensions, body, 0, self.line.demand()));
+        OpenAnswer { status: parts.status, fields: parts.headers, len, body }
     }
 
     /// Whether it answers at all, whatever it says.
@@ -414,6 +446,15 @@ impl Http {
         let rest = path.strip_prefix(&*self.base.path).filter(|rest| is_ours && rest.starts_with('/'))?;
         Some(format!("{}{rest}", mount.trim_end_matches('/')))
     }
+}
+
+/// Whether bytes of an answer may be here that wait for their turn.
+fn is_held(connection: &CaptureConnection) -> bool {
+    let mut known = Extensions::new();
+    if let Some(connected) = connection.connection_metadata().as_ref() {
+        connected.get_extras(&mut known);
+    }
+    known.get::<Meter>().is_some_and(Meter::is_held)
 }
 
 /// For how long an answer is fresh that says nothing of it. A query is taken for a question whose answer may differ every time.

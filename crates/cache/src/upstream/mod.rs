@@ -1,7 +1,7 @@
 //! Where the bytes come from: the closed set of upstream kinds. Outbound connections open here and nowhere else.
 //!
 //! [`directory`], [`http`] and [`outpost`] are the kinds: each says what stands at a name ([`reply`]) and gives its bytes ([`body`]), or says what
-//! went wrong ([`error`]). [`framing`] and [`heads`] check what an HTTP answer's head says, [`connector`] connects, over TLS as [`trust`] says, [`health`] is the breaker. A new kind is a
+//! went wrong ([`error`]). [`framing`] and [`heads`] check what an HTTP answer's head says, [`connector`] connects, over TLS as [`trust`] says, [`metered`] counts what comes, [`health`] is the breaker. A new kind is a
 //! variant of [`Kind`], a file beside these, and an arm in each `match` below.
 
 pub(crate) mod body;
@@ -12,6 +12,7 @@ pub(crate) mod framing;
 pub(crate) mod heads;
 pub(crate) mod health;
 mod http;
+mod metered;
 mod outpost;
 pub(crate) mod reply;
 mod sent;
@@ -36,6 +37,7 @@ use self::{
 use crate::{
     failure::Failure,
     fetch::urgency::{Class, Urgency},
+    line::{shared::Line, turn::Turns},
     names::{book::Known, control::Control},
     options::{Location, UpstreamOptions},
     status::{Counters, UpstreamStatus},
@@ -49,6 +51,7 @@ pub(crate) struct Upstream {
     pub(crate) options: UpstreamOptions,
     kind: Kind,
     pub(crate) health: Health,
+    pub(crate) line: Arc<Line>,
     /// What the keys of its names begin with.
     scope: Box<[u8]>,
     /// Of the files that its options name.
@@ -179,7 +182,12 @@ pub(crate) fn scope(options: &UpstreamOptions) -> Box<[u8]> {
 
 impl Upstream {
     /// Prepares it. A directory is opened; a web server is not asked yet.
-    pub(crate) fn new(options: UpstreamOptions, via: &str, counters: &Arc<Counters>) -> io::Result<Self> {
+    pub(crate) fn new(
+        options: UpstreamOptions,
+        via: &str,
+        counters: &Arc<Counters>,
+        line: Arc<Line>,
+    ) -> io::Result<Self> {
         let kind = match &options.location {
             Location::Directory(path) => {
                 let opened = Directory::open(path.clone(), options.read_timeout);
@@ -187,16 +195,19 @@ impl Upstream {
                     io::Error::new(error.kind(), format!("cannot open the directory {}: {error}", path.display()))
                 })?)
             }
-            Location::Http(url) => Kind::Http(Http::new(url, &options, via, counters)?),
-            Location::Outpost(url) => Kind::Outpost(Outpost::new(Http::new(url, &options, via, counters)?)),
+            Location::Http(url) => Kind::Http(Http::new(url, &options, via, counters, &line)?),
+            Location::Outpost(url) => {
+                Kind::Outpost(Outpost::new(Http::new(url, &options, via, counters, &line)?))
+            }
         };
         let (scope, contents) = (scope(&options), trust::contents(&options));
-        Ok(Self { options, kind, health: Health::default(), scope, contents })
+        Ok(Self { options, kind, health: Health::default(), line, scope, contents })
     }
 
-    /// Whether it is what these options stand for, with the files that they name as they are now.
+    /// Whether it is what these options stand for, with the files that they name as they are now. Its line is told by itself what changes.
     pub(crate) fn is(&self, options: &UpstreamOptions) -> bool {
-        self.options == *options && self.contents == trust::contents(options)
+        let line = self.options.line.clone();
+        self.options == UpstreamOptions { line, ..options.clone() } && self.contents == trust::contents(options)
     }
 
     /// Another web server, asked over the connections of this one; its location must be of the same scheme.
@@ -205,8 +216,8 @@ impl Upstream {
             (Kind::Http(http), Location::Http(url)) => Kind::Http(http.at(url)?),
             _ => return Err(io::ErrorKind::InvalidInput.into()),
         };
-        let (scope, contents) = (scope(&options), self.contents);
-        Ok(Self { options, kind, health: Health::default(), scope, contents })
+        let (scope, contents, line) = (scope(&options), self.contents, self.line.clone());
+        Ok(Self { options, kind, health: Health::default(), line, scope, contents })
     }
 
     pub(crate) fn is_directory(&self) -> bool {
@@ -253,7 +264,8 @@ impl Upstream {
     pub(crate) async fn bytes(&self, question: &Question, head: &Head, wanted: Wanted) -> Result<Body, AskError> {
         match (&self.kind, &head.access) {
             (Kind::Directory(directory), Access::File { file, identity, .. }) => {
-                Ok(Body::File(directory.bytes(file, identity, wanted)))
+                let turns = Turns::new(self.line.clone());
+                Ok(Body::File(directory.bytes(file, identity, wanted, turns, &question.urgency)))
             }
             (Kind::Http(http), _) => http.bytes(question, head, wanted).await.map(Body::Http),
             (Kind::Outpost(outpost), _) => outpost.bytes(question, head, wanted).await.map(Body::Http),
@@ -368,6 +380,7 @@ impl Upstream {
             location: self.options.location.to_string(),
             reachable: !self.health.is_down() && self.health.last_error().is_none(),
             last_error: self.health.last_error(),
+            line: self.line.status(),
         }
     }
 }
@@ -380,7 +393,8 @@ mod tests {
     fn a_name_pointed_at_another_server_knows_nothing_of_the_old_one() {
         let key = |name: &str, location: &str| {
             let options = UpstreamOptions::new(name, "/", location.parse().unwrap());
-            let upstream = Upstream::new(options, "outpost", &Arc::default()).unwrap();
+            let line = Arc::new(Line::new(options.line.clone()));
+            let upstream = Upstream::new(options, "outpost", &Arc::default(), line).unwrap();
             upstream.key(&Target::parse(b"/file").unwrap())
         };
         assert_eq!(key("a", "http://one.example/"), key("a", "http://one.example/"));

@@ -79,7 +79,7 @@ impl Outpost {
         match answer.status() {
             StatusCode::OK => {
                 let head = self.head(question, answer.headers());
-                let body = Body::Http(self.http.pieces(answer.into_body(), 0));
+                let body = Body::Http(self.http.pieces(answer, 0, &question.urgency));
                 Ok(Reply::File(Box::new(head), Some(body)))
             }
             StatusCode::SERVICE_UNAVAILABLE => Err(busy(answer).await),
@@ -124,7 +124,7 @@ impl Outpost {
         let answer = self.http.ask_for_bytes(&path, HeaderMap::new(), head, wanted).await?;
         match answer.status() {
             StatusCode::SERVICE_UNAVAILABLE => Err(busy(answer).await),
-            _ => self.http.continuation(answer, head, wanted),
+            _ => self.http.continuation(answer, head, wanted, &question.urgency),
         }
     }
 
@@ -156,7 +156,7 @@ impl Outpost {
         };
         let source = [&b"md5\0"[..], &md5.0].concat().into();
         let head = Head { record, claims, source, access: Access::Object(md5), fields: None };
-        Ok(Some((head, Body::Http(self.http.pieces(answer.into_body(), 0)))))
+        Ok(Some((head, Body::Http(self.http.demanded(answer)))))
     }
 
     /// Its answer to one client, for a name or for an object.
