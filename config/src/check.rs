@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::Path};
 
 use cache::options::{Location, PreloadOptions, UpstreamOptions};
+use protocol::rate::{Rates, Rule};
 use serve::{clients::forwarded::Told, options::ProxyHeader, tls::clients::Wanted};
 use store::Limit;
 
@@ -10,6 +11,9 @@ use crate::{admin::AdminAddress, settings::Settings};
 
 /// The smallest cache that can hold its own tables and anything besides.
 const MAX_SIZE_LEAST: u64 = 1 << 20;
+
+/// Bytes per second.
+const RATE_LEAST: u64 = 1000;
 
 /// A contradiction.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -233,6 +237,7 @@ fn upstreams(settings: &Settings) -> Vec<Complaint> {
             ));
         }
         found.extend(upstream_tls(place, upstream));
+        found.extend(rates(&key(place, "rate"), &format!("upstream '{}'", upstream.name), &upstream.line.rates));
         if upstream.retry_backoff > upstream.retry_backoff_max {
             found.push(complaint(
                 format!("upstream '{}': retry_backoff is longer than retry_backoff_max", upstream.name),
@@ -242,6 +247,20 @@ fn upstreams(settings: &Settings) -> Vec<Complaint> {
         }
     }
     found
+}
+
+/// A line so slow that heads alone take seconds is a mistake in the unit.
+fn rates(key: &str, whose: &str, rates: &Rates) -> Vec<Complaint> {
+    let all = rates.rules.iter().map(Rule::rate).chain([rates.otherwise]);
+    let least = all.filter(|rate| *rate > 0).min().filter(|rate| *rate < RATE_LEAST);
+    let about = |rate: u64| {
+        complaint(
+            format!("{whose}: a rate of {rate} bytes per second is too slow to be meant"),
+            &[key],
+            "write at least \"8kbit/s\", or \"0\" for no limit",
+        )
+    };
+    least.map(about).into_iter().collect()
 }
 
 fn upstream_tls(place: usize, upstream: &UpstreamOptions) -> Vec<Complaint> {
@@ -408,6 +427,7 @@ mod tests {
                 },
                 "of certificate and key only one is given",
             ),
+            (|s| s.cache.upstreams[0].line.rates.otherwise = 50, "too slow to be meant"),
             (|s| s.cache.upstreams[0].retry_backoff = Duration::from_secs(60), "retry_backoff is longer"),
             (
                 |s| {

@@ -26,7 +26,7 @@ pub(crate) fn fill_in(settings: &mut Settings, was_said: impl Fn(&str) -> bool) 
     settings.cache.delivery.mode = settings.mode;
     for (place, upstream) in settings.cache.upstreams.iter_mut().enumerate() {
         let is_said = |key: &str| was_said(&format!("upstream[{place}].{key}"));
-        let UpstreamOptions { mode, preload, .. } = upstream;
+        let UpstreamOptions { mode, preload, line, .. } = upstream;
         if !is_said("mode") {
             *mode = settings.mode;
         }
@@ -39,5 +39,6 @@ pub(crate) fn fill_in(settings: &mut Settings, was_said: impl Fn(&str) -> bool) 
             inherit(preload, &settings.preload);
         }
         *preload = timed(preload);
+        line.rates = line.rates.in_zone(&zone).unwrap_or_else(|_| line.rates.clone());
     }
 }

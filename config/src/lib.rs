@@ -1,7 +1,7 @@
 //! What an operator writes, typed: a TOML file, then the environment, then flags; the later wins.
 //!
-//! In reading order: `table` is the one place where an option is defined, `option` what a definition consists of, [`value`]
-//! and `raw` the text forms, `settings` what comes out, `admin` where the admin interface is, [`mod@load`] the layers, `check` what makes no sense together,
+//! In reading order: `table` is the one place where an option is defined, `option` what a definition consists of, [`value`],
+//! `rate_rules` and `raw` the text forms, `settings` what comes out, `admin` where the admin interface is, [`mod@load`] the layers, `check` what makes no sense together,
 //! `fault` how that is said, [`flags`] the command line, [`mod@reference`] and [`mod@print`] the texts made from the table.
 //!
 //! It reads one file and nothing else: no environment, no clock, no disk sizes. Programs hand those in.
@@ -15,6 +15,7 @@ mod inherit;
 pub mod load;
 mod option;
 pub mod print;
+mod rate_rules;
 mod raw;
 pub mod reference;
 mod settings;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use cache::options::Location;
-use protocol::glob::Globs;
+use protocol::{glob::Globs, rate::Rule};
 use serve::clients::{
     access::{RULES_MAX, Rules},
     ranges::Ranges,
@@ -16,9 +16,10 @@ use store::Limit;
 
 use crate::{
     admin::AdminAddress,
+    rate_rules,
     raw::Raw,
     value::{
-        absolute, parse_address, parse_duration, parse_limit, parse_range, parse_rate, parse_rule, parse_size,
+        absolute, parse_address, parse_duration, parse_limit, parse_range, parse_rate, parse_rule, parse_size, quoted,
         show_duration, show_limit, show_rate, show_size,
     },
 };
@@ -88,6 +89,8 @@ pub(crate) enum Kind<T> {
     },
     /// Patterns over paths, or none.
     Globs { put: fn(&mut T, Globs), get: fn(&T) -> Globs },
+    /// Rates by the time of day, or none.
+    RateRules { put: fn(&mut T, Vec<Rule>), get: fn(&T) -> Vec<Rule> },
     /// Where an upstream is.
     Location { put: fn(&mut T, Location), get: fn(&T) -> Location },
 }
@@ -160,6 +163,7 @@ impl<T> Setting<T> {
             }
             Kind::Texts { check, put, .. } => put(settings, texts(raw, *check)?),
             Kind::Globs { put, .. } => put(settings, globs(raw)?),
+            Kind::RateRules { put, .. } => put(settings, rate_rules::parse(raw)?),
             Kind::Location { put, .. } => put(settings, location(raw, base)?),
         }
         Ok(())
@@ -196,6 +200,7 @@ impl<T> Setting<T> {
                 let list: Vec<_> = get(settings).iter().map(|text| quoted(text)).collect();
                 format!("[{}]", list.join(", "))
             }
+            Kind::RateRules { get, .. } => rate_rules::show(&get(settings)),
             Kind::Globs { get, .. } => {
                 let list: Vec<_> = get(settings).texts().map(quoted).collect();
                 format!("[{}]", list.join(", "))
@@ -229,6 +234,9 @@ impl<T> Setting<T> {
             Kind::Output { .. } => ("file", "a path, `\"-\"` for standard output, `\"\"` for none".into()),
             Kind::Text { range, .. } => ("text", (*range).into()),
             Kind::Texts { range, .. } => ("list of texts", format!("{range}, or none")),
+            Kind::RateRules { .. } => {
+                ("list of rules", "`{ during = \"Mon-Fri 08:00-17:00\", rate = \"10Mbit/s\" }`, or none".into())
+            }
             Kind::Globs { .. } => ("patterns", "`/drivers/**`, `/packages/office-1.2/`, `*.iso`, or none".into()),
             Kind::Location { .. } => {
                 ("directory or URL", "a directory, `http(s)://HOST/` or `outpost+http(s)://HOST/`".into())
@@ -253,6 +261,7 @@ impl<T> Setting<T> {
             Kind::Output { .. } => "PATH|-",
             Kind::Text { .. } | Kind::Texts { .. } => "TEXT",
             Kind::Globs { .. } => "PATTERN",
+            Kind::RateRules { .. } => "RULES",
             Kind::Location { .. } => "DIR_OR_URL",
         }
     }
@@ -289,7 +298,7 @@ fn count(raw: &Raw, min: u64, max: u64) -> Result<u64, String> {
     let number = match raw {
         Raw::Integer(number) => u64::try_from(*number).ok(),
         Raw::Text(text) => text.trim().parse().ok(),
-        Raw::List(_) | Raw::Other(_) => None,
+        Raw::List(_) | Raw::Table(_) | Raw::Other(_) => None,
     };
     let number = number.ok_or_else(|| format!("{} is not a whole number", raw.describe()))?;
     within(number, min, max, |number| number.to_string())?;
@@ -372,9 +381,4 @@ fn location(raw: &Raw, base: &Path) -> Result<Location, String> {
         Location::Directory(directory) => Location::Directory(absolute(&directory, base)),
         url => url,
     })
-}
-
-/// As a TOML basic string.
-pub(crate) fn quoted(text: &str) -> String {
-    toml::Value::String(text.to_owned()).to_string()
 }

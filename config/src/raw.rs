@@ -11,6 +11,8 @@ pub(crate) enum Raw {
     Integer(i64),
     /// A TOML array.
     List(Vec<Raw>),
+    /// A TOML table, in the order of its keys.
+    Table(Vec<(String, Raw)>),
     /// What no option takes: the name of its TOML type.
     Other(&'static str),
 }
@@ -23,6 +25,11 @@ impl Raw {
             DeValue::Integer(integer) => i64::from_str_radix(integer.as_str(), integer.radix())
                 .map_or(Self::Other("integer of more than 64 bits"), Self::Integer),
             DeValue::Array(items) => Self::List(items.iter().map(|item| Self::from_toml(item.get_ref())).collect()),
+            DeValue::Table(table) => {
+                let entries =
+                    table.iter().map(|(key, value)| (key.get_ref().to_string(), Self::from_toml(value.get_ref())));
+                Self::Table(entries.collect())
+            }
             other => Self::Other(other.type_str()),
         }
     }
@@ -33,6 +40,7 @@ impl Raw {
             Self::Text(text) => format!("'{text}'"),
             Self::Integer(number) => number.to_string(),
             Self::List(_) => "a list".into(),
+            Self::Table(_) => "a table".into(),
             Self::Other(kind) => format!("a value of type {kind}"),
         }
     }
@@ -42,7 +50,7 @@ impl Raw {
         match self {
             Self::Text(text) => Some(text.clone()),
             Self::Integer(number) => Some(number.to_string()),
-            Self::List(_) | Self::Other(_) => None,
+            Self::List(_) | Self::Table(_) | Self::Other(_) => None,
         }
     }
 
@@ -51,7 +59,7 @@ impl Raw {
         match self {
             Self::Text(text) => Some(text.split(',').map(|part| part.trim().to_owned()).collect()),
             Self::List(items) => items.iter().map(Self::text).collect(),
-            Self::Integer(_) | Self::Other(_) => None,
+            Self::Integer(_) | Self::Table(_) | Self::Other(_) => None,
         }
     }
 }

@@ -131,6 +131,10 @@ pub(crate) fn parse_rate(text: &str) -> Result<u64, String> {
 
 /// The shortest text that [`parse_rate`] reads as these bytes per second.
 pub(crate) fn show_rate(bytes: u64) -> String {
+    let bits = bytes.saturating_mul(8);
+    if bytes != 0 && bits.is_multiple_of(1_000_000) {
+        return format!("{}Mbit/s", bits / 1_000_000);
+    }
     format!("{}/s", show_size(bytes))
 }
 
@@ -198,6 +202,11 @@ pub fn human_size(bytes: u64) -> String {
     let scaled = bytes as f64 / *factor as f64;
     let digits = if scaled < 10.0 { 2 } else { usize::from(scaled < 100.0) };
     format!("{scaled:.digits$} {unit}")
+}
+
+/// As a TOML basic string.
+pub(crate) fn quoted(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
 }
 
 /// The leading number of a text, with at most one point in it, and what follows the number and spaces.
@@ -303,7 +312,12 @@ mod tests {
         for text in ["", "1KiB", "fast", "50Mbit", "1G/s", "1parsec/s", "x Mbit/s"] {
             assert!(parse_rate(text).is_err(), "{text}");
         }
-        assert_eq!(show_rate(1024), "1KiB/s");
+        for (bytes, text) in
+            [(0, "0B/s"), (1024, "1KiB/s"), (125_000, "1Mbit/s"), (1000, "1KB/s"), (62_500, "62500B/s")]
+        {
+            assert_eq!(show_rate(bytes), text);
+            assert_eq!(parse_rate(text), Ok(bytes));
+        }
     }
 
     #[test]

@@ -8,6 +8,8 @@ use super::preload;
 use crate::option::{Kind, Setting};
 
 const HOUR: Duration = Duration::from_secs(3600);
+/// Bytes per second: 100 Gbit/s.
+const RATE_MAX: u64 = 12_500_000_000;
 /// Where an option stands that holds for all upstreams.
 const OF_ALL: &str = "that of `[preload]`";
 
@@ -54,6 +56,29 @@ pub(crate) static UPSTREAM: &[Setting<UpstreamOptions>] = &[
     preload::concurrency("preload_concurrency").default_note(OF_ALL),
     preload::at_close("at_close").default_note(OF_ALL),
     preload::relist("relist").default_note(OF_ALL),
+    Upstream::reload(
+        "rate",
+        "How fast its bytes may come, all of them together: `\"50Mbit/s\"`; `\"0\"` = no limit.",
+        "Held within 5 percent over any two seconds, by reading no faster. What clients wait for goes before what is preloaded. `docs/line.md` says more.",
+        Kind::Rate { max: RATE_MAX, put: |u, v| u.line.rates.otherwise = v, get: |u| u.line.rates.otherwise },
+    ),
+    Upstream::reload(
+        "rate_rules",
+        "Other rates at times of the day or week, by the clocks of `time_zone`. The first whose time it is holds, and `rate` when none does.",
+        "For instance less while people work. A rate of `\"0\"` is no limit here too.",
+        Kind::RateRules { put: |u, v| u.line.rates.rules = v, get: |u| u.line.rates.rules.clone() },
+    ),
+    Upstream::reload(
+        "preload_wait_max",
+        "How long a preload may wait for the line while clients take all of it. Then it has a turn, which is a hundredth of a second of the rate.",
+        "Shorter gives preload more beside busy clients. Much longer, and the upstream may take a fetch that stands still for a dead one.",
+        Kind::Duration {
+            min: Duration::from_millis(100),
+            max: HOUR,
+            put: |u, v| u.line.preload_wait_max = v,
+            get: |u| u.line.preload_wait_max,
+        },
+    ),
     Upstream::reload(
         "ca",
         "PEM file of the authorities whose certificates are believed, for an upstream of `https://`.",

@@ -93,3 +93,39 @@ impl Settings {
         self.upstreams.iter().find_map(|upstream| Some((upstream, target.below(&upstream.options.mount)?)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use protocol::rate::Rates;
+
+    use super::*;
+    use crate::options::Location;
+
+    fn options(rate: u64) -> Options {
+        let mut upstream = UpstreamOptions::new("a", "/", Location::Http("http://a.example/".into()));
+        upstream.line.rates = Rates { otherwise: rate, rules: Vec::new() };
+        Options::new(vec![upstream])
+    }
+
+    #[test]
+    fn a_new_rate_holds_for_the_connections_that_are_there() {
+        let counters = Arc::default();
+        let first = Settings::new(options(0), None, &counters).unwrap();
+        let second = Settings::new(options(5000), Some(&first), &counters).unwrap();
+        assert!(Arc::ptr_eq(&first.upstreams[0], &second.upstreams[0]));
+        assert_eq!(second.upstreams[0].status().line.rate, None, "not in force yet");
+        second.tell_lines();
+        assert_eq!(first.upstreams[0].status().line.rate, Some(5000));
+        let mut others = options(7000);
+        others.upstreams[0].retries_max = 1;
+        let third = Settings::new(others, Some(&second), &counters).unwrap();
+        assert!(!Arc::ptr_eq(&second.upstreams[0], &third.upstreams[0]));
+        third.tell_lines();
+        assert_eq!(second.upstreams[0].status().line.rate, Some(7000), "what is on its way goes over the same line");
+        let mut another = options(0);
+        another.upstreams[0].name = "b".into();
+        let fourth = Settings::new(another, Some(&third), &counters).unwrap();
+        fourth.tell_lines();
+        assert_eq!(third.upstreams[0].status().line.rate, Some(7000), "a line of its own");
+    }
+}

@@ -9,6 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use intake::job::Status;
+use cache::status::LineStatus;
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, text::encode},
@@ -53,6 +54,11 @@ enum Read {
 
 const fn metric(name: &'static str, help: &'static str, read: Read) -> Metric {
     Metric { name, help, read }
+}
+
+/// A figure of each upstream's line.
+fn of_lines(now: &Snapshot, figure: fn(&LineStatus) -> u64) -> Vec<(String, u64)> {
+    now.upstreams.iter().map(|upstream| (upstream.name.clone(), figure(&upstream.line))).collect()
 }
 
 /// All of them, in the order of the answer.
@@ -185,6 +191,31 @@ static METRICS: &[Metric] = &[
         Read::Gauges("upstream", |s| {
             s.upstreams.iter().map(|upstream| (upstream.name.clone(), u64::from(upstream.reachable))).collect()
         }),
+    ),
+    metric(
+        "outpost_line_rate_bytes",
+        "Bytes per second that may come from an upstream now; 0: no limit",
+        Read::Gauges("upstream", |s| of_lines(s, |line| line.rate.unwrap_or(0))),
+    ),
+    metric(
+        "outpost_line_bytes_total",
+        "Bytes that came over a line with a limit, heads and records of TLS too",
+        Read::Counters("upstream", |s| of_lines(s, |line| line.bytes)),
+    ),
+    metric(
+        "outpost_line_waiting",
+        "Fetches that clients wait for and that wait for their turn on the line now",
+        Read::Gauges("upstream", |s| of_lines(s, |line| line.demand_waiting as u64)),
+    ),
+    metric(
+        "outpost_line_waiting_preloads",
+        "Preloads that wait for their turn on the line now",
+        Read::Gauges("upstream", |s| of_lines(s, |line| line.preload_waiting as u64)),
+    ),
+    metric(
+        "outpost_line_held_seconds_total",
+        "Seconds that fetches waited for their turns on lines, all together",
+        Read::CounterOfSeconds(|s| s.upstreams.iter().map(|upstream| upstream.line.held.as_secs_f64()).sum()),
     ),
     metric("outpost_cache_objects", "Objects in the store", Read::Gauge(|s| s.store.objects)),
     metric("outpost_cache_names", "Names that are known", Read::Gauge(|s| s.store.names)),
@@ -443,6 +474,7 @@ mod tests {
             location: "/srv".into(),
             reachable: true,
             last_error: None,
+            line: LineStatus { rate: Some(1_250_000), bytes: 5, ..LineStatus::default() },
         });
         now
     }
@@ -466,6 +498,8 @@ mod tests {
         for line in [
             "outpost_http_requests_total{code=\"2xx\"} 7",
             "outpost_upstream_up{upstream=\"prod\"} 1",
+            "outpost_line_rate_bytes{upstream=\"prod\"} 1250000",
+            "outpost_line_bytes_total{upstream=\"prod\"} 5",
             "outpost_wan_bytes_total 18446744073709551615",
             "process_cpu_seconds_total 1.5",
             "outpost_config_last_reload_successful 1",

@@ -164,6 +164,13 @@ fn upstreams(now: &Snapshot) -> Vec<Value> {
             "location": upstream.location,
             "reachable": upstream.reachable,
             "last_error": upstream.last_error,
+            "line": {
+                "rate": upstream.line.rate,
+                "bytes": upstream.line.bytes,
+                "waiting": upstream.line.demand_waiting,
+                "preload_waiting": upstream.line.preload_waiting,
+                "held_seconds": upstream.line.held.as_secs_f64(),
+            },
         })
     };
     now.upstreams.iter().map(upstream).collect()

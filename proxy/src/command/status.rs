@@ -134,6 +134,14 @@ struct Upstream {
     location: String,
     reachable: bool,
     last_error: Option<String>,
+    /// A proxy of an earlier version has none.
+    #[serde(default)]
+    line: Line,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Line {
+    rate: Option<u64>,
 }
 
 impl Status {
@@ -174,11 +182,14 @@ impl Status {
             ("UPSTREAM", Side::Left),
             ("MOUNT", Side::Left),
             ("STATE", Side::Left),
+            ("RATE", Side::Right),
             ("WHERE", Side::Left),
         ]);
         for upstream in &self.upstreams {
             let state = if upstream.reachable { "up" } else { "away" };
-            rows.row([upstream.name.clone(), upstream.mount.clone(), state.into(), upstream.location.clone()]);
+            let Upstream { name, mount, location, line, .. } = upstream;
+            let rate = line.rate.map_or_else(|| "-".into(), |rate| table::rate(rate, Duration::from_secs(1)));
+            rows.row([name.clone(), mount.clone(), state.into(), rate, location.clone()]);
         }
         if rows.is_empty() {
             return None;
@@ -343,7 +354,8 @@ mod tests {
             "fills": [{"upstream": "prod", "path": "/iso/big.iso", "md5": null, "fetched": 370_000_000, "total": 1_000_000_000,
                        "seconds": 10.0, "followers": 3},
                       {"upstream": "test", "path": "/x", "md5": null, "fetched": 5, "total": null, "seconds": 0.0, "followers": 0}],
-            "upstreams": [{"name": "prod", "mount": "/", "location": "https://hq.example/", "reachable": true, "last_error": null},
+            "upstreams": [{"name": "prod", "mount": "/", "location": "https://hq.example/", "reachable": true, "last_error": null,
+                           "line": {"rate": 6_250_000}},
                           {"name": "test", "mount": "/test", "location": "/srv/test", "reachable": false,
                            "last_error": "connection refused\u{1b}[2J"}],
         }))
@@ -361,9 +373,9 @@ mod tests {
   clients   34 connections, 1 transfer
   process   1 min 12 s of processor time, 212 MB of memory, 140 of 1,048,576 files open
 
-UPSTREAM  MOUNT  STATE  WHERE
-prod      /      up     https://hq.example/
-test      /test  away   /srv/test
+UPSTREAM  MOUNT  STATE       RATE  WHERE
+prod      /      up     6.25 MB/s  https://hq.example/
+test      /test  away           -  /srv/test
 test is away: connection refused\u{fffd}[2J
 
 DONE    HERE     SIZE       RATE  CLIENTS  UPSTREAM  FETCHING

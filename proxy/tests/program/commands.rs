@@ -31,7 +31,7 @@ fn status_is_a_screen_for_people_and_json_for_scripts() {
     assert_eq!((code, complaints.as_str()), (0, ""));
     let start = format!("Outpost {}, serving for ", env!("CARGO_PKG_VERSION"));
     assert!(shown.starts_with(&start), "{shown}");
-    for part in [" of 1.07 GB (0%) in 1 object under 1 name\n", "UPSTREAM  MOUNT  STATE  WHERE\n"] {
+    for part in [" of 1.07 GB (0%) in 1 object under 1 name\n", "UPSTREAM  MOUNT  STATE  RATE  WHERE\n"] {
         assert!(shown.contains(part), "'{part}' is missing in:\n{shown}");
     }
     assert!(!shown.contains('\x1b'), "colours where there is no terminal");

@@ -47,9 +47,8 @@ impl Order {
     ) -> Option<(Ticket, Class)> {
         let first = |class: Class| self.waiting.iter().find(|place| place.urgency.class() == class);
         let preload = first(Class::Preload);
-        let overdue = preload.filter(|place| {
-            now.saturating_duration_since(place.since) >= preload_wait_max && may(Class::Preload)
-        });
+        let overdue = preload
+            .filter(|place| now.saturating_duration_since(place.since) >= preload_wait_max && may(Class::Preload));
         let next = overdue.or_else(|| first(Class::Demand)).or(preload)?;
         Some((next.ticket, next.urgency.class()))
     }

@@ -196,9 +196,7 @@ impl Upstream {
                 })?)
             }
             Location::Http(url) => Kind::Http(Http::new(url, &options, via, counters, &line)?),
-            Location::Outpost(url) => {
-                Kind::Outpost(Outpost::new(Http::new(url, &options, via, counters, &line)?))
-            }
+            Location::Outpost(url) => Kind::Outpost(Outpost::new(Http::new(url, &options, via, counters, &line)?)),
         };
         let (scope, contents) = (scope(&options), trust::contents(&options));
         Ok(Self { options, kind, health: Health::default(), line, scope, contents })

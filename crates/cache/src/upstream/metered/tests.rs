@@ -147,10 +147,7 @@ async fn a_changed_rate_holds_for_what_is_on_its_way() {
     let mut connection = endless(&line);
     read_until(&mut connection, Instant::now() + SECOND).await;
     for rate in [RATE / 5, RATE * 5, 0, RATE] {
-        line.set_options(LineOptions {
-            rates: Rates { otherwise: rate, rules: Vec::new() },
-            ..LineOptions::default()
-        });
+        line.set_options(LineOptions { rates: Rates { otherwise: rate, rules: Vec::new() }, ..LineOptions::default() });
         if rate == 0 {
             // Time stands still where nobody waits.
             let begin = Instant::now();
