@@ -15,9 +15,9 @@ pub struct Moved {
     pub received: u64,
 }
 
-/// How long packets of a connection take.
+/// How a connection's packets travel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RoundTrips {
+pub struct Path {
     /// There and back of what is sent, smoothed.
     pub sent: Duration,
     /// The shortest of those.
@@ -26,12 +26,15 @@ pub struct RoundTrips {
     pub received: Duration,
     /// Whether both sides send timestamps. Without, `received` is a guess from how long a window takes to fill.
     pub is_stamped: bool,
+    /// Bytes of a full packet that comes.
+    pub segment: u32,
 }
 
 /// Places in the kernel's `struct tcp_info` (linux/tcp.h). The options are a byte.
 const OPTIONS: usize = 5;
 /// In words of four bytes.
 const RTT: usize = 17;
+const SEGMENT: usize = 21;
 const RECEIVED_RTT: usize = 23;
 const MIN_RTT: usize = 37;
 /// In words of eight.
@@ -50,15 +53,16 @@ pub fn moved(socket: BorrowedFd<'_>) -> io::Result<Moved> {
 }
 
 /// Likewise.
-pub fn round_trips(socket: BorrowedFd<'_>) -> io::Result<RoundTrips> {
+pub fn path(socket: BorrowedFd<'_>) -> io::Result<Path> {
     let info = Info::of(socket)?;
     let micros = |place: usize| info.word(place).map(|micros| Duration::from_micros(micros.into()));
-    Ok(RoundTrips {
+    Ok(Path {
         sent: micros(RTT)?,
         // None was measured yet.
         shortest: if info.word(MIN_RTT)? == u32::MAX { Duration::ZERO } else { micros(MIN_RTT)? },
         received: micros(RECEIVED_RTT)?,
         is_stamped: info.bytes().nth(OPTIONS).is_some_and(|options| options & STAMPED != 0),
+        segment: info.word(SEGMENT)?,
     })
 }
 
@@ -173,9 +177,10 @@ mod tests {
         far.read_exact(&mut [0; 1000]).unwrap();
         far.write_all(&[7; 1000]).unwrap();
         near.read_exact(&mut [0; 1000]).unwrap();
-        let trips = round_trips(near.as_fd()).unwrap();
+        let trips = path(near.as_fd()).unwrap();
         assert!(trips.shortest > Duration::ZERO && trips.shortest <= trips.sent, "{trips:?}");
         assert!(trips.sent < Duration::from_secs(10), "{trips:?}");
+        assert!((500..=65_536).contains(&trips.segment), "{trips:?}");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use os::tcp::Path;
 use parking_lot::Mutex;
 
 use super::{
@@ -25,10 +26,12 @@ use crate::{
 /// What may come unread: so much of the rate, on all connections together. Without a bound a connection that begins would receive as much as the
 /// kernel holds, which is megabytes.
 const UNREAD: Duration = Duration::from_millis(50);
-/// The same of one connection: at least this, for smaller windows are slow out of all proportion, and at most.
-const UNREAD_MIN: u64 = 32 << 10;
-/// Where it would be more, the kernel finds by itself what is needed, and that is not much beside such a rate.
-const UNREAD_MAX: u64 = 256 << 10;
+/// Packets of one connection that may, at least; where packets are as large as on loopback, so many bytes of them. Less is slow out of all
+/// proportion, for a sender waits until a full packet fits.
+const SEGMENTS_MIN: u64 = 3;
+const SEGMENTS_BYTES_MAX: u64 = 32 << 10;
+/// Bytes that a process may ask for where nobody changed `net.core.rmem_max`. Where a connection needs more, the kernel finds out by itself.
+const UNREAD_MAX: u64 = 208 << 10;
 
 /// The line to one upstream.
 #[derive(Debug)]
@@ -110,16 +113,18 @@ impl Line {
         OnItsWay(self.clone())
     }
 
-    /// What a connection may hold unread: what it needs to bring its share in time, if its packets take so long there and back. `None`: the kernel
-    /// knows best.
-    pub(crate) fn unread_max(&self, round_trip: Duration) -> Option<u64> {
+    /// What a connection may hold unread: what it needs to bring its share in time, its packets taking as long as they do. `None`: the kernel knows
+    /// best.
+    pub(crate) fn unread_max(&self, path: &Path) -> Option<u64> {
         let state = self.state.lock();
         let of = |time: Duration| state.schedule.bytes_of(time);
-        let (unread, trip) = of(UNREAD).zip(of(round_trip))?;
+        let (unread, on_their_way) = of(UNREAD).zip(of(path.shortest))?;
         let bodies = self.bodies.load(Ordering::Relaxed).max(1) as u64;
         // One of two may be the only one that brings anything.
-        let needed = trip * 2 / bodies.max(2) + unread / bodies;
-        (needed < UNREAD_MAX).then_some(needed.max(UNREAD_MIN))
+        let on_their_way = on_their_way * 2 / bodies.max(2);
+        let least = (SEGMENTS_MIN * u64::from(path.segment)).min(SEGMENTS_BYTES_MAX);
+        let wanted = (on_their_way + unread / bodies).max(least);
+        (on_their_way < UNREAD_MAX / 2).then_some(wanted.min(UNREAD_MAX))
     }
 
     pub(crate) fn status(&self) -> LineStatus {

@@ -177,9 +177,8 @@ impl<W: Wire> Metered<W> {
     fn look(&mut self) {
         self.looked = Some(Instant::now());
         let Some(socket) = self.wire.get_ref().socket() else { return };
-        let (moved, trips) = (os::tcp::moved(socket), os::tcp::round_trips(socket));
-        let (Ok(moved), Ok(trips)) = (moved, trips) else { return };
-        let unread_max = self.turns.line().unread_max(trips.shortest);
+        let (Ok(moved), Ok(path)) = (os::tcp::moved(socket), os::tcp::path(socket)) else { return };
+        let unread_max = self.turns.line().unread_max(&path);
         let is_near = |one: u64, other: u64| one.abs_diff(other) * 100 <= other * CHANGE;
         if !self.unread_max.zip(unread_max).is_some_and(|(set, wanted)| is_near(set, wanted)) {
             self.limit_unread(unread_max);
