@@ -60,7 +60,7 @@ impl Settings {
                 Some(upstream) => upstream,
                 None => {
                     let line = line(wanted, old);
-                    Arc::new(Upstream::new(wanted.clone(), &pseudonym, counters, line).map_err(|error| {
+                    Arc::new(Upstream::over(wanted.clone(), &pseudonym, counters, line).map_err(|error| {
                         io::Error::new(error.kind(), format!("upstream '{}': {error}", wanted.name))
                     })?)
                 }

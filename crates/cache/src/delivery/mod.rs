@@ -12,7 +12,6 @@ use crate::{
     bounded::Bounded,
     failure::Failure,
     hosts::Host,
-    line::shared::Line,
     options::{DeliveryOptions, Location, UpstreamOptions},
     status::Counters,
     upstream::{Key, Upstream},
@@ -44,9 +43,7 @@ impl Delivery {
             return Ok(None);
         }
         // Nobody asks this one.
-        let options_of_all = unmounted(options, "delivery.invalid");
-        let line = Arc::new(Line::new(options_of_all.line.clone()));
-        let pattern = Upstream::new(options_of_all, via, counters, line)?;
+        let pattern = Upstream::new(unmounted(options, "delivery.invalid"), via, counters)?;
         Ok(Some(Self { options: options.clone(), pattern, servers: Bounded::new(SERVERS_MAX) }))
     }
 

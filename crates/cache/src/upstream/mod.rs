@@ -181,8 +181,14 @@ pub(crate) fn scope(options: &UpstreamOptions) -> Box<[u8]> {
 }
 
 impl Upstream {
-    /// Prepares it. A directory is opened; a web server is not asked yet.
-    pub(crate) fn new(
+    /// Prepares it, with a line of its own. A directory is opened; a web server is not asked yet.
+    pub(crate) fn new(options: UpstreamOptions, via: &str, counters: &Arc<Counters>) -> io::Result<Self> {
+        let line = Arc::new(Line::new(options.line.clone()));
+        Self::over(options, via, counters, line)
+    }
+
+    /// Likewise, over a line that may be in use.
+    pub(crate) fn over(
         options: UpstreamOptions,
         via: &str,
         counters: &Arc<Counters>,
@@ -391,8 +397,7 @@ mod tests {
     fn a_name_pointed_at_another_server_knows_nothing_of_the_old_one() {
         let key = |name: &str, location: &str| {
             let options = UpstreamOptions::new(name, "/", location.parse().unwrap());
-            let line = Arc::new(Line::new(options.line.clone()));
-            let upstream = Upstream::new(options, "outpost", &Arc::default(), line).unwrap();
+            let upstream = Upstream::new(options, "outpost", &Arc::default()).unwrap();
             upstream.key(&Target::parse(b"/file").unwrap())
         };
         assert_eq!(key("a", "http://one.example/"), key("a", "http://one.example/"));
