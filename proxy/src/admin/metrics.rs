@@ -8,8 +8,8 @@ use axum::{
     http::header,
     response::{IntoResponse, Response},
 };
-use intake::job::Status;
 use cache::status::LineStatus;
+use intake::job::Status;
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, text::encode},
