@@ -68,7 +68,7 @@ pub struct ObjectInfo {
     pub sha256: Option<Sha256>,
     /// Bytes.
     pub size: u64,
-    /// How often it was asked for, aged.
+    /// How often it was asked for, up to 255 times; after a start a little more may be said.
     pub uses: u32,
 }
 

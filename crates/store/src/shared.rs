@@ -31,7 +31,7 @@ use crate::{
     read::{hot::HotBytes, open_files::KeptOpen},
     space::{
         dirs::Dirs,
-        evict::{Clock, Evictor},
+        evict::{Clock, Evictor, Returns},
         ledger::Space,
         pins::Pins,
         quarantine::Quarantine,
@@ -59,6 +59,7 @@ pub(crate) struct Shared {
     pub(crate) lanes: Arc<Lanes>,
     pub(crate) io: Executor,
     pub(crate) clock: Clock,
+    pub(crate) returns: Arc<Returns>,
     pub(crate) evictor: Mutex<Evictor<Md5>>,
     pub(crate) evicting: Mutex<()>,
     pub(crate) shrinking: AtomicBool,

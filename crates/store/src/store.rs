@@ -26,14 +26,11 @@ use crate::{
     report::{ObjectInfo, Page, Report, ScrubReport, Standing},
     shared::Shared,
     space::{
-        evict::Now,
+        evict::{Now, Return, TOLD},
         pins::{Pinned, Pinning},
     },
     upkeep::background,
 };
-
-/// Lookups of one shard after which the clock is told.
-const LOOKUPS_TOLD: u64 = 16;
 
 /// Handle to a store; clones share it. After [`Store::close`] nothing is written any more.
 #[derive(Clone)]
@@ -131,7 +128,7 @@ impl Store {
         let now = self.shared.clock.now();
         let locked = self.shared.objects.shard(md5_hash(md5), now);
         let place = locked.shard.rows.find(md5_hash(md5), |row| row.md5 == *md5)?;
-        Some(info(locked.shard.rows.at(place), now))
+        Some(info(locked.shard.rows.at(place)))
     }
 
     /// The part that a fill with an equal `source` can continue, if there is one.
@@ -294,12 +291,15 @@ impl Store {
     /// One use of a sealed object.
     fn look_for_sealed(&self, shard: &mut Shard<Object, Slots>, md5: &Md5, now: Now) -> Option<Sealed> {
         shard.extra.lookups += 1;
-        if shard.extra.lookups >= LOOKUPS_TOLD {
-            let lookups = std::mem::take(&mut shard.extra.lookups);
-            self.shared.clock.advance(lookups, self.shared.objects.len() as u64);
+        let is_told = shard.extra.lookups >= TOLD;
+        if is_told {
+            self.shared.clock.advance(std::mem::take(&mut shard.extra.lookups));
         }
         let place = shard.rows.find(md5_hash(md5), |row| row.md5 == *md5)?;
-        touch(shard, place, now, self.shared.second.load(Ordering::Relaxed));
+        let second = self.shared.second.load(Ordering::Relaxed);
+        if let Some(back) = touch(shard, place, now, second) {
+            self.shared.returns.note(back, is_told);
+        }
         Some(match shard.extra.open.find(md5) {
             Some(sealed) => Sealed::Open(Reader::of(sealed)),
             None => Sealed::Row(*shard.rows.at(place), shard.extra.open.body(md5)),
@@ -307,16 +307,17 @@ impl Store {
     }
 }
 
-/// An object was asked for.
-fn touch(shard: &mut Shard<Object, Slots>, place: u32, now: Now, second: u32) {
+/// An object was asked for. Answers what the eviction learns from it.
+fn touch(shard: &mut Shard<Object, Slots>, place: u32, now: Now, second: u32) -> Option<Return> {
     let object = shard.rows.at_mut(place);
-    let before = object.usage.uses(now);
-    object.usage.touch(now);
+    let before = object.usage.uses();
+    let back = object.usage.touch(now);
     (object.times, object.last) = (object.times.saturating_add(1), second);
     // Written down when a count has doubled: often enough for a start to know who is popular, and for people to know how much.
-    let is_doubled = object.usage.uses(now).ilog2() != before.checked_ilog2().unwrap_or(u32::MAX);
+    let is_doubled = object.usage.uses().ilog2() != before.ilog2();
     if (is_doubled || object.times.is_power_of_two()) && object.soil() {
         let md5 = object.md5;
         shard.extra.touched.push(md5);
     }
+    back
 }

@@ -126,7 +126,6 @@ impl Whole<'_> {
     /// Into the index, and on the way into the journal, under one lock: a snapshot has one or the other, or both.
     fn enter(&self, digests: Digests) -> (Arc<Sealed>, Durable) {
         let store = self.store;
-        store.clock.admitted(store.objects.len() as u64);
         let (now, hash) = (store.clock.now(), md5_hash(&digests.md5));
         let len = self.len;
         let usage = store.evictor.lock().admit(now, hash);

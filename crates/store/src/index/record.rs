@@ -64,7 +64,7 @@ impl Row for Object {
         out.extend_from_slice(&self.md5.0);
         out.extend_from_slice(&self.sha256.0);
         out.extend_from_slice(&self.size().to_le_bytes());
-        out.push(self.usage.uses(now));
+        out.push(self.usage.written(now));
     }
 
     fn decode(input: &mut &[u8], now: Now) -> Option<Self> {

@@ -6,7 +6,6 @@ use crate::{
     index::{row::Object, table::SHARDS},
     report::{ObjectInfo, Page},
     shared::Shared,
-    space::evict::Now,
 };
 
 impl Shared {
@@ -18,7 +17,7 @@ impl Shared {
             while self.objects.load_some(at, now) {}
             let mut found: Vec<_> = {
                 let shard = self.objects.shard_at(at);
-                shard.rows.iter().filter(|row| row.md5 >= first).map(|row| info(row, now)).collect()
+                shard.rows.iter().filter(|row| row.md5 >= first).map(info).collect()
             };
             found.sort_unstable_by_key(|object| object.md5);
             for object in found {
@@ -34,11 +33,11 @@ impl Shared {
 }
 
 /// What is told of an object.
-pub(crate) fn info(object: &Object, now: Now) -> ObjectInfo {
+pub(crate) fn info(object: &Object) -> ObjectInfo {
     ObjectInfo {
         md5: object.md5,
         sha256: Some(object.sha256),
         size: object.size(),
-        uses: u32::from(object.usage.uses(now)),
+        uses: u32::from(object.usage.uses()),
     }
 }

@@ -27,7 +27,8 @@ impl Shared {
             let place = locked.shard.rows.find(md5_hash(md5), |row| row.md5 == *md5)?;
             (*locked.shard.rows.at(place), locked.shard.extra.open.is_read(md5))
         };
-        let worth = object.usage.worth(now, object.size());
+        let worths = self.evictor.lock().worths();
+        let worth = worths.of(&object.usage, now);
         let (mut others, mut worse) = (0, 0);
         for at in 0..SHARDS {
             let shard = self.objects.shard_at(at);
@@ -39,11 +40,11 @@ impl Shared {
                     continue;
                 }
                 others += 1;
-                worse += u32::from(row.usage.worth(now, row.size()) < worth);
+                worse += u32::from(worths.of(&row.usage, now) < worth);
             }
         }
         Some(Standing {
-            info: info(&object, now),
+            info: info(&object),
             asked: self.asked(&object),
             is_pinned: object.pin() == Pin::Yes,
             is_pin_refused: object.pin() == Pin::Refused,

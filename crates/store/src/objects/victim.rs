@@ -7,7 +7,7 @@ use crate::{
     index::{row::md5_hash, table::SHARDS},
     shared::Shared,
     space::{
-        evict::{Candidate, Now, Pick},
+        evict::{Candidate, Pick},
         pinned::Pin,
     },
 };
@@ -23,7 +23,7 @@ pub(crate) struct Census {
 /// The object that is worth least of those looked at.
 pub(crate) struct Victim {
     pub(crate) md5: Md5,
-    /// How often it was asked for, aged.
+    /// How often it was asked for.
     pub(crate) uses: u32,
     /// The others that were looked at.
     pub(crate) others: Others,
@@ -47,9 +47,9 @@ impl Census {
 }
 
 impl Seen {
-    fn note(&mut self, candidate: &Candidate<Md5>, now: Now) {
+    fn note(&mut self, candidate: &Candidate<Md5>) {
         if !self.0.iter().any(|(md5, _)| *md5 == candidate.key) {
-            self.0.push((candidate.key, u32::from(candidate.usage.uses(now))));
+            self.0.push((candidate.key, u32::from(candidate.usage.uses())));
         }
     }
 
@@ -80,7 +80,7 @@ impl Shared {
         let (now, mut seen) = (self.clock.now(), Seen::default());
         let chosen = self.evictor.lock().victim(now, census.total(), |pick| {
             let candidate = self.candidate(census, pick, also_read)?;
-            seen.note(&candidate, now);
+            seen.note(&candidate);
             Some(candidate)
         });
         match chosen {
@@ -107,7 +107,7 @@ impl Shared {
             }
         };
         let may_go = row.pin() != Pin::Yes && (also_read || !is_read);
-        may_go.then(|| Candidate { key: row.md5, usage: row.usage, size: row.size() })
+        may_go.then_some(Candidate { key: row.md5, usage: row.usage })
     }
 
     /// The same of the first few that may go, wherever they are: looks at all rows if need be, shard by shard.
@@ -118,12 +118,12 @@ impl Shared {
             let may_go = shard.rows.iter().filter(|row| row.pin() != Pin::Yes);
             let unread = may_go.filter(|row| also_read || !shard.extra.open.is_read(&row.md5));
             let left = SHOWN_MAX - shown.len();
-            shown.extend(unread.take(left).map(|row| Candidate { key: row.md5, usage: row.usage, size: row.size() }));
+            shown.extend(unread.take(left).map(|row| Candidate { key: row.md5, usage: row.usage }));
             if shown.len() == SHOWN_MAX {
                 break;
             }
         }
-        shown.iter().for_each(|candidate| seen.note(candidate, now));
+        shown.iter().for_each(|candidate| seen.note(candidate));
         let chosen = self.evictor.lock().victim(now, shown.len(), |pick| match pick {
             Pick::At(at) => shown.get(at).copied(),
             Pick::Known(md5) => shown.iter().find(|candidate| candidate.key == md5).copied(),

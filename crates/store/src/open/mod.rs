@@ -30,7 +30,7 @@ use crate::{
     shared::{Shared, second_of},
     space::{
         dirs::Dirs,
-        evict::{Clock, Evictor},
+        evict::{Clock, Evictor, Returns},
         ledger::{Account, Space},
         pins::Pins,
         quarantine::Quarantine,
@@ -66,6 +66,7 @@ pub(crate) fn open(options: Options, disk: Arc<dyn Disk>) -> Result<(Shared, Rec
     let history = History::start(&space, &layout, options.history_max, held)
         .map_err(failed("start the threads for", &options.dir))?;
     let (lanes, io) = Lanes::start().and_then(|lanes| Ok((lanes, Executor::start()?))).map_err(threads)?;
+    let returns = Arc::new(Returns::default());
     let shared = Shared {
         kept_open: Mutex::new(KeptOpen::new(options.open_files_max)),
         hot: HotBytes::new(options.hot_bytes_max),
@@ -84,7 +85,8 @@ pub(crate) fn open(options: Options, disk: Arc<dyn Disk>) -> Result<(Shared, Rec
         lanes,
         io,
         clock: Clock::default(),
-        evictor: Mutex::new(Evictor::new(sip.0[0])),
+        evictor: Mutex::new(Evictor::new(sip.0[0], returns.clone())),
+        returns,
         evicting: Mutex::default(),
         shrinking: AtomicBool::new(false),
         is_stuck: AtomicBool::new(false),

@@ -99,7 +99,7 @@ impl Shared {
                 if let Some(place) = shard.rows.find(hash, |row| row.md5 == md5) {
                     let object = shard.rows.at_mut(place);
                     object.clean();
-                    let uses = object.usage.uses(now);
+                    let uses = object.usage.written(now);
                     let asked = self.asked(object);
                     self.journal.append(&Record::Uses(md5, uses), now);
                     if asked.times > 0 {

@@ -171,7 +171,7 @@ impl Shared {
             self.space.sub(Account::Objects, on_disk(len));
             return false;
         }
-        let mut object = Object::new(digests, len, Usage::restored(now, 1));
+        let mut object = Object::new(digests, len, Usage::restored(now, 0));
         self.pin_row(&mut object);
         locked.push(object);
         self.journal.append(&Record::ObjectPut(object), now);
