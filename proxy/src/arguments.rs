@@ -50,8 +50,13 @@ pub(crate) fn sources(file: Option<ConfigFile>, flags: Vec<Said>) -> Sources {
         file,
         environment: std::env::vars_os().filter_map(unicode).collect(),
         flags,
-        working_directory: std::env::current_dir().unwrap_or_else(|_| "/".into()),
+        working_directory: working_directory(),
     }
+}
+
+/// What relative paths are below.
+pub(crate) fn working_directory() -> PathBuf {
+    std::env::current_dir().unwrap_or_else(|_| "/".into())
 }
 
 /// The server's part of the command line.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use clap::{Arg, ArgMatches, Command, value_parser};
-use config::{AdminAddress, Fault, Origin, Refused, load::ConfigFile};
+use config::{AdminAddress, Origin, Refused, load::ConfigFile};
 
 use crate::{arguments, token};
 
@@ -97,9 +97,13 @@ impl Address {
 pub(crate) fn arguments(command: Command) -> Command {
     command
         .next_help_heading("Which proxy")
-        .arg(Arg::new("admin").long("admin").value_name("HOST:PORT|unix:PATH").help(
-            "Where its admin interface is [default: as the environment (OUTPOST__ADMIN) and the configuration say]",
-        ))
+        .arg(
+            Arg::new("admin")
+                .long("admin")
+                .value_name("HOST:PORT|unix:PATH")
+                .value_parser(|text: &str| Address::parse(text, &arguments::working_directory()))
+                .help("Where its admin interface is [default: as the environment (OUTPOST__ADMIN) and the configuration say]"),
+        )
         .arg(
             Arg::new("config")
                 .long("config")
@@ -122,9 +126,7 @@ impl Place {
         let sources = arguments::sources(file, Vec::new());
         let loaded = config::load::only(&sources, &KEYS);
         let named = matches.get_one::<PathBuf>("token-file").map(|path| Key::read(path));
-        if let Some(said) = matches.get_one::<String>("admin") {
-            let address = Address::parse(said, &sources.working_directory)
-                .map_err(|message| Fault::new(format!("--admin: {message}"), None))?;
+        if let Some(address) = matches.get_one::<Address>("admin").cloned() {
             // A token is not shown to whoever is named here, unless it is named too.
             return Ok(Self { address, said_by: "as --admin says".into(), key: named.unwrap_or(Key::None) });
         }

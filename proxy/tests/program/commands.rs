@@ -228,12 +228,11 @@ fn who_is_no_proxy_is_69_and_a_wrong_line_2() {
         &["purge", "hello.txt"],
         &["objects", "--limit", "0"],
         &["status", "--timeout", "x"],
+        &["status", "--admin", "8081"],
     ] {
         assert_eq!(run(line).0, 2, "{line:?}");
     }
-    for line in [&["status", "--admin", "8081"][..], &["status", "--config", "none.toml"]] {
-        assert_eq!(run(line).0, 78, "{line:?}");
-    }
+    assert_eq!(run(&["status", "--config", "none.toml"]).0, 78);
 }
 
 #[test]
