@@ -16,7 +16,11 @@ use serve::{access_log::AccessLog, server::Server};
 use store::{ScrubReport, Store};
 use tokio::sync::Notify;
 
-use crate::{banner::Facts, self_signed::SelfSigned, token::Token};
+use crate::{
+    banner::Facts,
+    self_signed::SelfSigned,
+    token::{Refusals, Token},
+};
 
 /// Where the program is in its life. It only goes forward.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,6 +73,8 @@ pub(crate) struct App {
     pub(crate) export: Slot,
     /// That the admin interface asks for.
     pub(crate) token: Mutex<Option<Token>>,
+    /// Who asked without it.
+    pub(crate) refusals: Refusals,
     /// Held by the reload that is under way.
     pub(crate) reloading: Mutex<()>,
     /// Reloads that were taken and that were refused.
@@ -94,6 +100,7 @@ impl App {
             import: Slot::default(),
             export: Slot::default(),
             token: Mutex::new(token),
+            refusals: Refusals::default(),
             reloading: Mutex::new(()),
             reloads: AtomicU64::new(0),
             reloads_refused: AtomicU64::new(0),

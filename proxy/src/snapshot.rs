@@ -34,6 +34,7 @@ pub(crate) struct Snapshot {
     pub(crate) access_log_dropped: u64,
     pub(crate) reloads: u64,
     pub(crate) reloads_refused: u64,
+    pub(crate) admin_refused: u64,
     pub(crate) last_reload_refused: bool,
     pub(crate) scrub: Scrub,
     /// The one that runs, or the last.
@@ -96,6 +97,7 @@ impl Snapshot {
             usage: os::process::usage(),
             open_files_max: app.open_files_max,
             reloads: app.reloads.load(Ordering::Relaxed),
+            admin_refused: app.refusals.count(),
             reloads_refused: app.reloads_refused.load(Ordering::Relaxed),
             last_reload_refused: app.last_reload_refused.load(Ordering::Relaxed),
             scrub: *app.scrub.lock(),

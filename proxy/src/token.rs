@@ -7,10 +7,13 @@ use std::{
     io::{self, Read},
     os::unix::fs::MetadataExt,
     path::Path,
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant},
 };
 
 use axum::http::HeaderValue;
 use config::{Fault, Refused};
+use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -22,6 +25,9 @@ const FILE_BYTES_MAX: u64 = 4096;
 
 /// Of a file that others can read, or other than its owner can write.
 const TOO_OPEN: u32 = 0o027;
+
+/// Between two lines of the log about tokens that are wrong or missing.
+const TOLD_EVERY: Duration = Duration::from_secs(60);
 
 const HOW_TO_MAKE: &str =
     "make one: (umask 077; head -c 32 /dev/urandom | base64 > FILE), and let the user that runs this program own it";
@@ -37,6 +43,31 @@ pub(crate) enum Refusal {
     Missing,
     /// It has another.
     Wrong,
+}
+
+/// Requests without the token, or with a wrong one.
+#[derive(Debug, Default)]
+pub(crate) struct Refusals {
+    count: AtomicU64,
+    told: Mutex<Option<Instant>>,
+}
+
+impl Refusals {
+    /// How many there were.
+    pub(crate) fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// One more; whether it is time to tell somebody.
+    pub(crate) fn note(&self, now: Instant) -> bool {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        let mut told = self.told.lock();
+        let is_time = told.is_none_or(|told| now >= told + TOLD_EVERY);
+        if is_time {
+            *told = Some(now);
+        }
+        is_time
+    }
 }
 
 impl Token {
@@ -154,5 +185,12 @@ mod tests {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
             assert_eq!(Token::read(&path).is_ok(), is_good, "{mode:03o}");
         }
+    }
+
+    #[test]
+    fn wrong_tokens_are_counted_and_told_of_once_in_a_while() {
+        let (refusals, begin) = (Refusals::default(), Instant::now());
+        let told = [0, 1, 59, 60, 61, 200].map(|seconds| refusals.note(begin + Duration::from_secs(seconds)));
+        assert_eq!((told, refusals.count()), ([true, false, false, true, false, true], 6));
     }
 }

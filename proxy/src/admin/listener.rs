@@ -63,8 +63,8 @@ impl Listener {
 }
 
 impl Serving {
-    /// Whether tokens mean something: who may open the socket is said by its permissions.
-    pub(super) fn asks_for_tokens(&self) -> bool {
+    /// Who may open a Unix socket is said by its permissions.
+    pub(super) fn is_tcp(&self) -> bool {
         matches!(self, Self::Tcp(_))
     }
 

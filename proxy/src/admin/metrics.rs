@@ -269,6 +269,11 @@ static METRICS: &[Metric] = &[
         "Whether requests are answered: 0 while starting and draining",
         Read::Gauge(|s| u64::from(s.phase == Phase::Serving)),
     ),
+    metric(
+        "outpost_admin_refused_total",
+        "Requests to the admin interface without its token, or with a wrong one",
+        Read::Counter(|s| s.admin_refused),
+    ),
     metric("outpost_config_reloads_total", "Reloads that were taken", Read::Counter(|s| s.reloads)),
     metric("outpost_config_reloads_refused_total", "Reloads that were refused", Read::Counter(|s| s.reloads_refused)),
     metric(

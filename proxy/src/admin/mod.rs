@@ -11,10 +11,10 @@
 //! | `POST`, `GET`, `DELETE` `/v1/import`, `/v1/export` | begin it, how it stands, stop it | `intake` |
 //! | `POST /v1/purge`, `/v1/scrub`, `/v1/drain`; `/v1/preload` | do it | `actions` |
 //!
-//! Errors are problem details like everywhere. On TCP it asks for a token where one is given (`token`); it always refuses what a web page makes a browser
-//! send. Where it listens is `listener`.
+//! Errors are problem details like everywhere. Who may ask is said by `guard`, where it listens by `listener`.
 
 mod actions;
+pub(crate) mod guard;
 mod intake;
 pub(crate) mod listener;
 pub(crate) mod metrics;
@@ -28,7 +28,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Json, Router,
     extract::{DefaultBodyLimit, Request, State},
-    http::{HeaderValue, Method, StatusCode, header},
+    http::{HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -39,10 +39,7 @@ use protocol::problem::{Kind, Problem};
 use tokio::sync::Semaphore;
 
 use self::listener::{Listener, Serving};
-use crate::{
-    app::App,
-    token::{Refusal, Token},
-};
+use crate::app::App;
 
 /// Connections at once; one more waits in the listen queue.
 const CONNECTIONS_MAX: usize = 64;
@@ -53,20 +50,11 @@ const BODY_BYTES_MAX: usize = 64 << 10;
 /// For a request's head to arrive; also how long an idle connection is kept.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// For a request to be answered, its body's arrival included.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
-
 /// A connection is not kept longer than this, whoever does not read or write on it.
 const CONNECTION_AGE_MAX: Duration = Duration::from_secs(600);
 
 /// After an accept that failed for want of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// Need no token: probes of containers and balancers have none.
-const OPEN: [&str; 2] = ["/healthz", "/readyz"];
-
-/// What every answer has, so that who asks the wrong listener is told so.
-pub(crate) const INTERFACE: &str = "outpost-interface";
 
 /// Calls what may wait for the disk on a thread of its own: a disk that hangs must not keep this one from its signals. Dropping the future
 /// does not stop the call.
@@ -84,16 +72,14 @@ async fn aside<T: Send + 'static>(app: &Arc<App>, call: impl FnOnce(&App) -> T +
 pub(crate) fn start(listener: Listener, app: Arc<App>) -> anyhow::Result<AdminAddress> {
     let address = listener.address()?;
     let serving = listener.serving()?;
-    let asks = serving.asks_for_tokens();
-    tokio::spawn(accept(serving, router(app, asks)));
+    let over_tcp = serving.is_tcp();
+    tokio::spawn(accept(serving, router(app, over_tcp)));
     Ok(address)
 }
 
-fn router(app: Arc<App>, asks_for_tokens: bool) -> Router {
-    let door = move |State(app): State<Arc<App>>, request: Request, next: Next| async move {
-        let token = app.token.lock().filter(|_| asks_for_tokens);
-        admit(token, request, next).await
-    };
+fn router(app: Arc<App>, over_tcp: bool) -> Router {
+    let door =
+        move |State(app): State<Arc<App>>, request: Request, next: Next| guard::admit(app, over_tcp, request, next);
     Router::new()
         .route("/healthz", get(async || "alive\n"))
         .route("/readyz", get(status::ready))
@@ -120,9 +106,8 @@ fn router(app: Arc<App>, asks_for_tokens: bool) -> Router {
             )
         })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(middleware::from_fn(guard))
         .layer(middleware::from_fn_with_state(app.clone(), door))
-        .layer(middleware::from_fn(sign))
+        .layer(middleware::from_fn(guard::sign))
         .with_state(app)
 }
 
@@ -151,56 +136,6 @@ async fn accept(listener: Serving, router: Router) {
             drop(place);
         });
     }
-}
-
-/// Bounds the time of every request, and refuses changes that a web page asks for in a browser on this machine: browsers say so
-/// with `Origin`, programs do not send it.
-async fn guard(request: Request, next: Next) -> Response {
-    let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
-    if changes && request.headers().contains_key(header::ORIGIN) {
-        return problem(
-            Kind::NotAllowed,
-            "a web page may not change anything here; use curl or a script, which send no Origin field",
-        );
-    }
-    match tokio::time::timeout(ANSWER_TIMEOUT, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => problem(
-            Kind::RequestTimeout,
-            format!("the request was not here and answered within {} s; try again", ANSWER_TIMEOUT.as_secs()),
-        ),
-    }
-}
-
-/// Lets nobody in without the token, if there is one, but for who only wants to know whether the proxy is well.
-async fn admit(token: Option<Token>, request: Request, next: Next) -> Response {
-    let field = request.headers().get(header::AUTHORIZATION);
-    let judged = match token {
-        Some(token) if !OPEN.contains(&request.uri().path()) => token.judge(field),
-        _ => Ok(()),
-    };
-    let (detail, challenge) = match judged {
-        Ok(()) => return next.run(request).await,
-        Err(Refusal::Missing) => (
-            "this admin interface asks for a token: send Authorization: Bearer TOKEN, with the token in the file that access.admin_token_file names",
-            "Bearer realm=\"outpost\"",
-        ),
-        Err(Refusal::Wrong) => (
-            "this is not the token of this admin interface; it stands in the file that access.admin_token_file names",
-            "Bearer realm=\"outpost\", error=\"invalid_token\"",
-        ),
-    };
-    let mut response = problem(Kind::Unauthorized, detail);
-    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
-    response
-}
-
-/// Says who answers, and that it is not for caches.
-async fn sign(request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    response.headers_mut().insert(INTERFACE, HeaderValue::from_static("admin"));
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }
 
 fn no_such_path(path: &str) -> String {

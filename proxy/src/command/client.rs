@@ -29,7 +29,7 @@ use super::{
     place::{self, Address, Key, Place},
     table::plain,
 };
-use crate::{admin::INTERFACE, failure::Failure};
+use crate::{admin::guard::INTERFACE, failure::Failure};
 
 /// For a connection to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -83,6 +83,8 @@ fn with_a_token_only_probes_may_ask_without_it() {
         assert_eq!(proxy.admin("GET", target).status, 401, "{target}");
     }
     assert_eq!(proxy.post("/v1/drain", "{}").status, 401);
+    let metrics = ask(proxy.admin, "GET", "/metrics", &format!("Authorization: Bearer {TOKEN}\r\n"), "").body;
+    assert!(metrics.contains("\noutpost_admin_refused_total 7\n"), "{metrics}");
 
     let admin = proxy.admin.to_string();
     // The proxy chose its port; the file says zero.
@@ -198,5 +200,26 @@ fn who_may_ask_for_files_is_taken_with_a_reload() {
         let (code, complaint) = ended(place.command().args(["check-config", "proxy.toml"]).output().unwrap());
         assert!(code == 78 && complaint.contains(part), "{complaint}");
         place.write_config("", "");
+    }
+}
+
+#[test]
+fn without_a_token_no_web_site_reaches_the_admin_interface_under_its_name() {
+    let place = Place::new();
+    let proxy = place.start();
+    let browser = "Accept-Language: de\r\n";
+    for (host, fields, status) in [
+        ("127.0.0.1:8081", browser, 200),
+        ("localhost", browser, 200),
+        ("evil.example:8081", browser, 403),
+        ("a.evil.example", browser, 403),
+        // A program that came over a tunnel, or through a proxy.
+        ("branch.example", "", 200),
+    ] {
+        let mut stream = std::net::TcpStream::connect(proxy.admin).unwrap();
+        let request = format!("GET /v1/status HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{fields}\r\n");
+        std::io::Write::write_all(&mut stream, request.as_bytes()).unwrap();
+        let answer = std::io::read_to_string(stream).unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{host}: {answer}");
     }
 }
