@@ -350,3 +350,35 @@ async fn a_file_that_was_being_moved_when_the_power_went_stays_where_it_was() {
     assert!(!move_in(&store, &outside).await.unwrap().was_here, "and now it can be moved");
     assert_eq!(read(&hit(&store, &Md5(md5))), content);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_a_full_disk_a_file_stays_where_it_was_and_nothing_is_left_here() {
+    let content = bytes(1, 3 << 20);
+    let mut refused = 0;
+    for at in 0..30 {
+        let outside = Outside::new(&content);
+        let root = outside._dir.path().join("cache");
+        let disk = SimDisk::new(&root, Fault::Full { at, for_so_many: 3 });
+        let Ok(store) = Store::open_on(options(outside._dir.path()), disk) else { continue };
+        for leaves in [false, true] {
+            match copy_in(&store, &outside, leaves).await {
+                Ok(adopted) => assert_eq!(read(&hit(&store, &adopted.digests.md5)), content, "operation {at}"),
+                Err(error) => {
+                    refused += 1;
+                    assert!(error.is_room() || matches!(error, AdoptError::Store(_)), "operation {at}: {error}");
+                    assert_eq!(fs::read(&outside.path).unwrap(), content, "operation {at}");
+                }
+            }
+        }
+        // The disk is full for three operations, and each try that fails has met one of them.
+        for _ in 0..2 {
+            if outside.path.exists() && copy_in(&store, &outside, true).await.is_err() {
+                refused += 1;
+            }
+        }
+        assert!(!outside.path.exists() && is_hit(&store, &digests(&content).md5));
+        let report = close(&store).await;
+        assert_eq!((report.objects, report.reserved, report.parts), (1, 0, 0), "operation {at}");
+    }
+    assert!(refused > 5, "{refused} were refused");
+}
