@@ -32,8 +32,10 @@ pub struct NamedContent {
 pub enum Binding {
     /// It stands for the content from now on, as far as the upstream agrees when it is asked.
     Bound,
-    /// What was known of it is from the upstream, is here, and not older: that stays.
-    Stays,
+    /// It stands for that content already.
+    Same,
+    /// It stands for another content, which is from the upstream, is here, and not older: that stays.
+    Newer,
     /// No upstream is mounted there.
     Nowhere,
 }
@@ -53,10 +55,12 @@ impl Cache {
             provisional: None,
             provenance: Provenance::Imported,
         };
-        match self.shared.book.bind(&key, content.md5, record, |before| self.stays(before, content)) {
-            true => Binding::Bound,
-            false => Binding::Stays,
-        }
+        let mut stays = None;
+        self.shared.book.bind(&key, content.md5, record, |before| {
+            stays = self.stays(before, content);
+            stays.is_some()
+        });
+        stays.unwrap_or(Binding::Bound)
     }
 
     /// Whether an upstream would be asked for this path.
@@ -101,21 +105,23 @@ impl Cache {
         self.shared.store.peek(md5).is_some()
     }
 
-    fn stays(&self, before: &Entry, content: &NamedContent) -> bool {
+    fn stays(&self, before: &Entry, content: &NamedContent) -> Option<Binding> {
         match before {
-            Entry::Variants(_) => true,
-            Entry::Content(known) => self.is_here(&known.md5) && is_better(known, content),
+            Entry::Variants(_) => Some(Binding::Newer),
+            Entry::Content(known) if self.is_here(&known.md5) => compared(known, content),
+            Entry::Content(_) => None,
         }
     }
 }
 
-/// Whether what is known of a name is worth more than what comes in for it: the upstream's own word, unless it is of an older version.
-fn is_better(known: &Known, content: &NamedContent) -> bool {
+/// Whether what is known of a name is worth more than what comes in for it: the upstream's own word is, unless it is of an older version.
+fn compared(known: &Known, content: &NamedContent) -> Option<Binding> {
     let is_newer = content.modified.zip(known.record.modified).is_some_and(|(new, old)| new > old);
-    match (known.md5 == content.md5, known.record.provenance == Provenance::Imported) {
-        (true, false) => true,
-        (false, false) => !is_newer,
-        (_, true) => false,
+    match known.record.provenance {
+        Provenance::Imported => None,
+        _ if known.md5 == content.md5 => Some(Binding::Same),
+        _ if is_newer => None,
+        _ => Some(Binding::Newer),
     }
 }
 

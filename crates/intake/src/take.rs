@@ -186,9 +186,12 @@ fn commit(work: &Arc<Work>, came: Came, target: Option<Target>, identity: Identi
     let naming = move |digests: &protocol::digest::Digests| {
         let modified = Some(identity.modified_time());
         let content = NamedContent { md5: digests.md5, len: identity.size, modified, etag: None };
-        if target.is_some_and(|target| cache.bind(&target, &content) == Binding::Bound) {
-            job.named();
+        match target.map_or(Binding::Same, |target| cache.bind(&target, &content)) {
+            Binding::Bound => job.named(),
+            Binding::Same => {}
+            Binding::Newer | Binding::Nowhere => return false,
         }
+        true
     };
     let job = work.job.clone();
     let committing = incoming.commit(naming, leaves);

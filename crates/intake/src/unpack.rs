@@ -95,7 +95,7 @@ fn take(work: &Arc<Work>, file: &File, placed: Placed) {
             let account =
                 Account { from: work.job.subject().into(), how: "from a bundle".into(), ..Account::default() };
             let incoming = incoming.told(account.to_bytes());
-            let (committing, job) = (incoming.commit(|_| {}, None), work.job.clone());
+            let (committing, job) = (incoming.commit(|_| true, None), work.job.clone());
             work.context.runtime.spawn(async move {
                 let outcome = committing.await.map_or_else(|error| outcome_of(&error), |_| Outcome::Copied);
                 job.note(|| format!("md5:{}", object.digests.md5), outcome);
@@ -129,7 +129,7 @@ fn bind(work: &Work, name: Name) {
     let content = NamedContent { md5, len: found.size, modified, etag };
     match work.context.cache.bind(&target, &content) {
         Binding::Bound => work.job.named(),
-        Binding::Stays => {}
+        Binding::Same | Binding::Newer => {}
         Binding::Nowhere => {
             work.job.fault(|| target.to_string(), format!("no upstream is mounted at {target}"));
         }

@@ -142,19 +142,21 @@ impl Job {
         if self.state == State::Counting {
             return format!("counting: {}, {}", counted(self.files_total, "file"), size(self.bytes_total));
         }
-        let files = format!("{} of {}", count(self.files_done), counted(self.files_total, "file"));
-        let at = self.rate.map_or_else(String::new, |bytes| format!(" at {}", per_second(bytes)));
-        let left = self.seconds_left.map_or_else(String::new, |left| format!(", {} left", seconds(left as f64)));
+        // What matters most first: a terminal may be narrow.
+        let left = self.seconds_left.map_or_else(String::new, |left| format!("{} left ", seconds(left as f64)));
+        let at = self.rate.map_or_else(String::new, |bytes| format!("at {}, ", per_second(bytes)));
         let faults = match self.failed + self.no_room {
             0 => String::new(),
-            faults => format!(", {} not taken", count(faults)),
+            faults => format!("{} not taken, ", count(faults)),
         };
-        format!(
-            "{} {files}, {} of {}{at}{left}{faults}",
-            bar(self.bytes_done, self.bytes_total),
-            size(self.bytes_done),
-            size(self.bytes_total)
-        )
+        let files = format!("{} of {}", count(self.files_done), counted(self.files_total, "file"));
+        let sizes = format!("{} of {}", size(self.bytes_done), size(self.bytes_total));
+        format!("{} {left}{at}{faults}{files}, {sizes}", bar(self.bytes_done, self.bytes_total))
+    }
+
+    /// Its line in a status, while it runs.
+    pub(super) fn line(&self) -> Option<String> {
+        self.is_running().then(|| format!("{}: {}", plain(&self.subject), self.progress()))
     }
 
     /// How it stands, or what came of it.
@@ -252,8 +254,10 @@ mod tests {
 
     #[test]
     fn progress_says_how_far_how_quick_and_how_long() {
-        let line = "[===============>              ]  50% 9,000 of 20,000 files, 2.50 GB of 5.00 GB at 250 MB/s, 1 min 15 s left, 1 not taken";
+        let line = "[===============>              ]  50% 1 min 15 s left at 250 MB/s, 1 not taken, 9,000 of 20,000 files, 2.50 GB of 5.00 GB";
         assert_eq!(job("running").progress(), line);
+        assert_eq!(job("running").line(), Some(format!("/srv/share: {line}")));
+        assert_eq!(job("done").line(), None);
         assert_eq!(job("counting").progress(), "counting: 20,000 files, 5.00 GB");
     }
 

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::{
     Subcommand,
     client::{self, Client},
+    job::Job,
     output,
     table::{self, Look, Side, Table, count, counted, percent, size, span},
 };
@@ -51,6 +52,8 @@ struct Status {
     fills: Vec<Fill>,
     #[serde(default)]
     upstreams: Vec<Upstream>,
+    import: Option<Job>,
+    export: Option<Job>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -173,6 +176,9 @@ impl Status {
             "clients",
             format!("{}, {}", counted(self.connections, "connection"), counted(self.transfers, "transfer")),
         ));
+        for (what, job) in [("import", &self.import), ("export", &self.export)] {
+            facts.extend(job.as_ref().and_then(Job::line).map(|line| (what, line)));
+        }
         facts.push(("process", self.process.text()));
         facts
     }

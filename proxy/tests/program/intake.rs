@@ -80,6 +80,28 @@ fn moved_files_are_gone_and_what_could_not_be_taken_is_1() {
 }
 
 #[test]
+fn an_older_file_is_not_moved_from_under_its_only_name() {
+    let place = Place::new();
+    let proxy = place.start();
+    assert_eq!(proxy.get("/hello.txt").body, "hello\n");
+    proxy.status_when("the object is here", |status| status["cache"]["names"] == 1);
+    fs::create_dir(place.path("old")).unwrap();
+    fs::write(place.path("old/hello.txt"), "an older hello\n").unwrap();
+    let long_ago = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    fs::File::options().write(true).open(place.path("old/hello.txt")).unwrap().set_modified(long_ago).unwrap();
+    let (code, shown, _) = command(&place, &proxy, &["import", "old", "--move"]);
+    assert!(
+        code == 1 && shown.contains("hello.txt: what its path stands for here is from the upstream, and newer"),
+        "{shown}"
+    );
+    assert!(place.path("old/hello.txt").exists());
+    assert_eq!(proxy.get("/hello.txt").body, "hello\n");
+    // Nobody could tell which of them is right but by the times; copied, it changes nothing either.
+    assert_eq!(command(&place, &proxy, &["import", "old"]).0, 0);
+    assert_eq!(proxy.get("/hello.txt").body, "hello\n");
+}
+
+#[test]
 fn a_bundle_goes_from_one_branch_to_another() {
     let (first, second) = (Place::new(), Place::new());
     // Made at headquarters from the same file, whose time went along.

@@ -33,7 +33,7 @@ fn import(proxy: &Proxy, path: &str, bytes: &[u8], modified: SystemTime) -> Bind
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let mut incoming = runtime.block_on(proxy.store.incoming(bytes.len() as u64, Room::New)).unwrap();
     incoming.push(bytes).unwrap();
-    runtime.block_on(incoming.commit(|_| {}, None)).unwrap();
+    runtime.block_on(incoming.commit(|_| true, None)).unwrap();
     proxy.cache.bind(&target(path), &named(bytes, modified))
 }
 
@@ -187,9 +187,9 @@ fn the_upstreams_own_word_stays_unless_it_is_older() {
     let proxy = Proxy::of(share.path().to_str().unwrap());
     get(proxy.address(), "/a").expect(&bytes);
     proxy.expect_no_fills();
-    assert_eq!(import(&proxy, "/a", &bytes, modified()), Binding::Stays, "the same content");
+    assert_eq!(import(&proxy, "/a", &bytes, modified()), Binding::Same, "the same content");
     let other = content(2, 1000);
-    assert_eq!(import(&proxy, "/a", &other, modified() - Duration::from_secs(60)), Binding::Stays, "an older one");
+    assert_eq!(import(&proxy, "/a", &other, modified() - Duration::from_secs(60)), Binding::Newer, "an older one");
     get(proxy.address(), "/a").expect(&bytes);
     // The share has a newer one, and so has the import.
     put(share.path(), "a", &other);

@@ -22,11 +22,12 @@ use crate::{
 
 impl Incoming {
     /// Makes it durable: synced, moved to its digest, directory synced, journaled. If the same content is here already, that one stays.
-    /// `name` makes known what it is to be asked for by. A file whose old name is to go loses it when all that is durable.
+    /// `name` makes known what it is to be asked for by; if it says that it is not, a file whose old name was to go keeps it. It goes when all that is
+    /// durable.
     /// Dropping the future does not stop the commit.
     pub async fn commit(
         self,
-        name: impl FnOnce(&Digests) + Send + 'static,
+        name: impl FnOnce(&Digests) -> bool + Send + 'static,
         leaves: Option<(OldName, Identity)>,
     ) -> Result<Adopted, AdoptError> {
         let store = self.store.clone();
@@ -35,7 +36,7 @@ impl Incoming {
 
     async fn end(
         mut self,
-        name: impl FnOnce(&Digests) + Send + 'static,
+        name: impl FnOnce(&Digests) -> bool + Send + 'static,
         leaves: Option<(OldName, Identity)>,
     ) -> Result<Adopted, AdoptError> {
         let digests = self.digests().ok_or(AdoptError::Changed)?;
@@ -48,8 +49,8 @@ impl Incoming {
         let Some(moving) = self.moving.take() else {
             let was_here = !self.seal(digests, None).await?;
             blocking(&store, move || {
-                naming()?;
-                leaves.map_or(Ok(()), |(old, identity)| old.remove(&identity))
+                let named = naming();
+                leaves.map_or(Ok(()), |(old, identity)| named.and_then(|()| old.remove(&identity)))
             })
             .await?;
             return Ok(Adopted { digests, was_here });
@@ -94,13 +95,15 @@ impl Incoming {
 }
 
 /// Makes known what the content is asked for by, and waits until that is durable. What comes of it blocks.
-fn naming(store: &Arc<Shared>, digests: Digests, name: impl FnOnce(&Digests) + Send + 'static) -> Naming {
+fn naming(store: &Arc<Shared>, digests: Digests, name: impl FnOnce(&Digests) -> bool + Send + 'static) -> Naming {
     let store = store.clone();
     Box::new(move || {
-        name(&digests);
+        if !name(&digests) {
+            return Err(AdoptError::NotNamed);
+        }
         let durable = store.journal.append_durably(&[], store.clock.now()).blocking_recv();
         let durable = durable.unwrap_or_else(|_| Err(std::io::Error::other("the journal has ended")));
-        durable.map_err(|error| store.disk_trouble("write the journal", error))
+        durable.map_err(|error| store.disk_trouble("write the journal", error).into())
     })
 }
 

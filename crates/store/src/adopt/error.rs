@@ -25,6 +25,9 @@ pub enum AdoptError {
     /// The file systems of the two places are different, or cannot do it.
     #[error("its file system cannot share blocks with the cache; import it with --copy or --move")]
     CannotShare,
+    /// Nobody could ask for it.
+    #[error("what its path stands for here is from the upstream, and newer; it stays where it is")]
+    NotNamed,
     /// It is in the cache, and still where it was.
     #[error("it is in the cache, but its old name cannot be removed: {0}")]
     Removal(io::Error),

@@ -66,7 +66,7 @@ pub(super) struct Moving {
 }
 
 /// Called before the old name goes: makes known what the content is asked for by, durably.
-pub(super) type Naming = Box<dyn FnOnce() -> Result<(), FillError> + Send>;
+pub(super) type Naming = Box<dyn FnOnce() -> Result<(), AdoptError> + Send>;
 
 /// The end of a move.
 pub(super) struct Takeover {
@@ -179,7 +179,7 @@ impl Takeover {
 
     fn name(&self) -> Result<(), AdoptError> {
         let naming = self.naming.lock().take();
-        Ok(naming.map_or(Ok(()), |naming| naming())?)
+        naming.map_or(Ok(()), |naming| naming())
     }
 
     fn try_to_take(&self) -> Result<(), AdoptError> {

@@ -69,14 +69,18 @@ async fn move_in(store: &Store, outside: &Outside) -> Result<Adopted, AdoptError
     let mut incoming = incoming_move(store, outside).await?.expect("it can be moved");
     incoming.read(&mut all)?;
     let naming = store.names().clone();
-    incoming.commit(move |digests| naming.put(b"name", &digests.md5, b"meta"), None).await
+    let name = move |digests: &protocol::digest::Digests| {
+        naming.put(b"name", &digests.md5, b"meta");
+        true
+    };
+    incoming.commit(name, None).await
 }
 
 async fn copy_in(store: &Store, outside: &Outside, leaves: bool) -> Result<Adopted, AdoptError> {
     let (file, identity) = outside.open();
     let mut incoming = store.incoming(identity.size, Room::New).await?;
     incoming.copy(&file, &mut all)?;
-    incoming.commit(|_| {}, leaves.then(|| (outside.old.clone(), identity))).await
+    incoming.commit(|_| true, leaves.then(|| (outside.old.clone(), identity))).await
 }
 
 fn nothing_is_left(store: &Store) {
@@ -119,7 +123,7 @@ async fn blocks_are_shared_where_that_can_be_done_and_only_there() {
         let mut incoming = store.incoming(identity.size, Room::InPlace).await.unwrap();
         assert_eq!(incoming.share_blocks(&file, &mut all).unwrap(), shares);
         if shares {
-            let adopted = incoming.commit(|_| {}, None).await.unwrap();
+            let adopted = incoming.commit(|_| true, None).await.unwrap();
             assert_eq!(read(&hit(&store, &adopted.digests.md5)), content);
             assert_eq!(close(&store).await.reserved, 0);
         } else {
@@ -202,7 +206,7 @@ async fn what_happens_to_a_file_while_it_is_moved_is_noticed() {
     let mut incoming = incoming_move(&store, &outside).await.unwrap().unwrap();
     incoming.read(&mut all).unwrap();
     fs::hard_link(&outside.path, &other).unwrap();
-    assert!(matches!(incoming.commit(|_| {}, None).await, Err(AdoptError::HasOtherNames)));
+    assert!(matches!(incoming.commit(|_| true, None).await, Err(AdoptError::HasOtherNames)));
     assert_eq!(fs::read(&outside.path).unwrap(), content);
     fs::remove_file(&outside.path).unwrap();
     fs::rename(&other, &outside.path).unwrap();
@@ -210,7 +214,7 @@ async fn what_happens_to_a_file_while_it_is_moved_is_noticed() {
     incoming.read(&mut all).unwrap();
     fs::rename(&outside.path, &other).unwrap();
     fs::write(&outside.path, "another").unwrap();
-    assert!(matches!(incoming.commit(|_| {}, None).await, Err(AdoptError::Changed)));
+    assert!(matches!(incoming.commit(|_| true, None).await, Err(AdoptError::Changed)));
     assert_eq!((fs::read(&outside.path).unwrap(), fs::read(&other).unwrap()), (b"another".to_vec(), content.to_vec()));
     settled(&store).await;
 }
@@ -228,12 +232,12 @@ async fn a_copy_of_a_file_that_changes_or_ends_early_is_none() {
     drop(incoming);
     let mut incoming = store.incoming(10, Room::New).await.unwrap();
     incoming.push(&bytes(2, 9)).unwrap();
-    assert!(matches!(incoming.commit(|_| {}, None).await, Err(AdoptError::Changed)), "shorter than announced");
+    assert!(matches!(incoming.commit(|_| true, None).await, Err(AdoptError::Changed)), "shorter than announced");
     // What changed behind the copy is not removed.
     let mut incoming = store.incoming(identity.size, Room::New).await.unwrap();
     incoming.copy(&file, &mut all).unwrap();
     File::options().append(true).open(&outside.path).unwrap().write_all(b"more").unwrap();
-    let left = incoming.commit(|_| {}, Some((outside.old.clone(), identity))).await;
+    let left = incoming.commit(|_| true, Some((outside.old.clone(), identity))).await;
     assert!(matches!(left, Err(AdoptError::Changed)) && outside.path.exists());
 }
 
@@ -274,6 +278,24 @@ async fn nothing_is_evicted_for_what_comes_in() {
 }
 
 #[tokio::test]
+async fn what_nobody_could_ask_for_stays_where_it_is() {
+    let content = bytes(1, 1000);
+    let outside = Outside::new(&content);
+    let store = outside.store_beside();
+    let mut incoming = incoming_move(&store, &outside).await.unwrap().unwrap();
+    incoming.read(&mut all).unwrap();
+    assert!(matches!(incoming.commit(|_| false, None).await, Err(AdoptError::NotNamed)));
+    settled(&store).await;
+    let (file, identity) = outside.open();
+    let mut incoming = store.incoming(identity.size, Room::New).await.unwrap();
+    incoming.copy(&file, &mut all).unwrap();
+    let leaves = Some((outside.old.clone(), identity));
+    assert!(matches!(incoming.commit(|_| false, leaves).await, Err(AdoptError::NotNamed)));
+    assert_eq!(fs::read(&outside.path).unwrap(), content);
+    assert!(is_hit(&store, &digests(&content).md5), "it is here, and there");
+}
+
+#[tokio::test]
 async fn after_the_end_of_the_store_nothing_comes_in() {
     let outside = Outside::new(&bytes(1, 1000));
     let store = outside.store_beside();
@@ -281,7 +303,7 @@ async fn after_the_end_of_the_store_nothing_comes_in() {
     let mut incoming = store.incoming(identity.size, Room::New).await.unwrap();
     incoming.copy(&file, &mut all).unwrap();
     store.close().await;
-    assert!(incoming.commit(|_| {}, None).await.is_err());
+    assert!(incoming.commit(|_| true, None).await.is_err());
     assert!(store.incoming(1, Room::New).await.is_err() && move_in(&store, &outside).await.is_err());
     assert!(outside.path.exists());
 }
