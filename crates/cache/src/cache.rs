@@ -12,12 +12,14 @@ use store::Store;
 use tokio::runtime::Handle;
 
 use crate::{
+    clock::Clock,
     fetch::flights::Flight,
     options::{Options, UpstreamOptions},
+    preload::{self, Demand, DemandError, Preloaded, Preloader},
     resolve,
     settings::Settings,
     shared::Shared,
-    status::{Counters, FillStatus, UpstreamStatus},
+    status::{Counters, FillStatus, PreloadStatus, UpstreamStatus},
     upstream::trust::Trust,
     why::{self, Subject, Why},
 };
@@ -29,16 +31,23 @@ const CLOSE_WAIT_MAX: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct Cache {
     pub(crate) shared: Arc<Shared>,
+    preloader: Arc<Preloader>,
 }
 
 impl Cache {
     /// Over a store, with fill tasks on `fetches` (a multi-thread runtime that serves no clients). Opens directories; an http upstream that cannot
     /// be reached is no error here.
     pub fn new(options: Options, store: Store, fetches: Handle) -> io::Result<Self> {
+        Self::with_clock(options, store, fetches, Clock::System)
+    }
+
+    /// The same by another clock.
+    pub fn with_clock(options: Options, store: Store, fetches: Handle, clock: Clock) -> io::Result<Self> {
         let counters = Arc::new(Counters::default());
         let settings = Settings::new(options, None, &counters)?;
-        let shared = Shared::new(settings, counters, store, fetches);
-        Ok(Self { shared: Arc::new(shared) })
+        let shared = Arc::new(Shared::new(settings, counters, store, fetches, clock));
+        let preloader = Arc::new(Preloader::start(&shared));
+        Ok(Self { shared, preloader })
     }
 
     /// Whether the files that an upstream's options name for TLS can be used. Nobody is connected to.
@@ -56,7 +65,24 @@ impl Cache {
         if let Some(pinning) = pinning {
             self.shared.store.set_pinning(pinning);
         }
+        self.preloader.reconfigured(&self.shared);
         Ok(())
+    }
+
+    /// Brings one file here before anybody asks for it, whatever the clock says, and tells what became of it. Counts as no client. Dropping the
+    /// future leaves what has begun as it is.
+    pub async fn preload(&self, path: &str) -> Result<Preloaded, DemandError> {
+        preload::one_file(&self.shared, path).await
+    }
+
+    /// Preloads what somebody asks for, as soon as may be, and waits for nothing. Answers the names of the upstreams that it is of.
+    pub fn preload_on_demand(&self, demand: &Demand) -> Result<Vec<String>, DemandError> {
+        self.preloader.ask_for(&self.shared, demand)
+    }
+
+    /// How preloading stands, for each upstream.
+    pub fn preloads(&self) -> Vec<PreloadStatus> {
+        self.preloader.status(&self.shared)
     }
 
     /// Live counters.

@@ -24,6 +24,16 @@ impl Failure {
         Self { kind: self.kind, problem: Arc::new(Problem::clone(&self.problem).retry_after(seconds)) }
     }
 
+    /// What a person reads.
+    pub(crate) fn detail(&self) -> &str {
+        &self.problem.detail
+    }
+
+    /// Seconds after which to come back, if it says so.
+    pub(crate) fn retry_after(&self) -> Option<u64> {
+        self.problem.retry_after
+    }
+
     /// The task that should have answered ended.
     pub(crate) fn interrupted() -> Self {
         Self::new(Kind::Overloaded, "the fetch was interrupted, for this server is stopping; ask again in a moment")

@@ -17,7 +17,7 @@ use crate::{
         variant::{self, Variants},
     },
     upstream::{
-        framing, heads,
+        autoindex, framing, heads, listed,
         reply::{Access, Head},
     },
 };
@@ -59,6 +59,23 @@ pub fn upstream_head(sent: &HeaderMap, answer: &Response<()>) {
         let continued = heads::check_continuation(answer, &head, 100);
         assert!(continued.is_err() || is_right || answer.status().as_u16() != 206);
         let _ = heads::check_span(answer, &head, Span::new(10, 20));
+    }
+}
+
+/// A web server's page of a folder: what is read of it is entries of that folder.
+pub fn autoindex(page: &[u8]) {
+    for folder in ["/", "/pub/", "/pub/deep%20er/"] {
+        let target = protocol::target::Target::parse(folder.as_bytes()).expect("a good target");
+        let Some(links) = autoindex::parse(page, folder) else { continue };
+        let count = links.len();
+        let entries = listed::of_links(&target, links);
+        assert!(entries.len() <= count);
+        for entry in entries {
+            let path = entry.target.path();
+            let name = path.strip_prefix(folder).expect("it is below its folder").trim_end_matches('/');
+            assert!(!name.is_empty() && !name.contains('/') && entry.target.decode().is_ok(), "{path}");
+            assert_eq!(entry.is_folder, path.ends_with('/'));
+        }
     }
 }
 

@@ -4,9 +4,10 @@
 //! In reading order: `resolve` is the request in one screen, and `follow`, `pass`, `methods`, `webdav` and `endpoints` are the ways that it can take; `asked` is what was asked, `forwarded` what of it goes upstream, `delivery` names of servers that are mounted nowhere,
 //! `context` what every step of answering needs, [`Cache`] the whole as its program sees it. `answer` is what is said to clients, `requesters` who may have
 //! bytes at once. `fetch` gets them once for all who ask; `upstream` is where they come from, `line` how fast; `names` is what is known of names. `shared` is what the parts
-//! share, `settings` the options in force, `pins` what of the names these pin; [`why`] tells what became of objects; [`options`] with [`hosts`], and [`status`], are what goes in and out.
+//! share, `settings` the options in force, `pins` what of the names these pin; [`preload`] fetches before anybody asks, by a [`clock`]; [`why`] tells what became of objects; [`options`] with [`hosts`], and [`status`], are what goes in and out.
 #![forbid(unsafe_code)]
 
+pub mod clock;
 pub mod hosts;
 pub mod options;
 pub mod status;
@@ -30,6 +31,7 @@ mod methods;
 mod names;
 mod pass;
 mod pins;
+pub mod preload;
 mod requesters;
 mod resolve;
 mod settings;

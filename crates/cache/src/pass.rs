@@ -37,7 +37,7 @@ const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 /// Asks for one client alone.
 pub(crate) async fn pass(shared: Arc<Shared>, question: Arc<Question>, owned: Arc<Owned>) -> Response {
     if !question.may_ask() {
-        return not_preloaded(&question, shared.settings().options.retry_delay).to_response();
+        return not_preloaded(&question, &shared.clock, shared.settings().options.retry_delay).to_response();
     }
     let asking = {
         let (shared, question, owned) = (shared.clone(), question.clone(), owned.clone());

@@ -88,6 +88,11 @@ impl Settings {
         }
     }
 
+    /// The upstream of this name.
+    pub(crate) fn named(&self, name: &str) -> Option<&Arc<Upstream>> {
+        self.upstreams.iter().find(|upstream| upstream.options.name == name)
+    }
+
     /// The upstream of a name, and the name below its mount.
     pub(crate) fn upstream_of<'t>(&self, target: &'t Target) -> Option<(&Arc<Upstream>, Cow<'t, Target>)> {
         self.upstreams.iter().find_map(|upstream| Some((upstream, target.below(&upstream.options.mount)?)))

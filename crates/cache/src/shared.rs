@@ -14,6 +14,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     answer::pages::KeptPages,
+    clock::Clock,
     failure::Failure,
     fetch::{flights::Flights, slots::Slots},
     names::{book::Book, memo::Memos},
@@ -34,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) slots: Slots,
     pub(crate) requesters: Requesters,
     pub(crate) counters: Arc<Counters>,
+    /// By which schedules go.
+    pub(crate) clock: Clock,
     /// Whether the last fill that was to begin found no room: then the log has said so.
     pub(crate) is_short_of_room: AtomicBool,
     /// Cancelled when the program stops.
@@ -45,7 +48,13 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(settings: Settings, counters: Arc<Counters>, store: Store, fetches: Handle) -> Self {
+    pub(crate) fn new(
+        settings: Settings,
+        counters: Arc<Counters>,
+        store: Store,
+        fetches: Handle,
+        clock: Clock,
+    ) -> Self {
         Self {
             book: Book::new(store.names().clone()),
             store,
@@ -55,6 +64,7 @@ impl Shared {
             slots: Slots::default(),
             requesters: Requesters::default(),
             counters,
+            clock,
             is_short_of_room: AtomicBool::new(false),
             closing: CancellationToken::new(),
             flying: TaskTracker::new(),

@@ -2,6 +2,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+mod preload;
+
+pub use preload::{Files, PreloadRound, PreloadState, PreloadStatus, PreloadedFailed, Preloading, ReadyByStatus};
+
 /// Totals since the start. Written with relaxed ordering.
 #[derive(Debug, Default)]
 pub struct Counters {
@@ -35,6 +39,16 @@ pub struct Counters {
     pub resumed: AtomicU64,
     /// Fills whose bytes were wrong.
     pub mismatches: AtomicU64,
+    /// Files that were found here when they were to be preloaded.
+    pub preload_here: AtomicU64,
+    /// Files that were preloaded.
+    pub preload_fetched: AtomicU64,
+    /// Files that could not be preloaded.
+    pub preload_failed: AtomicU64,
+    /// Bytes that were preloaded.
+    pub preload_bytes: AtomicU64,
+    /// Rounds of preload that were done.
+    pub preload_rounds: AtomicU64,
     /// Fetches saved because an upstream's digest was already here.
     pub known_by_digest: AtomicU64,
 }

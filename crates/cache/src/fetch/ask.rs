@@ -279,7 +279,7 @@ impl Fetch {
         let content = self.content(&head.record, Proof::Md5(md5), reader.clone(), places, CacheStatus::Collapsed);
         self.owner.announce(content);
         let sealed = tokio::select! {
-            () = self.shared.closing.cancelled() => return,
+            () = self.owner.flight.stop.cancelled() => return,
             sealed = self.as_urgent(&md5, reader.sealed()) => sealed,
         };
         if sealed.is_ok() && is_claimed(head, &reader) && self.question.object.is_none() {
@@ -291,7 +291,7 @@ impl Fetch {
     /// Whether another fill of the same content got anywhere.
     async fn unless_closing_bytes(&self, md5: &Md5, reader: &Reader) -> bool {
         tokio::select! {
-            () = self.shared.closing.cancelled() => false,
+            () = self.owner.flight.stop.cancelled() => false,
             readable = self.as_urgent(md5, reader.readable(0)) => readable.is_ok(),
         }
     }

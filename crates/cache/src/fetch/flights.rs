@@ -14,7 +14,7 @@ use std::{
     hash::{BuildHasher, RandomState},
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Instant,
 };
@@ -64,6 +64,12 @@ pub(crate) struct Flight {
     pub(crate) waiters: Waiters,
     /// It waits to try again until then.
     pub(crate) pausing_until: Mutex<Option<Instant>>,
+    /// Bytes that came over the line for it.
+    pub(crate) crossed: AtomicU64,
+    /// Cancelled when it is to stop at its byte: at the end of the program, and of a window.
+    pub(crate) stop: CancellationToken,
+    /// Waits of those that are no clients.
+    unseen: AtomicUsize,
     is_body_wanted: AtomicBool,
     /// What it brings is not to be believed of the name any more.
     is_forgotten: AtomicBool,
@@ -84,6 +90,8 @@ pub(crate) struct Asking<'a> {
     pub(crate) path: &'a str,
     /// For whom: a flight that is begun has it, one that is on rises to it.
     pub(crate) urgency: &'a Arc<Urgency>,
+    /// Cancelled when all flights are to stop.
+    pub(crate) closing: &'a CancellationToken,
 }
 
 /// What came of joining.
@@ -121,7 +129,7 @@ impl Flights {
         wants_body: bool,
         look: impl FnOnce() -> Option<Outcome>,
     ) -> Entry {
-        let Asking { name, key, upstream, path, urgency } = *question;
+        let Asking { name, key, upstream, path, urgency, closing } = *question;
         let mut shard = self.shard(key).lock();
         if let Some(flight) = shard.get(key) {
             if wants_body {
@@ -145,6 +153,9 @@ impl Flights {
             md5: OnceLock::new(),
             waiters: Waiters::default(),
             pausing_until: Mutex::new(None),
+            crossed: AtomicU64::new(0),
+            stop: closing.child_token(),
+            unseen: AtomicUsize::new(0),
             is_body_wanted: AtomicBool::new(wants_body),
             is_forgotten: AtomicBool::new(false),
             outcome: watch::Sender::new(None),
@@ -167,6 +178,18 @@ impl Flights {
                 flight.is_forgotten.store(true, Ordering::Release);
                 flight.over.cancel();
             }
+        }
+    }
+
+    /// Stops a flight at its byte, unless a client waits for it: decided under the lock under which one would join. Who asks from now on begins
+    /// another. `for_all`: whoever waits.
+    pub(crate) fn stop(&self, key: &[u8], for_all: bool) {
+        let mut shard = self.shard(key).lock();
+        let may_stop = |flight: &Arc<Flight>| for_all || flight.urgency.class() == Class::Preload;
+        if shard.get(key).is_some_and(may_stop)
+            && let Some(flight) = shard.remove(key)
+        {
+            flight.stop.cancel();
         }
     }
 
@@ -201,6 +224,12 @@ impl Flight {
         outcome.unwrap_or_else(|| Outcome::Failed(Failure::interrupted()))
     }
 
+    /// Likewise, for who is no client and is not counted as one.
+    pub(crate) async fn wait_unseen(&self) -> Outcome {
+        let _unseen = Unseen::of(self);
+        self.wait().await
+    }
+
     /// Waits until it has left the table, so that the next one to ask begins another.
     pub(crate) async fn over(&self) {
         self.over.cancelled().await;
@@ -208,7 +237,7 @@ impl Flight {
 
     /// Those who wait for the outcome.
     pub(crate) fn waiting(&self) -> usize {
-        self.outcome.receiver_count()
+        self.outcome.receiver_count().saturating_sub(self.unseen.load(Ordering::Relaxed))
     }
 
     /// Those who wait for the outcome, and those who are being sent the bytes (small bodies apart).
@@ -219,6 +248,22 @@ impl Flight {
     /// Whether somebody wants bytes, not a description only.
     pub(crate) fn is_body_wanted(&self) -> bool {
         self.is_body_wanted.load(Ordering::Relaxed)
+    }
+}
+
+/// A wait that is not counted. It begins before the wait and ends after it, so that it is never counted for a client either.
+struct Unseen<'a>(&'a Flight);
+
+impl<'a> Unseen<'a> {
+    fn of(flight: &'a Flight) -> Self {
+        flight.unseen.fetch_add(1, Ordering::Relaxed);
+        Self(flight)
+    }
+}
+
+impl Drop for Unseen<'_> {
+    fn drop(&mut self) {
+        self.0.unseen.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -291,7 +336,9 @@ mod tests {
         look: impl FnOnce() -> Option<Outcome>,
     ) -> Entry {
         let (name, urgency) = (b"name"[..].into(), Arc::new(Urgency::new(class)));
-        let asking = Asking { name: &name, key: &name, upstream: "up", path: "/name", urgency: &urgency };
+        let closing = CancellationToken::new();
+        let asking =
+            Asking { name: &name, key: &name, upstream: "up", path: "/name", urgency: &urgency, closing: &closing };
         flights.join(&asking, wants_body, look)
     }
 

@@ -106,6 +106,7 @@ pub(crate) fn join(shared: &Arc<Shared>, question: &Arc<Question>, wants_body: b
             (Some(flight), None) => Joined::follow(flight, question, wants_body),
             (None, None) => Joined::Outcome(Outcome::Failed(refused::not_preloaded(
                 question,
+                &shared.clock,
                 shared.settings().options.retry_delay,
             ))),
         };
@@ -116,6 +117,7 @@ pub(crate) fn join(shared: &Arc<Shared>, question: &Arc<Question>, wants_body: b
         upstream: &question.upstream.options.name,
         path: question.full.path(),
         urgency: &question.urgency,
+        closing: &shared.closing,
     };
     match shared.flights.join(&asking, wants_body, || fresh(shared, question)) {
         Entry::Found(outcome) => Joined::Outcome(outcome),

@@ -172,7 +172,7 @@ impl Fetch {
                     opened();
                     self.bring(fill, line).await?
                 }
-                Err(_) if self.shared.closing.is_cancelled() => return Err(End::Stopping),
+                Err(_) if self.owner.flight.stop.is_cancelled() => return Err(End::Stopping),
                 Err(error) => Some(error),
             };
             board.release(number);
@@ -185,7 +185,7 @@ impl Fetch {
     /// Moves the bytes of one segment.
     async fn bring(&self, fill: &Fill, line: Line) -> Result<Option<AskError>, End> {
         let Line { segment: Segment { span, is_wish }, mut body } = line;
-        let mut closing = pin!(self.shared.closing.cancelled());
+        let mut closing = pin!(self.owner.flight.stop.cancelled());
         let mut position = span.start;
         while position < span.end {
             let piece = tokio::select! {
@@ -215,6 +215,7 @@ impl Fetch {
 
     /// Counts what came from a directory; what comes over HTTP is counted where it is read.
     pub(super) fn count(&self, body: &Body, bytes: usize) {
+        add(&self.owner.flight.crossed, bytes as u64);
         if let Body::File(_) = body {
             add(&self.shared.counters.upstream_bytes, bytes as u64);
         }

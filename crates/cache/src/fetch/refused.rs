@@ -3,7 +3,7 @@
 
 use std::{
     sync::atomic::Ordering,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use http::StatusCode;
@@ -15,6 +15,7 @@ use super::{
     task::{Fetch, Flow},
 };
 use crate::{
+    clock::Clock,
     failure::Failure,
     names::memo::WRONG_FOR,
     options::NoRoom,
@@ -47,9 +48,9 @@ pub(crate) fn no_room(path: &str) -> Failure {
 }
 
 /// The answer where a file is not here and files come only beforehand.
-pub(crate) fn not_preloaded(question: &Question, retry_delay: Duration) -> Failure {
+pub(crate) fn not_preloaded(question: &Question, clock: &Clock, retry_delay: Duration) -> Failure {
     let (path, options) = (question.full.path(), &question.upstream.options);
-    let seconds = options.preload.wait(SystemTime::now(), retry_delay).as_secs().max(1);
+    let seconds = options.preload.wait(clock.now(), retry_delay).as_secs().max(1);
     let detail = format!(
         "{path} is not here, and files of the upstream '{}' come only beforehand (mode \"preload\"). Ask again in {seconds} s, or ask \
          the administrator to preload it",

@@ -122,15 +122,20 @@ impl Fetch {
         }
     }
 
-    /// Waits, visibly for those who follow the progress. `false` if the program is stopping.
+    /// Waits, visibly for those who follow the progress. `false` if it is to stop.
     pub(crate) async fn pause(&self, wait: Duration) -> bool {
         *self.owner.flight.pausing_until.lock() = Some(Instant::now() + wait);
         let slept = tokio::select! {
-            () = self.shared.closing.cancelled() => false,
+            () = self.owner.flight.stop.cancelled() => false,
             () = tokio::time::sleep(wait) => true,
         };
         *self.owner.flight.pausing_until.lock() = None;
         slept
+    }
+
+    /// Of one that is told to stop at its byte.
+    pub(crate) fn why_stopped(&self) -> &'static str {
+        if self.shared.closing.is_cancelled() { "this server is stopping" } else { "the window of preload has closed" }
     }
 
     pub(crate) async fn unless_closing<T>(
@@ -138,8 +143,8 @@ impl Fetch {
         asking: impl Future<Output = Result<T, AskError>>,
     ) -> Result<T, AskError> {
         tokio::select! {
-            () = self.shared.closing.cancelled() => {
-                let detail = "this server is stopping; ask again in a moment".into();
+            () = self.owner.flight.stop.cancelled() => {
+                let detail = format!("{}; ask again in a moment", self.why_stopped());
                 Err(AskError::Busy { retry_after: PATIENCE_MAX + 1, detail, kind: Kind::Overloaded })
             }
             asked = asking => asked,

@@ -22,6 +22,7 @@ use store::{Fill, FillError, FillSpec, Vacancy};
 use super::{
     account::Account,
     lines::{End, Line},
+    refused::not_preloaded,
     retry::{Decision, Retries},
     task::{Fetch, Flow, PATIENCE_MAX},
 };
@@ -136,12 +137,11 @@ impl Fetch {
                 End::Complete => return Ok(fill),
                 End::Broken(error) => error,
                 End::Refused(error) => return Err(self.refused(fill, &error)),
-                End::Stopping => {
-                    self.owner.close();
-                    fill.suspend("this server is stopping");
-                    return Err(Flow::Done);
-                }
+                End::Stopping => return Err(self.stopped(fill)),
             };
+            if self.owner.flight.stop.is_cancelled() {
+                return Err(self.stopped(fill));
+            }
             if matches!(error, AskError::Invalid(_)) {
                 // It gives other ranges than it is asked for, or none: what is missing comes in one stream.
                 spans = None;
@@ -174,7 +174,7 @@ impl Fetch {
         opened: &(dyn Fn() + Sync),
     ) -> End {
         let mut position = fill.position();
-        let mut closing = pin!(self.shared.closing.cancelled());
+        let mut closing = pin!(self.owner.flight.stop.cancelled());
         let mut aside = pin!(self.aside(fill, head, spans.unwrap_or_default()));
         loop {
             let piece = tokio::select! {
@@ -218,6 +218,16 @@ impl Fetch {
     fn not_aside(&self, error: &AskError) {
         let (upstream, path) = (&self.question.upstream.options.name, self.question.full.path());
         tracing::info!(upstream, path, %error, "a range that somebody waits for could not be fetched before its turn; it comes with the rest of the file");
+    }
+
+    /// Keeps what has come, for who asks next.
+    fn stopped(&self, fill: Fill) -> Flow {
+        self.owner.close();
+        fill.suspend(self.why_stopped());
+        if self.shared.closing.is_cancelled() {
+            return Flow::Done;
+        }
+        self.fail(not_preloaded(&self.question, &self.shared.clock, self.shared.settings().options.retry_delay))
     }
 
     /// Waits before the next try, or says what becomes of the part.

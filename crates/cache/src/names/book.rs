@@ -93,6 +93,11 @@ impl Book {
         }
     }
 
+    /// Likewise, by who looks at many and asks for none: what is hot stays so. `None` where there is a variant for each who asks.
+    pub(crate) fn peek(&self, key: &[u8]) -> Option<(Md5, Record)> {
+        self.names.read(key, |md5, meta| Record::decode(meta).map(|record| (*md5, record)))?
+    }
+
     fn read(&self, key: &[u8]) -> Option<Entry> {
         self.names.read(key, |md5, meta| {
             if let Some(variants) = Variants::decode(meta) {

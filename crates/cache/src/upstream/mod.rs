@@ -1,9 +1,10 @@
 //! Where the bytes come from: the closed set of upstream kinds. Outbound connections open here and nowhere else.
 //!
 //! [`directory`], [`http`] and [`outpost`] are the kinds: each says what stands at a name ([`reply`]) and gives its bytes ([`body`]), or says what
-//! went wrong ([`error`]). [`framing`] and [`heads`] check what an HTTP answer's head says, [`connector`] connects, over TLS as [`trust`] says, [`metered`] counts what comes, [`health`] is the breaker. A new kind is a
+//! went wrong ([`error`]). [`listed`] is what a folder holds, [`page`] and [`autoindex`] read the page that a web server makes of one. [`framing`] and [`heads`] check what an HTTP answer's head says, [`connector`] connects, over TLS as [`trust`] says, [`metered`] counts what comes, [`health`] is the breaker. A new kind is a
 //! variant of [`Kind`], a file beside these, and an arm in each `match` below.
 
+pub(crate) mod autoindex;
 pub(crate) mod body;
 mod connector;
 mod directory;
@@ -12,8 +13,10 @@ pub(crate) mod framing;
 pub(crate) mod heads;
 pub(crate) mod health;
 mod http;
+pub(crate) mod listed;
 mod metered;
 mod outpost;
+mod page;
 pub(crate) mod reply;
 mod sent;
 pub(crate) mod trust;
@@ -31,6 +34,7 @@ use self::{
     error::AskError,
     health::Health,
     http::Http,
+    listed::Folder,
     outpost::Outpost,
     reply::{Access, Head, Reply, Wanted},
 };
@@ -115,10 +119,9 @@ impl Question {
         Self { control, ..self }
     }
 
-    /// For nobody yet.
-    #[expect(dead_code, reason = "what preloads comes with it")]
-    pub(crate) fn for_preload(self) -> Self {
-        Self { urgency: Arc::new(Urgency::new(Class::Preload)), is_preload: true, ..self }
+    /// For nobody yet; as urgent as preloading is now.
+    pub(crate) fn for_preload(self, class: Class) -> Self {
+        Self { urgency: Arc::new(Urgency::new(class)), is_preload: true, ..self }
     }
 
     /// Of the variant that is kept at a key.
@@ -262,6 +265,23 @@ impl Upstream {
             Kind::Http(http) => http.ask(question, known, wants_bytes).await,
             Kind::Outpost(outpost) => outpost.ask(question, known, wants_bytes).await,
         }
+    }
+
+    /// What a folder holds: of a question about its name.
+    pub(crate) async fn list(&self, question: &Question) -> Result<Folder, AskError> {
+        let reply = match &self.kind {
+            Kind::Http(http) => return http.list(question).await,
+            Kind::Directory(directory) => directory.ask(question, None).await?,
+            Kind::Outpost(outpost) => outpost.ask(question, None, false).await?,
+        };
+        Ok(match reply {
+            Reply::Listing(listing) => Folder::Entries(listed::of_listing(&question.target, listing)),
+            Reply::No(failure) => Folder::No(failure.detail().into()),
+            Reply::Answer(opened) => {
+                Folder::No(format!("the upstream answers {} where its index should be", opened.status))
+            }
+            _ => Folder::No("what stands there is no folder".into()),
+        })
     }
 
     /// Bytes of a head.

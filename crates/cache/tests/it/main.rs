@@ -11,6 +11,7 @@ mod methods;
 mod modes;
 mod origin;
 mod outposts;
+mod preload;
 mod proxy;
 mod requesters;
 mod strangers;

@@ -9,6 +9,7 @@ use std::{
 
 use cache::{
     Cache,
+    clock::Clock,
     options::{Location, Options, UpstreamOptions},
 };
 use serve::server::Server;
@@ -54,7 +55,16 @@ impl Proxy {
         Self::start(options, tempfile::tempdir().unwrap(), bytes)
     }
 
+    /// By a clock that the test moves.
+    pub(crate) fn by_clock(options: Options, clock: Clock) -> Self {
+        Self::start_by(options, tempfile::tempdir().unwrap(), u64::MAX / 4, clock)
+    }
+
     fn start(options: Options, dir: TempDir, bytes: u64) -> Self {
+        Self::start_by(options, dir, bytes, Clock::System)
+    }
+
+    fn start_by(options: Options, dir: TempDir, bytes: u64, clock: Clock) -> Self {
         let fetches = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let _inside = fetches.enter();
         let store = Store::open(store::Options {
@@ -63,7 +73,7 @@ impl Proxy {
             ..store::Options::new(dir.path().join("cache"))
         })
         .unwrap();
-        let cache = Cache::new(options, store.clone(), fetches.handle().clone()).unwrap();
+        let cache = Cache::with_clock(options, store.clone(), fetches.handle().clone(), clock).unwrap();
         let listen = serve::options::Options {
             listen: vec![([127, 0, 0, 1], 0).into()],
             workers: 2,
@@ -76,6 +86,11 @@ impl Proxy {
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.server.addresses()[0]
+    }
+
+    /// Waits for something that the test lets happen.
+    pub(crate) fn wait<T>(&self, what: impl Future<Output = T>) -> T {
+        self.fetches.block_on(async { tokio::time::timeout(DEADLINE, what).await.expect("in time") })
     }
 
     /// Stops in good order and starts again on the same cache directory.

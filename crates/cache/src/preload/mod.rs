@@ -1,0 +1,127 @@
+//! What is fetched before anybody asks for it: by the clock, by a deadline, and on demand. Each upstream has a `plan`, which decides, and a
+//! `runner`, which does what it says; `Preloader` is all of them together.
+//!
+//! Pure are `due` (when), `walk` (what of a listing), `queue` (in which order), `forecast` (whether it will be in time) and `plan`. `list`
+//! asks an upstream for its folders, `one` fetches one file, `demand` is what somebody asks for now, `report` what is told of it all, `notices` what the log says.
+
+mod demand;
+mod due;
+mod forecast;
+mod list;
+mod notices;
+mod one;
+mod plan;
+mod queue;
+mod report;
+mod runner;
+mod walk;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use parking_lot::Mutex;
+
+pub use self::demand::{Demand, DemandError, PATHS_MAX, Wanted};
+use self::{
+    plan::Became,
+    runner::{Desk, Room},
+};
+use crate::{fetch::urgency::Class, shared::Shared, status::PreloadStatus};
+
+/// What became of a file that was to be preloaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Preloaded {
+    /// It was here as it is there.
+    Here,
+    /// It came; so many bytes of it over the line just now.
+    Fetched(u64),
+    /// The upstream has no such file.
+    NotThere,
+    /// It is a folder.
+    Folder,
+    /// It is not for the cache, and why.
+    Refused(String),
+    /// It did not come, and may another time; and why.
+    NotNow(String),
+}
+
+/// Brings one file here.
+pub(crate) async fn one_file(shared: &Arc<Shared>, path: &str) -> Result<Preloaded, DemandError> {
+    let (upstream, below) =
+        demand::place(&shared.settings(), None, path).map(|(upstream, below)| (upstream.clone(), below))?;
+    if below.is_directory() {
+        return Ok(Preloaded::Folder);
+    }
+    Ok(match one::fetch(shared, &upstream, &below, Class::Preload).await {
+        Became::Here => Preloaded::Here,
+        Became::Fetched(bytes) => Preloaded::Fetched(bytes),
+        Became::Gone => Preloaded::NotThere,
+        Became::Folder => Preloaded::Folder,
+        Became::Refused(reason) => Preloaded::Refused(reason),
+        Became::Later { reason, .. } => Preloaded::NotNow(reason),
+        Became::Stopped => Preloaded::NotNow("it was told to stop at its byte".into()),
+    })
+}
+
+/// The preloading of all upstreams.
+pub(crate) struct Preloader {
+    desks: Mutex<BTreeMap<String, Arc<Desk>>>,
+    room: Arc<Room>,
+}
+
+impl Preloader {
+    /// Begins with the options that are in force.
+    pub(crate) fn start(shared: &Arc<Shared>) -> Self {
+        let preloader = Self { desks: Mutex::default(), room: Arc::default() };
+        preloader.reconfigured(shared);
+        preloader
+    }
+
+    /// Goes by the options that are in force now. What is on its way goes on.
+    pub(crate) fn reconfigured(&self, shared: &Arc<Shared>) {
+        let settings = shared.settings();
+        let names = || settings.upstreams.iter().map(|upstream| upstream.options.name.as_str());
+        let mut desks = self.desks.lock();
+        desks.retain(|name, desk| {
+            let stays = names().any(|known| known == name);
+            if !stays {
+                desk.leave();
+            }
+            stays
+        });
+        for name in names() {
+            match desks.get(name) {
+                Some(desk) => desk.look_again(),
+                None => {
+                    let desk = Arc::new(Desk::new(name, self.room.clone()));
+                    desks.insert(name.to_owned(), desk.clone());
+                    shared.spawn(runner::run(desk, Arc::downgrade(shared)));
+                }
+            }
+        }
+    }
+
+    /// What somebody asks for is done as soon as may be, whatever the clock says. The names of the upstreams that it is of.
+    pub(crate) fn ask_for(&self, shared: &Shared, demand: &Demand) -> Result<Vec<String>, DemandError> {
+        let tasks = demand::tasks(&shared.settings(), demand)?;
+        let desks = self.desks.lock();
+        let mut names = Vec::new();
+        for (name, task) in tasks {
+            let Some(desk) = desks.get(&name) else { continue };
+            if !desk.ask_for(task, shared.clock.now()) {
+                return Err(DemandError::Full);
+            }
+            names.push(name);
+        }
+        Ok(names)
+    }
+
+    /// How all upstreams stand.
+    pub(crate) fn status(&self, shared: &Shared) -> Vec<PreloadStatus> {
+        let settings = shared.settings();
+        let desks = self.desks.lock().clone();
+        let of = |upstream: &Arc<crate::upstream::Upstream>| {
+            Some(desks.get(&upstream.options.name)?.status(shared, upstream))
+        };
+        settings.upstreams.iter().filter_map(of).collect()
+    }
+}
