@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::task::JoinHandle;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::{app::App, snapshot::Snapshot};
+use crate::{admin::preload::left, app::App, snapshot::Snapshot};
 
 /// How often the live line is drawn anew.
 const LINE_EVERY: Duration = Duration::from_secs(1);
@@ -132,10 +132,17 @@ fn text(before: &Snapshot, now: &Snapshot) -> String {
             human_size(now.serve.bytes_sent)
         ),
     ];
+    parts.extend(preload(now));
     if !now.fills.is_empty() {
         parts.push(fills(now));
     }
     parts.join("  ")
+}
+
+/// What is still to be preloaded, of rounds that are on.
+fn preload(now: &Snapshot) -> Option<String> {
+    let left = now.preloads.iter().map(left).fold((0, 0), |sum, left| (sum.0 + left.files, sum.1 + left.bytes));
+    (left.0 > 0).then(|| format!("preload {} left ({})", left.0, human_size(left.1)))
 }
 
 fn fills(now: &Snapshot) -> String {

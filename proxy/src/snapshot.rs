@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use cache::status::{FillStatus, UpstreamStatus};
+use cache::status::{FillStatus, PreloadStatus, UpstreamStatus};
 use intake::job::Status;
 
 use crate::app::{App, Phase, Scrub};
@@ -30,6 +30,7 @@ pub(crate) struct Snapshot {
     pub(crate) cache: CacheFigures,
     pub(crate) fills: Vec<FillStatus>,
     pub(crate) upstreams: Vec<UpstreamStatus>,
+    pub(crate) preloads: Vec<PreloadStatus>,
     pub(crate) requesters: u64,
     pub(crate) access_log_dropped: u64,
     pub(crate) reloads: u64,
@@ -85,6 +86,11 @@ pub(crate) struct CacheFigures {
     pub(crate) resumed: u64,
     pub(crate) mismatches: u64,
     pub(crate) known_by_digest: u64,
+    pub(crate) preload_here: u64,
+    pub(crate) preload_fetched: u64,
+    pub(crate) preload_failed: u64,
+    pub(crate) preload_bytes: u64,
+    pub(crate) preload_rounds: u64,
 }
 
 impl Snapshot {
@@ -119,6 +125,7 @@ impl Snapshot {
             now.cache = CacheFigures::read(parts.cache.counters());
             now.fills = parts.cache.fills();
             now.upstreams = parts.cache.upstreams();
+            now.preloads = parts.cache.preloads();
             now.requesters = parts.cache.requesters() as u64;
             now.access_log_dropped = parts.access_log.as_ref().map_or(0, serve::access_log::AccessLog::dropped);
         }
@@ -180,6 +187,11 @@ impl CacheFigures {
             resumed: of(&counters.resumed),
             mismatches: of(&counters.mismatches),
             known_by_digest: of(&counters.known_by_digest),
+            preload_here: of(&counters.preload_here),
+            preload_fetched: of(&counters.preload_fetched),
+            preload_failed: of(&counters.preload_failed),
+            preload_bytes: of(&counters.preload_bytes),
+            preload_rounds: of(&counters.preload_rounds),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What can be asked of a running proxy: purge, scrub, drain. Preloading is not in this version and says so.
+//! What can be asked of a running proxy: purge, scrub, drain.
 
 use std::{error::Error, sync::Arc, time::Instant};
 
@@ -112,9 +112,4 @@ fn begin(scrub: &mut Scrub, now: ScrubNow) -> bool {
 pub(super) async fn drain(State(app): State<Arc<App>>) -> Response {
     app.drain_wanted.notify_one();
     json(StatusCode::ACCEPTED, &value!({ "drain": "started" }))
-}
-
-/// `/v1/preload`
-pub(super) async fn preload() -> Response {
-    problem(Kind::NotImplemented, "this version cannot preload; files come when they are asked for")
 }

@@ -8,7 +8,7 @@ use axum::{
     http::header,
     response::{IntoResponse, Response},
 };
-use cache::status::LineStatus;
+use cache::status::{LineStatus, PreloadStatus};
 use intake::job::Status;
 use prometheus_client::{
     collector::Collector,
@@ -17,6 +17,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
+use super::preload::left;
 use crate::{
     app::{App, Phase},
     snapshot::Snapshot,
@@ -50,6 +51,11 @@ enum Read {
     Gauges(&'static str, fn(&Snapshot) -> Vec<(String, u64)>),
     /// Always 1; what it tells is in its labels.
     Info(&'static [&'static str], fn(&Snapshot) -> Vec<(&'static str, String)>),
+}
+
+/// A figure of each upstream's preloading.
+fn per_upstream(now: &Snapshot, read: fn(&PreloadStatus) -> u64) -> Vec<(String, u64)> {
+    now.preloads.iter().map(|status| (status.upstream.clone(), read(status))).collect()
 }
 
 const fn metric(name: &'static str, help: &'static str, read: Read) -> Metric {
@@ -216,6 +222,40 @@ static METRICS: &[Metric] = &[
         "outpost_line_held_seconds_total",
         "Seconds that fetches waited for their turns on lines, all together",
         Read::CounterOfSeconds(|s| s.upstreams.iter().map(|upstream| upstream.line.held.as_secs_f64()).sum()),
+    ),
+    metric(
+        "outpost_preload_files_total",
+        "Files that were to be preloaded, by what became of them: here already, fetched, failed",
+        Read::Counters("result", |s| {
+            vec![
+                ("here".to_owned(), s.cache.preload_here),
+                ("fetched".to_owned(), s.cache.preload_fetched),
+                ("failed".to_owned(), s.cache.preload_failed),
+            ]
+        }),
+    ),
+    metric("outpost_preload_bytes_total", "Bodies that were preloaded", Read::Counter(|s| s.cache.preload_bytes)),
+    metric(
+        "outpost_preload_rounds_total",
+        "Rounds of preload that were done",
+        Read::Counter(|s| s.cache.preload_rounds),
+    ),
+    metric(
+        "outpost_preload_left_files",
+        "Files that are still to be preloaded, of the rounds that are not done",
+        Read::Gauges("upstream", |s| per_upstream(s, |status| left(status).files)),
+    ),
+    metric(
+        "outpost_preload_left_bytes",
+        "Their bytes, as far as they are known",
+        Read::Gauges("upstream", |s| per_upstream(s, |status| left(status).bytes)),
+    ),
+    metric(
+        "outpost_preload_late",
+        "Whether at the measured rate not all will be here by `ready_by`",
+        Read::Gauges("upstream", |s| {
+            per_upstream(s, |status| status.ready_by.as_ref().map_or(0, |ready_by| u64::from(ready_by.is_late)))
+        }),
     ),
     metric("outpost_cache_objects", "Objects in the store", Read::Gauge(|s| s.store.objects)),
     metric("outpost_cache_names", "Names that are known", Read::Gauge(|s| s.store.names)),
@@ -464,7 +504,10 @@ pub fn reference() -> String {
 mod tests {
     use std::collections::HashSet;
 
-    use cache::status::UpstreamStatus;
+    use cache::{
+        options::Mode,
+        status::{PreloadState, UpstreamStatus},
+    };
 
     use super::*;
 
@@ -480,6 +523,21 @@ mod tests {
             reachable: true,
             last_error: None,
             line: LineStatus { rate: Some(1_250_000), bytes: 5, ..LineStatus::default() },
+        });
+        now.preloads.push(PreloadStatus {
+            upstream: "prod".into(),
+            mount: "/".into(),
+            mode: Mode::Preload,
+            state: PreloadState::Waiting,
+            schedule: Vec::new(),
+            ready_by: None,
+            next: None,
+            closes: None,
+            bytes_per_second: None,
+            scheduled: None,
+            on_demand: None,
+            running: Vec::new(),
+            failures: Vec::new(),
         });
         now
     }

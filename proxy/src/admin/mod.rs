@@ -9,7 +9,8 @@
 //! | `GET /v1/objects`, `GET` and `DELETE /v1/objects/MD5` | what is in the cache | `objects`, `selection` |
 //! | `GET /v1/why?path=`, `?md5=` | why something is here, or is not | `why` |
 //! | `POST`, `GET`, `DELETE` `/v1/import`, `/v1/export` | begin it, how it stands, stop it | `intake` |
-//! | `POST /v1/purge`, `/v1/scrub`, `/v1/drain`; `/v1/preload` | do it | `actions` |
+//! | `POST /v1/purge`, `/v1/scrub`, `/v1/drain` | do it | `actions` |
+//! | `GET`, `POST /v1/preload` | how preloading stands; preload now | `preload` |
 //!
 //! Errors are problem details like everywhere. Who may ask is said by `guard`, where it listens by `listener`.
 
@@ -19,6 +20,7 @@ mod intake;
 pub(crate) mod listener;
 pub(crate) mod metrics;
 mod objects;
+pub(crate) mod preload;
 mod selection;
 mod status;
 mod why;
@@ -93,7 +95,10 @@ fn router(app: Arc<App>, over_tcp: bool) -> Router {
         .route("/v1/drain", post(actions::drain))
         .route("/v1/import", get(intake::how_import).post(intake::import).delete(intake::stop_import))
         .route("/v1/export", get(intake::how_export).post(intake::export).delete(intake::stop_export))
-        .route("/v1/preload", get(actions::preload).post(actions::preload))
+        .route(
+            "/v1/preload",
+            get(preload::show).post(preload::begin).layer(DefaultBodyLimit::max(preload::LIST_BYTES_MAX)),
+        )
         .fallback(async |request: Request| problem(Kind::NotFound, no_such_path(request.uri().path())))
         .method_not_allowed_fallback(async |request: Request| {
             problem(

@@ -8,7 +8,7 @@ use intake::job::Status;
 use serde_json::{Value, json as value};
 use store::ScrubReport;
 
-use super::{aside, json};
+use super::{aside, json, preload};
 use crate::{
     app::{App, Phase, Scrub},
     snapshot::Snapshot,
@@ -63,7 +63,7 @@ fn body(settings: &Settings, now: &Snapshot) -> Value {
         },
         "fills": fills(now),
         "upstreams": upstreams(now),
-        "preload": { "state": "not available in this version" },
+        "preload": preload::summary(&now.preloads),
         "scrub": scrub(&now.scrub),
         "import": intake(now.import.as_ref()),
         "export": intake(now.export.as_ref()),

@@ -27,6 +27,7 @@ mod manual;
 mod objects;
 mod output;
 mod place;
+mod preload;
 mod purge;
 pub(crate) mod reference;
 mod scrub;
@@ -65,6 +66,7 @@ static ALL: &[Subcommand] = &[
     status::STATUS,
     objects::OBJECTS,
     why::WHY,
+    preload::PRELOAD,
     purge::PURGE,
     scrub::SCRUB,
     import::IMPORT,

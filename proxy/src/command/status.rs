@@ -54,6 +54,18 @@ struct Status {
     upstreams: Vec<Upstream>,
     import: Option<Job>,
     export: Option<Job>,
+    #[serde(default)]
+    preload: Vec<Preload>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Preload {
+    upstream: String,
+    state: String,
+    left_files: u64,
+    left_bytes: u64,
+    bytes_per_second: Option<u64>,
+    late: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -172,6 +184,8 @@ impl Status {
         facts.push(("", self.requests.kinds()));
         facts.extend(self.requests.refused().map(|refused| ("", refused)));
         facts.push(("bytes", self.bytes.text()));
+        let preloads = self.preload.iter().filter(|preload| preload.is_shown());
+        facts.extend(preloads.enumerate().map(|(place, one)| (if place == 0 { "preload" } else { "" }, one.text())));
         facts.push((
             "clients",
             format!("{}, {}", counted(self.connections, "connection"), counted(self.transfers, "transfer")),
@@ -231,6 +245,23 @@ impl Status {
             ]);
         }
         (!rows.is_empty()).then(|| rows.text(look))
+    }
+}
+
+impl Preload {
+    /// What has nothing to do is not shown.
+    fn is_shown(&self) -> bool {
+        self.left_files > 0 || self.late || !matches!(self.state.as_str(), "off" | "on-demand")
+    }
+
+    fn text(&self) -> String {
+        let left = match self.left_files {
+            0 => String::new(),
+            files => format!(", {} left ({})", counted(files, "file"), size(self.left_bytes)),
+        };
+        let rate = self.bytes_per_second.map(|rate| format!(" at {}/s", size(rate))).unwrap_or_default();
+        let late = if self.late { ", late" } else { "" };
+        format!("{} {}{left}{rate}{late}", self.upstream, self.state)
     }
 }
 
@@ -364,6 +395,10 @@ mod tests {
                            "line": {"rate": 6_250_000}},
                           {"name": "test", "mount": "/test", "location": "/srv/test", "reachable": false,
                            "last_error": "connection refused\u{1b}[2J"}],
+            "preload": [{"upstream": "prod", "state": "fetching", "left_files": 1200, "left_bytes": 3_000_000_000_u64,
+                         "bytes_per_second": 1_000_000, "late": true},
+                        {"upstream": "test", "state": "on-demand", "left_files": 0, "left_bytes": 0, "bytes_per_second": null,
+                         "late": false}],
         }))
         .unwrap();
         let expected = "Outpost 1.2.3, serving for 3 d 4 h, fetch
@@ -376,6 +411,7 @@ mod tests {
             hits 115,200, revalidated 0, stale 0, misses 3,000, coalesced 120, passed 6
             refused: 2 for want of a requester's place, 0 at other limits, 1,234 by [access]
   bytes     1.20 TB to clients, 80.0 GB from upstreams: 93% did not cross the line
+  preload   prod fetching, 1,200 files left (3.00 GB) at 1.00 MB/s, late
   clients   34 connections, 1 transfer
   process   1 min 12 s of processor time, 212 MB of memory, 140 of 1,048,576 files open
 

@@ -107,8 +107,7 @@ fn errors_are_problem_details() {
         ("GET", "/v1/objects?limit=0", 400, "bad-request"),
         ("GET", "/v1/objects?limit=many", 400, "bad-request"),
         ("GET", "/v1/objects?cursor=xyz", 400, "bad-request"),
-        ("GET", "/v1/preload", 501, "not-implemented"),
-        ("POST", "/v1/preload", 501, "not-implemented"),
+        ("DELETE", "/v1/preload", 405, "method-not-allowed"),
     ] {
         let answer = proxy.admin(method, target);
         assert_eq!((answer.status, answer.problem().as_str()), (status, kind), "{method} {target}");

@@ -6,4 +6,5 @@ mod commands;
 mod harness;
 mod intake;
 mod life;
+mod preload;
 mod refusals;
