@@ -41,6 +41,35 @@ fn status_is_a_screen_for_people_and_json_for_scripts() {
 }
 
 #[test]
+fn json_has_the_members_that_scripts_rely_on() {
+    let place = Place::new();
+    let proxy = place.start();
+    proxy.get("/hello.txt");
+    proxy.status_when("the object is here", |status| status["cache"]["names"] == 1);
+    let status = ["bytes", "cache", "connections", "fills", "listen", "mode", "process", "requests", "scrub", "state"];
+    let found = ["bad", "bytes", "good", "missing", "seconds"];
+    let cases: &[(&[&str], &[&str])] = &[
+        (&["status"], &status),
+        (&["status"], &["tls_listen", "transfers", "upstreams", "uptime_seconds", "version"]),
+        (&["health"], &["ready", "state"]),
+        (&["objects"], &["md5", "paths", "sha256", "size", "uses"]),
+        (&["scrub"], &["scrub"]),
+        (&["scrub", "--follow"], &found),
+        (&["purge", "/hello.txt"], &["path", "purged"]),
+        (&["drain"], &["drain"]),
+    ];
+    for (arguments, members) in cases {
+        let (code, json, complaints) = command(&place, &proxy, &[arguments, &["--json"][..]].concat());
+        assert_eq!((code, complaints.as_str()), (0, ""), "{arguments:?}");
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap_or_else(|error| panic!("{error}: {json}"));
+        let one = json.get(0).unwrap_or(&json);
+        for member in *members {
+            assert!(one.get(member).is_some(), "{arguments:?}: '{member}' is missing in {json:#}");
+        }
+    }
+}
+
+#[test]
 fn a_proxy_is_found_as_it_finds_its_own_address() {
     let place = Place::new();
     let proxy = place.start();
