@@ -23,7 +23,7 @@ use std::{
     thread,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::Args;
 
 use self::{
@@ -67,17 +67,24 @@ pub(crate) struct Options {
     /// Replays at a time; without it one per processor.
     #[arg(long)]
     threads: Option<NonZero<usize>>,
+    /// In tables and the plot, show by how many percentage points each is better than this policy, instead of its hit ratios.
+    #[arg(long, value_name = "NAME")]
+    above: Option<Kind>,
     /// Print JSON instead of tables.
     #[arg(long)]
     json: bool,
-    /// Draw the byte hit ratios into this file, as SVG.
+    /// Draw what the tables have of bytes into this file, as SVG.
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
 }
 
 /// Replays, and prints who kept what.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let mut report = Report { command: std::env::args().collect::<Vec<_>>().join(" "), sections: Vec::new() };
+    let command = std::env::args().collect::<Vec<_>>().join(" ");
+    let mut report = Report { command, above: options.above, sections: Vec::new() };
+    if let Some(kind) = options.above.filter(|kind| !options.kinds().contains(kind)) {
+        bail!("'{}' is to be compared with and takes no part: name it in --policies too", kind.id());
+    }
     for path in &options.files {
         let trace = input::read(path, options.format, options.changed)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -89,7 +96,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         report.sections.push(options.section(kind.name(), trace));
     }
     if let Some(path) = &options.plot {
-        let drawn = plot::svg(&report.sections);
+        let drawn = plot::svg(&report.sections, options.above);
         fs::write(path, drawn).with_context(|| format!("cannot write the plot {}", path.display()))?;
     }
     if options.json {

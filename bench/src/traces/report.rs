@@ -10,6 +10,8 @@ use super::replay::{Counts, Kind};
 #[derive(Debug)]
 pub(crate) struct Report {
     pub(crate) command: String,
+    /// What the others are shown in relation to.
+    pub(crate) above: Option<Kind>,
     pub(crate) sections: Vec<Section>,
 }
 
@@ -43,6 +45,8 @@ struct Standing {
     /// Most percentage points of byte hits by which another online policy is better, and where.
     worst: f64,
     worst_at: String,
+    /// At how many sizes no other online policy is better.
+    best_at: usize,
 }
 
 impl AtSize {
@@ -50,6 +54,18 @@ impl AtSize {
     fn best(&self) -> f64 {
         let online = self.outcomes.iter().filter(|(kind, _)| kind.is_online());
         online.map(|(_, counts)| counts.byte_hits()).fold(0.0, f64::max)
+    }
+
+    /// Bytes and objects hit in percent, or in percentage points above another policy.
+    pub(crate) fn hits(&self, kind: Kind, above: Option<Kind>) -> (f64, f64) {
+        let hits = |kind| self.of(kind).map_or((0.0, 0.0), |counts| (counts.byte_hits(), counts.object_hits()));
+        let ((bytes, objects), base) = (hits(kind), above.map_or((0.0, 0.0), hits));
+        (bytes - base.0, objects - base.1)
+    }
+
+    /// Whether no other online policy hits more bytes. Two decimals: what is shown as equal is equal for all purposes.
+    fn is_best(&self, kind: Kind) -> bool {
+        kind.is_online() && self.best() - self.hits(kind, None).0 < 0.005
     }
 
     fn of(&self, kind: Kind) -> Option<&Counts> {
@@ -63,7 +79,7 @@ impl Section {
         self.sizes.first().into_iter().flat_map(|sized| sized.outcomes.iter().map(|(kind, _)| *kind))
     }
 
-    fn table(&self) -> String {
+    fn table(&self, above: Option<Kind>) -> String {
         let megabytes = |bytes: u64| bytes as f64 / 1e6;
         let mut text = format!(
             "### {}\n\n{} requests for {} objects; {:.1} MB asked for, {:.1} MB unique.\n\n",
@@ -76,15 +92,13 @@ impl Section {
         let heads: Vec<_> = self.sizes.iter().map(|sized| format!("{} %", sized.percent)).collect();
         let rows = self.kinds().map(|kind| {
             let cells = self.sizes.iter().map(|sized| {
-                let counts = sized.of(kind).copied().unwrap_or_default();
-                // Two decimals: what is shown as equal is equal for all purposes.
-                let is_best = kind.is_online() && sized.best() - counts.byte_hits() < 0.005;
-                let mark = if is_best { "**" } else { "" };
-                format!("{mark}{:.2}{mark} / {:.2}", counts.byte_hits(), counts.object_hits())
+                let (bytes, objects) = sized.hits(kind, above);
+                let mark = if sized.is_best(kind) { "**" } else { "" };
+                format!("{mark}{}{mark} / {}", shown(bytes, above), shown(objects, above))
             });
             [kind.name().to_owned()].into_iter().chain(cells).collect()
         });
-        text += &table("bytes / objects hit, %", &heads, rows.collect());
+        text += &table(&format!("bytes / objects hit, {}", unit(above)), &heads, rows.collect());
         text
     }
 }
@@ -92,13 +106,16 @@ impl Section {
 impl Report {
     /// For people: Markdown.
     pub(crate) fn tables(&self) -> String {
-        let mut text: String = self.sections.iter().map(|section| section.table() + "\n").collect();
-        let heads = ["bytes, mean %", "objects, mean %", "furthest below the best", "where"].map(str::to_owned);
+        let mut text: String = self.sections.iter().map(|section| section.table(self.above) + "\n").collect();
+        let unit = unit(self.above);
+        let means = ["bytes", "objects"].map(|what| format!("{what}, mean, {unit}"));
+        let rest = ["best at", "furthest below the best", "where"].map(str::to_owned);
+        let heads: Vec<String> = means.into_iter().chain(rest).collect();
         let rows = self.standings().into_iter().map(|standing| {
             let behind = if standing.kind.is_online() { format!("{:.2}", standing.worst) } else { String::new() };
-            let means = [format!("{:.2}", standing.bytes), format!("{:.2}", standing.objects)];
-            let [bytes, objects] = means;
-            vec![standing.kind.name().to_owned(), bytes, objects, behind, standing.worst_at]
+            let best_at = if standing.kind.is_online() { standing.best_at.to_string() } else { String::new() };
+            let [bytes, objects] = [standing.bytes, standing.objects].map(|hits| shown(hits, self.above));
+            vec![standing.kind.name().to_owned(), bytes, objects, best_at, behind, standing.worst_at]
         });
         text += "### All together\n\n";
         text += &table("policy", &heads, rows.collect());
@@ -134,16 +151,17 @@ impl Report {
     }
 
     fn standing(&self, kind: Kind) -> Standing {
-        let mut standing = Standing { kind, bytes: 0.0, objects: 0.0, worst: 0.0, worst_at: String::new() };
+        let mut standing = Standing { kind, bytes: 0.0, objects: 0.0, worst: 0.0, worst_at: String::new(), best_at: 0 };
         let mut cases = 0.0;
         for (section, sized) in
             self.sections.iter().flat_map(|section| section.sizes.iter().map(move |sized| (section, sized)))
         {
-            let Some(counts) = sized.of(kind) else { continue };
+            let (bytes, objects) = sized.hits(kind, self.above);
             cases += 1.0;
-            standing.bytes += counts.byte_hits();
-            standing.objects += counts.object_hits();
-            let behind = sized.best() - counts.byte_hits();
+            standing.bytes += bytes;
+            standing.objects += objects;
+            standing.best_at += usize::from(sized.is_best(kind));
+            let behind = sized.best() - sized.hits(kind, None).0;
             if kind.is_online() && behind > standing.worst {
                 (standing.worst, standing.worst_at) = (behind, format!("{}, {} %", section.name, sized.percent));
             }
@@ -155,6 +173,14 @@ impl Report {
 
 fn counts_json(counts: &Counts) -> Value {
     json!({ "byte_hits": counts.byte_hits(), "object_hits": counts.object_hits(), "hits": counts.hits, "hit_bytes": counts.hit_bytes })
+}
+
+fn unit(above: Option<Kind>) -> String {
+    above.map_or_else(|| "%".to_owned(), |kind| format!("points above {}", kind.name()))
+}
+
+fn shown(hits: f64, above: Option<Kind>) -> String {
+    if above.is_some() { format!("{hits:+.2}") } else { format!("{hits:.2}") }
 }
 
 /// Columns as wide as they must be, so that the source can be read too.
@@ -194,7 +220,7 @@ mod tests {
             unique_bytes: 500,
             sizes: vec![sized(1.0, 300, 200, 600), sized(10.0, 490, 500, 900)],
         };
-        Report { command: "outpost-bench traces".to_owned(), sections: vec![section] }
+        Report { command: "outpost-bench traces".to_owned(), above: None, sections: vec![section] }
     }
 
     #[test]
@@ -203,6 +229,17 @@ mod tests {
         assert!(text.contains("| Outpost                | **30.00** / 30.00 | 49.00 / 40.00     |"), "{text}");
         assert!(text.contains("| LRU                    | 20.00 / 20.00     | **50.00** / 50.00 |"), "{text}");
         assert!(text.contains("| Belady (bytes)         | 60.00 / 60.00     | 90.00 / 90.00     |"), "{text}");
+    }
+
+    #[test]
+    fn differences_are_shown_where_asked_for() {
+        let mut report = report();
+        report.above = Some(Kind::Lru);
+        let text = report.tables();
+        assert!(text.contains("| **+10.00** / +10.00"), "{text}");
+        assert!(text.contains("bytes, mean, points above LRU"), "{text}");
+        assert_eq!(report.standing(Kind::Lru).bytes, 0.0);
+        assert_eq!((report.standing(Kind::Outpost).best_at, report.standing(Kind::Belady).best_at), (1, 0));
     }
 
     #[test]
