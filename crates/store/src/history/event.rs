@@ -313,6 +313,8 @@ fn take_u32(rest: &mut &[u8]) -> Option<u32> {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn at(seconds: u64) -> SystemTime {
@@ -364,5 +366,19 @@ pub(crate) mod tests {
             panic!("not read")
         };
         assert!(by.len() > TEXT_MAX - 4 && by.chars().all(|letter| letter == '\u{e4}'), "no letter is cut in two");
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic_and_what_is_read_is_written_alike(mut bytes in prop::collection::vec(any::<u8>(), 0..200), kind in 0..9u8) {
+            if let Some(first) = bytes.first_mut() {
+                *first = kind;
+            }
+            if let Some(entry) = Entry::decode(&bytes) {
+                let mut again = Vec::new();
+                entry.encode(&mut again);
+                prop_assert_eq!(Entry::decode(&again), Some(entry));
+            }
+        }
     }
 }

@@ -21,7 +21,12 @@ impl History {
     /// Waits until what happened before is written.
     pub(crate) async fn settled(&self) {
         let (done, settled) = oneshot::channel();
-        self.shared.queue.lock().waiting.push(done);
+        {
+            let mut queue = self.shared.queue.lock();
+            // Those who have given up: while a disk hangs they would become many.
+            queue.waiting.retain(|waiting| !waiting.is_closed());
+            queue.waiting.push(done);
+        }
         self.shared.filled.notify_one();
         // A disk that hangs keeps nobody from what is written.
         let _ = tokio::time::timeout(SETTLE_MAX, settled).await;
