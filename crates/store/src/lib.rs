@@ -38,7 +38,7 @@ mod wait;
 pub use adopt::{AdoptError, Adopted, GoOn, Incoming, OldName, Room};
 pub use disk::Disk;
 pub use fill::{Demand, Fill, Vacancy, Verified};
-pub use history::event::{Arrival, Asked, Entry, Event, Eviction, Need, Others, Purpose};
+pub use history::event::{Arrival, Asked, Entry, Event, Eviction, Merit, Need, Others, Purpose};
 pub use names::Names;
 pub use options::{Limit, OpenError, Options};
 pub use part::{

@@ -2,7 +2,7 @@
 
 use protocol::digest::{Md5, Sha256};
 
-use crate::history::event::Asked;
+use crate::history::event::{Asked, Merit};
 
 /// Counts and sizes now. Bytes unless said.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -79,6 +79,8 @@ pub struct Standing {
     pub info: ObjectInfo,
     /// How often it was asked for since this instance began.
     pub asked: Asked,
+    /// What the policy knows of it.
+    pub merit: Merit,
     /// Whether it is never evicted.
     pub is_pinned: bool,
     /// Whether it would be, and does not fit beside those that are.

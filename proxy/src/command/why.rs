@@ -115,12 +115,12 @@ mod tests {
         let life = Life {
             md5: "b1946ac92492d2347c6235b4d2611184".into(),
             state: State::Here,
-            because: "kept: asked for twice of late; of 10 other objects 4 would go before it".into(),
+            because: "kept: asked for twice; of 10 other objects 4 would go before it".into(),
             size: Some(12_300_000),
             paths: vec!["/a".into(), "/b".into()],
             pinned_by: None,
             is_pinned: false,
-            uses: Some(2),
+            merit: json!(null),
             compared: Some(Compared { others: 10, go_first: 4 }),
             asked_for: json!({ "times": 1234, "since": "2026-11-20T00:00:00Z", "last": null }),
             history: vec![
@@ -136,7 +136,7 @@ mod tests {
             objects: vec![life],
         };
         let expected = "/a is here
-  kept: asked for twice of late; of 10 other objects 4 would go before it
+  kept: asked for twice; of 10 other objects 4 would go before it
 
 b1946ac92492d2347c6235b4d2611184
   size                  12.3 MB (12,300,000 bytes)

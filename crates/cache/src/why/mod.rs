@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use store::{Entry, Event};
 
-use self::told::{asked_in_all, counts, happened};
+use self::told::{asked_in_all, counts, happened, merit_details};
 pub use crate::fetch::account::Account;
 use crate::{
     names::{book, key::Parts, variant},
@@ -96,8 +96,8 @@ pub struct Life {
     pub pinned_by: Option<String>,
     /// Whether it is pinned: a pattern may name more than fits.
     pub is_pinned: bool,
-    /// How often it was asked for, as the policy counts: aged.
-    pub uses: Option<u32>,
+    /// What the policy knows of it.
+    pub merit: Value,
     /// Objects that were compared with it, drawn at random, and how many of these would go before it.
     pub compared: Option<Compared>,
     /// How often it was asked for in all that is known.
@@ -205,7 +205,7 @@ async fn life(shared: &Shared, md5: Md5) -> Life {
         paths: paths.into_iter().collect(),
         pinned_by,
         is_pinned: standing.as_ref().is_some_and(|standing| standing.is_pinned),
-        uses: standing.as_ref().map(|standing| standing.info.uses),
+        merit: standing.as_ref().map_or(Value::Null, |standing| merit_details(&standing.merit)),
         compared: standing.as_ref().map(|standing| Compared { others: standing.others, go_first: standing.worse }),
         asked_for: counts(&asked),
         history,

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use protocol::timestamp::rfc3339;
 use serde_json::{Map, Value, json};
-use store::{Arrival, Asked, Entry, Event, Eviction, Purpose};
+use store::{Arrival, Asked, Entry, Event, Eviction, Merit, Purpose};
 
 use super::Happened;
 use crate::{fetch::account::Account, names::key::Parts};
@@ -80,6 +80,21 @@ fn asked_for(asked: &Asked) -> String {
     format!("asked for {times} between {} and then{last}", rfc3339(asked.since))
 }
 
+/// What the policy knows of an object, in words.
+pub(super) fn asked_for_so(merit: &Merit) -> String {
+    let Merit { uses, age, interval, .. } = *merit;
+    let requests = |number: u64| if number == 1 { "1 request".to_owned() } else { format!("{number} requests") };
+    let ago = requests(age);
+    if uses <= 1 {
+        return format!("asked for once, {ago} ago");
+    }
+    let times = if uses == USES_MAX { "very often".into() } else { times(uses) };
+    format!("asked for {times}, each {} or so, and last {ago} ago", requests(interval))
+}
+
+/// As many or more.
+const USES_MAX: u32 = 255;
+
 /// How often, in words.
 pub(super) fn times(number: u32) -> String {
     match number {
@@ -90,7 +105,7 @@ pub(super) fn times(number: u32) -> String {
 }
 
 fn evicted(eviction: &Eviction) -> String {
-    let Eviction { need, uses, others, .. } = eviction;
+    let Eviction { need, merit, others, .. } = eviction;
     let missing = need.bytes;
     let for_what = match need.purpose {
         Purpose::Fill if need.label.is_empty() => format!("a fetch needed room, {missing} bytes of it"),
@@ -99,22 +114,18 @@ fn evicted(eviction: &Eviction) -> String {
         Purpose::MinFree => format!("others filled the disk, and {missing} bytes were missing to cache.min_free"),
         Purpose::MaxSize => format!("the cache was {missing} bytes above cache.max_size"),
     };
-    let uses = times(*uses);
-    let why_this = match others.count {
-        0 => "nothing else could go".into(),
-        count if others.fewest == others.most => {
-            format!("it was asked for {uses} of late, as were {count} others that were looked at")
-        }
-        count => {
-            let (fewest, most) = (others.fewest, others.most);
-            format!("it was asked for {uses} of late, {count} others that were looked at {fewest} to {most} times")
-        }
+    let (known, count) = (asked_for_so(merit), others.count);
+    let why_this = match count {
+        0 => "and nothing else could go".into(),
+        _ => format!(
+            "which made it less likely to be asked for again than {count} others that were looked at, or as likely"
+        ),
     };
-    format!("evicted: {for_what}; {why_this}")
+    format!("evicted: {for_what}; it was {known}, {why_this}")
 }
 
 fn eviction_details(eviction: &Eviction) -> Value {
-    let Eviction { size, need, uses, others, asked } = eviction;
+    let Eviction { size, need, merit, others, asked } = eviction;
     let purpose = match need.purpose {
         Purpose::Fill => "fetch",
         Purpose::Tables => "index",
@@ -124,10 +135,16 @@ fn eviction_details(eviction: &Eviction) -> Value {
     json!({
         "size": size,
         "room_for": { "purpose": purpose, "path": need.label, "missing_bytes": need.bytes },
-        "uses": uses,
-        "others": { "looked_at": others.count, "fewest_uses": others.fewest, "most_uses": others.most },
+        "merit": merit_details(merit),
+        "others": { "looked_at": others.count, "least_worth": others.least, "most_worth": others.most },
         "asked_for": counts(asked),
     })
+}
+
+/// What the policy knows of an object, in fields.
+pub(super) fn merit_details(merit: &Merit) -> Value {
+    let Merit { uses, age, interval, worth } = merit;
+    json!({ "uses": uses, "requests_since": age, "requests_between": interval, "worth": worth })
 }
 
 fn replaced(key: &[u8], by: String, path_of: &dyn Fn(&[u8]) -> Option<String>) -> (&'static str, String, Value) {
@@ -199,9 +216,11 @@ mod tests {
         happened(&entry(event), &|key| (key == b"key").then(|| "/known".into())).text
     }
 
-    fn eviction(purpose: Purpose, label: &str, uses: u32, others: Others) -> Event {
+    fn eviction(purpose: Purpose, label: &str, uses: u32, others: u32) -> Event {
+        let merit = Merit { uses, age: 9000, interval: 70, worth: 5 };
+        let others = Others { count: others, least: 6, most: 40 };
         let need = Need { purpose, bytes: 500, label: label.into() };
-        Event::Evicted(Eviction { size: 9, need, uses, others, asked: asked(0, 3) })
+        Event::Evicted(Eviction { size: 9, need, merit, others, asked: asked(0, 3) })
     }
 
     #[test]
@@ -216,7 +235,6 @@ mod tests {
             clients: vec!["10.0.0.1".into(), "10.0.0.2".into()],
             how: String::new(),
         };
-        let few = Others { count: 23, fewest: 2, most: 40 };
         let came = |by, account: &Account| Event::Came { by, size: 100, about: account.to_bytes() };
         let from_share =
             Account { from: "/mnt/a".into(), path: "/a".into(), how: "linked".into(), ..Account::default() };
@@ -232,17 +250,19 @@ mod tests {
                 "taken in from /mnt/a as /a (linked): 100 bytes, and none of them crossed the line",
             ),
             (
-                eviction(Purpose::Fill, "/new.iso", 1, few),
-                "evicted: /new.iso needed room, 500 bytes of it; it was asked for once of late, 23 others that were looked at 2 to 40 times",
+                eviction(Purpose::Fill, "/new.iso", 1, 23),
+                "evicted: /new.iso needed room, 500 bytes of it; it was asked for once, 9000 requests ago, which made it less likely to be \
+                 asked for again than 23 others that were looked at, or as likely",
             ),
             (
-                eviction(Purpose::MinFree, "", 2, Others { count: 5, fewest: 2, most: 2 }),
-                "evicted: others filled the disk, and 500 bytes were missing to cache.min_free; it was asked for twice of late, as were 5 \
-                 others that were looked at",
+                eviction(Purpose::MinFree, "", 2, 5),
+                "evicted: others filled the disk, and 500 bytes were missing to cache.min_free; it was asked for twice, each 70 requests or so, \
+                 and last 9000 requests ago, which made it less likely to be asked for again than 5 others that were looked at, or as likely",
             ),
             (
-                eviction(Purpose::MaxSize, "", 0, Others::default()),
-                "evicted: the cache was 500 bytes above cache.max_size; nothing else could go",
+                eviction(Purpose::MaxSize, "", 255, 0),
+                "evicted: the cache was 500 bytes above cache.max_size; it was asked for very often, each 70 requests or so, and last 9000 \
+                 requests ago, and nothing else could go",
             ),
             (Event::Removed { by: "a purge".into(), asked: asked(0, 0) }, "removed by a purge"),
             (
@@ -256,12 +276,12 @@ mod tests {
 
     #[test]
     fn details_are_fields_for_scripts() {
-        let told =
-            happened(&entry(eviction(Purpose::Fill, "/x", 1, Others { count: 2, fewest: 1, most: 3 })), &|_| None);
+        let told = happened(&entry(eviction(Purpose::Fill, "/x", 1, 2)), &|_| None);
         let told = serde_json::to_value(&told).unwrap();
         assert_eq!(told["event"], "evicted");
         assert_eq!(told["room_for"], json!({ "purpose": "fetch", "path": "/x", "missing_bytes": 500 }));
         assert_eq!(told["asked_for"]["times"], 3);
+        assert_eq!(told["merit"]["requests_between"], 70);
         assert_eq!(told["at"], "2026-11-18T11:06:45Z");
     }
 

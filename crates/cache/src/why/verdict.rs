@@ -2,7 +2,7 @@
 
 use store::Standing;
 
-use super::{Fetching, Happened, Life, State, told::times};
+use super::{Fetching, Happened, Life, State, told::asked_for_so};
 
 /// Of a path that no upstream has.
 pub(super) const NO_UPSTREAM: &str = "no upstream is mounted there, so that it cannot come here";
@@ -33,18 +33,18 @@ pub(super) fn of_content(
 }
 
 fn kept(standing: &Standing, pinned_by: Option<&str>) -> String {
-    let Standing { info, others, worse, .. } = standing;
-    let uses = times(info.uses);
+    let Standing { merit, others, worse, .. } = standing;
+    let known = asked_for_so(merit);
     match pinned_by {
         Some(pattern) if standing.is_pinned => {
             format!("kept: pinned by '{pattern}' (cache.pin), so that it never goes for room")
         }
         _ if standing.is_pinned => "kept: pinned, so that it never goes for room".into(),
         Some(pattern) if standing.is_pin_refused => format!(
-            "kept like any other although '{pattern}' (cache.pin) names it, for pinned objects have all the room they may; asked for {uses} of late"
+            "kept like any other although '{pattern}' (cache.pin) names it, for pinned objects have all the room they may; {known}"
         ),
-        _ if *others == 0 => format!("kept: asked for {uses} of late, and there is no other that could go before it"),
-        _ => format!("kept: asked for {uses} of late; of {others} other objects {worse} would go before it"),
+        _ if *others == 0 => format!("kept: {known}, and there is no other that could go before it"),
+        _ => format!("kept: {known}; of {others} other objects {worse} would go before it"),
     }
 }
 
@@ -73,14 +73,15 @@ pub(super) fn of_name(fetching: Option<&Fetching>, current: Option<&Life>, lates
 #[cfg(test)]
 mod tests {
     use protocol::digest::Md5;
-    use store::{Asked, ObjectInfo};
+    use store::{Asked, Merit, ObjectInfo};
 
     use super::*;
 
     fn standing(uses: u32, others: u32, worse: u32) -> Standing {
         let info = ObjectInfo { md5: Md5([0; 16]), sha256: None, size: 5, uses };
+        let merit = Merit { uses, age: 7, interval: 70, worth: 5 };
         let asked = Asked { since: std::time::UNIX_EPOCH, times: 0, last: None };
-        Standing { info, asked, is_pinned: false, is_pin_refused: false, is_read: false, others, worse }
+        Standing { info, asked, merit, is_pinned: false, is_pin_refused: false, is_read: false, others, worse }
     }
 
     fn ended(event: &str) -> Happened {
@@ -98,14 +99,22 @@ mod tests {
         let pinned = Standing { is_pinned: true, ..common.clone() };
         let refused = Standing { is_pin_refused: true, ..common.clone() };
         for (standing, pattern, expected) in [
-            (&common, None, "kept: asked for 3 times of late; of 100 other objects 60 would go before it"),
-            (&standing(1, 0, 0), None, "kept: asked for once of late, and there is no other that could go before it"),
+            (
+                &common,
+                None,
+                "kept: asked for 3 times, each 70 requests or so, and last 7 requests ago; of 100 other objects 60 would go before it",
+            ),
+            (
+                &standing(1, 0, 0),
+                None,
+                "kept: asked for once, 7 requests ago, and there is no other that could go before it",
+            ),
             (&pinned, Some("*.iso"), "kept: pinned by '*.iso' (cache.pin), so that it never goes for room"),
             (
                 &refused,
                 Some("*.iso"),
                 "kept like any other although '*.iso' (cache.pin) names it, for pinned objects have all the room they may; asked for 3 \
-                 times of late",
+                 times, each 70 requests or so, and last 7 requests ago",
             ),
         ] {
             assert_eq!(of_content(Some(standing), pattern, &[]), (State::Here, expected.into()));
@@ -130,7 +139,7 @@ mod tests {
             paths: Vec::new(),
             pinned_by: None,
             is_pinned: false,
-            uses: None,
+            merit: serde_json::Value::Null,
             compared: None,
             asked_for: serde_json::Value::Null,
             history: Vec::new(),

@@ -85,9 +85,9 @@ pub struct Eviction {
     pub size: u64,
     /// What room was needed for.
     pub need: Need,
-    /// How often it was asked for, as the policy counts: aged.
-    pub uses: u32,
-    /// Those that it was compared with, the same of them.
+    /// What the policy knew of it.
+    pub merit: Merit,
+    /// Those that it was compared with.
     pub others: Others,
     /// How often it had been asked for.
     pub asked: Asked,
@@ -98,10 +98,23 @@ pub struct Eviction {
 pub struct Others {
     /// How many were looked at.
     pub count: u32,
-    /// Uses of the one with the fewest.
-    pub fewest: u32,
-    /// Uses of the one with the most.
+    /// What the one is worth that is worth least, as [`Merit::worth`].
+    pub least: u32,
+    /// What the one is worth that is worth most.
     pub most: u32,
+}
+
+/// What the policy knows of an object, and what it concludes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Merit {
+    /// How often it was asked for, up to 255 times.
+    pub uses: u32,
+    /// Requests for whatever object since it was asked for last.
+    pub age: u64,
+    /// Such requests between two times that it was asked for, on the average; 0 if it was once.
+    pub interval: u64,
+    /// Hits that are expected of it for a million requests that it is kept for.
+    pub worth: u32,
 }
 
 /// What room is needed for.
@@ -250,24 +263,24 @@ impl Eviction {
         out.push(self.need.purpose as u8);
         out.extend_from_slice(&self.need.bytes.to_le_bytes());
         put_string(out, &self.need.label);
-        for number in [self.uses, self.others.count, self.others.fewest, self.others.most] {
+        let Merit { uses, age, interval, worth } = self.merit;
+        for number in [uses, worth, self.others.count, self.others.least, self.others.most] {
+            out.extend_from_slice(&number.to_le_bytes());
+        }
+        for number in [age, interval] {
             out.extend_from_slice(&number.to_le_bytes());
         }
         self.asked.encode(out);
     }
 
     fn decode(rest: &mut &[u8]) -> Option<Self> {
-        Some(Self {
-            size: take_u64(rest)?,
-            need: Need {
-                purpose: Purpose::of(*rest.split_off_first()?)?,
-                bytes: take_u64(rest)?,
-                label: take_string(rest)?,
-            },
-            uses: take_u32(rest)?,
-            others: Others { count: take_u32(rest)?, fewest: take_u32(rest)?, most: take_u32(rest)? },
-            asked: Asked::decode(rest)?,
-        })
+        let size = take_u64(rest)?;
+        let purpose = Purpose::of(*rest.split_off_first()?)?;
+        let need = Need { purpose, bytes: take_u64(rest)?, label: take_string(rest)? };
+        let (uses, worth) = (take_u32(rest)?, take_u32(rest)?);
+        let others = Others { count: take_u32(rest)?, least: take_u32(rest)?, most: take_u32(rest)? };
+        let merit = Merit { uses, worth, age: take_u64(rest)?, interval: take_u64(rest)? };
+        Some(Self { size, need, merit, others, asked: Asked::decode(rest)? })
     }
 }
 
@@ -325,8 +338,9 @@ pub(crate) mod tests {
     pub(crate) fn entries() -> Vec<Entry> {
         let asked = Asked { since: at(0), times: 7, last: Some(at(9)) };
         let need = Need { purpose: Purpose::Fill, bytes: 1 << 33, label: "/win/setup.exe".into() };
-        let others = Others { count: 23, fewest: 2, most: 40 };
-        let eviction = Eviction { size: 5000, need, uses: 1, others, asked: Asked { last: None, ..asked } };
+        let (others, merit) =
+            (Others { count: 23, least: 2, most: 40 }, Merit { uses: 3, age: 1 << 39, interval: 9, worth: 1 });
+        let eviction = Eviction { size: 5000, need, merit, others, asked: Asked { last: None, ..asked } };
         let events = [
             Event::Came { by: Arrival::Filled, size: 1 << 40, about: Bytes::from_static(b"\x00about\xff") },
             Event::Asked(asked),

@@ -7,7 +7,7 @@ use protocol::digest::Md5;
 
 use crate::{
     disk::layout::leaf_of,
-    history::event::{Event, Eviction, Need, Others},
+    history::event::{Event, Eviction, Merit, Need, Others},
     index::{
         record::Record,
         row::{Object, md5_hash},
@@ -24,8 +24,8 @@ pub(crate) enum Cause<'a> {
     Evicted {
         /// For what.
         need: &'a Need,
-        /// How often it was asked for, aged.
-        uses: u32,
+        /// What the policy knew of it.
+        merit: Merit,
         /// What it was compared with.
         others: Others,
     },
@@ -41,8 +41,8 @@ impl Cause<'_> {
     fn event(self, store: &Shared, object: &Object) -> Option<Event> {
         let asked = store.asked(object);
         Some(match self {
-            Self::Evicted { need, uses, others } => {
-                Event::Evicted(Eviction { size: object.size(), need: need.clone(), uses, others, asked })
+            Self::Evicted { need, merit, others } => {
+                Event::Evicted(Eviction { size: object.size(), need: need.clone(), merit, others, asked })
             }
             Self::Removed(by) => Event::Removed { by: by.into(), asked },
             Self::Missing => Event::Missing,

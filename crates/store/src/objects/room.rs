@@ -121,7 +121,7 @@ impl Shared {
         }
         let unread = self.victim(census, false);
         let victim = if also_read { unread.or_else(|| self.victim(census, true)) } else { unread };
-        let Victim { md5, uses, others } = victim?;
-        self.remove_object(&md5, Cause::Evicted { need, uses, others })
+        let Victim { md5, merit, others } = victim?;
+        self.remove_object(&md5, Cause::Evicted { need, merit, others })
     }
 }

@@ -7,7 +7,7 @@ use protocol::digest::Md5;
 use crate::{
     history::event::Entry,
     index::{row::md5_hash, table::SHARDS},
-    objects::page::info,
+    objects::{merit::merit, page::info},
     report::Standing,
     shared::Shared,
     space::pinned::Pin,
@@ -46,6 +46,7 @@ impl Shared {
         Some(Standing {
             info: info(&object),
             asked: self.asked(&object),
+            merit: merit(&object.usage, &worths, now),
             is_pinned: object.pin() == Pin::Yes,
             is_pin_refused: object.pin() == Pin::Refused,
             is_read,

@@ -3,11 +3,12 @@
 use protocol::digest::Md5;
 
 use crate::{
-    history::event::Others,
+    history::event::{Merit, Others},
     index::{row::md5_hash, table::SHARDS},
+    objects::merit::merit,
     shared::Shared,
     space::{
-        evict::{Candidate, Pick},
+        evict::{Candidate, Now, Pick, Usage, Worths},
         pinned::Pin,
     },
 };
@@ -23,15 +24,15 @@ pub(crate) struct Census {
 /// The object that is worth least of those looked at.
 pub(crate) struct Victim {
     pub(crate) md5: Md5,
-    /// How often it was asked for.
-    pub(crate) uses: u32,
+    /// What the policy knew of it.
+    pub(crate) merit: Merit,
     /// The others that were looked at.
     pub(crate) others: Others,
 }
 
 /// What the policy has looked at in one round.
 #[derive(Default)]
-struct Seen(Vec<(Md5, u32)>);
+struct Seen(Vec<(Md5, Usage)>);
 
 impl Census {
     fn total(&self) -> usize {
@@ -49,19 +50,26 @@ impl Census {
 impl Seen {
     fn note(&mut self, candidate: &Candidate<Md5>) {
         if !self.0.iter().any(|(md5, _)| *md5 == candidate.key) {
-            self.0.push((candidate.key, u32::from(candidate.usage.uses())));
+            self.0.push((candidate.key, candidate.usage));
         }
     }
 
     /// One of them goes.
-    fn victim(self, md5: Md5) -> Victim {
-        let uses = self.0.iter().find(|(seen, _)| *seen == md5).map_or(0, |(_, uses)| *uses);
-        let others = self.0.iter().filter(|(seen, _)| *seen != md5).map(|(_, uses)| *uses);
-        let (count, fewest, most) = others.fold((0, u32::MAX, 0), |(count, fewest, most), uses| {
-            (count + 1, u32::min(fewest, uses), u32::max(most, uses))
-        });
-        let fewest = if count == 0 { 0 } else { fewest };
-        Victim { md5, uses, others: Others { count, fewest, most } }
+    fn victim(self, md5: Md5, worths: &Worths, now: Now) -> Victim {
+        let (mut gone, mut others) = (Merit::default(), Others { count: 0, least: u32::MAX, most: 0 });
+        for (seen, usage) in &self.0 {
+            let merit = merit(usage, worths, now);
+            if *seen == md5 {
+                gone = merit;
+            } else {
+                let Others { count, least, most } = others;
+                others = Others { count: count + 1, least: least.min(merit.worth), most: most.max(merit.worth) };
+            }
+        }
+        if others.count == 0 {
+            others = Others::default();
+        }
+        Victim { md5, merit: gone, others }
     }
 }
 
@@ -84,7 +92,7 @@ impl Shared {
             Some(candidate)
         });
         match chosen {
-            Some(md5) => Some(seen.victim(md5)),
+            Some(md5) => Some(seen.victim(md5, &self.evictor.lock().worths(), now)),
             // Nearly all is pinned, and who draws at random meets only that.
             None if self.pins.sums.bytes() > 0 => self.hidden_victim(also_read),
             None => None,
@@ -128,6 +136,6 @@ impl Shared {
             Pick::At(at) => shown.get(at).copied(),
             Pick::Known(md5) => shown.iter().find(|candidate| candidate.key == md5).copied(),
         });
-        chosen.map(|md5| seen.victim(md5))
+        chosen.map(|md5| seen.victim(md5, &self.evictor.lock().worths(), now))
     }
 }

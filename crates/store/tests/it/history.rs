@@ -57,7 +57,8 @@ async fn a_life_is_told_from_arrival_to_eviction_and_after_a_start() {
     assert_eq!(&about[..], b"from afar");
     assert_eq!((eviction.size, eviction.asked.times, &*eviction.need.label), (300_000, 2, "/flood"));
     assert_eq!(eviction.need.purpose, Purpose::Fill);
-    assert!(eviction.others.count > 0 && eviction.others.fewest >= eviction.uses, "{eviction:?}");
+    assert!(eviction.others.count > 0 && eviction.others.least >= eviction.merit.worth, "{eviction:?}");
+    assert_eq!(eviction.merit.uses, 3, "the fetch counts");
     store.close().await;
     let store = Store::open(small()).expect("it opens");
     assert_eq!(events(&store, md5).await, told);

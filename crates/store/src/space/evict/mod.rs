@@ -25,4 +25,5 @@ pub(crate) use self::{
     evictor::{Candidate, Evictor, Pick},
     returns::{Returns, TOLD},
     usage::{Return, Usage},
+    worth::Worths,
 };
