@@ -129,6 +129,10 @@ fn interrupted(failure: Failure, kind: &Kind) -> Failure {
         format!("the proxy was started anew before the {} was done; begin it again, and it goes on there", kind.name);
     match failure {
         Failure::NotHere(_) => Failure::Run(anyhow!(again)),
+        Failure::Unavailable(why) => Failure::Unavailable(format!(
+            "{why}. The {} goes on there when the proxy runs and it is begun again",
+            kind.name
+        )),
         failure => failure,
     }
 }
