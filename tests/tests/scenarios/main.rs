@@ -18,6 +18,7 @@ mod keeping;
 mod kill_loop;
 mod lies;
 mod names;
+mod preload;
 mod ranges;
 mod requesters;
 mod restart;
