@@ -52,8 +52,8 @@ pub(crate) async fn one_file(shared: &Arc<Shared>, path: &str) -> Result<Preload
         return Ok(Preloaded::Folder);
     }
     Ok(match one::fetch(shared, &upstream, &below, Class::Preload).await {
-        Became::Here => Preloaded::Here,
-        Became::Fetched(bytes) => Preloaded::Fetched(bytes),
+        Became::Here { .. } => Preloaded::Here,
+        Became::Fetched { crossed, .. } => Preloaded::Fetched(crossed),
         Became::Gone => Preloaded::NotThere,
         Became::Folder => Preloaded::Folder,
         Became::Refused(reason) => Preloaded::Refused(reason),

@@ -91,7 +91,8 @@ async fn of_content(
     if shared.book.known(&question.key).is_none() && shared.book.entry(&question.name).is_none() {
         return Became::Later { after: None, reason: "it came, but could not be kept".into(), counts: true };
     }
-    if is_here { Became::Here } else { Became::Fetched(crossed()) }
+    let len = reader.len().unwrap_or(0);
+    if is_here { Became::Here { len } } else { Became::Fetched { len, crossed: crossed() } }
 }
 
 /// Bytes that crossed the line for it.
@@ -110,7 +111,7 @@ fn of_other(shared: &Shared, upstream: &Upstream, outcome: &Outcome, flight: Opt
             _ => Became::Refused("what the upstream says of it is that it may not be kept".into()),
         },
         Outcome::Failed(failure) => of_failure(failure, upstream.health.is_down()),
-        Outcome::Content(_) | Outcome::Described(_) => Became::Here,
+        Outcome::Content(_) | Outcome::Described(_) => Became::Stopped,
     }
 }
 

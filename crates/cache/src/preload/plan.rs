@@ -75,10 +75,10 @@ pub(crate) enum Step {
 /// What became of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Became {
-    /// It was here as it is there.
-    Here,
-    /// It came; so many bytes of it over the line just now.
-    Fetched(u64),
+    /// It was here as it is there, so long.
+    Here { len: u64 },
+    /// It came; of its bytes so many over the line just now, and the others before.
+    Fetched { len: u64, crossed: u64 },
     /// It is not there any more.
     Gone,
     /// It is a folder.
@@ -523,19 +523,19 @@ impl Plan {
         }
     }
 
-    /// What became of a file. What is shown of it is `path`.
-    pub(crate) fn became(&mut self, turn: Turn, want: Want, path: &str, became: Became, now: SystemTime) {
-        let Some(round) = self.of_turn(turn) else { return };
+    /// What became of a file. What is shown of it is `path`. Answers whether it is given up.
+    pub(crate) fn became(&mut self, turn: Turn, want: Want, path: &str, became: Became, now: SystemTime) -> bool {
+        let Some(round) = self.of_turn(turn) else { return false };
         round.running.files = round.running.files.saturating_sub(1);
         round.running.bytes = round.running.bytes.saturating_sub(want.size.unwrap_or(0));
         let failed = |reason: String| Some(Failed { path: path.to_owned(), reason, at: now });
         let failure = match became {
-            Became::Here => {
-                round.here.add(want.size.unwrap_or(0));
+            Became::Here { len } => {
+                round.here.add(len);
                 None
             }
-            Became::Fetched(crossed) => {
-                round.fetched.add(want.size.unwrap_or(crossed));
+            Became::Fetched { len, crossed } => {
+                round.fetched.add(len);
                 round.crossed += crossed;
                 None
             }
@@ -566,10 +566,10 @@ impl Plan {
                 }
             }
         };
-        if let Some(failure) = failure {
-            round.failed += 1;
-            self.fail(failure);
-        }
+        let Some(failure) = failure else { return false };
+        round.failed += 1;
+        self.fail(failure);
+        true
     }
 
     fn fail(&mut self, failed: Failed) {

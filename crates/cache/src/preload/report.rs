@@ -91,8 +91,8 @@ fn show_round(
     let files = |Count { files, bytes }: Count| Files { files, bytes };
     let (left, total) = (round.left(), round.total());
     // Of what is on its way, what has come.
-    let of_round = state.going.values().filter(|going| going.turn.is_of(track, round));
-    let arrived: u64 = of_round.map(|going| fetched(shared, going).min(going.size.unwrap_or(u64::MAX))).sum();
+    let of_round = || state.going.values().filter(|going| going.turn.is_of(track, round));
+    let arrived: u64 = of_round().map(|going| fetched(shared, going).min(going.size.unwrap_or(u64::MAX))).sum();
     let left_bytes = left.bytes.saturating_sub(arrived);
     let needs = rate.and_then(|rate| forecast::needs(left_bytes, rate)).filter(|_| round.ended.is_none());
     let met = if round.is_listing { round.met.with(listing) } else { round.met };
@@ -107,7 +107,7 @@ fn show_round(
         beyond: files(round.beyond),
         failed: round.failed,
         gone: round.gone,
-        line_bytes: round.crossed + if round.ended.is_none() { arrived } else { 0 },
+        line_bytes: round.crossed + of_round().map(|going| going.seen).sum::<u64>(),
         seconds_left: needs.map(|needs| needs.as_secs_f64()),
         folders: met.folders,
         entries: met.entries,

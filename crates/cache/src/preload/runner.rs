@@ -67,7 +67,7 @@ pub(crate) struct Going {
     pub(crate) target: Target,
     pub(crate) size: Option<u64>,
     /// Bytes that had crossed the line when it was looked at last.
-    seen: u64,
+    pub(crate) seen: u64,
     key: Key,
 }
 
@@ -282,19 +282,20 @@ impl State {
         let seen = self.going.remove(&number).map_or(0, |going| going.seen);
         let counters = &shared.counters;
         match &became {
-            Became::Here => add(&counters.preload_here, 1),
-            Became::Fetched(_) => add(&counters.preload_fetched, 1),
-            Became::Refused(_) => add(&counters.preload_failed, 1),
-            Became::Gone | Became::Folder | Became::Later { .. } | Became::Stopped => {}
+            Became::Here { .. } => add(&counters.preload_here, 1),
+            Became::Fetched { .. } => add(&counters.preload_fetched, 1),
+            _ => {}
         }
         let crossed = match &became {
-            Became::Fetched(crossed) => *crossed,
+            Became::Fetched { crossed, .. } => *crossed,
             _ => seen,
         };
         self.crossed += crossed;
         add(&counters.preload_bytes, crossed);
         let path = want.order.target.to_string();
-        self.plan.became(turn, want, &path, became, now);
+        if self.plan.became(turn, want, &path, became, now) {
+            add(&counters.preload_failed, 1);
+        }
     }
 
     /// There is no time to spare: what is on its way goes beside what clients wait for.

@@ -101,15 +101,15 @@ fn a_window_opens_lists_fetches_and_closes_over_what_is_left() {
     case.does(&[]);
     case.listed(&[("/a", 10), ("/b", 20), ("/c", 30), ("/d", 40)]);
     case.does(&["/a", "/b"]);
-    case.became("/a", Became::Fetched(10));
+    case.became("/a", Became::Fetched { len: 10, crossed: 10 });
     case.does(&["/c"]);
     case.at("2026-11-23T04:00:00Z");
-    case.became("/b", Became::Fetched(20));
+    case.became("/b", Became::Fetched { len: 20, crossed: 20 });
     case.does(&[]);
     assert!(!case.plan.is_open());
     assert_eq!(case.notices(), [Notice::Began, Notice::Closed { files: 1, bytes: 40 }]);
     // The one that was on its way may finish.
-    case.became("/c", Became::Fetched(30));
+    case.became("/c", Became::Fetched { len: 30, crossed: 30 });
     let round = case.plan.round(Track::Clock).unwrap();
     assert_eq!((round.fetched, round.left()), (Count { files: 3, bytes: 60 }, Count { files: 1, bytes: 40 }));
     assert_eq!(case.turn(), (vec![], Some(at("2026-11-24T02:00:00Z"))));
@@ -117,7 +117,7 @@ fn a_window_opens_lists_fetches_and_closes_over_what_is_left() {
     case.at("2026-11-24T02:00:00Z").does(&["list"]);
     case.listed(&[("/d", 40)]);
     case.does(&["/d"]);
-    case.became("/d", Became::Fetched(40));
+    case.became("/d", Became::Fetched { len: 40, crossed: 40 });
     case.turn();
     assert_eq!(case.notices(), [Notice::Began, Notice::Ended(Track::Clock)]);
     // An hour later it is looked for changes.
@@ -146,7 +146,7 @@ fn what_is_asked_for_goes_first_and_no_window_holds_it() {
     case.listed(&[("/y", 1)]);
     case.does(&["/y"]);
     case.became("/x", Became::Gone);
-    case.became("/y", Became::Here);
+    case.became("/y", Became::Here { len: 1 });
     case.turn();
     let round = case.plan.round(Track::Demand).unwrap();
     assert_eq!((round.failed, round.here.files, round.ended.is_some()), (1, 1, true));
@@ -231,14 +231,14 @@ fn a_deadline_is_gone_for_in_peace_then_in_haste_and_it_is_said_when_it_will_be_
     case.runs(600, 1500, &mut crossed, 300_000);
     case.does(&[]);
     assert_eq!(case.plan.outlook, Some(Outlook::InTime));
-    case.became("/a", Became::Fetched(1_200_000));
+    case.became("/a", Became::Fetched { len: 1_200_000, crossed: 1_200_000 });
     case.does(&["/b"]);
     assert_eq!(case.notices(), [Notice::Began]);
     // It slows down: 2,000,000 bytes at 800 per second take 42 of 45 minutes.
     case.runs(300, 800, &mut crossed, 800_000);
     case.does(&[]);
     assert_eq!((case.plan.outlook, case.plan.class()), (Some(Outlook::Tight), Class::Demand));
-    case.became("/b", Became::Fetched(1_200_000));
+    case.became("/b", Became::Fetched { len: 1_200_000, crossed: 1_200_000 });
     case.does(&["/c beside"]);
     assert_eq!(case.notices(), [] as [Notice; 0]);
     case.runs(600, 300, &mut crossed, 1_100_000);
