@@ -95,7 +95,7 @@ pub(super) const fn include<T: Preloads>(key: &'static str) -> Setting<T> {
     Setting::reload(
         key,
         "What is preloaded; none: everything. Paths are compared as they are below the mount.",
-        "Folders are looked through whatever stands here; `exclude` spares that.",
+        "It is looked for below the folder that each pattern names before its first wildcard, and everywhere for one that does not begin with `/`.",
         Kind::Globs { put: |t, v| t.preload_mut().include = v, get: |t| t.preload().include.clone() },
     )
 }
