@@ -314,7 +314,8 @@ fn touch(shard: &mut Shard<Object, Slots>, place: u32, now: Now, second: u32) ->
     let back = object.usage.touch(now);
     (object.times, object.last) = (object.times.saturating_add(1), second);
     // Written down when a count has doubled: often enough for a start to know who is popular, and for people to know how much.
-    let is_doubled = object.usage.uses().ilog2() != before.ilog2();
+    let uses = object.usage.uses();
+    let is_doubled = uses.is_power_of_two() && uses != before;
     if (is_doubled || object.times.is_power_of_two()) && object.soil() {
         let md5 = object.md5;
         shard.extra.touched.push(md5);

@@ -75,9 +75,10 @@ impl<K: Copy + PartialEq> Evictor<K> {
     /// What the policy keeps of an object that comes in. `hash` is well spread over the objects.
     pub(crate) fn admit(&mut self, now: Now, hash: u64) -> Usage {
         self.admissions += 1;
-        let Some((mut usage, back)) = self.ghosts.take(now, hash) else { return Usage::new(now) };
+        let Some(back) = self.ghosts.take(now, hash) else { return Usage::new(now) };
         let is_told = self.admissions.is_multiple_of(TOLD);
         self.returns.note(back, is_told);
+        let mut usage = back.before;
         usage.touch(now);
         usage
     }

@@ -97,12 +97,16 @@ impl Evidence {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::usage::Return, *};
+    use super::{
+        super::usage::{Return, Usage},
+        *,
+    };
 
     #[test]
     fn who_waits_and_who_was_forgotten_counts_up_to_its_age() {
         let (mut evidence, returns, class) = (Evidence::default(), Returns::default(), Class::of(1, 0));
-        (0..10).for_each(|_| returns.note(Return { class, age: 2, uses: 1 }, false));
+        let before = Usage::new(Now::at(0));
+        (0..10).for_each(|_| returns.note(Return { before, age: 2 }, false));
         evidence.collect(&returns, 0, 1e9);
         evidence.forgotten(class, 3);
         for _ in 0..4 {
@@ -124,7 +128,8 @@ mod tests {
     #[test]
     fn what_was_long_ago_counts_less() {
         let (mut evidence, returns, class) = (Evidence::default(), Returns::default(), Class::of(2, 5));
-        (0..8).for_each(|_| returns.note(Return { class, age: 0, uses: 2 }, false));
+        let before = Usage::remembered(Now::at(0), 2, 5);
+        (0..8).for_each(|_| returns.note(Return { before, age: 0 }, false));
         evidence.collect(&returns, 0, 100.0);
         evidence.collect(&returns, 200, 100.0);
         assert_eq!(evidence.counted(class, 100.0)[0].returned, 2.0);

@@ -67,13 +67,13 @@ impl Ghosts {
     }
 
     /// Who has come back, and what it was; it is no ghost any more. `hash` is well spread over the objects.
-    pub(crate) fn take(&mut self, now: Now, hash: u64) -> Option<(Usage, Return)> {
+    pub(crate) fn take(&mut self, now: Now, hash: u64) -> Option<Return> {
         let print = print(hash);
         let ghost = self.ways(hash)?.iter_mut().find(|ghost| ghost.uses > 0 && ghost.print == print)?;
         let found = std::mem::take(ghost);
         let age = found.age(now);
-        let back = Return { class: found.class(), age, uses: found.uses };
-        Some((Usage::remembered(now.before(age), found.uses, found.mean()), back))
+        let before = Usage::remembered(now.before(age), found.uses, found.mean());
+        Some(Return { before, age })
     }
 
     /// An object was evicted. Answers the class and the step of age of who is forgotten for it.
@@ -153,9 +153,9 @@ mod tests {
         ghosts.fit(10);
         assert!(ghosts.put(now, spread(1), &Usage::remembered(Now::at(4000), 7, 300)).is_none());
         assert!(ghosts.take(now, spread(2)).is_none(), "a stranger");
-        let (usage, back) = ghosts.take(Now::at(6000), spread(1)).expect("it was evicted");
-        assert_eq!((usage.uses(), usage.age(Now::at(6000)), back.age), (7, 2000, 2000));
-        assert_eq!((usage.interval(), back.class), (256, Class::of(7, 300)), "to a quarter of a doubling");
+        let Return { before, age } = ghosts.take(Now::at(6000), spread(1)).expect("it was evicted");
+        assert_eq!((before.uses(), before.age(Now::at(6000)), age), (7, 2000, 2000));
+        assert_eq!((before.interval(), before.class()), (256, Class::of(7, 300)), "to a quarter of a doubling");
         assert!(ghosts.take(now, spread(1)).is_none());
     }
 

@@ -23,13 +23,11 @@ pub(crate) struct Usage {
     interval: u16,
 }
 
-/// That somebody came back to an object: to one of which class, after how long.
+/// That somebody came back to an object: what it was before, and after how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Return {
-    pub(crate) class: Class,
+    pub(crate) before: Usage,
     pub(crate) age: u64,
-    /// How often it was asked for before.
-    pub(crate) uses: u8,
 }
 
 impl Usage {
@@ -47,10 +45,9 @@ impl Usage {
 
     /// The object was asked for. Answers what is to be learned from it, unless too little is known of the time before.
     pub(crate) fn touch(&mut self, now: Now) -> Option<Return> {
-        let (age, uses) = (self.age(now), self.uses());
-        let told = (!self.is_restored()).then(|| Return { class: self.class(), age, uses });
-        *self = Self::remembered(now, uses.saturating_add(1), self.next_interval(age));
-        told
+        let (before, age) = (*self, self.age(now));
+        *self = Self::remembered(now, before.uses().saturating_add(1), before.next_interval(age));
+        (!before.is_restored()).then_some(Return { before, age })
     }
 
     /// The mean interval after one more. Of a few it is the mean of all, about; later it follows the latest.
@@ -163,8 +160,9 @@ mod tests {
     #[test]
     fn who_comes_back_tells_of_what_it_was() {
         let mut usage = Usage::new(Now::at(10));
-        assert_eq!(usage.touch(Now::at(60)), Some(Return { class: Class::of(1, 0), age: 50, uses: 1 }));
-        assert_eq!(usage.touch(Now::at(160)), Some(Return { class: Class::of(2, 50), age: 100, uses: 2 }));
+        let mut touch = |at| usage.touch(Now::at(at)).map(|back| (back.before.class(), back.before.uses(), back.age));
+        assert_eq!(touch(60), Some((Class::of(1, 0), 1, 50)));
+        assert_eq!(touch(160), Some((Class::of(2, 50), 2, 100)));
         let mut usage = Usage::restored(Now::at(10), 3);
         assert!(usage.touch(Now::at(60)).is_none() && usage.touch(Now::at(70)).is_some());
     }

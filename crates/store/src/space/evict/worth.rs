@@ -121,8 +121,8 @@ mod tests {
 
     #[test]
     fn in_a_loop_the_one_that_is_soon_to_come_is_worth_most() {
-        let (mut evidence, returns, class) = (Evidence::default(), Returns::default(), Class::of(1, 0));
-        (0..10_000).for_each(|_| returns.note(Return { class, age: 1100, uses: 1 }, false));
+        let (mut evidence, returns, before) = (Evidence::default(), Returns::default(), usage(1, 0, 0));
+        (0..10_000).for_each(|_| returns.note(Return { before, age: 1100 }, false));
         evidence.collect(&returns, 0, NEVER);
         let worths = Worths::new(&evidence, 1000.0, NEVER);
         let worth = |age| worths.of(&usage(1, 0, age), now());
