@@ -84,12 +84,16 @@ fn asked_for(asked: &Asked) -> String {
 pub(super) fn asked_for_so(merit: &Merit) -> String {
     let Merit { uses, age, interval, .. } = *merit;
     let requests = |number: u64| if number == 1 { "1 request".to_owned() } else { format!("{number} requests") };
-    let ago = requests(age);
+    // The policy's clock is told of requests some at a time.
+    let ago = if age == 0 { "a moment ago".to_owned() } else { format!("{} ago", requests(age)) };
     if uses <= 1 {
-        return format!("asked for once, {ago} ago");
+        return format!("asked for once, {ago}");
     }
     let times = if uses == USES_MAX { "very often".into() } else { times(uses) };
-    format!("asked for {times}, each {} or so, and last {ago} ago", requests(interval))
+    if interval == 0 {
+        return format!("asked for {times}, last {ago}");
+    }
+    format!("asked for {times}, each {} or so, and last {ago}", requests(interval))
 }
 
 /// As many or more.
@@ -271,6 +275,18 @@ mod tests {
             ),
         ] {
             assert_eq!(text(event), expected);
+        }
+    }
+
+    #[test]
+    fn what_the_policy_knows_is_told_as_well_as_it_knows_it() {
+        for (uses, age, interval, expected) in [
+            (1, 0, 0, "asked for once, a moment ago"),
+            (1, 1, 0, "asked for once, 1 request ago"),
+            (3, 0, 0, "asked for 3 times, last a moment ago"),
+            (255, 9, 1, "asked for very often, each 1 request or so, and last 9 requests ago"),
+        ] {
+            assert_eq!(asked_for_so(&Merit { uses, age, interval, worth: 0 }), expected);
         }
     }
 
