@@ -36,8 +36,10 @@ const OPTIONS: usize = 5;
 const RTT: usize = 17;
 const SEGMENT: usize = 21;
 const RECEIVED_RTT: usize = 23;
+const UNSENT: usize = 36;
 const MIN_RTT: usize = 37;
 /// In words of eight.
+const PACE: usize = 14;
 const ACKNOWLEDGED: usize = 15;
 const RECEIVED: usize = 16;
 /// Of the options: timestamps are on.
@@ -84,6 +86,17 @@ pub fn limit_pace(socket: BorrowedFd<'_>, bytes_per_second: Option<u64>) -> io::
     // A rate of all ones is none.
     let rate = bytes_per_second.map_or(u64::MAX, |rate| rate.clamp(1, u64::MAX - 1));
     set(socket, libc::SOL_SOCKET, libc::SO_MAX_PACING_RATE, rate)
+}
+
+/// What [`limit_pace`] has set.
+pub fn pace(socket: BorrowedFd<'_>) -> io::Result<Option<u64>> {
+    let rate = Info::of(socket)?.long(PACE)?;
+    Ok((rate != u64::MAX).then_some(rate))
+}
+
+/// Bytes that the kernel took and has not sent yet.
+pub fn unsent(socket: BorrowedFd<'_>) -> io::Result<u32> {
+    Info::of(socket)?.word(UNSENT)
 }
 
 /// A number that the kernel takes.
@@ -212,11 +225,10 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let mut far = listener.accept().unwrap().0;
-        let rate = |place: usize| Info::of(near.as_fd()).unwrap().long(place).unwrap();
-        for (set, expected) in [(Some(1_000_000), 1_000_000), (None, u64::MAX), (Some(0), 1), (None, u64::MAX)] {
+        for (set, expected) in [(Some(1_000_000), Some(1_000_000)), (None, None), (Some(0), Some(1)), (None, None)] {
             limit_pace(near.as_fd(), set).unwrap();
-            // `tcpi_max_pacing_rate`
-            assert_eq!(rate(14), expected, "{set:?}");
+            assert_eq!(pace(near.as_fd()).unwrap(), expected, "{set:?}");
+            assert_eq!(unsent(near.as_fd()).unwrap(), 0);
         }
         (&near).write_all(b"all the same").unwrap();
         far.read_exact(&mut [0; 12]).unwrap();

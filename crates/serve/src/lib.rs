@@ -26,6 +26,7 @@
 #![forbid(unsafe_code)]
 
 pub mod server;
+pub mod shares;
 
 mod accept;
 mod listen;

@@ -5,6 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use crate::{
     clients::{access::Access, forwarded::Told, ranges::Ranges},
+    shares::ShareOptions,
     tls,
 };
 
@@ -47,6 +48,8 @@ pub struct Options {
     pub min_body_rate: u64,
     /// See these two.
     pub rate_window: Duration,
+    /// How fast bytes may leave for clients.
+    pub shares: ShareOptions,
     /// What drains at most this long is cut.
     pub drain_timeout: Duration,
     /// This machine's name in `Via`, and in the field `Server`.
@@ -98,6 +101,7 @@ impl Default for Options {
             min_send_rate: 1 << 10,
             min_body_rate: 1 << 10,
             rate_window: Duration::from_secs(60),
+            shares: ShareOptions::default(),
             drain_timeout: Duration::from_secs(30),
             server_name: format!("outpost/{}", env!("CARGO_PKG_VERSION")),
         }

@@ -24,6 +24,7 @@ use crate::{
     listen::{self, Door},
     options::Options,
     reactor::{Doors, Reactor},
+    shares::{ShareOptions, Shares},
     thread,
     tls::{self, Credentials, Tls, identities::Identities},
     worker::Setup,
@@ -37,6 +38,7 @@ pub struct Server {
     tls: Option<Tls>,
     porter: Arc<Porter>,
     counters: Arc<Counters>,
+    shares: Arc<Shares>,
     state: watch::Sender<State>,
     /// Reactor threads that have not ended.
     workers: watch::Receiver<usize>,
@@ -55,6 +57,7 @@ impl Server {
         let porter = Arc::new(Porter::new(options.clients.access.clone()));
         let doors = doors(&options, handler, &porter, &counters, &tls_addresses);
         let census = NonZeroUsize::new(options.connections_per_client_max).map(Census::new);
+        let shares = Shares::new(options.shares.clone());
         let (options, started) = (Arc::new(options), Instant::now());
         let setup = Setup {
             options: options.clone(),
@@ -62,6 +65,7 @@ impl Server {
             log,
             tls: tls.clone(),
             census: census.clone(),
+            shares: shares.clone(),
             started,
         };
         let cut = Arc::new(AtomicUsize::new(0));
@@ -85,7 +89,7 @@ impl Server {
             workers: workers.clone(),
         };
         thread::spawn("accept".into(), move |runtime| acceptor.run(&runtime, listeners))?;
-        Ok(Self { addresses, tls_addresses, redirect_addresses, tls, porter, counters, state, workers, cut })
+        Ok(Self { addresses, tls_addresses, redirect_addresses, tls, porter, counters, shares, state, workers, cut })
     }
 
     /// Where it listens, with the ports that were chosen.
@@ -112,6 +116,16 @@ impl Server {
     /// From now on these clients are served, on connections that are there as well.
     pub fn replace_access(&self, access: Access) {
         self.porter.replace(access);
+    }
+
+    /// From now on bytes leave no faster than this, what is on its way too; over HTTP/2 on connections that begin from now on where there was no rate before.
+    pub fn replace_shares(&self, options: ShareOptions) {
+        self.shares.replace(options);
+    }
+
+    /// Connections whose sending is paced, and the bytes per second that may leave for all; 0: no limit.
+    pub fn shares(&self) -> (u64, u64) {
+        self.shares.figures()
     }
 
     /// Who it is to new connections, where TLS is spoken.

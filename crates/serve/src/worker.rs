@@ -36,6 +36,7 @@ use crate::{
     options::Options,
     request::Fields,
     response::Response,
+    shares::Shares,
     timer::{Timer, sweep_interval},
     tls::{Tls, session::Session},
     turns::Turns,
@@ -51,6 +52,8 @@ pub(crate) struct Setup {
     pub(crate) tls: Option<Tls>,
     /// Where the connections of each client are counted.
     pub(crate) census: Option<Arc<Census>>,
+    /// How fast connections may send.
+    pub(crate) shares: Arc<Shares>,
     /// When the server was started: all workers count from there.
     pub(crate) started: Instant,
 }
@@ -69,6 +72,7 @@ pub(crate) struct Worker {
     tls: Option<Tls>,
     pub(crate) census: Option<Arc<Census>>,
     pub(crate) turns: Turns,
+    pub(crate) shares: Arc<Shares>,
     clock: RefCell<Clock>,
     log: Option<RefCell<Batch>>,
     started: Instant,
@@ -93,7 +97,7 @@ impl Drop for CountedTransfer {
 
 impl Worker {
     pub(crate) fn new(setup: Setup, load: Arc<AtomicUsize>) -> Self {
-        let Setup { options, counters, log, tls, census, started } = setup;
+        let Setup { options, counters, log, tls, census, shares, started } = setup;
         Self {
             limits: Limits { head_bytes_max: options.head_bytes_max, fields_max: options.fields_max },
             counters,
@@ -104,6 +108,7 @@ impl Worker {
             tls,
             census,
             turns: Turns::new(),
+            shares,
             clock: RefCell::new(Clock::new(&options.server_name)),
             log: log.map(|log| RefCell::new(Batch::new(log))),
             started,
@@ -138,6 +143,7 @@ impl Worker {
         if let Some(log) = &self.log {
             log.borrow_mut().flush();
         }
+        self.shares.sweep();
         for timer in self.timers.borrow().values() {
             timer.check(self.now.get(), &self.options);
         }

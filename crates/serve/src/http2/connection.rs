@@ -67,6 +67,7 @@ pub(crate) async fn serve<H: Handler>(mut link: Link, handler: &H) -> Option<(Li
         worker: link.worker().clone(),
         client: *link.client(),
         held: Rc::default(),
+        socket: link.paced_socket(),
         is_backlogged: Cell::new(false),
     });
     let wire = Wire::new(link);

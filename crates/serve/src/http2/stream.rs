@@ -16,6 +16,7 @@ use std::{
     cell::Cell,
     future::poll_fn,
     io,
+    os::fd::{AsFd, OwnedFd},
     pin::pin,
     rc::Rc,
     sync::atomic::Ordering,
@@ -62,6 +63,8 @@ pub(super) struct Shared {
     pub(super) worker: Rc<Worker>,
     pub(super) client: Client,
     pub(super) held: Rc<Held>,
+    /// The connection's, where what leaves is limited.
+    pub(super) socket: Option<OwnedFd>,
     /// Whether the socket takes nothing just now.
     pub(super) is_backlogged: Cell<bool>,
 }
@@ -182,6 +185,9 @@ impl Stream {
         let sent = match self.respond.send_response(head::answer(status, lines), !has_body) {
             Ok(stream) if has_body => {
                 let _counted = worker.count_transfer();
+                let Client { address, connection, .. } = self.shared.client;
+                let begin = |socket: &OwnedFd| worker.shares.begin(connection, address.ip(), socket.as_fd());
+                let _share = self.shared.socket.as_ref().and_then(begin);
                 let mut sending = Sending {
                     stream,
                     outbox: Rc::default(),

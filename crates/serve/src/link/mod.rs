@@ -22,7 +22,7 @@ use std::{
     future::poll_fn,
     io,
     num::NonZeroU32,
-    os::fd::AsFd,
+    os::fd::{AsFd, OwnedFd},
     rc::Rc,
     sync::atomic::Ordering,
     task::{Context, Poll},
@@ -34,6 +34,7 @@ use crate::{
     buffers::Buffers,
     clients::census::Place,
     handler::Client,
+    shares::Share,
     timer::{Phase, Timer},
     tls::session::Session,
     worker::Worker,
@@ -122,6 +123,17 @@ impl Link {
 
     pub(crate) fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// A share of what may leave, where that is limited, for a transfer that begins.
+    pub(crate) fn share(&self) -> Option<Share> {
+        let Client { address, connection, .. } = self.client;
+        self.worker.shares.begin(connection, address.ip(), self.socket.as_fd())
+    }
+
+    /// The same socket again, where what leaves is limited: for those who begin transfers and do not have the connection.
+    pub(crate) fn paced_socket(&self) -> Option<OwnedFd> {
+        if self.worker.shares.is_on() { self.socket.as_fd().try_clone_to_owned().ok() } else { None }
     }
 
     /// What its bytes go through.

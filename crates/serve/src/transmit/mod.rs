@@ -99,6 +99,7 @@ pub(crate) async fn send(link: &mut Link, response: Response, asking: Asking, pe
         Way::HeadOnly => link.send_output().await.map_err(SendError::from),
         way => {
             let _counted = worker.count_transfer();
+            let _share = link.share();
             send_body(link, way, response.body).await
         }
     };
