@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::Path};
 
-use cache::options::{Location, PreloadOptions, UpstreamOptions};
+use cache::options::{Background, Location, PreloadOptions, UpstreamOptions};
 use protocol::rate::{Rates, Rule};
 use serve::{clients::forwarded::Told, options::ProxyHeader, tls::clients::Wanted};
 use store::Limit;
@@ -35,6 +35,7 @@ pub(crate) fn complaints(settings: &Settings) -> Vec<Complaint> {
         admin(settings),
         tls(settings),
         clients(settings),
+        rates("serve.rate", "serve", &settings.serve.shares.total),
         upstreams(settings),
         directories(settings),
     ]
@@ -237,6 +238,16 @@ fn upstreams(settings: &Settings) -> Vec<Complaint> {
             ));
         }
         found.extend(upstream_tls(place, upstream));
+        if upstream.line.background != Background::Off && matches!(upstream.location, Location::Directory(_)) {
+            found.push(complaint(
+                format!(
+                    "upstream '{}': of a directory nothing can be seen by which background could yield",
+                    upstream.name
+                ),
+                &[&key(place, "background")],
+                "give it a rate instead, with rate_rules for the hours in which others need the line",
+            ));
+        }
         found.extend(rates(&key(place, "rate"), &format!("upstream '{}'", upstream.name), &upstream.line.rates));
         if upstream.retry_backoff > upstream.retry_backoff_max {
             found.push(complaint(
@@ -427,6 +438,8 @@ mod tests {
                 },
                 "of certificate and key only one is given",
             ),
+            (|s| s.serve.shares.total.otherwise = 999, "serve: a rate of 999 bytes per second"),
+            (|s| s.cache.upstreams[0].line.background = Background::All, "of a directory nothing can be seen"),
             (|s| s.cache.upstreams[0].line.rates.otherwise = 50, "too slow to be meant"),
             (|s| s.cache.upstreams[0].retry_backoff = Duration::from_secs(60), "retry_backoff is longer"),
             (

@@ -23,6 +23,8 @@ pub(crate) fn fill_in(settings: &mut Settings, was_said: impl Fn(&str) -> bool) 
     // Each text was read before, when it was written: what a zone cannot show is the same everywhere.
     let timed = |preload: &PreloadOptions| preload.in_zone(&zone).unwrap_or_else(|_| preload.clone());
     settings.preload = timed(&settings.preload);
+    let total = &mut settings.serve.shares.total;
+    *total = total.in_zone(&zone).unwrap_or_else(|_| total.clone());
     settings.cache.delivery.mode = settings.mode;
     for (place, upstream) in settings.cache.upstreams.iter_mut().enumerate() {
         let is_said = |key: &str| was_said(&format!("upstream[{place}].{key}"));

@@ -198,6 +198,7 @@ fn take(app: &App, parts: &Parts, new: &Loaded) -> Result<(), String> {
         expiring.iter().for_each(|warning| tracing::warn!("{warning}"));
     }
     parts.server.replace_access(new.settings.serve.clients.access.clone());
+    parts.server.replace_shares(new.settings.serve.shares.clone());
     // The address is taken with the next start only: until then what is open to others keeps its token.
     if token.is_some() || app.at_start.settings.admin.is_local() {
         *app.token.lock() = token;

@@ -32,6 +32,8 @@ pub(crate) struct Snapshot {
     pub(crate) upstreams: Vec<UpstreamStatus>,
     pub(crate) preloads: Vec<PreloadStatus>,
     pub(crate) requesters: u64,
+    /// Connections to clients that are paced, and the bytes per second for all of them; 0: no limit.
+    pub(crate) shares: (u64, u64),
     pub(crate) access_log_dropped: u64,
     pub(crate) reloads: u64,
     pub(crate) reloads_refused: u64,
@@ -127,6 +129,7 @@ impl Snapshot {
             now.upstreams = parts.cache.upstreams();
             now.preloads = parts.cache.preloads();
             now.requesters = parts.cache.requesters() as u64;
+            now.shares = parts.server.shares();
             now.access_log_dropped = parts.access_log.as_ref().map_or(0, serve::access_log::AccessLog::dropped);
         }
         now

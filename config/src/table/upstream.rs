@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cache::options::{Mode, UpstreamOptions};
+use cache::options::{Background, Mode, UpstreamOptions};
 
 use super::preload;
 use crate::option::{Kind, Setting};
@@ -77,6 +77,27 @@ pub(crate) static UPSTREAM: &[Setting<UpstreamOptions>] = &[
             max: HOUR,
             put: |u, v| u.line.preload_wait_max = v,
             get: |u| u.line.preload_wait_max,
+        },
+    ),
+    Upstream::reload(
+        "background",
+        "Which fetches yield to all other traffic on the line, whoever it is of: `off`, `preload`, or `all`, those that clients wait for too.",
+        "They see others by how long packets wait in the queues of the line, and get little while others fill those. For a web server or an Outpost whose machine sends TCP timestamps, as nearly all do; of a mounted share nothing can be seen.",
+        Kind::Word {
+            words: &["off", "preload", "all"],
+            put: |u, v| u.line.background = [Background::Off, Background::Preload, Background::All][v],
+            get: |u| u.line.background as usize,
+        },
+    ),
+    Upstream::reload(
+        "background_delay",
+        "How long packets may wait in the queues of the line before those fetches give way.",
+        "Longer takes more beside others and makes the line slower to answer for them. RFC 6817 wants no more than `100ms`.",
+        Kind::Duration {
+            min: Duration::from_millis(5),
+            max: Duration::from_secs(1),
+            put: |u, v| u.line.background_delay = v,
+            get: |u| u.line.background_delay,
         },
     ),
     Upstream::reload(

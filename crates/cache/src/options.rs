@@ -14,7 +14,7 @@ use crate::{fetch::account::CLIENTS_MAX, hosts::Pattern};
 pub mod line;
 mod preload;
 
-pub use line::LineOptions;
+pub use line::{Background, LineOptions};
 pub use preload::{AtClose, Mode, PreloadOptions, ReadyBy, Schedule};
 
 /// Most that [`Options::history_clients`] can be.

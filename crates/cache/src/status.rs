@@ -98,6 +98,10 @@ pub struct LineStatus {
     pub demand_waiting: usize,
     /// Preloads that do.
     pub preload_waiting: usize,
+    /// Bytes per second of fetches that yield to others on the line, where some do.
+    pub background_rate: Option<u64>,
+    /// How long packets wait in the queues of the line, as those saw it last.
+    pub queueing: Option<std::time::Duration>,
     /// Bytes that came while there were limits, heads and records of TLS too.
     pub bytes: u64,
     /// What all together waited for their turns.

@@ -16,6 +16,7 @@
 //! | `worker` | what the connections of one thread share: |
 //! | `buffers`, `input`, `exchange` | what is lent to busy ones, and what is remembered of requests whose answers are not out |
 //! | `timer`, `pace`, `turns`, `clock` | their time limits, how fast clients must be, in what order large bodies leave, what time it is |
+//! | [`shares`] | how fast bytes may leave, for all clients and for each |
 //! | [`clients`] | who asks, where proxies stand between, and how many connections each has |
 //! | [`tls`] | who this server is, and the records of one connection |
 //! | [`access_log`], [`counters`] | who got what |
@@ -26,7 +27,6 @@
 #![forbid(unsafe_code)]
 
 pub mod server;
-pub mod shares;
 
 mod accept;
 mod listen;
@@ -55,6 +55,8 @@ mod clock;
 mod pace;
 mod timer;
 mod turns;
+
+pub mod shares;
 
 pub mod clients;
 

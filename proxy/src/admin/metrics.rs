@@ -219,6 +219,28 @@ static METRICS: &[Metric] = &[
         Read::Gauges("upstream", |s| of_lines(s, |line| line.preload_waiting as u64)),
     ),
     metric(
+        "outpost_line_background_rate_bytes",
+        "Bytes per second of fetches that yield to others on the line; 0: none do",
+        Read::Gauges("upstream", |s| of_lines(s, |line| line.background_rate.unwrap_or(0))),
+    ),
+    metric(
+        "outpost_line_queueing_milliseconds",
+        "How long packets wait in the queues of the line, as fetches that yield saw it last",
+        Read::Gauges("upstream", |s| {
+            of_lines(s, |line| line.queueing.map_or(0, |queueing| queueing.as_millis() as u64))
+        }),
+    ),
+    metric(
+        "outpost_clients_rate_bytes",
+        "Bytes per second that may leave for all clients now; 0: no limit",
+        Read::Gauge(|s| s.shares.1),
+    ),
+    metric(
+        "outpost_clients_paced_connections",
+        "Connections to clients that send no faster than their share",
+        Read::Gauge(|s| s.shares.0),
+    ),
+    metric(
         "outpost_line_held_seconds_total",
         "Seconds that fetches waited for their turns on lines, all together",
         Read::CounterOfSeconds(|s| s.upstreams.iter().map(|upstream| upstream.line.held.as_secs_f64()).sum()),

@@ -54,6 +54,7 @@ fn body(settings: &Settings, now: &Snapshot) -> Value {
         "cache": cache(settings, now),
         "requests": requests(now),
         "connections": now.serve.connections,
+        "clients_line": { "rate": (now.shares.1 > 0).then_some(now.shares.1), "paced_connections": now.shares.0 },
         "transfers": now.serve.transfers,
         "requesters": { "active": now.requesters, "max_per_object": settings.cache.max_requesters },
         "bytes": {
@@ -169,6 +170,8 @@ fn upstreams(now: &Snapshot) -> Vec<Value> {
                 "bytes": upstream.line.bytes,
                 "waiting": upstream.line.demand_waiting,
                 "preload_waiting": upstream.line.preload_waiting,
+                "background_rate": upstream.line.background_rate,
+                "queueing_seconds": upstream.line.queueing.map(|queueing| queueing.as_secs_f64()),
                 "held_seconds": upstream.line.held.as_secs_f64(),
             },
         })

@@ -96,15 +96,15 @@ impl Line {
         &self.demand
     }
 
-    /// Bytes that may come in a turn of so many usual ones.
-    pub(crate) fn turn(&self, length: u32) -> Option<u64> {
-        self.state.lock().schedule.turn(length)
+    /// Bytes that may come in a turn of so many usual ones, for who belongs to a class.
+    pub(crate) fn turn(&self, length: u32, class: Class) -> Option<u64> {
+        self.state.lock().schedule.turn(length, class)
     }
 
-    /// Bytes came.
-    pub(crate) fn came(&self, bytes: u64) {
+    /// Bytes came, for who belongs to a class.
+    pub(crate) fn came(&self, bytes: u64, class: Class) {
         add(&self.bytes, bytes);
-        self.state.lock().schedule.came(bytes, now());
+        self.state.lock().schedule.came(bytes, class, now());
     }
 
     /// A body begins to come.
@@ -115,9 +115,9 @@ impl Line {
 
     /// What a connection may hold unread: what it needs to bring its share in time, its packets taking as long as they do. `None`: the kernel knows
     /// best.
-    pub(crate) fn unread_max(&self, path: &Path) -> Option<u64> {
+    pub(crate) fn unread_max(&self, path: &Path, class: Class) -> Option<u64> {
         let state = self.state.lock();
-        let of = |time: Duration| state.schedule.bytes_of(time);
+        let of = |time: Duration| state.schedule.bytes_of(time, class);
         let (unread, on_their_way) = of(UNREAD).zip(of(path.shortest))?;
         let bodies = self.bodies.load(Ordering::Relaxed).max(1) as u64;
         // One of two may be the only one that brings anything.
@@ -127,13 +127,25 @@ impl Line {
         (on_their_way < UNREAD_MAX / 2).then_some(wanted.min(UNREAD_MAX))
     }
 
+    /// How packets of a connection travel now, by which those who yield see whether others want the line.
+    pub(crate) fn sees(&self, path: &Path, class: Class) {
+        if self.state.lock().schedule.sees(path, class, now()) {
+            tracing::warn!(
+                "an upstream sends no TCP timestamps, by which fetches in the background see whether others want the line: they do not yield; switch timestamps on there, or set a rate"
+            );
+        }
+    }
+
     pub(crate) fn status(&self) -> LineStatus {
         let mut state = self.state.lock();
         let (demand_waiting, preload_waiting) = state.schedule.waiting();
+        let (background_rate, queueing) = state.schedule.yielding();
         LineStatus {
             rate: state.schedule.rate_at(now(), SystemTime::now()),
             demand_waiting,
             preload_waiting,
+            background_rate,
+            queueing,
             bytes: self.bytes.load(Ordering::Relaxed),
             held: Duration::from_nanos(self.held.load(Ordering::Relaxed)),
         }

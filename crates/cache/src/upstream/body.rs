@@ -120,12 +120,13 @@ impl FilePieces {
     /// Begins to read the next piece, which is paid for on the line: what is not there after all is more than was needed.
     fn read(&mut self) -> Reading {
         let left = (self.end - self.position).min(PIECE as u64);
-        let len = match self.turns.line().turn(READ_TURNS) {
+        let class = self.urgency.class();
+        let len = match self.turns.line().turn(READ_TURNS, class) {
             Some(turn) => left.min(turn.max(READ_MIN)),
             None => left,
         };
         if self.turns.line().is_limited() {
-            self.turns.line().came(len);
+            self.turns.line().came(len, class);
         }
         Reading { piece: read_piece(&self.file, &self.reads, self.position, len as usize), len }
     }

@@ -167,7 +167,7 @@ impl<W: Wire> Metered<W> {
     /// So many bytes came over it in all.
     fn pay(&mut self, came: u64) {
         if came > self.paid {
-            self.turns.line().came(came - self.paid);
+            self.turns.line().came(came - self.paid, self.meter.urgency().class());
             self.paid = came;
         }
     }
@@ -178,7 +178,9 @@ impl<W: Wire> Metered<W> {
         self.looked = Some(Instant::now());
         let Some(socket) = self.wire.get_ref().socket() else { return };
         let (Ok(moved), Ok(path)) = (os::tcp::moved(socket), os::tcp::path(socket)) else { return };
-        let unread_max = self.turns.line().unread_max(&path);
+        let class = self.meter.urgency().class();
+        self.turns.line().sees(&path, class);
+        let unread_max = self.turns.line().unread_max(&path, class);
         let is_near = |one: u64, other: u64| one.abs_diff(other) * 100 <= other * CHANGE;
         if !self.unread_max.zip(unread_max).is_some_and(|(set, wanted)| is_near(set, wanted)) {
             self.limit_unread(unread_max);
@@ -220,7 +222,8 @@ impl<W: Wire> AsyncRead for Metered<W> {
         }
         ready!(this.poll_turn(context));
         let before = buffer.filled().len();
-        this.wire.set_limit(this.turns.line().turn(1).unwrap_or(u64::MAX));
+        let class = this.meter.urgency().class();
+        this.wire.set_limit(this.turns.line().turn(1, class).unwrap_or(u64::MAX));
         let read = ready!(Pin::new(&mut this.wire).poll_read(context, buffer));
         this.came((buffer.filled().len() - before) as u64);
         Poll::Ready(read)
