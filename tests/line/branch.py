@@ -64,6 +64,8 @@ class Branch:
             if self.line and not can(f"ip netns exec {name} tc qdisc add dev {link} root {self.line}"):
                 print(f"this kernel has no `{self.line.split()[0]}` to make a thin line with: nothing was measured", file=sys.stderr)
                 sys.exit(UNAVAILABLE)
+        # Whoever fills queues, as most senders do; the machine may have another default.
+        sh(f"ip netns exec {self.hq} sysctl -qw net.ipv4.tcp_congestion_control=reno")
         self.directory = tempfile.mkdtemp(prefix="outpost-line-")
         self.stack.callback(shutil.rmtree, self.directory, ignore_errors=True)
         return self
