@@ -64,7 +64,8 @@ class Branch:
             if self.line and not can(f"ip netns exec {name} tc qdisc add dev {link} root {self.line}"):
                 print(f"this kernel has no `{self.line.split()[0]}` to make a thin line with: nothing was measured", file=sys.stderr)
                 sys.exit(UNAVAILABLE)
-        # Whoever fills queues, as most senders do; the machine may have another default.
+        # Others fill the queue, as most downloads do over a way that is not as short as this one; the machine may have other defaults.
+        sh(f"ip netns exec {self.branch} sysctl -qw net.ipv4.tcp_rmem=\"4096 4000000 8000000\"")
         sh(f"ip netns exec {self.hq} sysctl -qw net.ipv4.tcp_congestion_control=reno")
         self.directory = tempfile.mkdtemp(prefix="outpost-line-")
         self.stack.callback(shutil.rmtree, self.directory, ignore_errors=True)

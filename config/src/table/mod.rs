@@ -22,6 +22,7 @@ mod access;
 mod certificate;
 mod kept;
 mod preload;
+mod shares;
 #[cfg(test)]
 mod tests;
 mod upstream;
@@ -389,35 +390,9 @@ pub(crate) static SETTINGS: &[Setting<Settings>] = &[
             get: |s| s.serve.rate_window,
         },
     ),
-    Proxy::reload(
-        "serve.rate",
-        "How fast bytes leave for all clients together: `\"1Gbit/s\"`; `\"0\"` = no limit.",
-        "Each connection that is being sent a body has an equal share, and the kernel paces it. `docs/line.md` says more.",
-        Kind::Rate {
-            max: 12_500_000_000,
-            put: |s, v| s.serve.shares.total.otherwise = v,
-            get: |s| s.serve.shares.total.otherwise,
-        },
-    ),
-    Proxy::reload(
-        "serve.rate_rules",
-        "Other such rates at times of the day or week, by the clocks of `time_zone`. The first whose time it is holds, and `serve.rate` when none does.",
-        "In the environment they are written `Mon-Fri 08:00-17:00 = 500Mbit/s; Sat,Sun 00:00-24:00 = 0`.",
-        Kind::RateRules {
-            put: |s, v| s.serve.shares.total.rules = v,
-            get: |s| s.serve.shares.total.rules.clone(),
-        },
-    ),
-    Proxy::reload(
-        "serve.rate_per_client",
-        "How fast bytes leave for each client, by its address; `\"0\"` = no limit.",
-        "Shared evenly by its connections. Where proxies of yours stand between, the address is theirs.",
-        Kind::Rate {
-            max: 12_500_000_000,
-            put: |s, v| s.serve.shares.per_client = v,
-            get: |s| s.serve.shares.per_client,
-        },
-    ),
+    shares::RATE,
+    shares::RATE_RULES,
+    shares::RATE_PER_CLIENT,
     Proxy::restart(
         "serve.drain_timeout",
         "How long what is being sent may take to finish after SIGTERM or SIGINT.",

@@ -231,16 +231,6 @@ static METRICS: &[Metric] = &[
         }),
     ),
     metric(
-        "outpost_clients_rate_bytes",
-        "Bytes per second that may leave for all clients now; 0: no limit",
-        Read::Gauge(|s| s.shares.1),
-    ),
-    metric(
-        "outpost_clients_paced_connections",
-        "Connections to clients that send no faster than their share",
-        Read::Gauge(|s| s.shares.0),
-    ),
-    metric(
         "outpost_line_held_seconds_total",
         "Seconds that fetches waited for their turns on lines, all together",
         Read::CounterOfSeconds(|s| s.upstreams.iter().map(|upstream| upstream.line.held.as_secs_f64()).sum()),
