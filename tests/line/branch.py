@@ -12,7 +12,8 @@ import time
 import urllib.request
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-HQ, BRANCH = "10.213.0.1", "10.213.0.2"
+HQ, NEAR = "10.213.1.1", "10.213.1.254"
+BRANCH, FAR = "10.213.2.1", "10.213.2.254"
 WAIT_SECONDS_MAX = 30
 #: How an exit says that a machine cannot do this, which is no failure and no success (EX_UNAVAILABLE).
 UNAVAILABLE = 69
@@ -39,7 +40,7 @@ class Branch:
 
     def __init__(self, program, line=None, log=print):
         self.program, self.line, self.log = program, line, log
-        self.hq, self.branch = f"outpost-hq-{os.getpid()}", f"outpost-br-{os.getpid()}"
+        self.hq, self.branch, self.router = (f"outpost-{what}-{os.getpid()}" for what in ("hq", "br", "rt"))
         self.stack = contextlib.ExitStack()
 
     def __enter__(self):
@@ -53,15 +54,17 @@ class Branch:
         self.stack.close()
 
     def begin(self):
-        for name in (self.hq, self.branch):
+        for name in (self.hq, self.router, self.branch):
             if not can(f"ip netns add {name}"):
                 print("no network namespace can be made here (as root, with the package iproute2): nothing was measured", file=sys.stderr)
                 sys.exit(UNAVAILABLE)
             self.stack.callback(can, f"ip netns del {name}")
-        sh(f"ip link add hq netns {self.hq} type veth peer name branch netns {self.branch}")
-        for name, link, address in ((self.hq, "hq", HQ), (self.branch, "branch", BRANCH)):
-            sh(f"ip -n {name} addr add {address}/24 dev {link}; ip -n {name} link set {link} up; ip -n {name} link set lo up")
-            if self.line and not can(f"ip netns exec {name} tc qdisc add dev {link} root {self.line}"):
+        # The thin line begins behind a router: a sender that has the queue in its own kernel keeps it short by itself.
+        self.link(self.hq, "hq", HQ, NEAR)
+        self.link(self.branch, "branch", BRANCH, FAR)
+        sh(f"ip netns exec {self.router} sysctl -qw net.ipv4.ip_forward=1")
+        for link in ("hq", "branch"):
+            if self.line and not can(f"ip netns exec {self.router} tc qdisc add dev {link} root {self.line}"):
                 print(f"this kernel has no `{self.line.split()[0]}` to make a thin line with: nothing was measured", file=sys.stderr)
                 sys.exit(UNAVAILABLE)
         # Others fill the queue, as most downloads do over a way that is not as short as this one; the machine may have other defaults.
@@ -70,6 +73,12 @@ class Branch:
         self.directory = tempfile.mkdtemp(prefix="outpost-line-")
         self.stack.callback(shutil.rmtree, self.directory, ignore_errors=True)
         return self
+
+    def link(self, name, link, address, gateway):
+        sh(f"ip link add line0 netns {name} type veth peer name {link} netns {self.router}")
+        sh(f"ip -n {name} addr add {address}/24 dev line0; ip -n {name} link set line0 up; ip -n {name} link set lo up")
+        sh(f"ip -n {self.router} addr add {gateway}/24 dev {link}; ip -n {self.router} link set {link} up")
+        sh(f"ip -n {name} route add default via {gateway}")
 
     def start(self, name, command, **options):
         """A program in one of the two, which ends with this."""
