@@ -8,16 +8,24 @@ const HIT: &[&str] = &[
     "crates/cache/src/asked.rs",
     "crates/cache/src/context.rs",
     "crates/cache/src/names/",
+    "crates/cache/src/preload/due.rs",
+    "crates/cache/src/preload/forecast.rs",
+    "crates/cache/src/preload/plan.rs",
+    "crates/cache/src/preload/queue.rs",
+    "crates/cache/src/preload/walk.rs",
     "crates/cache/src/requesters.rs",
     "crates/cache/src/resolve.rs",
     "crates/protocol/",
     "crates/serve/src/head/",
     "crates/serve/src/transmit/plan.rs",
+    "crates/store/src/space/evict/",
 ];
 
 /// Files that decide: the clock and the seed are their arguments.
 const POLICY: &[&str] = &[
     "crates/cache/src/fetch/retry.rs",
+    "crates/cache/src/line/order.rs",
+    "crates/cache/src/line/schedule.rs",
     "crates/cache/src/names/freshness.rs",
     "crates/cache/src/names/memo.rs",
     "crates/cache/src/names/representation.rs",
