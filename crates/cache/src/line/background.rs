@@ -11,7 +11,7 @@ use os::tcp::Path;
 
 /// Bytes per second to begin with, and at least: enough to go on seeing how long packets take.
 const RATE_FIRST: f64 = 64_000.0;
-const RATE_MIN: f64 = 8_000.0;
+const RATE_MIN: f64 = 32_000.0;
 /// As good as no limit.
 const RATE_MAX: f64 = 12.5e9;
 /// How often the rate is set.
@@ -19,6 +19,8 @@ const STEP: Duration = Duration::from_millis(100);
 /// By how much it rises in a step where nothing waits, and falls where it is twice what is allowed.
 const RISE: f64 = 0.07;
 const FALL: f64 = 0.1;
+/// A step counts as so many at most.
+const STEPS_MAX: f64 = 4.0;
 /// It falls to no less than this part in a step.
 const FALL_MAX: f64 = 0.5;
 /// What is looked at is the delay so many steps from now, if it goes on as it does: what is seen is late, for the kernel smoothes it, and the queue
@@ -26,6 +28,9 @@ const FALL_MAX: f64 = 0.5;
 const AHEAD: f64 = 6.0;
 /// Who uses less than this part of the rate is not given more.
 const USED_MIN: f64 = 0.7;
+/// A time there and back that was not measured again for so long is believed half, and so on: where few packets come, the kernel measures few. If
+/// the queue is there still, more packets show it.
+const STALE: Duration = Duration::from_secs(1);
 /// What was the best time there and back is believed for so many minutes: the way may change.
 const BASE_MINUTES: usize = 10;
 const MINUTE: Duration = Duration::from_secs(60);
@@ -41,7 +46,9 @@ pub(super) struct Background {
     best: VecDeque<(Instant, Duration)>,
     /// The shortest time there and back since the last step, if any was seen.
     seen: Option<Duration>,
-    /// Bytes since then.
+    /// The one before, and when it was another.
+    told: Option<(Duration, Instant)>,
+    /// Bytes since the last step.
     came: u64,
     stepped: Instant,
     /// As of the last step.
@@ -57,6 +64,7 @@ impl Background {
             delay_max,
             best: VecDeque::new(),
             seen: None,
+            told: None,
             came: 0,
             stepped: now,
             queueing: None,
@@ -107,13 +115,21 @@ impl Background {
         }
     }
 
+    /// What is seen may be what was seen before.
+    fn belief(&mut self, seen: Duration, now: Instant) -> f64 {
+        let since = self.told.filter(|(told, _)| *told == seen).map_or(now, |(_, since)| since);
+        self.told = Some((seen, since));
+        let stale = now.saturating_duration_since(since).saturating_sub(STALE).as_secs_f64();
+        0.5_f64.powf(stale / STALE.as_secs_f64())
+    }
+
     fn step(&mut self, now: Instant) {
         let past = now.saturating_duration_since(self.stepped).as_secs_f64();
         let is_used = self.came as f64 >= self.rate * past * USED_MIN;
         (self.stepped, self.came) = (now, 0);
         let base = self.best.iter().map(|(_, trip)| *trip).min();
         let Some((seen, base)) = self.seen.take().zip(base) else { return };
-        let queueing = seen.saturating_sub(base);
+        let queueing = seen.saturating_sub(base).mul_f64(self.belief(seen, now));
         let before = self.queueing.replace(queueing).unwrap_or(queueing);
         let trend = queueing.as_secs_f64() - before.as_secs_f64();
         // 0 where nothing will wait, 1 at what is allowed.
@@ -123,7 +139,9 @@ impl Background {
             filled if is_used => 1.0 + RISE * (1.0 - filled),
             _ => 1.0,
         };
-        self.rate = (self.rate * factor).clamp(RATE_MIN, RATE_MAX);
+        // At a low rate packets are few, and looks far apart: what would have been several steps is one.
+        let steps = (past / STEP.as_secs_f64()).clamp(1.0, STEPS_MAX);
+        self.rate = (self.rate * factor.powf(steps)).clamp(RATE_MIN, RATE_MAX);
     }
 }
 
@@ -223,20 +241,44 @@ mod tests {
     }
 
     #[test]
+    fn a_queue_that_was_not_seen_again_is_not_believed_for_long() {
+        let mut sim = Sim::new();
+        sim.run(20, false);
+        sim.run(20, true);
+        let old = Path {
+            shortest: Duration::from_secs_f64(BASE),
+            received: Duration::from_secs_f64(BASE + 0.15),
+            is_stamped: true,
+            ..Path::default()
+        };
+        let mut rate_after = |seconds: u32| {
+            for _ in 0..seconds * 10 {
+                sim.now += 100 * MS;
+                sim.background.came(1 << 20);
+                sim.background.sees(&old, sim.now);
+            }
+            sim.background.rate().unwrap_or(0) as f64
+        };
+        assert_eq!(rate_after(1), RATE_MIN);
+        assert!(rate_after(5) > 1.5 * RATE_MIN);
+    }
+
+    #[test]
     fn a_way_that_has_become_longer_is_believed_after_ten_minutes() {
         let mut sim = Sim::new();
         let see = |sim: &mut Sim, trip: Duration, minutes: u32| {
-            for _ in 0..minutes * 60 {
+            for second in 0..minutes * 60 {
                 sim.now += 1000 * MS;
                 sim.background.came(1 << 30);
-                sim.background
-                    .sees(&Path { shortest: trip, received: trip, is_stamped: true, ..Path::default() }, sim.now);
+                // No two measurements are the same.
+                let received = trip + Duration::from_micros(u64::from(second % 2));
+                sim.background.sees(&Path { shortest: trip, received, is_stamped: true, ..Path::default() }, sim.now);
             }
-            sim.background.queueing()
+            sim.background.queueing().map(|queueing| queueing.as_millis())
         };
-        assert_eq!(see(&mut sim, 30 * MS, 2), Some(Duration::ZERO));
-        assert_eq!(see(&mut sim, 130 * MS, 5), Some(100 * MS));
-        assert_eq!(see(&mut sim, 130 * MS, 8), Some(Duration::ZERO));
+        assert_eq!(see(&mut sim, 30 * MS, 2), Some(0));
+        assert_eq!(see(&mut sim, 130 * MS, 5), Some(100));
+        assert_eq!(see(&mut sim, 130 * MS, 8), Some(0));
     }
 
     #[test]
