@@ -3,18 +3,21 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-import urllib.request
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 HQ, NEAR = "10.213.1.1", "10.213.1.254"
 BRANCH, FAR = "10.213.2.1", "10.213.2.254"
 WAIT_SECONDS_MAX = 30
+#: How often what left for clients is looked at.
+LOOK_SECONDS = 0.05
 #: How an exit says that a machine cannot do this, which is no failure and no success (EX_UNAVAILABLE).
 UNAVAILABLE = 69
 
@@ -33,6 +36,10 @@ def until(what, is_so):
 
 def can(command):
     return subprocess.run(command, shell=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+
+
+class Unmeasured(Exception):
+    """Something that this machine does not have, so that nothing can be said."""
 
 
 class Branch:
@@ -96,21 +103,34 @@ class Branch:
         self.stack.callback(end)
         return child
 
-    def headquarters(self, port=8000):
+    def headquarters(self, port=8000, is_tls=False):
         """The log of what arrived from it, as a list of pairs when it is called."""
         path = f"{self.directory}/arrived-{port}"
         command = [sys.executable, f"{HERE}/headquarters.py", HQ, str(port), path]
+        if is_tls:
+            command += self.certified()
         child = self.start("hq", command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         child.stdout.readline()
         return lambda: [json.loads(line) for line in open(path)]
 
-    def proxy(self, upstream):
-        """The proxy, with what is written below `[[upstream]]`."""
+    def certified(self):
+        """A certificate of the headquarters and its key, signed by an authority of its own."""
+        own, key, self.authority, authority_key = (f"{self.directory}/{name}.pem" for name in ("hq", "hq-key", "ca", "ca-key"))
+        make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
+        by = f"-CA {self.authority} -CAkey {authority_key} -addext basicConstraints=critical,CA:FALSE -addext subjectAltName=IP:{HQ}"
+        if not can(f"{make} -subj /CN=ca -keyout {authority_key} -out {self.authority}") or not can(f"{make} -subj /CN=hq {by} -keyout {key} -out {own}"):
+            raise Unmeasured("no openssl (3.0 or later) to make certificates with")
+        return [own, key]
+
+    def proxy(self, upstream="", url=f"http://{HQ}:8000/", serve="", is_tls=False):
+        """The proxy, with what is written below `[[upstream]]` and below `[serve]`."""
         config = f"{self.directory}/proxy.toml"
+        tls = f'[tls]\nlisten = ["{BRANCH}:8443"]\nstate_dir = "{self.directory}/tls"\n' if is_tls else ""
         with open(config, "w") as file:
             file.write(
-                'listen = ["127.0.0.1:8080"]\nadmin = "127.0.0.1:8081"\n[cache]\n'
-                f'dir = "{self.directory}/cache"\nmin_free = "1%"\n[serve]\nmax_requesters = 0\n[[upstream]]\nname = "hq"\nurl = "http://{HQ}:8000/"\n{upstream}\n'
+                f'listen = ["127.0.0.1:8080", "{BRANCH}:8080"]\nadmin = "127.0.0.1:8081"\n[cache]\n'
+                f'dir = "{self.directory}/cache"\nmin_free = "1%"\n{tls}[serve]\nmax_requesters = 0\n{serve}\n'
+                f'[[upstream]]\nname = "hq"\nurl = "{url}"\n{upstream}\n'
             )
         log = open(f"{self.directory}/log", "w")
         child = self.start("branch", [self.program, "--config", config], stdout=log, stderr=log)
@@ -119,25 +139,68 @@ class Branch:
             sys.exit(f"the proxy ended:\n{open(log.name).read()}")
         return child
 
-    def reload(self, child, upstream):
+    def reload(self, child, before, after):
         config = f"{self.directory}/proxy.toml"
         text = open(config).read()
         with open(config, "w") as file:
-            file.write(text.split("[[upstream]]")[0] + f'[[upstream]]\nname = "hq"\nurl = "http://{HQ}:8000/"\n{upstream}\n')
+            file.write(text.replace(before, after))
         # The child is `ip`, which becomes the proxy.
         child.send_signal(1)
 
-    def curl(self, url, wait=False, at="branch"):
-        command = ["curl", "-sSf", "--max-time", "100", "-o", "/dev/null", url]
+    def curl(self, *urls, wait=False, at="branch", options=()):
+        command = ["curl", "-sSf", "--max-time", "100", *options]
+        for url in urls:
+            command += ["-o", "/dev/null", url]
         child = self.start(at, command, stderr=subprocess.DEVNULL)
         return child.wait() if wait else child
 
+    def client(self, number):
+        """An address of a client, at the other end of the line."""
+        address = f"{HQ.rsplit('.', 1)[0]}.{100 + number}"
+        can(f"ip -n {self.hq} addr add {address}/24 dev line0")
+        return address
 
-def deviation(samples, kinds, rate, window):
-    """Of what arrived, from the first byte to the last but a little, the largest differences from a rate within windows of so many seconds."""
+    def watch(self):
+        """From now on, what the proxy's kernel knows to have arrived at its clients, by their addresses, as a list of pairs when it is called."""
+        samples, is_over, totals = [(time.monotonic(), {})], threading.Event(), {}
+
+        def look():
+            command = ["ss", "-N", self.branch, "-tinHO", "sport = :8080 or sport = :8443"]
+            while not is_over.wait(LOOK_SECONDS):
+                told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+                at = time.monotonic()
+                # A connection that has gone stays as it was seen last. Those that wait for others have no such figure.
+                totals.update(arrivals(told))
+                by_client = {}
+                for far, count in totals.items():
+                    address = far.rsplit(":", 1)[0]
+                    by_client[address] = by_client.get(address, 0) + count
+                samples.append((at, by_client))
+
+        thread = threading.Thread(target=look)
+        thread.start()
+
+        def end():
+            is_over.set()
+            thread.join()
+
+        self.stack.callback(end)
+        return lambda: list(samples)
+
+
+def arrivals(told):
+    """Of what `ss` says, the other ends and how much has arrived at each."""
+    for line in told.splitlines():
+        if count := re.search(r" bytes_acked:(\d+)", line):
+            yield line.split()[4], int(count[1])
+
+
+def deviation(samples, kinds, rate, window, skip=0):
+    """Of what arrived, from the first byte and so many seconds to the last but a little, the largest differences from a rate within windows of so many
+    seconds."""
     points = [(at, sum(count for kind, count in total.items() if kinds is None or kind in kinds)) for at, total in samples]
     whole = points[-1][1]
-    begin = max(at for at, count in points if count == 0)
+    begin = max(at for at, count in points if count == 0) + skip
     end = min(at for at, count in points if count >= whole * 0.99) - 0.1
     points = [point for point in points if begin <= point[0] <= end]
     found, last = [], 0

@@ -1,6 +1,7 @@
 """A web server that knows how much of what it sent has arrived, and when: it asks the kernel, so that what only waits in buffers does not count.
 
-    headquarters.py ADDRESS PORT FILE     appends a line of JSON to FILE each 20 ms: seconds, and bytes by the first letter of the path
+    headquarters.py ADDRESS PORT FILE [CERTIFICATE KEY]
+        appends a line of JSON to FILE each 20 ms: seconds, and bytes by the first letter of the path. With a certificate it speaks TLS.
 
 `GET /NAME?BYTES` answers with that many bytes, which differ from name to name. It ends when its standard input does."""
 
@@ -8,6 +9,7 @@ import collections
 import json
 import random
 import socket
+import ssl
 import struct
 import sys
 import threading
@@ -82,14 +84,16 @@ def serve(connection, tally):
             position += len(sent)
 
 
-def guarded(connection, tally):
-    with connection:
-        try:
-            serve(connection, tally)
-        except OSError:
-            pass
-        finally:
-            tally.end(connection)
+def guarded(connection, tally, context):
+    try:
+        # Those who hang up are an OSError, too.
+        connection = context.wrap_socket(connection, server_side=True) if context else connection
+        serve(connection, tally)
+    except OSError:
+        pass
+    finally:
+        tally.end(connection)
+        connection.close()
 
 
 def sample(tally, path):
@@ -100,13 +104,17 @@ def sample(tally, path):
 
 
 def main():
-    address, port, path = sys.argv[1:]
+    address, port, path, *certified = sys.argv[1:]
+    context = None
+    if certified:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*certified)
     tally = Tally()
     listener = socket.create_server((address, int(port)), backlog=512)
 
     def accept():
         while True:
-            threading.Thread(target=guarded, args=(listener.accept()[0], tally), daemon=True).start()
+            threading.Thread(target=guarded, args=(listener.accept()[0], tally, context), daemon=True).start()
 
     threading.Thread(target=accept, daemon=True).start()
     threading.Thread(target=sample, args=(tally, path), daemon=True).start()
