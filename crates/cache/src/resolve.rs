@@ -21,7 +21,7 @@ use crate::{
     endpoints,
     failure::Failure,
     fetch::{
-        join::{Joined, join},
+        join::{Joined, join, join_for},
         refused,
     },
     follow,
@@ -250,7 +250,8 @@ fn ask(context: &RequestContext<'_>, question: Question) -> Answer {
         return now(refusal(Kind::UpstreamTimeout, detail));
     }
     let (question, interims) = with_interims(question);
-    let joined = join(context.shared, &question, !context.asked.may_need_no_body());
+    let client = context.asked.client.address.ip();
+    let joined = join_for(context.shared, &question, !context.asked.may_need_no_body(), Some(client));
     board(context, question, joined, interims)
 }
 
@@ -274,6 +275,7 @@ fn later(interims: Option<Interims>, answer: impl Future<Output = Response> + Se
 fn down(context: &RequestContext<'_>, question: Arc<Question>) -> Answer {
     match context.shared.flights.find(&question.key) {
         Some(flight) => {
+            flight.waiters.note(context.asked.client.address.ip(), context.settings.options.history_clients);
             let joined = Joined::follow(flight, &question, !context.asked.may_need_no_body());
             board(context, question, joined, None)
         }
@@ -282,7 +284,6 @@ fn down(context: &RequestContext<'_>, question: Arc<Question>) -> Answer {
 }
 
 fn board(context: &RequestContext<'_>, question: Arc<Question>, joined: Joined, interims: Option<Interims>) -> Answer {
-    joined.note(context.asked.client.address.ip(), context.settings.options.history_clients);
     // What came before an answer that is there already is handed on first.
     if interims.is_none()
         && let Some((outcome, role)) = joined.outcome()

@@ -42,6 +42,8 @@ const MIN_RTT: usize = 37;
 const PACE: usize = 14;
 const ACKNOWLEDGED: usize = 15;
 const RECEIVED: usize = 16;
+/// Of the state, which is the first byte: there is no connection any more (net/tcp_states.h).
+const CLOSED: u8 = 7;
 /// Of the options: timestamps are on.
 const STAMPED: u8 = 1;
 
@@ -94,9 +96,10 @@ pub fn pace(socket: BorrowedFd<'_>) -> io::Result<Option<u64>> {
     Ok((rate != u64::MAX).then_some(rate))
 }
 
-/// Bytes that the kernel took and has not sent yet.
+/// Bytes that the kernel took and has not sent yet. Of a connection that was reset none ever will be, though the kernel goes on counting them.
 pub fn unsent(socket: BorrowedFd<'_>) -> io::Result<u32> {
-    Info::of(socket)?.word(UNSENT)
+    let info = Info::of(socket)?;
+    if info.bytes().next() == Some(CLOSED) { Ok(0) } else { info.word(UNSENT) }
 }
 
 /// A number that the kernel takes.
@@ -232,6 +235,21 @@ mod tests {
         }
         (&near).write_all(b"all the same").unwrap();
         far.read_exact(&mut [0; 12]).unwrap();
+    }
+
+    #[test]
+    fn what_was_not_sent_when_a_connection_was_reset_does_not_count() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let far = listener.accept().unwrap().0;
+        near.set_nonblocking(true).unwrap();
+        while (&near).write(&[7; 1 << 16]).is_ok() {}
+        assert!(unsent(near.as_fd()).unwrap() > 0);
+        // With bytes unread, closing is a reset.
+        drop(far);
+        near.set_nonblocking(false).unwrap();
+        assert!((&near).read(&mut [0]).is_err());
+        assert_eq!(unsent(near.as_fd()).unwrap(), 0);
     }
 
     #[test]

@@ -25,6 +25,8 @@ const AT_ONCE_MAX: usize = 64;
 const SETTLE_EVERY: Duration = Duration::from_millis(20);
 /// The time of day is looked at again after this at the latest.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// What is left of a connection in the kernel counts for so long at most: a client that takes nothing any more must not lessen the others' shares.
+const LEFT_MAX: Duration = Duration::from_secs(60);
 /// No connection is made slower than that, in bytes per second: beyond so many of them the sum is more than was set, and not all of them time out.
 const SHARE_MIN: u64 = 4 << 10;
 
@@ -63,6 +65,8 @@ struct Sending {
     socket: OwnedFd,
     client: IpAddr,
     transfers: usize,
+    /// When the last of them ended, if none is on.
+    ended: Option<Instant>,
     share: Option<u64>,
 }
 
@@ -117,11 +121,11 @@ impl Shares {
         }
         let mut state = self.state.lock();
         match state.sending.get_mut(&connection) {
-            Some(sending) => sending.transfers += 1,
+            Some(sending) => (sending.transfers, sending.ended) = (sending.transfers + 1, None),
             None => {
                 let socket = socket.try_clone_to_owned().ok()?;
                 let client = client.to_canonical();
-                state.sending.insert(connection, Sending { socket, client, transfers: 1, share: None });
+                state.sending.insert(connection, Sending { socket, client, transfers: 1, ended: None, share: None });
                 *state.clients.entry(client).or_default() += 1;
             }
         }
@@ -180,7 +184,8 @@ impl State {
         let clients = &mut self.clients;
         self.sending.retain(|_, sending| {
             let socket = sending.socket.as_fd();
-            if sending.transfers > 0 || os::tcp::unsent(socket).is_ok_and(|bytes| bytes > 0) {
+            let is_left = || sending.ended.is_none_or(|ended| ended.elapsed() < LEFT_MAX);
+            if sending.transfers > 0 || is_left() && os::tcp::unsent(socket).is_ok_and(|bytes| bytes > 0) {
                 return true;
             }
             // What comes next is small, or begins with a share of its own. Whoever has closed it does not mind.
@@ -201,6 +206,7 @@ impl Drop for Share {
         let mut state = self.shares.state.lock();
         if let Some(sending) = state.sending.get_mut(&self.connection) {
             sending.transfers -= 1;
+            sending.ended = (sending.transfers == 0).then(Instant::now);
         }
         state.settle_soon();
     }
@@ -291,6 +297,24 @@ mod tests {
         shares.sweep();
         assert_eq!(pace(&second), Some(1 << 40));
         assert_eq!(pace(&first), None);
+    }
+
+    #[test]
+    fn a_connection_that_its_client_cuts_counts_no_more() {
+        let shares = Shares::new(options(1_000_000, 0));
+        let ((mut first, far), (second, _b)) = (connection(), connection());
+        let client = "192.0.2.1".parse().unwrap();
+        let of_first = shares.begin(1, client, first.as_fd()).unwrap();
+        let _of_second = shares.begin(2, client, second.as_fd()).unwrap();
+        first.set_nonblocking(true).unwrap();
+        while first.write(&[7; 1 << 16]).is_ok() {}
+        drop(far);
+        // Until the reset has come.
+        first.set_nonblocking(false).unwrap();
+        assert!(first.read(&mut [0]).is_err());
+        drop(of_first);
+        shares.sweep();
+        assert_eq!(pace(&second), Some(1_000_000));
     }
 
     #[test]

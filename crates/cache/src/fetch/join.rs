@@ -41,13 +41,6 @@ impl Joined {
         }
     }
 
-    /// A client's request is one of those that wait.
-    pub(crate) fn note(&self, client: IpAddr, clients_max: usize) {
-        if let Self::Flight(flight, _) | Self::Missed(flight, _) = self {
-            flight.waiters.note(client, clients_max);
-        }
-    }
-
     /// What it has come to, if it has.
     pub(crate) fn outcome(&self) -> Option<(Outcome, Role)> {
         match self {
@@ -100,10 +93,28 @@ pub(crate) fn unsteady() -> Failure {
 /// Joins the flight for a name, or begins one; looks at the record once more under the lock that decides it. Where nothing that a client asks may
 /// cross the line, a client begins none.
 pub(crate) fn join(shared: &Arc<Shared>, question: &Arc<Question>, wants_body: bool) -> Joined {
+    join_for(shared, question, wants_body, None)
+}
+
+/// Likewise, for a client whose request is one of those that wait. It counts before a new flight takes off, which may be over at once.
+pub(crate) fn join_for(
+    shared: &Arc<Shared>,
+    question: &Arc<Question>,
+    wants_body: bool,
+    client: Option<IpAddr>,
+) -> Joined {
+    let note = |flight: &Flight| {
+        if let Some(client) = client {
+            flight.waiters.note(client, shared.settings().options.history_clients);
+        }
+    };
     if !question.may_ask() {
         return match (shared.flights.find(&question.key), fresh(shared, question)) {
             (_, Some(outcome)) => Joined::Outcome(outcome),
-            (Some(flight), None) => Joined::follow(flight, question, wants_body),
+            (Some(flight), None) => {
+                note(&flight);
+                Joined::follow(flight, question, wants_body)
+            }
             (None, None) => Joined::Outcome(Outcome::Failed(refused::not_preloaded(
                 question,
                 &shared.clock,
@@ -121,9 +132,13 @@ pub(crate) fn join(shared: &Arc<Shared>, question: &Arc<Question>, wants_body: b
     };
     match shared.flights.join(&asking, wants_body, || fresh(shared, question)) {
         Entry::Found(outcome) => Joined::Outcome(outcome),
-        Entry::Joined(flight) => Joined::follow(flight, question, wants_body),
+        Entry::Joined(flight) => {
+            note(&flight);
+            Joined::follow(flight, question, wants_body)
+        }
         Entry::Begun(owner) => {
             let flight = owner.flight.clone();
+            note(&flight);
             shared.spawn_flight(ask::run(shared.clone(), question.clone(), owner));
             Joined::Flight(flight, Role::First)
         }
