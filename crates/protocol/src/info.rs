@@ -14,6 +14,22 @@ pub const OBJECTS: &str = "/.outpost/v1/objects/";
 pub const INFO: &str = "/.outpost/v1/info/";
 /// Follow a fill: server-sent events.
 pub const PROGRESS: &str = "/.outpost/v1/progress/";
+/// What a share has, or what changed in it since a generation: see [`catalog`](crate::catalog).
+pub const CATALOG: &str = "/.outpost/v1/catalog";
+/// What changes, as it does: see [`changes`](crate::changes).
+pub const CHANGES: &str = "/.outpost/v1/changes";
+/// Where contents are to be had: see [`sources`](crate::sources).
+pub const SOURCES: &str = "/.outpost/v1/sources";
+/// What somebody holds: see [`report`](crate::report).
+pub const REPORTS: &str = "/.outpost/v1/reports";
+/// How one becomes known to the origin: see [`enrolment`](crate::enrolment).
+pub const ENROL: &str = "/.outpost/v1/enrol";
+/// What the origin wants of who asks: see [`enrolment`](crate::enrolment).
+pub const CONFIGURATION: &str = "/.outpost/v1/configuration";
+/// Behind the digest of an [object](OBJECTS): who holds it.
+pub const HOLDERS: &str = "/holders";
+/// Request field by which a proxy or an agent says its name to the origin.
+pub const NODE_FIELD: &str = "Outpost-Node";
 /// Request field by which an agent names itself, so that it counts as one requester over all its connections.
 pub const REQUESTER_FIELD: &str = "Outpost-Requester";
 

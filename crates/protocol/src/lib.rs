@@ -4,22 +4,35 @@
 //! [`condition`] decides whether to send it, [`etag`], [`content_type`] and [`cache_status`] describe it, [`problem`] says why not,
 //! [`listing`], [`info`] and [`progress`] are the bodies that programs exchange, [`webdav`] the view of a share that other people's clients mount,
 //! [`timestamp`] how times are written, [`schedule`] when something may happen, [`rate`] how fast.
+//!
+//! What the origin and those who depend on it say to each other: [`topology`] is who stands where ([`machines`] are told by their cards), [`catalog`]
+//! what there is, [`changes`] what has just changed ([`event_stream`] is how that is written), [`sources`] where to get it, [`report`] who has it,
+//! [`enrolment`] who belongs to it, [`patience`] how long one waits and whom one asks next.
 #![forbid(unsafe_code)]
 
 pub mod cache_status;
+pub mod catalog;
+pub mod changes;
 pub mod condition;
 pub mod content_type;
 pub mod digest;
+pub mod enrolment;
 pub mod etag;
+pub mod event_stream;
 pub mod glob;
 pub mod info;
 pub mod listing;
+pub mod machines;
+pub mod patience;
 pub mod problem;
 pub mod progress;
 pub mod range;
 pub mod rate;
+pub mod report;
 pub mod schedule;
+pub mod sources;
 pub mod span;
 pub mod target;
 pub mod timestamp;
+pub mod topology;
 pub mod webdav;

@@ -10,10 +10,9 @@
 
 use std::{fmt, net::IpAddr, str::FromStr};
 
-use super::{
-    machines::{Mac, Machines},
-    ranges::{NoRange, Range, Ranges},
-};
+use protocol::machines::{Mac, Machines};
+
+use super::ranges::{NoRange, Range, Ranges};
 
 /// Rules of one list.
 pub const RULES_MAX: usize = 65_536;

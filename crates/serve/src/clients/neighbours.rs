@@ -13,7 +13,7 @@ use std::{
 use os::neighbours::{NEIGHBOURS_MAX, Neighbour};
 use parking_lot::{Mutex, RwLock};
 
-use super::machines::Mac;
+use protocol::machines::Mac;
 
 /// How long a card is taken for that of an address.
 const KNOWN_FOR: Duration = Duration::from_secs(10);

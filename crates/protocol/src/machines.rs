@@ -2,21 +2,28 @@
 
 use std::{fmt, str::FromStr};
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
 /// Bytes of such an address.
 const BYTES: usize = 6;
 
 /// The address of a network card.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mac(pub [u8; BYTES]);
 
 /// One card, or all whose address begins alike: those of a maker share the first 24 bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Machines {
     first: Mac,
     bits: u8,
 }
 
 impl Machines {
+    /// How many bits of the address are told; 48 is one card.
+    pub fn bits(&self) -> u8 {
+        self.bits
+    }
+
     /// Whether a card is one of them.
     pub fn contains(&self, mac: Mac) -> bool {
         (mac.number() ^ self.first.number()) >> (48 - self.bits) == 0
@@ -70,6 +77,19 @@ impl fmt::Display for Mac {
 impl fmt::Display for Machines {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.bits == 48 { self.first.fmt(f) } else { write!(f, "{}/{}", self.first, self.bits) }
+    }
+}
+
+impl Serialize for Machines {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Machines {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(|()| de::Error::custom(format_args!("'{text}' is no address of a network card")))
     }
 }
 
