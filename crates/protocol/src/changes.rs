@@ -6,7 +6,7 @@
 //! | event | data | what to do |
 //! | --- | --- | --- |
 //! | `hello` | [`Hello`] | the first of all. With `reset`, or with another epoch: read the catalogue anew |
-//! | `file` | [`File`](crate::catalog::File) | this is at that path now |
+//! | `file` | [`File`] | this is at that path now |
 //! | `gone` | [`Gone`] | no file is at that path, or below it |
 //! | `stale` | [`Stale`] | something changed at that path, or below it, and its digest is not known yet: ask before it is given out |
 //! | `topology` | [`Generation`] | who stands where has changed: ask for sources again |
