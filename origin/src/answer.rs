@@ -12,6 +12,7 @@ use protocol::{
     range::{Selection, content_range, unsatisfied_range},
     target::Target,
 };
+use serde::Serialize;
 use serve::{
     multipart::{byteranges, framed_max},
     request::Request,
@@ -110,6 +111,14 @@ pub(crate) fn listing(listing: &Listing, json: bool) -> Response {
 pub(crate) fn needs_slash(target: &Target) -> Response {
     let mut response = Response::new(StatusCode::MOVED_PERMANENTLY);
     response.fields.push("Location", target.directory_location());
+    response
+}
+
+/// 200 with what is true now.
+#[allow(dead_code, reason = "each resource of `control` comes with its file")]
+pub(crate) fn json(body: &impl Serialize) -> Response {
+    let mut response = Response::json(StatusCode::OK, serde_json::to_vec(body).unwrap_or_default());
+    response.fields.push("Cache-Control", "no-store");
     response
 }
 

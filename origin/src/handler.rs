@@ -29,6 +29,7 @@ use tokio::runtime::Handle;
 
 use crate::{
     answer,
+    control::Control,
     files::OpenFile,
     publish::{Opened, Publication},
     queue::Queue,
@@ -49,6 +50,7 @@ const METHODS: &str = "GET, HEAD, OPTIONS";
 #[derive(Clone)]
 pub(crate) struct OriginHandler {
     pub(crate) publication: Arc<Publication>,
+    pub(crate) control: Control,
     pub(crate) queue: Arc<Queue>,
     pub(crate) engine: Engine,
     /// Whose threads may block.
@@ -68,12 +70,15 @@ enum Hashed {
 }
 
 impl Handler for OriginHandler {
-    fn answer(&self, request: &Request<'_>, _client: &Client) -> Answer {
+    fn answer(&self, request: &Request<'_>, client: &Client) -> Answer {
         let routed = Target::parse(request.target).and_then(|target| Ok((route(&target)?, target)));
         let (route, target) = match routed {
             Ok(routed) => routed,
             Err(error) => return Answer::Now(answer::problem(Kind::BadRequest, error.to_string())),
         };
+        if let Route::Control(resource) = route {
+            return self.control.answer(resource, &target, request, client);
+        }
         let this = self.clone();
         if !matches!(request.method, Method::GET | Method::HEAD) {
             return this.by_method(route, target, request);
@@ -97,7 +102,7 @@ impl Handler for OriginHandler {
                 Answer::later(async move { this.object(md5, path, target, asked).await })
             }
             Route::Progress(md5) => Answer::later(async move { this.progress(md5, target).await }),
-            Route::Unknown => Answer::Now(answer::not_found(&target)),
+            Route::Control(_) | Route::Unknown => Answer::Now(answer::not_found(&target)),
         }
     }
 }

@@ -27,6 +27,7 @@ use tokio::{runtime::Handle, task::AbortHandle};
 use crate::{
     admin::Admin,
     catalogue::{Catalogue, CatalogueError},
+    control::Control,
     counters::Counters,
     files::OpenFiles,
     handler::OriginHandler,
@@ -94,6 +95,7 @@ impl Origin {
         let publication = Publication { share: share.clone(), catalogue: catalogue.clone(), files: Arc::clone(&files) };
         let handler = OriginHandler {
             publication: Arc::new(publication),
+            control: Control { runtime: runtime.clone() },
             queue: queue.clone(),
             engine: engine.clone(),
             runtime: runtime.clone(),

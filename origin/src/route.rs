@@ -6,6 +6,8 @@ use protocol::{
     target::{BadTarget, Target},
 };
 
+use crate::control::Resource;
+
 /// What is asked for. Paths are below the share, decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Route {
@@ -19,6 +21,8 @@ pub(crate) enum Route {
     Object(Md5, Option<Vec<u8>>),
     /// Whether bytes are here: they always are, or never.
     Progress(Md5),
+    /// Something else than a file.
+    Control(Resource),
     /// Below our own prefix, and nothing.
     Unknown,
 }
@@ -29,6 +33,9 @@ pub(crate) fn route(target: &Target) -> Result<Route, BadTarget> {
     if !path.starts_with(API) {
         let file = target.decode()?;
         return Ok(if target.is_directory() { Route::Directory(file) } else { Route::File(file) });
+    }
+    if let Some(resource) = Resource::of(target) {
+        return Ok(Route::Control(resource));
     }
     if let Some(target) = target.below(INFO) {
         return Ok(if target.is_directory() { Route::Unknown } else { Route::Info(target.decode()?) });
@@ -63,6 +70,7 @@ mod tests {
             ("/.outpost/v2/a".into(), Ok(Route::File(b".outpost/v2/a".to_vec()))),
             ("/a%2Fb".into(), Err(BadTarget::EncodedSlash)),
             ("/a%00b".into(), Err(BadTarget::Nul)),
+            ("/.outpost/v1/catalog?since=1".into(), Ok(Route::Control(Resource::Catalog))),
             ("/.outpost/v1/".into(), Ok(Route::Unknown)),
             ("/.outpost/v1/info/a/%FF".into(), Ok(Route::Info(b"a/\xff".to_vec()))),
             ("/.outpost/v1/info/".into(), Ok(Route::Unknown)),

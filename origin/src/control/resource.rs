@@ -1,0 +1,81 @@
+//! Which resources there are, and what may be done with each: a pure function of the target.
+
+use http::Method;
+use protocol::{
+    digest::Md5,
+    info::{CATALOG, CHANGES, CONFIGURATION, ENROL, HOLDERS, OBJECTS, REPORTS, SOURCES},
+    target::Target,
+};
+
+/// What a question is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Resource {
+    /// What there is.
+    Catalog,
+    /// What changes.
+    Changes,
+    /// Where contents are to be had.
+    Sources,
+    /// What somebody holds.
+    Reports,
+    /// Who belongs to this origin.
+    Enrol,
+    /// What is wanted of who asks.
+    Configuration,
+    /// Who holds a content.
+    Holders(Md5),
+}
+
+impl Resource {
+    /// The resource of a target; `None` of files and of what there is not.
+    pub(crate) fn of(target: &Target) -> Option<Self> {
+        let path = target.path();
+        Some(match path {
+            CATALOG => Self::Catalog,
+            CHANGES => Self::Changes,
+            SOURCES => Self::Sources,
+            REPORTS => Self::Reports,
+            ENROL => Self::Enrol,
+            CONFIGURATION => Self::Configuration,
+            _ => Self::Holders(path.strip_prefix(OBJECTS)?.strip_suffix(HOLDERS)?.parse().ok()?),
+        })
+    }
+
+    /// What `Allow` says.
+    pub(crate) fn methods(self) -> &'static str {
+        match self {
+            Self::Sources | Self::Reports | Self::Enrol => "POST",
+            Self::Catalog | Self::Changes | Self::Configuration | Self::Holders(_) => "GET, HEAD",
+        }
+    }
+
+    /// Whether a method may be used.
+    pub(crate) fn takes(self, method: &Method) -> bool {
+        self.methods().split(", ").any(|name| name == method.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resources_and_their_methods() {
+        let md5 = Md5::of(b"");
+        for (text, expected) in [
+            ("/.outpost/v1/catalog?share=prod&since=7".to_owned(), Some(Resource::Catalog)),
+            ("/.outpost/v1/changes".into(), Some(Resource::Changes)),
+            ("/.outpost/v1/sources".into(), Some(Resource::Sources)),
+            (format!("/.outpost/v1/objects/{md5}/holders"), Some(Resource::Holders(md5))),
+            (format!("/.outpost/v1/objects/{md5}"), None),
+            ("/.outpost/v1/objects/abc/holders".into(), None),
+            ("/.outpost/v1/catalog/".into(), None),
+            ("/catalog".into(), None),
+        ] {
+            let target = Target::parse(text.as_bytes()).expect("valid");
+            assert_eq!(Resource::of(&target), expected, "{text}");
+        }
+        assert!(Resource::Sources.takes(&Method::POST) && !Resource::Sources.takes(&Method::GET));
+        assert!(Resource::Catalog.takes(&Method::HEAD) && !Resource::Catalog.takes(&Method::POST));
+    }
+}
