@@ -2,6 +2,10 @@
 //!
 //! The first report is full; then only what came and went is told, each with the number of the one before it. An origin that has missed one, or
 //! has forgotten who reports, answers with `full` and is told everything again. Who has not reported by `expires_in` counts as away.
+//!
+//! A full report of many contents comes in pages: the first is `full`, the others follow at once, each with the next number, and add what they hold.
+//! Who does not know whether a report arrived sends one with the same number again, with what has happened since: what came and went is told
+//! as it is now, so that hearing it twice does no harm.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +16,13 @@ use crate::{
 
 /// Contents that one node may hold; more are refused with 413.
 pub const HOLDS_MAX: usize = 1_000_000;
+
+/// Contents that one report tells, of `holds` and `dropped` together; who has more sends several, each but the first with `full` unset.
+pub const PAGE_MAX: usize = 10_000;
+/// Contents on their way that one report tells.
+pub const FETCHING_MAX: usize = 1_000;
+/// Of what is refused, and of what needs a restart, that many are told.
+pub const REFUSED_MAX: usize = 64;
 
 /// The report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +61,21 @@ pub struct Report {
     /// Orders that have not ended, and those that have since the last report.
     #[serde(default)]
     pub orders: Vec<OrderState>,
+    /// What it does not take of the configuration that was delivered last, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<Refusal>,
+    /// Options that were delivered and are in use with its next start only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs_restart: Vec<String>,
+}
+
+/// Something that was delivered and is not taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// `serve.max_requesters`; empty: all of it.
+    pub option: String,
+    /// For a person.
+    pub reason: String,
 }
 
 /// A content on its way.
