@@ -19,6 +19,7 @@ pub mod options;
 mod origin;
 mod publish;
 mod queue;
+mod registry;
 mod route;
 mod scan;
 mod watch;

@@ -26,6 +26,8 @@ pub const REPORTS: &str = "/.outpost/v1/reports";
 pub const ENROL: &str = "/.outpost/v1/enrol";
 /// What the origin wants of who asks: see [`enrolment`](crate::enrolment).
 pub const CONFIGURATION: &str = "/.outpost/v1/configuration";
+/// Who has reported: see [`report`](crate::report). With `/` and a name behind it, one of them.
+pub const NODES: &str = "/.outpost/v1/nodes";
 /// Behind the digest of an [object](OBJECTS): who holds it.
 pub const HOLDERS: &str = "/holders";
 /// Request field by which a proxy or an agent says its name to the origin.

@@ -12,10 +12,17 @@ use serde::{Deserialize, Serialize};
 use crate::{
     digest::Md5,
     enrolment::{OrderState, Role},
+    topology::DomainName,
 };
 
 /// Contents that one node may hold; more are refused with 413.
 pub const HOLDS_MAX: usize = 1_000_000;
+/// Contents on their way, and orders, that one report may tell of; more are refused with 413.
+pub const FETCHING_MAX: usize = 1_000;
+/// Bytes of a report: as many digests as may be held, and as many that are here no more.
+pub const REPORT_BYTES_MAX: usize = 2 * 36 * HOLDS_MAX + (1 << 20);
+/// Nodes of one page, and holders of one answer.
+pub const NODES_MAX: usize = 1_000;
 
 /// Contents that one report tells, of `holds` and `dropped` together; who has more sends several, each but the first with `full` unset.
 pub const PAGE_MAX: usize = 10_000;
@@ -102,4 +109,57 @@ pub struct Reported {
     pub next_in: u64,
     /// Seconds after which one counts as away.
     pub expires_in: u64,
+    /// The report is taken, but not its `url`, which is at another address than it came from: nobody is sent there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub url_refused: bool,
+}
+
+/// `GET /.outpost/v1/objects/MD5/holders?domain=DOMAIN&limit=NUMBER`: who holds a content, of those that are not away.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holders {
+    /// If there are more than were asked for, others each time.
+    pub holders: Vec<Node>,
+}
+
+/// `GET /.outpost/v1/nodes?cursor=CURSOR&limit=NUMBER`: everybody who has reported, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nodes {
+    /// One page of them.
+    pub nodes: Vec<Node>,
+    /// Where the next page begins; absent behind the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+}
+
+/// `GET /.outpost/v1/nodes/NAME`: what is known of one who has reported.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    /// Unlike all others.
+    pub name: String,
+    /// What it is.
+    pub role: Role,
+    /// Where it is; absent: in no domain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain: Option<DomainName>,
+    /// Where it serves what it holds, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// Its release.
+    pub version: String,
+    /// Of its capacity, in percent.
+    pub load: u8,
+    /// Bytes that it could still take.
+    pub free: u64,
+    /// How many contents it holds.
+    pub holds: u64,
+    /// How many are on their way to it.
+    pub fetching: u64,
+    /// The configuration that it runs with.
+    pub configuration: u64,
+    /// RFC 3339, UTC: when it reported last.
+    pub last_seen: String,
+    /// RFC 3339, UTC: when it counts as away unless it reports.
+    pub expires: String,
+    /// It has not reported in time, so that nobody is sent to it.
+    pub away: bool,
 }
