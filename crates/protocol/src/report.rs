@@ -17,17 +17,14 @@ use crate::{
 
 /// Contents that one node may hold; more are refused with 413.
 pub const HOLDS_MAX: usize = 1_000_000;
-/// Contents on their way, and orders, that one report may tell of; more are refused with 413.
-pub const FETCHING_MAX: usize = 1_000;
-/// Bytes of a report: as many digests as may be held, and as many that are here no more.
-pub const REPORT_BYTES_MAX: usize = 2 * 36 * HOLDS_MAX + (1 << 20);
-/// Nodes of one page, and holders of one answer.
-pub const NODES_MAX: usize = 1_000;
-
 /// Contents that one report tells, of `holds` and `dropped` together; who has more sends several, each but the first with `full` unset.
 pub const PAGE_MAX: usize = 10_000;
 /// Contents on their way that one report tells.
 pub const FETCHING_MAX: usize = 1_000;
+/// Bytes of one report.
+pub const REPORT_BYTES_MAX: usize = 1 << 20;
+/// Nodes of one page, and holders of one answer.
+pub const NODES_MAX: usize = 1_000;
 /// Of what is refused, and of what needs a restart, that many are told.
 pub const REFUSED_MAX: usize = 64;
 

@@ -13,11 +13,11 @@ use std::{
 use protocol::{
     digest::Md5,
     enrolment::Role,
-    report::{Fetching, Report, Reported},
+    report::{Fetching, HOLDS_MAX, Report, Reported},
     topology::DomainName,
 };
 
-/// Who holds what. Nothing here waits for a disk; only a report of very many digests takes longer than a moment.
+/// Who holds what. Nothing here waits for a disk; a report of ten thousand digests takes a few milliseconds, everything else microseconds.
 pub(crate) trait Registry: Send + Sync {
     /// Takes a report of somebody in a domain, and says what is expected of them next.
     fn report(
@@ -98,11 +98,11 @@ impl Default for Intervals {
 pub(crate) enum NotTaken {
     /// As many nodes as there may be, and none of them is away.
     #[error("this origin knows as many proxies and agents as it can; ask again later")]
-    NodesMax,
+    TooManyNodes,
     /// As many different contents as there may be.
     #[error("this origin knows as many different contents as it can; ask again later")]
-    ObjectsMax,
-    /// Another report of the same node is being taken.
-    #[error("another report of this node is being taken; ask again later")]
-    Busy,
+    TooManyObjects,
+    /// More contents than one node may hold.
+    #[error("this node holds more than {HOLDS_MAX} contents, which is more than one may tell of")]
+    HoldsTooMuch,
 }
