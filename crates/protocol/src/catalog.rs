@@ -3,6 +3,12 @@
 //! Every change has a generation of its own, so that the last one of a page is where the next page begins: who follows asks again with it until
 //! `more` is false, keeps it, and asks with it next time. Another `epoch` (another origin, or its database is a new one) means that generations of
 //! before say nothing: then, as when the origin has forgotten what went so long ago, the answer has `reset` and begins anew.
+//!
+//! Of one path the greater generation holds, be it a file or gone; what is gone takes with it what is below it and has a lesser one. A path that the
+//! [stream of changes](crate::changes) has called stale stays stale, whatever a page says of it.
+//!
+//! `GET /.outpost/v1/packages?share=SHARE&after=PATH` tells the [packages](Packages) of a share, `GET /.outpost/v1/packages/PATH/?after=PATH` one of
+//! them [with its files](PackageFiles).
 
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +32,10 @@ pub struct Page {
     /// There is another page behind this one.
     #[serde(default)]
     pub more: bool,
+    /// Where a reading begins anew and takes several pages: to be said with the question for the next one (`begun=`), so that what went before it began
+    /// is not asked for. Else 0.
+    #[serde(default)]
+    pub begun: u64,
     /// Files that are new or changed, each with the generation of its last change, in that order.
     #[serde(default)]
     pub files: Vec<File>,
@@ -78,4 +88,42 @@ pub struct Package {
     pub size: u64,
     /// Of its last change.
     pub generation: u64,
+}
+
+/// The packages of a share, by path.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Packages {
+    /// Of which numbering the generations are.
+    pub epoch: String,
+    /// What this tells of.
+    pub generation: u64,
+    /// At most as many as were asked for.
+    pub packages: Vec<Package>,
+    /// There are more behind the last one: ask with its path (`after=`).
+    #[serde(default)]
+    pub more: bool,
+}
+
+/// One package.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackageFiles {
+    /// What it is.
+    #[serde(flatten)]
+    pub package: Package,
+    /// What is in it, folder by folder.
+    pub files: Vec<File>,
+    /// There are more behind the last one: ask with its path (`after=`).
+    #[serde(default)]
+    pub more: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_older_release_says_is_read() {
+        let page: Page = serde_json::from_str(r#"{"epoch":"e","generation":7}"#).unwrap();
+        assert_eq!(page, Page { epoch: "e".into(), generation: 7, ..Page::default() });
+    }
 }

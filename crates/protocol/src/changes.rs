@@ -3,6 +3,9 @@
 //! Who says its name ([`NODE_FIELD`](crate::info::NODE_FIELD)) is also told what concerns it alone. `share=` (several times) leaves out the files
 //! of other shares. Nothing at all for longer than three heartbeats means that the stream is down: what was learned from it may be old from then on.
 //!
+//! The stream begins with `hello`. Where its `generation` is the one that was asked with, everything since is told; where it is greater, there was too much
+//! to be told here, and the catalogue has it (`since=` what was asked with). Then comes what is stale now, however long it has been.
+//!
 //! | event | data | what to do |
 //! | --- | --- | --- |
 //! | `hello` | [`Hello`] | the first of all. With `reset`, or with another epoch: read the catalogue anew |
@@ -52,6 +55,10 @@ pub struct Hello {
     pub reset: bool,
     /// Seconds between two signs of life.
     pub heartbeat: u64,
+    /// Seconds by which a change may be told late, where nothing announces changes to the origin and it has to look for them (a network mount). 0: they are
+    /// told as they happen.
+    #[serde(default)]
+    pub delay: u64,
 }
 
 /// A path that cannot be vouched for.
@@ -118,7 +125,7 @@ mod tests {
             generation: 7,
         };
         let all = [
-            Change::Hello(Hello { epoch: "e".into(), generation: 5, reset: true, heartbeat: 2 }),
+            Change::Hello(Hello { epoch: "e".into(), generation: 5, reset: true, heartbeat: 2, delay: 600 }),
             Change::File(file),
             Change::Gone(Gone { path: "/x".into(), generation: 8 }),
             Change::Stale(Stale { path: "/".into() }),

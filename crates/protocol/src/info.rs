@@ -16,6 +16,8 @@ pub const INFO: &str = "/.outpost/v1/info/";
 pub const PROGRESS: &str = "/.outpost/v1/progress/";
 /// What a share has, or what changed in it since a generation: see [`catalog`](crate::catalog).
 pub const CATALOG: &str = "/.outpost/v1/catalog";
+/// The packages of a share; with `/PATH/` behind it, one of them: see [`catalog`](crate::catalog).
+pub const PACKAGES: &str = "/.outpost/v1/packages";
 /// What changes, as it does: see [`changes`](crate::changes).
 pub const CHANGES: &str = "/.outpost/v1/changes";
 /// Where contents are to be had: see [`sources`](crate::sources).

@@ -3,7 +3,7 @@
 use http::Method;
 use protocol::{
     digest::Md5,
-    info::{CATALOG, CHANGES, CONFIGURATION, ENROL, HOLDERS, OBJECTS, REPORTS, SOURCES},
+    info::{CATALOG, CHANGES, CONFIGURATION, ENROL, HOLDERS, OBJECTS, PACKAGES, REPORTS, SOURCES},
     target::Target,
 };
 
@@ -12,6 +12,10 @@ use protocol::{
 pub(crate) enum Resource {
     /// What there is.
     Catalog,
+    /// Which packages there are.
+    Packages,
+    /// What is in a package.
+    Package,
     /// What changes.
     Changes,
     /// Where contents are to be had.
@@ -32,11 +36,13 @@ impl Resource {
         let path = target.path();
         Some(match path {
             CATALOG => Self::Catalog,
+            PACKAGES => Self::Packages,
             CHANGES => Self::Changes,
             SOURCES => Self::Sources,
             REPORTS => Self::Reports,
             ENROL => Self::Enrol,
             CONFIGURATION => Self::Configuration,
+            _ if is_package(path) => Self::Package,
             _ => Self::Holders(path.strip_prefix(OBJECTS)?.strip_suffix(HOLDERS)?.parse().ok()?),
         })
     }
@@ -45,7 +51,9 @@ impl Resource {
     pub(crate) fn methods(self) -> &'static str {
         match self {
             Self::Sources | Self::Reports | Self::Enrol => "POST",
-            Self::Catalog | Self::Changes | Self::Configuration | Self::Holders(_) => "GET, HEAD",
+            Self::Catalog | Self::Packages | Self::Package | Self::Changes | Self::Configuration | Self::Holders(_) => {
+                "GET, HEAD"
+            }
         }
     }
 
@@ -53,6 +61,12 @@ impl Resource {
     pub(crate) fn takes(self, method: &Method) -> bool {
         self.methods().split(", ").any(|name| name == method.as_str())
     }
+}
+
+/// A folder behind the prefix of packages.
+fn is_package(path: &str) -> bool {
+    path.strip_prefix(PACKAGES)
+        .is_some_and(|folder| folder.len() > 1 && folder.starts_with('/') && folder.ends_with('/'))
 }
 
 #[cfg(test)]
@@ -64,6 +78,10 @@ mod tests {
         let md5 = Md5::of(b"");
         for (text, expected) in [
             ("/.outpost/v1/catalog?share=prod&since=7".to_owned(), Some(Resource::Catalog)),
+            ("/.outpost/v1/packages?share=prod".into(), Some(Resource::Packages)),
+            ("/.outpost/v1/packages/prod/office-16/".into(), Some(Resource::Package)),
+            ("/.outpost/v1/packages/prod/office-16".into(), None),
+            ("/.outpost/v1/packages/".into(), None),
             ("/.outpost/v1/changes".into(), Some(Resource::Changes)),
             ("/.outpost/v1/sources".into(), Some(Resource::Sources)),
             (format!("/.outpost/v1/objects/{md5}/holders"), Some(Resource::Holders(md5))),
