@@ -23,6 +23,7 @@ const HIT: &[&str] = &[
 
 /// Files that decide: the clock and the seed are their arguments.
 const POLICY: &[&str] = &[
+    "agent/src/decide/",
     "crates/cache/src/fetch/retry.rs",
     "crates/cache/src/line/order.rs",
     "crates/cache/src/line/schedule.rs",
@@ -110,6 +111,8 @@ fn status_codes_are_chosen_in_few_places() {
         ];
         // An upstream's own, read, judged or repeated.
         let told_apart = [
+            "agent/src/decide/",
+            "agent/src/net/",
             "crates/cache/src/upstream/",
             "crates/cache/src/pass.rs",
             "crates/cache/src/fetch/",

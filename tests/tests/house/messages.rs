@@ -18,7 +18,7 @@ const WORDS_MIN: usize = 3;
 /// Fewer than this, and the sources were not read as they should be.
 const MESSAGES_MIN: usize = 300;
 
-const PRODUCT: [&str; 4] = ["crates", "config", "proxy", "origin"];
+const PRODUCT: [&str; 5] = ["crates", "config", "proxy", "origin", "agent"];
 
 /// Texts that are no messages, or stand in another page: a path and how the text begins.
 const NOT_MESSAGES: &[(&str, &str)] = &[

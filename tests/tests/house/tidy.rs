@@ -18,6 +18,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("config", &["protocol", "os", "store", "serve", "cache"]),
     ("proxy", &["protocol", "os", "store", "serve", "cache", "intake", "config"]),
     ("origin", &["protocol", "os", "store", "serve", "cache", "config"]),
+    ("agent", &["protocol", "os", "store", "serve", "config"]),
     ("bench", &["protocol", "os", "store", "serve", "cache", "config", "outpost-proxy", "outpost-origin"]),
     ("tests", &["outpost-proxy", "outpost-origin", "outpost-bench"]),
 ];
