@@ -16,6 +16,9 @@ pub struct Backoff {
 /// Who draws the shortest wait of all still waits for this part of the longest: nobody asks in a tight loop.
 const LEAST_PART: u32 = 10;
 
+/// In what servers say for how long one is to wait.
+const SAID_IN: Duration = Duration::from_secs(1);
+
 impl Default for Backoff {
     /// 3 minutes, doubling up to 2 hours.
     fn default() -> Self {
@@ -37,9 +40,10 @@ impl Backoff {
         spread.between(ceiling / LEAST_PART, ceiling)
     }
 
-    /// How long to wait where a server has said for how long: not shorter, and spread over a tenth more, for it has said so to others too.
+    /// How long to wait where a server has said for how long: not shorter, and spread over a tenth more, for it has said so to others too; over a
+    /// second at least, for it can say only whole ones.
     pub fn obey(retry_after: Duration, spread: &mut Spread) -> Duration {
-        spread.between(retry_after, retry_after + retry_after / 10)
+        spread.between(retry_after, retry_after + (retry_after / 10).max(SAID_IN))
     }
 }
 
@@ -71,5 +75,14 @@ mod tests {
             let wait = Backoff::obey(Duration::from_secs(90), &mut Spread::new(seed));
             assert!((90..=99).contains(&wait.as_secs()), "{wait:?}");
         }
+    }
+
+    #[test]
+    fn those_who_are_told_the_same_second_do_not_come_in_its_first_tenth() {
+        let waits: Vec<_> =
+            (0..1_000).map(|seed| Backoff::obey(Duration::from_secs(1), &mut Spread::new(seed))).collect();
+        assert!(waits.iter().all(|wait| wait.as_secs() == 1));
+        let late = waits.iter().filter(|wait| wait.subsec_millis() >= 500).count();
+        assert!((400..600).contains(&late), "{late}");
     }
 }
