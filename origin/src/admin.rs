@@ -21,7 +21,11 @@ use serve::{
     server::Server,
 };
 
-use crate::{answer, counters::Counters};
+use crate::{
+    admission::{Admission, Tally},
+    answer,
+    counters::Counters,
+};
 
 /// Connections at once: a few monitors.
 const CONNECTIONS_MAX: usize = 64;
@@ -30,6 +34,7 @@ const CONNECTIONS_MAX: usize = 64;
 pub(crate) struct Admin {
     counters: Arc<Counters>,
     served: Arc<serve::counters::Counters>,
+    admission: Arc<Admission>,
 }
 
 impl Admin {
@@ -37,8 +42,9 @@ impl Admin {
         address: SocketAddr,
         counters: &Arc<Counters>,
         served: &Arc<serve::counters::Counters>,
+        admission: &Arc<Admission>,
     ) -> io::Result<Server> {
-        let admin = Self { counters: counters.clone(), served: served.clone() };
+        let admin = Self { counters: counters.clone(), served: served.clone(), admission: admission.clone() };
         let options =
             Options { listen: vec![address], workers: 1, connections_max: CONNECTIONS_MAX, ..Options::default() };
         Server::start(options, Arc::new(admin), None)
@@ -67,7 +73,24 @@ impl Admin {
         ] {
             push_metric(&mut text, name, kind, help, value);
         }
+        self.push_admission(&mut text);
         text
+    }
+
+    /// Each tier on a line of its own.
+    fn push_admission(&self, text: &mut String) {
+        let tallies = self.admission.tallies();
+        let mut push = |name, kind, help, value: fn(&Tally) -> u64| {
+            let name = format!("outpost_origin_admission_{name}");
+            let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+            for (tier, tally) in &tallies {
+                let _ = writeln!(text, "{name}{{tier=\"{}\"}} {}", tier.name(), value(tally));
+            }
+        };
+        push("admitted_total", "counter", "Questions admitted.", |tally| tally.admitted);
+        push("refused_total", "counter", "Questions refused.", |tally| tally.refused);
+        push("running", "gauge", "Questions being answered.", |tally| tally.present.running as u64);
+        push("waiting", "gauge", "Questions that wait.", |tally| tally.present.waiting as u64);
     }
 }
 
@@ -108,15 +131,19 @@ fn text(status: StatusCode, text: String) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admission::Limits;
 
     #[test]
     fn every_metric_has_help_type_and_value() {
-        let admin = Admin { counters: Arc::default(), served: Arc::default() };
+        let admission = Admission::new(Limits::of(16), 1);
+        let admin = Admin { counters: Arc::default(), served: Arc::default(), admission };
         admin.counters.hashed.store(7, Ordering::Relaxed);
         let text = admin.metrics();
         assert!(text.contains("\noutpost_origin_hashed_files_total 7\n"), "{text}");
         let lines = |prefix: &str| text.lines().filter(|line| line.starts_with(prefix)).count();
-        assert_eq!(lines("# HELP"), lines("outpost_origin_"));
-        assert_eq!(lines("# TYPE"), lines("outpost_origin_"));
+        assert_eq!(lines("# HELP"), lines("# TYPE"));
+        // Those of admission have a line for each tier.
+        assert_eq!(lines("outpost_origin_"), lines("# TYPE") + 4 * 2);
+        assert!(text.contains("\noutpost_origin_admission_waiting{tier=\"client\"} 0\n"), "{text}");
     }
 }

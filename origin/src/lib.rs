@@ -1,13 +1,14 @@
 //! The origin at headquarters: publishes a directory with the same engine that the proxies serve with, and knows the digests of its files.
 //!
 //! In reading order: [`options`] is the command line, `origin` what runs and how it ends, `handler` answers requests with what `route` says
-//! that they mean: of files `publish` finds and `answer` composes, all else is `control`'s; `files` is what was opened a moment ago. Digests are made by `hasher` in the order of
+//! that they mean: of files `publish` finds and `answer` composes, all else is `control`'s, to whom `admission` lets as many as can be answered; `files` is what was opened a moment ago. Digests are made by `hasher` in the order of
 //! `queue` and kept in `catalogue`; `scan` and `watch` notice changes. `admin` is for monitors, `counters` what it shows.
 //!
 //! It writes nothing but its database and its access log, and fetches nothing.
 #![forbid(unsafe_code)]
 
 mod admin;
+mod admission;
 mod answer;
 mod catalogue;
 mod control;

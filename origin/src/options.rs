@@ -5,6 +5,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use clap::{Parser, ValueEnum};
 use config::value::{parse_address, parse_duration};
 
+use crate::admission::{PLACES_MAX, PLACES_MIN};
+
 const AFTER_HELP: &str = "\
 Simplest use: outpost-origin --share /srv/share
 Messages and what to do: docs/messages.md. RUST_LOG=debug logs more, RUST_LOG=warn less.
@@ -50,6 +52,11 @@ pub struct Options {
     #[arg(long)]
     pub no_watch: bool,
 
+    /// Questions (what there is, where to get it, reports) that are answered at once; files take no part. What is more waits, then is told to come
+    /// again: proxies that others depend on are admitted before those behind thin lines, and these before clients.
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = parse_places)]
+    pub max_concurrent_info_requests: u32,
+
     /// How long what is being sent may take to finish after SIGTERM.
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
     pub drain_timeout: Duration,
@@ -77,6 +84,13 @@ impl Options {
     }
 }
 
+/// Each tier has a share of them.
+fn parse_places(text: &str) -> Result<u32, String> {
+    let (least, most) = (PLACES_MIN as u32, PLACES_MAX as u32);
+    let places = text.parse().ok().filter(|places| (least..=most).contains(places));
+    places.ok_or_else(|| format!("give a number from {least} to {most}"))
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -90,6 +104,14 @@ mod tests {
         assert_eq!(options.listen, [SocketAddr::from(([0, 0, 0, 0], 8090))]);
         assert_eq!(options.rescan, Duration::from_secs(600));
         assert_eq!(options.admin, None);
+    }
+
+    #[test]
+    fn each_tier_has_a_place() {
+        for (places, is_valid) in [("2", false), ("3", true), ("4096", true), ("4097", false), ("many", false)] {
+            let arguments = ["outpost-origin", "--share", ".", "--max-concurrent-info-requests", places];
+            assert_eq!(Options::try_parse_from(arguments).is_ok(), is_valid, "{places}");
+        }
     }
 
     #[test]

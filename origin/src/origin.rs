@@ -1,6 +1,7 @@
 //! A running origin: opens what it needs in order, starts its threads, and ends them in the opposite order.
 
 use std::{
+    hash::{BuildHasher, RandomState},
     io,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -26,6 +27,7 @@ use tokio::{runtime::Handle, task::AbortHandle};
 
 use crate::{
     admin::Admin,
+    admission::{Admission, Limits},
     catalogue::{Catalogue, CatalogueError},
     control::Control,
     counters::Counters,
@@ -92,16 +94,18 @@ impl Origin {
         let engine = Engine::start(Choice::Auto).map_err(StartError::Threads)?;
         let (queue, counters, files) = (Arc::new(Queue::new()), Arc::new(Counters::default()), Arc::default());
 
+        let admission =
+            Admission::new(Limits::of(options.max_concurrent_info_requests as usize), RandomState::new().hash_one(()));
         let publication = Publication { share: share.clone(), catalogue: catalogue.clone(), files: Arc::clone(&files) };
         let handler = OriginHandler {
             publication: Arc::new(publication),
-            control: Control { runtime: runtime.clone() },
+            control: Control { runtime: runtime.clone(), admission: admission.clone() },
             queue: queue.clone(),
             engine: engine.clone(),
             runtime: runtime.clone(),
         };
         let server = listen(options, handler)?;
-        let admin = options.admin.map(|address| Admin::start(address, &counters, server.counters()));
+        let admin = options.admin.map(|address| Admin::start(address, &counters, server.counters(), &admission));
         let admin = admin.transpose().map_err(|error| StartError::Listen(error, "--admin"))?;
 
         let (changes, stop) = (Arc::new(Changes::new()), Arc::new(AtomicBool::new(false)));

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use protocol::info::NODE_FIELD;
+use protocol::{info::NODE_FIELD, topology::Tier};
 use serve::{handler::Client, request::Request};
 
 /// Bytes of a node's name.
@@ -13,6 +13,8 @@ const NAME_LEN_MAX: usize = 64;
 pub(crate) struct Asker {
     /// Its name, if it has said one that can be a name.
     pub(crate) node: Option<String>,
+    /// How soon it is admitted.
+    pub(crate) tier: Tier,
     /// Where the question comes from.
     pub(crate) address: IpAddr,
 }
@@ -22,7 +24,7 @@ impl Asker {
     pub(crate) fn of(request: &Request<'_>, client: &Client) -> Self {
         let node = request.fields.first(NODE_FIELD).and_then(|name| std::str::from_utf8(name).ok());
         let node = node.filter(|name| is_name(name)).map(str::to_owned);
-        Self { node, address: client.address.ip().to_canonical() }
+        Self { node, tier: Tier::default(), address: client.address.ip().to_canonical() }
     }
 }
 

@@ -1,7 +1,8 @@
 //! What the origin answers beside files: what there is, who has it, where to get it, who belongs to it. One file per resource; `resource` says which
 //! there are and what may be done with each, `asker` who asks, `body` reads what is sent with a question.
 //!
-//! Everything that costs a statement of a database goes by way of [`Control::later`], on a thread that may block.
+//! Everything that costs a statement of a database goes by way of [`Control::later`]: on a thread that may block, and when it is admitted
+//! ([`admission`](crate::admission)). Whom there is no room for is refused in [`Control::answer`], before anything else is done for it.
 
 #![allow(dead_code, reason = "each resource comes with its file")]
 
@@ -9,7 +10,9 @@ mod asker;
 mod body;
 mod resource;
 
-use protocol::{problem::Kind, target::Target};
+use std::{sync::Arc, time::Instant};
+
+use protocol::{problem::Kind, target::Target, topology::Tier};
 use serve::{
     handler::{Answer, Client},
     request::Request,
@@ -18,13 +21,15 @@ use serve::{
 use tokio::runtime::Handle;
 
 pub(crate) use self::{asker::Asker, resource::Resource};
-use crate::answer;
+use crate::{admission::Admission, answer};
 
 /// What the resources share; clones are cheap.
 #[derive(Clone)]
 pub(crate) struct Control {
     /// Whose threads may block.
     pub(crate) runtime: Handle,
+    /// Who is answered while everybody asks.
+    pub(crate) admission: Arc<Admission>,
 }
 
 impl Control {
@@ -33,15 +38,31 @@ impl Control {
         if !resource.takes(&request.method) {
             return Answer::Now(Response::method_not_allowed(resource.methods()));
         }
-        let _asker = Asker::of(request, client);
+        let asker = Asker::of(request, client);
+        if let Err(refused) = self.admission.knock(asker.tier, Instant::now()) {
+            return Answer::Now(self.admission.answer(refused));
+        }
         Answer::Now(answer::not_found(target))
     }
 
-    /// An answer that is made on a thread that may block. Dropping it does not stop what has begun.
-    pub(crate) async fn later(self, make: impl FnOnce(Self) -> Response + Send + 'static) -> Response {
+    /// An answer that is made on a thread that may block, as soon as one of that tier is admitted. Dropping it does not stop what has begun.
+    pub(crate) async fn later(self, tier: Tier, make: impl FnOnce(Self) -> Response + Send + 'static) -> Response {
+        let entry = match self.admission.enter(tier, Instant::now()) {
+            Ok(entry) => entry,
+            Err(refused) => return self.admission.answer(refused),
+        };
+        let permit = match entry.turn().await {
+            Ok(permit) => permit,
+            Err(refused) => return self.admission.answer(refused),
+        };
         let runtime = self.runtime.clone();
+        let working = move || {
+            // It goes with the work: that does not end when the client leaves.
+            let _permit = permit;
+            make(self)
+        };
         // Fails only when the program ends, or by a panic, which has been reported.
-        let made = runtime.spawn_blocking(move || make(self)).await;
+        let made = runtime.spawn_blocking(working).await;
         made.unwrap_or_else(|_| answer::problem(Kind::Internal, "this server is stopping; ask again later"))
     }
 }

@@ -71,6 +71,7 @@ const NOT_MESSAGES: &[(&str, &str)] = &[
     ("origin/src/admin.rs", "Bytes "),
     ("origin/src/admin.rs", "Bodies "),
     ("origin/src/admin.rs", "Connections "),
+    ("origin/src/admin.rs", "Questions "),
     ("origin/src/admin.rs", "Complete "),
     ("origin/src/catalogue.rs", "SELECT "),
     ("origin/src/catalogue.rs", "INSERT "),
