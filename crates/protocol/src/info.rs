@@ -22,6 +22,8 @@ pub const PACKAGES: &str = "/.outpost/v1/packages";
 pub const CHANGES: &str = "/.outpost/v1/changes";
 /// Where contents are to be had: see [`sources`](crate::sources).
 pub const SOURCES: &str = "/.outpost/v1/sources";
+/// Who stands where, for people: `?domain=DOMAIN` is that one with all below it.
+pub const TOPOLOGY: &str = "/.outpost/v1/topology";
 /// What somebody holds: see [`report`](crate::report).
 pub const REPORTS: &str = "/.outpost/v1/reports";
 /// How one becomes known to the origin: see [`enrolment`](crate::enrolment).

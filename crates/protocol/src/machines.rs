@@ -24,6 +24,11 @@ impl Machines {
         self.bits
     }
 
+    /// The lowest of the addresses.
+    pub(crate) fn first(&self) -> Mac {
+        self.first
+    }
+
     /// Whether a card is one of them.
     pub fn contains(&self, mac: Mac) -> bool {
         (mac.number() ^ self.first.number()) >> (48 - self.bits) == 0
@@ -31,7 +36,7 @@ impl Machines {
 }
 
 impl Mac {
-    fn number(self) -> u64 {
+    pub(crate) fn number(self) -> u64 {
         self.0.iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
     }
 }

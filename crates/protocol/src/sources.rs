@@ -4,8 +4,10 @@
 //! | --- | --- | --- |
 //! | true | at least one | ask them in this order |
 //! | false | none | not here yet, and somebody has been told to fetch it: ask again after `retry_after`, not before |
+//! | false, and `unknown` | none | no file has had this digest for a good while: ask for that of its path ([`info`](crate::info)), it has changed or is gone |
 //!
-//! There is no third kind: a list is never empty without a time.
+//! There is no fourth kind: a list is never empty without a time. A digest that no file is known to have is at first not here yet: its file may be
+//! read for it just now. One that was known and whose file changed is ready as long as somebody near holds it; nobody else can give it.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +15,11 @@ use crate::{digest::Md5, topology::DomainName};
 
 /// Digests of one question; more are refused with 413.
 pub const DIGESTS_MAX: usize = 1_000;
+
+/// Sources of one content.
+pub const SOURCES_MAX: usize = 32;
+/// Network cards of one question; of more, the first count.
+pub const MACHINES_MAX: usize = 16;
 
 /// The question. Who asks is known from its name, else by its address.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,12 +56,15 @@ pub struct Sources {
     /// Bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
-    /// The nearest first.
+    /// The nearest first; at most [`SOURCES_MAX`].
     #[serde(default)]
     pub sources: Vec<Source>,
     /// Seconds; there whenever it is not ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u64>,
+    /// No file with this digest is known, and none has been for longer than it takes to read one for it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unknown: bool,
 }
 
 /// Somebody to ask.
