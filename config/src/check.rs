@@ -42,7 +42,7 @@ pub(crate) fn complaints(settings: &Settings) -> Vec<Complaint> {
     .concat()
 }
 
-fn complaint(message: impl Into<String>, keys: &[&str], help: impl Into<String>) -> Complaint {
+pub(crate) fn complaint(message: impl Into<String>, keys: &[&str], help: impl Into<String>) -> Complaint {
     Complaint { message: message.into(), keys: keys.iter().map(|key| (*key).to_owned()).collect(), help: help.into() }
 }
 

@@ -1,6 +1,11 @@
 //! How a configuration is refused: what is wrong, the line it stands in, and what to write instead. Every fault is told, not just the first.
 
-use std::{fmt, ops::Range, path::Path};
+use std::{
+    fmt,
+    io::ErrorKind,
+    ops::Range,
+    path::{Path, PathBuf},
+};
 
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode};
 use textwrap::{WordSeparator, WordSplitter};
@@ -25,6 +30,40 @@ pub struct Fault {
 pub struct Refused {
     /// What is wrong; at least one.
     pub faults: Vec<Fault>,
+}
+
+/// A file that was read.
+#[derive(Clone, Debug)]
+pub struct ConfigFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What stands in it.
+    pub text: String,
+}
+
+impl ConfigFile {
+    /// Reads it.
+    pub fn read(path: &Path) -> Result<Self, Refused> {
+        match std::fs::read_to_string(path) {
+            Ok(text) => Ok(Self { path: path.to_owned(), text }),
+            Err(error) => Err(Fault::new(
+                match error.kind() {
+                    ErrorKind::InvalidData => format!("the configuration file {} is not text in UTF-8", path.display()),
+                    _ => format!("cannot read the configuration file {}: {error}", path.display()),
+                },
+                Some("give --config the path of a TOML file that can be read, or leave it out".into()),
+            )
+            .into()),
+        }
+    }
+
+    pub(crate) fn not_valid(&self, error: &toml::de::Error, example: &str) -> Fault {
+        let spans = error.span().map(|span| (span, "here".to_owned()));
+        let message = format!("this is not valid TOML: {}", error.message().trim());
+        let help =
+            format!("write key = \"text\", key = 5, key = [\"a\", \"b\"] and [section]; {example} is an example");
+        Fault::new(message, Some(help)).at(&self.path, &self.text, spans)
+    }
 }
 
 impl Fault {

@@ -2,11 +2,7 @@
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use crate::{
-    load::Said,
-    settings::Settings,
-    table::{SETTINGS, Setting},
-};
+use crate::{layers::Said, option::Setting, settings::Settings, table::SETTINGS};
 
 /// The flag that stands for a whole upstream.
 const UPSTREAM: &str = "upstream";
@@ -17,11 +13,15 @@ pub fn arguments(command: Command) -> Command {
         .long(UPSTREAM)
         .value_name("DIR_OR_URL")
         .help("What is served: a directory, http(s)://HOST/ or outpost+http(s)://HOST/. In place of the [[upstream]]s of the file");
-    let defaults = Settings::default();
-    command.arg(upstream).args(SETTINGS.iter().filter_map(|row| argument(row, &defaults)))
+    rows(command.arg(upstream), SETTINGS, &Settings::default())
 }
 
-fn argument(row: &'static Setting<Settings>, defaults: &Settings) -> Option<Arg> {
+/// Adds those of a table.
+pub(crate) fn rows<T>(command: Command, rows: &'static [Setting<T>], defaults: &T) -> Command {
+    command.args(rows.iter().filter_map(|row| argument(row, defaults)))
+}
+
+fn argument<T>(row: &'static Setting<T>, defaults: &T) -> Option<Arg> {
     let flag = row.flag?;
     let default = row.show(defaults).replace(['"', '[', ']'], "");
     let default = if default.is_empty() { "none".into() } else { default };
@@ -33,9 +33,14 @@ fn argument(row: &'static Setting<Settings>, defaults: &Settings) -> Option<Arg>
 
 /// What the command line said.
 pub fn said(matches: &ArgMatches) -> Vec<Said> {
-    let flags = SETTINGS.iter().filter_map(|row| Some((row.key, row.flag?)));
+    said_of(matches, SETTINGS, UPSTREAM)
+}
+
+/// Of the flags of a table, and the one that stands for whole blocks.
+pub(crate) fn said_of<T>(matches: &ArgMatches, rows: &'static [Setting<T>], whole: &'static str) -> Vec<Said> {
+    let flags = rows.iter().filter_map(|row| Some((row.key, row.flag?)));
     flags
-        .chain([(UPSTREAM, UPSTREAM)])
+        .chain([(whole, whole)])
         .filter_map(|(key, flag)| {
             let values: Vec<String> = matches.get_many::<String>(key)?.cloned().collect();
             Some(Said { key, flag: format!("--{flag}"), value: values.join(",") })

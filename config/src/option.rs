@@ -7,7 +7,7 @@ use std::{
 };
 
 use cache::options::Location;
-use protocol::{glob::Globs, rate::Rule};
+use protocol::{glob::Globs, rate::Rule, topology::Proxy};
 use serve::clients::{
     access::{RULES_MAX, Rules},
     ranges::Ranges,
@@ -16,7 +16,7 @@ use store::Limit;
 
 use crate::{
     admin::AdminAddress,
-    rate_rules,
+    proxies, rate_rules,
     raw::Raw,
     value::{
         absolute, parse_address, parse_duration, parse_limit, parse_range, parse_rate, parse_rule, parse_size, quoted,
@@ -62,11 +62,15 @@ pub(crate) enum Kind<T> {
     Duration { min: Duration, max: Duration, put: fn(&mut T, Duration), get: fn(&T) -> Duration },
     /// A whole number.
     Count { min: u64, max: u64, put: fn(&mut T, u64), get: fn(&T) -> u64 },
+    /// Yes or no.
+    Switch { put: fn(&mut T, bool), get: fn(&T) -> bool },
     /// One of some words, by its place among them.
     Word { words: &'static [&'static str], put: fn(&mut T, usize), get: fn(&T) -> usize },
     /// An IP address and port, or a Unix socket.
     Admin { put: fn(&mut T, AdminAddress), get: fn(&T) -> AdminAddress },
-    /// Several of them; none only where that means something.
+    /// An IP address and port, or nothing.
+    MaybeAddress { put: fn(&mut T, Option<SocketAddr>), get: fn(&T) -> Option<SocketAddr> },
+    /// Several addresses; none only where that means something.
     Addresses { may_be_none: bool, put: fn(&mut T, Vec<SocketAddr>), get: fn(&T) -> Vec<SocketAddr> },
     /// Ranges of addresses, or none.
     Ranges { put: fn(&mut T, Ranges), get: fn(&T) -> Ranges },
@@ -91,6 +95,8 @@ pub(crate) enum Kind<T> {
     Globs { put: fn(&mut T, Globs), get: fn(&T) -> Globs },
     /// Rates by the time of day, or none.
     RateRules { put: fn(&mut T, Vec<Rule>), get: fn(&T) -> Vec<Rule> },
+    /// Proxies with their names and URLs, or none.
+    Proxies { put: fn(&mut T, Vec<Proxy>), get: fn(&T) -> Vec<Proxy> },
     /// Where an upstream is.
     Location { put: fn(&mut T, Location), get: fn(&T) -> Location },
 }
@@ -146,10 +152,12 @@ impl<T> Setting<T> {
                 put(settings, duration);
             }
             Kind::Count { min, max, put, .. } => put(settings, count(raw, *min, *max)?),
+            Kind::Switch { put, .. } => put(settings, truth(raw)?),
             Kind::Word { words, put, .. } => put(settings, word(raw, words)?),
             Kind::Admin { put, .. } => {
                 put(settings, AdminAddress::parse(&text(raw, "an address such as \"127.0.0.1:8081\"")?, base)?);
             }
+            Kind::MaybeAddress { put, .. } => put(settings, maybe_address(raw)?),
             Kind::Addresses { may_be_none, put, .. } => put(settings, addresses(raw, *may_be_none)?),
             Kind::Ranges { put, .. } => put(settings, ranges(raw)?),
             Kind::Rules { put, .. } => put(settings, rules(raw)?),
@@ -164,6 +172,7 @@ impl<T> Setting<T> {
             Kind::Texts { check, put, .. } => put(settings, texts(raw, *check)?),
             Kind::Globs { put, .. } => put(settings, globs(raw)?),
             Kind::RateRules { put, .. } => put(settings, rate_rules::parse(raw)?),
+            Kind::Proxies { put, .. } => put(settings, proxies::parse(raw)?),
             Kind::Location { put, .. } => put(settings, location(raw, base)?),
         }
         Ok(())
@@ -177,8 +186,12 @@ impl<T> Setting<T> {
             Kind::Limit { get, .. } => quoted(&show_limit(get(settings))),
             Kind::Duration { get, .. } => quoted(&show_duration(get(settings))),
             Kind::Count { get, .. } => get(settings).to_string(),
+            Kind::Switch { get, .. } => get(settings).to_string(),
             Kind::Word { words, get, .. } => quoted(words[get(settings)]),
             Kind::Admin { get, .. } => quoted(&get(settings).to_string()),
+            Kind::MaybeAddress { get, .. } => {
+                quoted(&get(settings).map_or_else(String::new, |address| address.to_string()))
+            }
             Kind::Addresses { get, .. } => {
                 let list: Vec<_> = get(settings).iter().map(|address| quoted(&address.to_string())).collect();
                 format!("[{}]", list.join(", "))
@@ -201,6 +214,7 @@ impl<T> Setting<T> {
                 format!("[{}]", list.join(", "))
             }
             Kind::RateRules { get, .. } => rate_rules::show(&get(settings)),
+            Kind::Proxies { get, .. } => proxies::show(&get(settings)),
             Kind::Globs { get, .. } => {
                 let list: Vec<_> = get(settings).texts().map(quoted).collect();
                 format!("[{}]", list.join(", "))
@@ -219,10 +233,12 @@ impl<T> Setting<T> {
                 ("duration", format!("{} to {}", show_duration(*min), show_duration(*max)))
             }
             Kind::Count { min, max, .. } => ("number", format!("{min} to {max}")),
+            Kind::Switch { .. } => ("yes or no", "`true`, `false`".into()),
             Kind::Word { words, .. } => {
                 ("word", words.iter().map(|word| format!("`\"{word}\"`")).collect::<Vec<_>>().join(", "))
             }
             Kind::Admin { .. } => ("address", "`IP:PORT` or `unix:PATH`".into()),
+            Kind::MaybeAddress { .. } => ("address", "`IP:PORT`, or `\"\"` for none".into()),
             Kind::Addresses { may_be_none: true, .. } => ("list of addresses", "`IP:PORT`, or none".into()),
             Kind::Addresses { .. } => ("list of addresses", "`IP:PORT`, at least one".into()),
             Kind::Ranges { .. } => ("list of ranges", "`ADDRESS/BITS`, `FIRST-LAST` or `ADDRESS`, or none".into()),
@@ -238,6 +254,9 @@ impl<T> Setting<T> {
                 ("list of rules", "`{ during = \"Mon-Fri 08:00-17:00\", rate = \"10Mbit/s\" }`, or none".into())
             }
             Kind::Globs { .. } => ("patterns", "`/drivers/**`, `/packages/office-1.2/`, `*.iso`, or none".into()),
+            Kind::Proxies { .. } => {
+                ("list of proxies", "`{ name = \"b7\", url = \"http://10.7.0.2:8080/\" }`, or none".into())
+            }
             Kind::Location { .. } => {
                 ("directory or URL", "a directory, `http(s)://HOST/` or `outpost+http(s)://HOST/`".into())
             }
@@ -252,9 +271,10 @@ impl<T> Setting<T> {
             Kind::Limit { .. } => "SIZE|PERCENT",
             Kind::Duration { .. } => "DURATION",
             Kind::Count { .. } => "N",
+            Kind::Switch { .. } => "true|false",
             Kind::Word { .. } => "WORD",
             Kind::Admin { .. } => "IP:PORT|unix:PATH",
-            Kind::Addresses { .. } => "IP:PORT",
+            Kind::MaybeAddress { .. } | Kind::Addresses { .. } => "IP:PORT",
             Kind::Ranges { .. } | Kind::Rules { .. } => "RANGE",
             Kind::Path { .. } => "DIR",
             Kind::File { .. } => "PATH",
@@ -262,6 +282,7 @@ impl<T> Setting<T> {
             Kind::Text { .. } | Kind::Texts { .. } => "TEXT",
             Kind::Globs { .. } => "PATTERN",
             Kind::RateRules { .. } => "RULES",
+            Kind::Proxies { .. } => "PROXIES",
             Kind::Location { .. } => "DIR_OR_URL",
         }
     }
@@ -272,6 +293,12 @@ impl<T> Setting<T> {
             Kind::Word { words, .. } => Some(words),
             _ => None,
         }
+    }
+
+    /// Whether it may come from somewhere else than the machine itself: it takes effect with SIGHUP, and names no file there.
+    pub(crate) fn is_deliverable(&self) -> bool {
+        let names_files = matches!(self.kind, Kind::Path { .. } | Kind::File { .. } | Kind::Output { .. });
+        self.applies == Applies::Reload && !names_files
     }
 
     /// Whether it takes several values, so that its flag may be repeated.
@@ -298,11 +325,25 @@ fn count(raw: &Raw, min: u64, max: u64) -> Result<u64, String> {
     let number = match raw {
         Raw::Integer(number) => u64::try_from(*number).ok(),
         Raw::Text(text) => text.trim().parse().ok(),
-        Raw::List(_) | Raw::Table(_) | Raw::Other(_) => None,
+        Raw::Truth(_) | Raw::List(_) | Raw::Table(_) | Raw::Other(_) => None,
     };
     let number = number.ok_or_else(|| format!("{} is not a whole number", raw.describe()))?;
     within(number, min, max, |number| number.to_string())?;
     Ok(number)
+}
+
+fn maybe_address(raw: &Raw) -> Result<Option<SocketAddr>, String> {
+    let text = text(raw, "an address such as \"127.0.0.1:8091\"")?;
+    if text.is_empty() { Ok(None) } else { parse_address(&text).map(Some) }
+}
+
+fn truth(raw: &Raw) -> Result<bool, String> {
+    match raw {
+        Raw::Truth(truth) => Ok(*truth),
+        Raw::Text(text) if text.trim() == "true" => Ok(true),
+        Raw::Text(text) if text.trim() == "false" => Ok(false),
+        _ => Err(format!("{} stands where true or false is expected", raw.describe())),
+    }
 }
 
 fn word(raw: &Raw, words: &[&str]) -> Result<usize, String> {

@@ -4,7 +4,7 @@ use cache::options::{Location, UpstreamOptions};
 use serve::tls::Pair;
 
 use crate::{
-    load::variable_of,
+    layers::variable_of,
     option::Applies,
     settings::Settings,
     table::{CERTIFICATE, SETTINGS, Setting, UPSTREAM},
@@ -30,20 +30,8 @@ checks all of it and ends with 0, or with 78 and what is wrong; `--print-config`
 
 /// The whole page.
 pub fn markdown() -> String {
-    let defaults = Settings::default();
     let mut text = OPENING.to_owned();
-    let mut section = None;
-    for row in SETTINGS {
-        let own = row.key.split_once('.').map(|(section, _)| section);
-        if section != own || row.key == SETTINGS[0].key {
-            section = own;
-            text.push_str(&match own {
-                None => "\n## At the top of the file\n".to_owned(),
-                Some(name) => format!("\n## `[{name}]`\n"),
-            });
-        }
-        text.push_str(&entry(row, &defaults, Some(variable_of(row.key))));
-    }
+    text.push_str(&sections(SETTINGS, &Settings::default()));
     text.push_str("\n## `[[certificate]]`\n\nOnce for each further certificate. `file` and `key` must be given.\n");
     for row in CERTIFICATE {
         text.push_str(&entry(row, &Pair::default(), None));
@@ -56,7 +44,26 @@ pub fn markdown() -> String {
     text
 }
 
-fn entry<T>(row: &Setting<T>, defaults: &T, variable: Option<String>) -> String {
+/// What stands outside of blocks.
+pub(crate) fn sections<T>(rows: &[Setting<T>], defaults: &T) -> String {
+    let mut text = String::new();
+    let mut section = None;
+    for (place, row) in rows.iter().enumerate() {
+        let own = row.key.split_once('.').map(|(section, _)| section);
+        if section != own || place == 0 {
+            section = own;
+            text.push_str(&match own {
+                None => "\n## At the top of the file\n".to_owned(),
+                Some(name) => format!("\n## `[{name}]`\n"),
+            });
+        }
+        text.push_str(&entry(row, defaults, Some(variable_of(row.key))));
+    }
+    text
+}
+
+/// One option.
+pub(crate) fn entry<T>(row: &Setting<T>, defaults: &T, variable: Option<String>) -> String {
     let (kind, range) = row.type_and_range();
     let default = row.default_note.map_or_else(|| format!("`{}`", row.show(defaults)), str::to_owned);
     let applies = match row.applies {

@@ -1,11 +1,13 @@
 //! Sizes, durations, addresses and paths as people write them, and back. Only text and numbers; which values an option takes is said in its definition.
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Component, Path, PathBuf},
     time::Duration,
 };
 
+use ipnet::IpNet;
+use protocol::machines::Machines;
 use serve::clients::{access::Rule, ranges::Range};
 use store::Limit;
 
@@ -148,7 +150,29 @@ pub(crate) fn parse_range(text: &str) -> Result<Range, String> {
     })
 }
 
-/// Likewise, or network cards from `"52:54:00:12:34:56"` or `"52:54:00:00:00:00/24"`.
+/// A network from `"10.7.0.0/16"`, or one address.
+pub(crate) fn parse_network(text: &str) -> Result<IpNet, String> {
+    let text = text.trim();
+    let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    let network: IpNet =
+        network.map_err(|_| format!("'{text}' is not a range of addresses: write ADDRESS/BITS such as 10.7.0.0/16"))?;
+    if network.trunc() == network {
+        return Ok(network);
+    }
+    Err(format!("'{text}' has bits behind the first {}: {} is meant", network.prefix_len(), network.trunc()))
+}
+
+/// Network cards from `"52:54:00:12:34:56"` or `"52:54:00:00:00:00/24"`.
+pub(crate) fn parse_machines(text: &str) -> Result<Machines, String> {
+    let text = text.trim();
+    text.parse().map_err(|()| {
+        format!(
+            "'{text}' is not the address of a network card: write 52:54:00:12:34:56, or 52:54:00:00:00:00/24 for many"
+        )
+    })
+}
+
+/// A range, or network cards from `"52:54:00:12:34:56"` or `"52:54:00:00:00:00/24"`.
 pub(crate) fn parse_rule(text: &str) -> Result<Rule, String> {
     let text = text.trim();
     text.parse().map_err(|reason| {

@@ -27,7 +27,10 @@ mod shares;
 mod tests;
 mod upstream;
 
-pub(crate) use self::{certificate::CERTIFICATE, upstream::UPSTREAM};
+pub(crate) use self::{
+    certificate::CERTIFICATE,
+    upstream::{UPSTREAM, is_name},
+};
 pub(crate) use crate::option::Setting;
 
 const SECOND: Duration = Duration::from_secs(1);

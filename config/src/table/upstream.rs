@@ -215,7 +215,7 @@ fn is_mount(mount: &str) -> Result<(), String> {
 }
 
 /// A label that is safe in metrics, logs and keys.
-fn is_name(name: &str) -> Result<(), String> {
+pub(crate) fn is_name(name: &str) -> Result<(), String> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     if name.is_empty() || name.len() > 64 || !name.bytes().all(fits) {
         return Err(format!("'{name}' is not a name: write 1 to 64 letters, digits, '-', '_' or '.'"));

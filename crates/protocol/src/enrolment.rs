@@ -9,6 +9,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::topology::{DomainName, Proxy, Tier};
 
+/// Letters of a name.
+const NAME_LEN_MAX: usize = 64;
+
+/// Whether it is a name as [`Enrol::name`] says.
+pub fn is_name(name: &str) -> bool {
+    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    (1..=NAME_LEN_MAX).contains(&name.len()) && name.bytes().all(is_letter)
+}
+
 /// What a program is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

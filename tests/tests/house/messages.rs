@@ -25,6 +25,12 @@ const NOT_MESSAGES: &[(&str, &str)] = &[
     // The references are generated from these.
     ("config/src/table/", ""),
     ("config/src/reference.rs", ""),
+    ("config/src/origin/table.rs", ""),
+    ("config/src/origin/blocks.rs", ""),
+    ("config/src/origin/reference.rs", ""),
+    ("config/src/origin/flags.rs", ""),
+    ("config/src/option.rs", "yes or no"),
+    ("config/src/option.rs", "list of proxies"),
     ("config/src/option.rs", "a path, `"),
     ("config/src/option.rs", "`"),
     ("config/src/option.rs", "a directory, `"),

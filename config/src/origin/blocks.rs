@@ -1,0 +1,186 @@
+//! What may stand several times in the file of an origin: `[[share]]`, `[[domain]]`, `[[node]]`.
+
+use std::path::PathBuf;
+
+use protocol::topology::{Domain, Tier};
+use toml::de::DeTable;
+
+use super::{
+    delivered::{self, KEYS},
+    settings::{Delivered, DomainOptions, NodeOptions, Settings, ShareOptions},
+};
+use crate::{
+    layers::{Entry, Layers, Origin, in_file_order},
+    option::{Kind, Setting},
+    proxies::is_node,
+    table::is_name,
+};
+
+type Share = Setting<ShareOptions>;
+type InTree = Setting<DomainOptions>;
+type Node = Setting<NodeOptions>;
+
+/// Options of one `[[share]]`.
+pub(super) static SHARE: &[Setting<ShareOptions>] = &[
+    Share::restart(
+        "name",
+        "It is published at `/NAME/`. A management point has one of its own: `dev`, `test`, `prod`.",
+        "`\"\"` publishes it at `/`; it must be the only one then.",
+        Kind::Text {
+            range: "1 to 64 letters, digits, `-`, `_`, `.`, or `\"\"`",
+            check: |name| if name.is_empty() { Ok(()) } else { is_name(name) },
+            put: |s, v| s.name = v,
+            get: |s| s.name.clone(),
+        },
+    )
+    .default_note("must be given"),
+    Share::restart(
+        "path",
+        "The directory: a local disk, or an SMB or NFS mount.",
+        "Nothing is ever written there.",
+        Kind::File {
+            put: |s, v| s.path = v.unwrap_or_default(),
+            get: |s| Some(&s.path).filter(|path| !path.as_os_str().is_empty()).cloned(),
+        },
+    )
+    .default_note("must be given"),
+    Share::restart(
+        "packages",
+        "Which folders of it are packages, as patterns over their paths below the share, each with a `/` at its end.",
+        "None: each folder in `ComputerJobs/`, `UserJobs/` and `Redist/`, and where there is none of these each folder at the top.",
+        Kind::Globs { put: |s, v| s.packages = v, get: |s| s.packages.clone() },
+    ),
+];
+
+/// Options of one `[[domain]]`, besides what it delivers.
+pub(super) static DOMAIN: &[Setting<DomainOptions>] = &[
+    InTree::reload(
+        "name",
+        "Its labels from the root down with dots between them: `hq.north.branch7` lies in `hq.north`.",
+        "Domains above it need not be written.",
+        Kind::Text {
+            range: "up to 16 labels of letters, digits, `-`, `_`",
+            check: |name| name.parse::<protocol::topology::DomainName>().map(drop).map_err(|bad| bad.to_string()),
+            put: |d, v| d.domain.name = v.parse().unwrap_or_else(|_| d.domain.name.clone()),
+            get: |d| d.domain.name.to_string(),
+        },
+    )
+    .default_note("must be given"),
+    InTree::reload(
+        "ranges",
+        "Whose addresses are in it.",
+        "Of several domains the one with the narrowest range has a machine. The same range cannot be in two.",
+        Kind::Texts {
+            range: "`ADDRESS/BITS` or `ADDRESS`",
+            check: |text| crate::value::parse_network(text).map(drop),
+            put: |d, v| d.domain.ranges = v.iter().filter_map(|text| crate::value::parse_network(text).ok()).collect(),
+            get: |d| d.domain.ranges.iter().map(ToString::to_string).collect(),
+        },
+    ),
+    InTree::reload(
+        "machines",
+        "Whose network cards are in it, whatever their addresses: laptops that come and go.",
+        "They are what a machine says of itself: they keep order, not thieves out.",
+        Kind::Texts {
+            range: "`52:54:00:12:34:56`, or `52:54:00:00:00:00/24` for all cards of a maker",
+            check: |text| crate::value::parse_machines(text).map(drop),
+            put: |d, v| d.domain.machines = v.iter().filter_map(|text| text.trim().parse().ok()).collect(),
+            get: |d| d.domain.machines.iter().map(ToString::to_string).collect(),
+        },
+    ),
+    InTree::reload(
+        "tier",
+        "How soon its proxies are admitted where many ask at once: `unconstrained` before `constrained` before `client`.",
+        "`unconstrained` is for proxies with a good line that others depend on. All other machines are clients.",
+        Kind::Word {
+            words: &["unconstrained", "constrained", "client"],
+            put: |d, v| d.domain.tier = Tier::ALL[v],
+            get: |d| Tier::ALL.iter().position(|tier| *tier == d.domain.tier).unwrap_or_default(),
+        },
+    ),
+    InTree::reload(
+        "proxies",
+        "Its proxies, the first to be asked first: each with the name that it enrols with, and where it serves files.",
+        "Two proxies of a tree cannot have the same name.",
+        Kind::Proxies { put: |d, v| d.domain.proxies = v, get: |d| d.domain.proxies.clone() },
+    ),
+];
+
+/// Options of one `[[node]]`, besides what it delivers.
+pub(super) static NODE: &[Setting<NodeOptions>] = &[Node::reload(
+    "name",
+    "The name of a proxy or an agent.",
+    "What is delivered to it by this name goes before what its domain says.",
+    Kind::Text {
+        range: "1 to 64 letters, digits, `-`, `_`, `.`",
+        check: is_node,
+        put: |n, v| n.name = v,
+        get: |n| n.name.clone(),
+    },
+)
+.default_note("must be given")];
+
+impl Default for DomainOptions {
+    /// A root without a name of its own, which each that is read is given.
+    fn default() -> Self {
+        let name = "unnamed".parse().expect("a label is a name");
+        let domain =
+            Domain { name, ranges: Vec::new(), machines: Vec::new(), tier: Tier::Constrained, proxies: Vec::new() };
+        Self { domain, proxy: Delivered::new(), agent: Delivered::new() }
+    }
+}
+
+pub(super) fn share(layers: &mut Layers<'_, Settings>, place: usize, table: &DeTable<'_>) {
+    let mut share = ShareOptions::default();
+    for entry in in_file_order(table) {
+        layers.entry(&mut share, SHARE, ("share", place), entry);
+    }
+    layers.settings.shares.push(share);
+}
+
+/// `--share` stands for one share at `/` in place of all others.
+pub(super) fn only_share(settings: &mut Settings, value: &str, base: &std::path::Path) -> Result<(), String> {
+    if value.is_empty() {
+        return Err("the path is empty; write that of a directory".into());
+    }
+    let path = crate::value::absolute(&PathBuf::from(value), base);
+    settings.shares = vec![ShareOptions { path, ..ShareOptions::default() }];
+    Ok(())
+}
+
+pub(super) fn domain(layers: &mut Layers<'_, Settings>, place: usize, table: &DeTable<'_>) {
+    let mut domain = DomainOptions::default();
+    for entry in in_file_order(table) {
+        let DomainOptions { proxy, agent, .. } = &mut domain;
+        if !deliver(layers, [proxy, agent], ("domain", place), entry) {
+            layers.entry(&mut domain, DOMAIN, ("domain", place), entry);
+        }
+    }
+    layers.settings.domains.push(domain);
+}
+
+pub(super) fn node(layers: &mut Layers<'_, Settings>, place: usize, table: &DeTable<'_>) {
+    let mut node = NodeOptions::default();
+    for entry in in_file_order(table) {
+        let NodeOptions { proxy, agent, .. } = &mut node;
+        if !deliver(layers, [proxy, agent], ("node", place), entry) {
+            layers.entry(&mut node, NODE, ("node", place), entry);
+        }
+    }
+    layers.settings.nodes.push(node);
+}
+
+/// Takes an entry if it is what is delivered, in the order of [`KEYS`].
+fn deliver(
+    layers: &mut Layers<'_, Settings>,
+    to: [&mut Delivered; KEYS.len()],
+    (block, place): (&str, usize),
+    (key, value): Entry<'_, '_>,
+) -> bool {
+    let found = KEYS.iter().zip(to).find(|((name, _), _)| key.get_ref() == *name);
+    let Some(((name, role), delivered)) = found else { return false };
+    let by = format!("{block}[{place}].{name}");
+    layers.origins.insert(by.clone(), Origin::File(key.span()));
+    delivered::read(layers, delivered, *role, &by, value);
+    true
+}

@@ -1,0 +1,209 @@
+//! What comes out of the layers of an origin.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use protocol::{
+    glob::Globs,
+    schedule::{ScheduleError, Windows, Zone},
+    topology::{Domain, Tier},
+};
+use serve::access_log::Format;
+
+/// Options by name, as TOML values written in JSON.
+pub type Delivered = BTreeMap<String, serde_json::Value>;
+
+/// Where an origin serves files.
+const PORT: u16 = 8090;
+
+/// Everything that can be set, checked.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What is published. One without a name is published at `/`, and is the only one then.
+    pub shares: Vec<ShareOptions>,
+    /// The downstream side.
+    pub serve: serve::options::Options,
+    /// Where the admin interface listens.
+    pub admin: Option<SocketAddr>,
+    /// By whose clocks all times of day are meant.
+    pub zone: Zone,
+    /// All origins of the site, the first to be asked first.
+    pub origins: Vec<String>,
+    /// Where digests are kept.
+    pub database: PathBuf,
+    /// How often shares are looked through.
+    pub rescan: Duration,
+    /// How long a file has been unchanged when it is hashed.
+    pub settle: Duration,
+    /// Whether the kernel is asked for changes.
+    pub watch: bool,
+    /// Where the access log goes; `-` is standard output, `None` no access log.
+    pub access_log: Option<PathBuf>,
+    /// How its lines look.
+    pub access_log_format: Format,
+    /// Between two signs of life on a stream of changes.
+    pub heartbeat: Duration,
+    /// Answers about sources.
+    pub sources: SourceOptions,
+    /// When tiers are given nothing.
+    pub blackout: Blackout,
+    /// Questions that are answered at once, all tiers together.
+    pub max_concurrent_info_requests: usize,
+    /// Who holds what.
+    pub registry: RegistryOptions,
+    /// Who may belong.
+    pub enrolment: EnrolmentOptions,
+    /// The tree.
+    pub domains: Vec<DomainOptions>,
+    /// Single machines.
+    pub nodes: Vec<NodeOptions>,
+}
+
+/// A directory that is published.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ShareOptions {
+    /// It is published at `/NAME/`; one without a name at `/`.
+    pub name: String,
+    /// Where it is.
+    pub path: PathBuf,
+    /// Which folders are packages.
+    pub packages: Globs,
+}
+
+/// See [`Settings::sources`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceOptions {
+    /// For how long an answer holds.
+    pub expiry: Duration,
+    /// Whether clients wait until a proxy near them holds a content.
+    pub staging: bool,
+    /// The shortest wait that somebody is told.
+    pub retry_min: Duration,
+    /// The longest.
+    pub retry_max: Duration,
+}
+
+/// Windows in which a tier is given nothing, as they are written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Blackout {
+    /// Of proxies with a good line.
+    pub unconstrained: Vec<String>,
+    /// Of proxies behind a thin one.
+    pub constrained: Vec<String>,
+    /// Of everybody else.
+    pub client: Vec<String>,
+}
+
+/// See [`Settings::registry`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegistryOptions {
+    /// Where it is kept.
+    pub database: PathBuf,
+    /// Between two reports of one node.
+    pub report_every: Duration,
+    /// Who has not reported for so long is away.
+    pub expiry: Duration,
+}
+
+/// See [`Settings::enrolment`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EnrolmentOptions {
+    /// Tokens by which one may enrol.
+    pub tokens_file: Option<PathBuf>,
+    /// Whether a name is believed only with its credential.
+    pub required: bool,
+}
+
+/// A domain, and what its proxies and agents are given.
+#[derive(Clone, Debug)]
+pub struct DomainOptions {
+    /// Its place in the tree.
+    pub domain: Domain,
+    /// What its proxies are given.
+    pub proxy: Delivered,
+    /// What its agents are given.
+    pub agent: Delivered,
+}
+
+/// A machine, and what it is given.
+#[derive(Clone, Debug, Default)]
+pub struct NodeOptions {
+    /// Its name.
+    pub name: String,
+    /// If it is a proxy.
+    pub proxy: Delivered,
+    /// If it is an agent.
+    pub agent: Delivered,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
+        Self {
+            shares: Vec::new(),
+            serve: serve::options::Options {
+                listen: vec![SocketAddr::from(([0, 0, 0, 0], PORT))],
+                ..serve::options::Options::default()
+            },
+            admin: None,
+            zone: Zone::named("local").unwrap_or_default(),
+            origins: Vec::new(),
+            database: "outpost-origin.db".into(),
+            rescan: minutes(10),
+            settle: Duration::from_secs(2),
+            watch: true,
+            access_log: None,
+            access_log_format: Format::default(),
+            heartbeat: Duration::from_secs(5),
+            sources: SourceOptions {
+                expiry: minutes(10),
+                staging: true,
+                retry_min: Duration::from_secs(5),
+                retry_max: minutes(10),
+            },
+            blackout: Blackout::default(),
+            max_concurrent_info_requests: 64,
+            registry: RegistryOptions {
+                database: "outpost-registry.db".into(),
+                report_every: minutes(1),
+                expiry: minutes(5),
+            },
+            enrolment: EnrolmentOptions::default(),
+            domains: Vec::new(),
+            nodes: Vec::new(),
+        }
+    }
+}
+
+impl Settings {
+    /// Every default, for a share and a database beside it; listens on any free port of the loopback interface. For tests and other programs.
+    pub fn for_share(share: impl Into<PathBuf>, database: impl Into<PathBuf>) -> Self {
+        let database = database.into();
+        let serve = serve::options::Options {
+            listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
+            ..serve::options::Options::default()
+        };
+        let registry = RegistryOptions {
+            database: Path::new(&database).with_extension("registry.db"),
+            ..Self::default().registry
+        };
+        let shares = vec![ShareOptions { path: share.into(), ..ShareOptions::default() }];
+        Self { shares, serve, registry, database, ..Self::default() }
+    }
+}
+
+impl Blackout {
+    /// The windows of a tier, by these clocks.
+    pub fn windows(&self, tier: Tier, zone: &Zone) -> Result<Windows, ScheduleError> {
+        let texts = match tier {
+            Tier::Unconstrained => &self.unconstrained,
+            Tier::Constrained => &self.constrained,
+            Tier::Client => &self.client,
+        };
+        Windows::parse(texts, zone)
+    }
+}
