@@ -238,6 +238,7 @@ fn upstreams(settings: &Settings) -> Vec<Complaint> {
             ));
         }
         found.extend(upstream_tls(place, upstream));
+        found.extend(upstream.origins.iter().filter_map(|origin| other_kind(place, upstream, origin)));
         if upstream.line.background != Background::Off && matches!(upstream.location, Location::Directory(_)) {
             found.push(complaint(
                 format!(
@@ -258,6 +259,24 @@ fn upstreams(settings: &Settings) -> Vec<Complaint> {
         }
     }
     found
+}
+
+/// What is known of names holds wherever they are asked, so all servers must be alike.
+fn other_kind(place: usize, upstream: &UpstreamOptions, origin: &Location) -> Option<Complaint> {
+    let parts = |location: &Location| {
+        let text = location.to_string();
+        let (scheme, rest) = text.split_once("://")?;
+        let path = rest.split_once('/').map_or("", |(_, path)| path);
+        Some((scheme.to_owned(), path.trim_end_matches('/').to_owned()))
+    };
+    let wanted = parts(&upstream.location);
+    (wanted.is_none() || parts(origin) != wanted).then(|| {
+        complaint(
+            format!("upstream '{}': {origin} cannot stand in for {}", upstream.name, upstream.location),
+            &[&format!("upstream[{place}].origins"), &format!("upstream[{place}].url")],
+            "write URLs with the same scheme (outpost+https, https...) and the same path as url; for a directory there are none",
+        )
+    })
 }
 
 /// A line so slow that heads alone take seconds is a mistake in the unit.
@@ -442,6 +461,17 @@ mod tests {
             (|s| s.cache.upstreams[0].line.background = Background::All, "of a directory nothing can be seen"),
             (|s| s.cache.upstreams[0].line.rates.otherwise = 50, "too slow to be meant"),
             (|s| s.cache.upstreams[0].retry_backoff = Duration::from_secs(60), "retry_backoff is longer"),
+            (
+                |s| s.cache.upstreams[0].origins = vec!["http://b.example/".parse().unwrap()],
+                "cannot stand in for /srv/a",
+            ),
+            (
+                |s| {
+                    s.cache.upstreams[0].location = "outpost+https://a.example/".parse().unwrap();
+                    s.cache.upstreams[0].origins = vec!["outpost+http://b.example/".parse().unwrap()];
+                },
+                "cannot stand in for outpost+https://a.example/",
+            ),
             (
                 |s| {
                     let again = UpstreamOptions { mount: "/b".into(), ..s.cache.upstreams[0].clone() };

@@ -5,6 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use cache::options::UpstreamOptions;
+
 use super::*;
 use crate::{
     Loaded, Origin, Sources,
@@ -50,6 +52,20 @@ fn texts_of_a_list_are_checked_one_by_one() {
     assert!(put("a.example, *.com").unwrap_err().contains("'*.com' names no server"));
     let mut settings = Settings::default();
     assert!(row.put(&mut settings, &Raw::Integer(1), Path::new("/")).is_err());
+}
+
+#[test]
+fn a_switch_is_written_in_two_ways_and_no_third() {
+    let row = UPSTREAM.iter().find(|row| row.key == "follow").unwrap();
+    let put = |raw: Raw| {
+        let mut upstream = UpstreamOptions::new("a", "/", "outpost+http://a/".parse().unwrap());
+        row.put(&mut upstream, &raw, Path::new("/")).map(|()| row.show(&upstream))
+    };
+    assert_eq!(put(Raw::Truth(false)).as_deref(), Ok("false"));
+    assert_eq!(put(Raw::Text("true".into())).as_deref(), Ok("true"));
+    for raw in [Raw::Text("on".into()), Raw::Integer(1)] {
+        assert!(put(raw).unwrap_err().contains("true or false is expected"));
+    }
 }
 
 fn example() -> Loaded {

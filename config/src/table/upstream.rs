@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cache::options::{Background, Mode, UpstreamOptions};
+use cache::options::{Background, Location, Mode, UpstreamOptions};
 
 use super::preload;
 use crate::option::{Kind, Setting};
@@ -37,6 +37,23 @@ pub(crate) static UPSTREAM: &[Setting<UpstreamOptions>] = &[
         Kind::Location { put: |u, v| u.location = v, get: |u| u.location.clone() },
     )
     .default_note("must be given"),
+    Upstream::reload(
+        "origins",
+        "Further servers that have the same files at the same paths, in the order in which they are asked when those before them fail. Of the kind of `url`.",
+        "A server that cannot be reached, breaks off or answers 5xx (a 503 with `Retry-After` is none) is left at once, also in mid-file, and asked again when it is back: tried beside the requests after 10 s, then ever more rarely up to 5 min. `docs/following.md` says more.",
+        Kind::Texts {
+            range: "URLs such as `\"outpost+https://hq2.example:8090/\"`",
+            check: is_server,
+            put: |u, v| u.origins = v.iter().filter_map(|text| text.parse().ok()).collect(),
+            get: |u| u.origins.iter().map(ToString::to_string).collect(),
+        },
+    ),
+    Upstream::reload(
+        "follow",
+        "Whether an Outpost origin's word that nothing has changed stands in for questions. It means nothing for other upstreams.",
+        "A file that has not changed is then given out without a question, and one that has is never given out later than a second after the origin knew. While the origin is silent, and of one that has no such stream, names are asked for as `recheck` says.",
+        Kind::Switch { put: |u, v| u.follow = v, get: |u| u.follow },
+    ),
     Upstream::reload(
         "mode",
         "How its files come into the cache; see [`mode`](#mode).",
@@ -221,6 +238,15 @@ pub(crate) fn is_name(name: &str) -> Result<(), String> {
         return Err(format!("'{name}' is not a name: write 1 to 64 letters, digits, '-', '_' or '.'"));
     }
     Ok(())
+}
+
+fn is_server(text: &str) -> Result<(), String> {
+    match text.parse::<Location>().map_err(|bad| bad.to_string())? {
+        Location::Directory(_) => {
+            Err(format!("'{text}' is no server; write a URL such as outpost+https://hq2.example:8090/"))
+        }
+        Location::Http(_) | Location::Outpost(_) => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use tokio::runtime::Handle;
 use crate::{
     clock::Clock,
     fetch::flights::Flight,
+    link::OriginLink,
     options::{Options, UpstreamOptions},
     preload::{self, Demand, DemandError, Preloaded, Preloader},
     resolve,
@@ -116,6 +117,13 @@ impl Cache {
     pub fn upstreams(&self) -> Vec<UpstreamStatus> {
         let settings = self.shared.settings();
         settings.upstreams.iter().map(|upstream| upstream.status()).collect()
+    }
+
+    /// The conversations with the origins of those upstreams that are Outposts.
+    pub fn origin_links(&self) -> Vec<OriginLink> {
+        let settings = self.shared.settings();
+        let outposts = settings.upstreams.iter().filter(|upstream| upstream.knows_digests());
+        outposts.map(|upstream| OriginLink::new(&self.shared, &upstream.options.name)).collect()
     }
 
     /// Transfers that hold a requester place now.

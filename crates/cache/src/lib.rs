@@ -27,6 +27,7 @@ mod forwarded;
 pub mod fuzz;
 mod imports;
 mod line;
+pub mod link;
 mod methods;
 mod names;
 mod pass;

@@ -81,6 +81,10 @@ pub struct UpstreamOptions {
     pub mount: String,
     /// Which kind, and where.
     pub location: Location,
+    /// Further servers that have the same files at the same paths, of the same kind: asked when those before them fail.
+    pub origins: Vec<Location>,
+    /// Whether an Outpost's word that nothing has changed stands in for questions.
+    pub follow: bool,
     /// How its files come into the cache.
     pub mode: Mode,
     /// Which of them beforehand, and when.
@@ -237,6 +241,8 @@ impl UpstreamOptions {
             name: name.into(),
             mount: mount.into(),
             location,
+            origins: Vec::new(),
+            follow: true,
             mode: Mode::default(),
             preload: PreloadOptions::default(),
             line: LineOptions::default(),

@@ -17,6 +17,7 @@ use crate::{
     clock::Clock,
     failure::Failure,
     fetch::{flights::Flights, slots::Slots},
+    link::desk::Desks,
     names::{book::Book, memo::Memos},
     requesters::Requesters,
     settings::Settings,
@@ -35,6 +36,8 @@ pub(crate) struct Shared {
     pub(crate) slots: Slots,
     pub(crate) requesters: Requesters,
     pub(crate) counters: Arc<Counters>,
+    /// The conversations with origins.
+    pub(crate) desks: Desks,
     /// By which schedules go.
     pub(crate) clock: Clock,
     /// Whether the last fill that was to begin found no room: then the log has said so.
@@ -64,6 +67,7 @@ impl Shared {
             slots: Slots::default(),
             requesters: Requesters::default(),
             counters,
+            desks: Desks::default(),
             clock,
             is_short_of_room: AtomicBool::new(false),
             closing: CancellationToken::new(),

@@ -87,6 +87,19 @@ pub struct UpstreamStatus {
     pub last_error: Option<String>,
     /// The line to it.
     pub line: LineStatus,
+    /// Its servers in their order, of a web server or an Outpost.
+    pub origins: Vec<OriginStatus>,
+}
+
+/// One of the servers of an upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OriginStatus {
+    /// Where it is.
+    pub url: String,
+    /// Whether it is the one that is asked.
+    pub in_use: bool,
+    /// How often it failed in a row.
+    pub failures: u32,
 }
 
 /// A line as it is now.

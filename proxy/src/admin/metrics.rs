@@ -535,6 +535,7 @@ mod tests {
             reachable: true,
             last_error: None,
             line: LineStatus { rate: Some(1_250_000), bytes: 5, ..LineStatus::default() },
+            origins: Vec::new(),
         });
         now.preloads.push(PreloadStatus {
             upstream: "prod".into(),

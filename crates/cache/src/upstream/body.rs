@@ -1,6 +1,12 @@
 //! Bytes on the way from an upstream, in the pieces in which they come.
 
-use std::{fs::File, io, os::unix::fs::FileExt, sync::Arc, time::Duration};
+use std::{
+    fs::File,
+    io,
+    os::unix::fs::FileExt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -8,7 +14,11 @@ use hyper::body::Incoming;
 use protocol::span::Span;
 use tokio::{sync::Semaphore, task::JoinHandle};
 
-use super::{error::AskError, metered::Carried};
+use super::{
+    error::AskError,
+    metered::Carried,
+    origins::{Origins, Server},
+};
 use crate::{
     fetch::urgency::Urgency,
     line::turn::Turns,
@@ -174,6 +184,8 @@ pub(crate) struct HttpPieces {
     counters: Arc<Counters>,
     /// The connection, where it is known.
     carried: Option<Carried>,
+    /// Who sends it, among those that could.
+    server: Option<(Arc<Origins>, Server)>,
 }
 
 impl HttpPieces {
@@ -184,12 +196,22 @@ impl HttpPieces {
         timeout: Duration,
         counters: Arc<Counters>,
         carried: Option<Carried>,
+        server: Option<(Arc<Origins>, Server)>,
     ) -> Self {
-        Self { body, skip, timeout, counters, carried }
+        Self { body, skip, timeout, counters, carried, server }
     }
 
-    /// The next piece; `None` at the end that the framing tells. Dropping the future loses nothing.
+    /// The next piece; `None` at the end that the framing tells. Dropping the future loses nothing. Who broke off is not asked for the rest, where
+    /// another server has it.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, AskError> {
+        let piece = self.take().await;
+        if let (Err(error), Some((origins, Server(server)))) = (&piece, &self.server) {
+            origins.failed(*server, &error.to_string(), Instant::now());
+        }
+        piece
+    }
+
+    async fn take(&mut self) -> Result<Option<Bytes>, AskError> {
         loop {
             let frame = match tokio::time::timeout(self.timeout, self.body.frame()).await {
                 Ok(None) if self.skip > 0 => {

@@ -1,6 +1,6 @@
 //! What goes wrong between an upstream and us, sorted by what follows from it.
 
-use std::io;
+use std::{io, time::Duration};
 
 use http::Method;
 use protocol::problem::Kind as ProblemKind;
@@ -32,6 +32,22 @@ pub(crate) enum AskError {
         detail: String,
         kind: ProblemKind,
     },
+}
+
+/// Why an origin's answer to what the program says to it is not here.
+#[derive(Clone, Debug)]
+pub(crate) enum CallError {
+    Ask(AskError),
+    /// It says to come back after this.
+    Busy {
+        retry_after: Duration,
+    },
+}
+
+impl From<AskError> for CallError {
+    fn from(error: AskError) -> Self {
+        Self::Ask(error)
+    }
 }
 
 impl AskError {

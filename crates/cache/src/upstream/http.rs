@@ -2,6 +2,7 @@
 //! asked. RFC 9110 for ranges and conditions; what may be kept is for `names::storing` to say.
 
 use std::{
+    hash::{BuildHasher, RandomState},
     io,
     pin::pin,
     sync::Arc,
@@ -9,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::{body::Incoming, ext::on_informational};
 use hyper_util::{
     client::legacy::{
@@ -32,6 +33,7 @@ use super::{
         is_strong_date,
     },
     metered::Meter,
+    origins::{Base, Origins, Server},
     reply::{Access, Head, OpenAnswer, Reply, Wanted},
     sent::SentBody,
 };
@@ -48,7 +50,7 @@ use crate::{
         storing::{self, Arrival, Judgement},
     },
     options::UpstreamOptions,
-    status::{Counters, add},
+    status::{Counters, OriginStatus, add},
 };
 
 /// Fields of an answer's head; more is an invalid answer.
@@ -59,9 +61,10 @@ const HEAD_BYTES_MAX: usize = 256 << 10;
 const IDLE_MAX: usize = 16;
 const IDLE_FOR: Duration = Duration::from_secs(20);
 
-/// A web server.
+/// A web server, or several that have the same.
+#[derive(Clone)]
 pub(crate) struct Http {
-    base: Base,
+    pub(super) origins: Arc<Origins>,
     client: Client<Connector, SentBody>,
     via: HeaderValue,
     connect_timeout: Duration,
@@ -70,48 +73,17 @@ pub(crate) struct Http {
     line: Arc<Line>,
 }
 
-/// The configured URL in its parts; the path has no `/` at its end.
-#[derive(Clone, Debug)]
-struct Base {
-    scheme: http::uri::Scheme,
-    authority: http::uri::Authority,
-    path: Box<str>,
-}
-
-impl Base {
-    fn parse(url: &str) -> io::Result<Self> {
-        let invalid = |text: String| io::Error::new(io::ErrorKind::InvalidInput, text);
-        let uri: Uri = url.parse().map_err(|error| invalid(format!("{url} is not a URL: {error}")))?;
-        let parts = uri.into_parts();
-        match (parts.scheme, parts.authority) {
-            (Some(scheme), Some(authority)) => {
-                let path = parts.path_and_query.as_ref().map_or("", |path| path.path());
-                Ok(Self { scheme, authority, path: path.trim_end_matches('/').into() })
-            }
-            _ => Err(invalid(format!("the URL {url} names no host"))),
-        }
-    }
-
-    /// A path and query of the server itself.
-    fn absolute(&self, path: &str) -> Result<Uri, AskError> {
-        Uri::builder()
-            .scheme(self.scheme.clone())
-            .authority(self.authority.clone())
-            .path_and_query(path)
-            .build()
-            .map_err(|error| AskError::Invalid(format!("the path cannot be asked for there: {error}")))
-    }
-}
-
 impl Http {
+    /// The first URL is the one that the upstream is known by; the paths of all are the same.
     pub(crate) fn new(
-        url: &str,
+        urls: &[&str],
         options: &UpstreamOptions,
         via: &str,
         counters: &Arc<Counters>,
         line: &Arc<Line>,
     ) -> io::Result<Self> {
-        let base = Base::parse(url)?;
+        let bases = urls.iter().map(|url| Base::parse(url)).collect::<io::Result<Vec<_>>>()?;
+        let origins = Arc::new(Origins::new(&options.name, bases, RandomState::new().hash_one(&options.name)));
         let connector = Connector::new(options, line)?;
         let client = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
@@ -123,7 +95,7 @@ impl Http {
             .build(connector);
         let via = HeaderValue::from_str(&format!("1.1 {via}")).unwrap_or(HeaderValue::from_static("1.1 outpost"));
         Ok(Self {
-            base,
+            origins,
             client,
             via,
             connect_timeout: options.connect_timeout,
@@ -137,12 +109,13 @@ impl Http {
     pub(crate) fn at(&self, url: &str) -> io::Result<Self> {
         let (client, via) = (self.client.clone(), self.via.clone());
         let (counters, line) = (self.counters.clone(), self.line.clone());
-        Ok(Self { base: Base::parse(url)?, client, via, counters, line, ..*self })
+        let origins = Arc::new(Origins::new(url, vec![Base::parse(url)?], 0));
+        Ok(Self { origins, client, via, counters, line, ..*self })
     }
 
     /// The path of a name below the server's root.
     pub(crate) fn path_of(&self, target: &str) -> String {
-        format!("{}{target}", self.base.path)
+        format!("{}{target}", self.origins.first().path)
     }
 
     /// One request up to the head of its answer.
@@ -166,23 +139,25 @@ impl Http {
         self.send_with(method.clone(), path, fields, SentBody::none(), question.interims.as_ref()).await
     }
 
-    /// Likewise, with a body: while that goes on, the time for the answer has not begun.
-    async fn send_with(
+    /// One request to one of the servers. While its body goes on, the time for the answer has not begun.
+    pub(super) async fn send_to(
         &self,
-        method: Method,
+        server: usize,
+        method: &Method,
         path: &str,
         mut fields: HeaderMap,
         body: SentBody,
         interims: Option<&InterimSender>,
     ) -> Result<Response<Incoming>, AskError> {
+        let base = self.origins.base(server);
         fields.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         fields.append(header::VIA, self.via.clone());
         // The client's word for this server: the upstream has a name of its own.
         fields.remove(header::HOST);
         let progress = body.progress();
         let mut request = Request::new(body);
-        *request.method_mut() = method;
-        *request.uri_mut() = self.base.absolute(path)?;
+        *request.method_mut() = method.clone();
+        *request.uri_mut() = base.absolute(path)?;
         *request.headers_mut() = fields;
         if let Some(interims) = interims.cloned() {
             on_informational(&mut request, move |interim| {
@@ -199,19 +174,26 @@ impl Http {
             let before = progress.taken();
             match tokio::time::timeout(limit, &mut asking).await {
                 Ok(answer) => {
-                    let failed = |error| AskError::of_request(self.base.authority.as_str(), &error);
-                    return answer.map_err(failed).and_then(|answer| framing::check(&answer).map(|()| answer));
+                    let mut answer = answer.map_err(|error| AskError::of_request(base.authority.as_str(), &error))?;
+                    framing::check(&answer)?;
+                    answer.extensions_mut().insert(Server(server));
+                    return Ok(answer);
                 }
                 Err(_) if progress.taken() > before || is_held() => {}
                 Err(_) => {
                     return Err(AskError::TimedOut(format!(
                         "{} did not answer within {} s",
-                        self.base.authority,
+                        base.authority,
                         limit.as_secs_f32()
                     )));
                 }
             }
         }
+    }
+
+    /// Which servers there are, and which is in use.
+    pub(crate) fn status(&self) -> Vec<OriginStatus> {
+        self.origins.status()
     }
 
     /// Asks for a name, under the validators of what is known of it.
@@ -399,7 +381,8 @@ impl Http {
 
     fn carried(&self, known: &Extensions, body: Incoming, skip: u64, urgency: &Arc<Urgency>) -> HttpPieces {
         let carried = known.get::<Meter>().map(|meter| meter.carry(urgency));
-        HttpPieces::new(body, skip, self.read_timeout, self.counters.clone(), carried)
+        let server = known.get::<Server>().map(|server| (self.origins.clone(), *server));
+        HttpPieces::new(body, skip, self.read_timeout, self.counters.clone(), carried, server)
     }
 
     /// The body of an answer that a client waits for.
@@ -436,14 +419,14 @@ impl Http {
     /// A `Location` of the server's as seen through our mount; others stay as they are. Of a server that is mounted nowhere nothing is seen here, and a
     /// path is one of its own.
     pub(crate) fn relocate(&self, location: &str, mount: &str) -> Option<String> {
-        let server = format!("{}://{}", self.base.scheme, self.base.authority);
         if mount.is_empty() {
             let is_path = location.starts_with('/') && !location.starts_with("//");
-            return is_path.then(|| format!("{server}{location}"));
+            return is_path.then(|| format!("{}{location}", self.origins.first().server()));
         }
-        let path = location.strip_prefix(&server).unwrap_or(location);
+        let path = self.origins.all().iter().find_map(|base| location.strip_prefix(&base.server())).unwrap_or(location);
         let is_ours = path.starts_with('/') && !path.starts_with("//");
-        let rest = path.strip_prefix(&*self.base.path).filter(|rest| is_ours && rest.starts_with('/'))?;
+        let base = &*self.origins.first().path;
+        let rest = path.strip_prefix(base).filter(|rest| is_ours && rest.starts_with('/'))?;
         Some(format!("{}{rest}", mount.trim_end_matches('/')))
     }
 }

@@ -1,20 +1,23 @@
 //! Where the bytes come from: the closed set of upstream kinds. Outbound connections open here and nowhere else.
 //!
 //! [`directory`], [`http`] and [`outpost`] are the kinds: each says what stands at a name ([`reply`]) and gives its bytes ([`body`]), or says what
-//! went wrong ([`error`]). [`listed`] is what a folder holds, [`page`] and [`autoindex`] read the page that a web server makes of one. [`framing`] and [`heads`] check what an HTTP answer's head says, [`connector`] connects, over TLS as [`trust`] says, [`metered`] counts what comes, [`health`] is the breaker. A new kind is a
+//! went wrong ([`error`]). [`listed`] is what a folder holds, [`page`] and [`autoindex`] read the page that a web server makes of one. [`framing`] and [`heads`] check what an HTTP answer's head says, [`connector`] connects, over TLS as [`trust`] says, [`metered`] counts what comes, [`health`] is the breaker. [`origins`] are the servers of one upstream, [`failover`] asks the next when one fails, [`call`] is what the program says to them. A new kind is a
 //! variant of [`Kind`], a file beside these, and an arm in each `match` below.
 
 pub(crate) mod autoindex;
 pub(crate) mod body;
+mod call;
 mod connector;
 mod directory;
 pub(crate) mod error;
+mod failover;
 pub(crate) mod framing;
 pub(crate) mod heads;
 pub(crate) mod health;
 mod http;
 pub(crate) mod listed;
 mod metered;
+mod origins;
 mod outpost;
 mod page;
 pub(crate) mod reply;
@@ -23,7 +26,8 @@ pub(crate) mod trust;
 
 use std::{io, sync::Arc};
 
-use ::http::{HeaderMap, Method, header::AUTHORIZATION};
+use ::http::{HeaderMap, Method, StatusCode, header::AUTHORIZATION};
+use bytes::Bytes;
 use protocol::{digest::Md5, info::Info, problem::Kind as ProblemKind, target::Target};
 use serve::{interim::InterimSender, upload::Upload};
 use smallvec::SmallVec;
@@ -31,7 +35,7 @@ use smallvec::SmallVec;
 use self::{
     body::Body,
     directory::Directory,
-    error::AskError,
+    error::{AskError, CallError},
     health::Health,
     http::Http,
     listed::Folder,
@@ -183,6 +187,15 @@ pub(crate) fn scope(options: &UpstreamOptions) -> Box<[u8]> {
     [options.name.as_bytes(), b"\0", &place[..8]].concat().into()
 }
 
+/// Of all its servers.
+fn urls<'a>(first: &'a str, options: &'a UpstreamOptions) -> Vec<&'a str> {
+    let url = |location: &'a Location| match location {
+        Location::Directory(_) => None,
+        Location::Http(url) | Location::Outpost(url) => Some(url.as_str()),
+    };
+    std::iter::once(first).chain(options.origins.iter().filter_map(url)).collect()
+}
+
 impl Upstream {
     /// Prepares it, with a line of its own. A directory is opened; a web server is not asked yet.
     pub(crate) fn new(options: UpstreamOptions, via: &str, counters: &Arc<Counters>) -> io::Result<Self> {
@@ -204,8 +217,10 @@ impl Upstream {
                     io::Error::new(error.kind(), format!("cannot open the directory {}: {error}", path.display()))
                 })?)
             }
-            Location::Http(url) => Kind::Http(Http::new(url, &options, via, counters, &line)?),
-            Location::Outpost(url) => Kind::Outpost(Outpost::new(Http::new(url, &options, via, counters, &line)?)),
+            Location::Http(url) => Kind::Http(Http::new(&urls(url, &options), &options, via, counters, &line)?),
+            Location::Outpost(url) => {
+                Kind::Outpost(Outpost::new(Http::new(&urls(url, &options), &options, via, counters, &line)?))
+            }
         };
         let (scope, contents) = (scope(&options), trust::contents(&options));
         Ok(Self { options, kind, health: Health::default(), line, scope, contents })
@@ -323,6 +338,20 @@ impl Upstream {
         }
     }
 
+    /// What the program says to an origin, and its answer; for an upstream that [knows digests](Self::knows_digests).
+    pub(crate) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        fields: HeaderMap,
+        body: Bytes,
+    ) -> Result<(StatusCode, Bytes), CallError> {
+        match &self.kind {
+            Kind::Outpost(outpost) => outpost.call(method, path, fields, body).await,
+            Kind::Directory(_) | Kind::Http(_) => Err(AskError::Invalid("it is no Outpost".into()).into()),
+        }
+    }
+
     /// Whether it has other methods than those that read.
     pub(crate) fn takes_methods(&self) -> bool {
         matches!(self.kind, Kind::Http(_))
@@ -405,6 +434,11 @@ impl Upstream {
             reachable: !self.health.is_down() && self.health.last_error().is_none(),
             last_error: self.health.last_error(),
             line: self.line.status(),
+            origins: match &self.kind {
+                Kind::Directory(_) => Vec::new(),
+                Kind::Http(http) => http.status(),
+                Kind::Outpost(outpost) => outpost.status(),
+            },
         }
     }
 }

@@ -1,6 +1,7 @@
 //! An Outpost origin or proxy as an upstream. It tells digests before bytes: a name is asked for by HEAD, its content by the digest, so that
 //! what is here under another name is never fetched again and a file that changes in between cannot be mixed up.
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
@@ -15,15 +16,18 @@ use protocol::{
 use super::{
     Question,
     body::{Body, HttpPieces},
-    error::AskError,
+    error::{AskError, CallError},
     heads::{Validators, claims, retry_after},
     http::Http,
     reply::{Access, Head, Reply, Wanted},
 };
-use crate::names::{
-    book::Known,
-    imported::is_confirmed,
-    record::{Provenance, Record, seconds},
+use crate::{
+    names::{
+        book::Known,
+        imported::is_confirmed,
+        record::{Provenance, Record, seconds},
+    },
+    status::OriginStatus,
 };
 
 /// Bytes of an index, an `info` or a problem; more is an invalid answer.
@@ -94,7 +98,7 @@ impl Outpost {
         let source = match (&claims.md5, &etag) {
             (Some(md5), _) => [&b"md5\0"[..], &md5.0].concat().into(),
             (None, Some(etag)) => [&question.key, &b"\0e"[..], etag.as_str().as_bytes()].concat().into(),
-            (None, None) => bytes::Bytes::new(),
+            (None, None) => Bytes::new(),
         };
         // A tag that is the digest is no tag of its own.
         let is_digest = |md5: &Md5| etag.as_ref().is_some_and(|etag| *etag == protocol::etag::ETag::of(md5));
@@ -199,6 +203,22 @@ impl Outpost {
                 Err(AskError::Invalid(format!("the upstream answered {status} when it was asked for information")))
             }
         }
+    }
+
+    /// See [`Http::call`].
+    pub(crate) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        fields: HeaderMap,
+        body: Bytes,
+    ) -> Result<(StatusCode, Bytes), CallError> {
+        self.http.call(method, path, fields, body).await
+    }
+
+    /// See [`Http::status`].
+    pub(crate) fn status(&self) -> Vec<OriginStatus> {
+        self.http.status()
     }
 
     async fn list(&self, path: &str, question: &Question) -> Result<Reply, AskError> {

@@ -51,11 +51,10 @@ impl Failover {
 
     /// Whom to ask now.
     pub fn next(&self, now: Instant) -> Next {
-        let is_due = |state: &State| state.due.is_none_or(|due| due <= now);
         // The list's order, and the present one only before those that stand behind it: one before it that is due again is tried first.
         let present = self.present.unwrap_or(0);
-        let before = (0..present).find(|server| is_due(&self.servers[*server]));
-        let onwards = (present..self.servers.len()).find(|server| is_due(&self.servers[*server]));
+        let before = (0..present).find(|server| self.is_due(*server, now));
+        let onwards = (present..self.servers.len()).find(|server| self.is_due(*server, now));
         match before.or(onwards) {
             Some(server) => Next::Ask(server),
             None => Next::Wait(self.servers.iter().filter_map(|state| state.due).min().unwrap_or(now)),
@@ -84,6 +83,11 @@ impl Failover {
     /// Forgets all waits (`retry-now`).
     pub fn forgive(&mut self) {
         self.servers.iter_mut().for_each(|state| *state = State::default());
+    }
+
+    /// Whether one may be asked.
+    pub fn is_due(&self, server: usize, now: Instant) -> bool {
+        self.servers[server].due.is_none_or(|due| due <= now)
     }
 
     /// Failures in a row of one.

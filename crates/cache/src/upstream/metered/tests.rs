@@ -168,7 +168,7 @@ async fn ask(connection: Metered<DuplexStream>, class: Class, timeout: Duration)
     let request = Request::get("/").header("host", "upstream").body(Empty::<Bytes>::new()).unwrap();
     let answer = sender.send_request(request).await.unwrap();
     let carried = meter.carry(&Arc::new(Urgency::new(class)));
-    HttpPieces::new(answer.into_body(), 0, timeout, Arc::default(), Some(carried))
+    HttpPieces::new(answer.into_body(), 0, timeout, Arc::default(), Some(carried), None)
 }
 
 /// Says a head and then so many bytes; stays silent behind them.
