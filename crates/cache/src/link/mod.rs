@@ -1,5 +1,5 @@
 //! The conversation with an upstream's origin beside files: what the program says to it and hears from it. Over the upstream's own connections, as
-//! [`desk`] has it who we are. It decides nothing of what is said.
+//! `desk` has it who we are. It decides nothing of what is said.
 
 pub(crate) mod desk;
 
