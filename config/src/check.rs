@@ -7,7 +7,11 @@ use protocol::rate::{Rates, Rule};
 use serve::{clients::forwarded::Told, options::ProxyHeader, tls::clients::Wanted};
 use store::Limit;
 
-use crate::{admin::AdminAddress, settings::Settings};
+use crate::{
+    admin::AdminAddress,
+    belonging::{BelongsTo, is_outpost},
+    settings::Settings,
+};
 
 /// The smallest cache that can hold its own tables and anything besides.
 const MAX_SIZE_LEAST: u64 = 1 << 20;
@@ -38,6 +42,7 @@ pub(crate) fn complaints(settings: &Settings) -> Vec<Complaint> {
         rates("serve.rate", "serve", &settings.serve.shares.total),
         upstreams(settings),
         directories(settings),
+        origin(settings),
     ]
     .concat()
 }
@@ -349,6 +354,44 @@ fn directories(settings: &Settings) -> Vec<Complaint> {
     found
 }
 
+/// To whom one can belong, and where a credential may lie.
+fn origin(settings: &Settings) -> Vec<Complaint> {
+    let belonging = &settings.belonging;
+    let mut found = Vec::new();
+    let upstream = belonging.upstream(settings.upstreams());
+    if let BelongsTo::Upstream(name) = &belonging.to
+        && !upstream.is_some_and(is_outpost)
+    {
+        let what = if upstream.is_some() { "it is no Outpost" } else { "there is no such upstream" };
+        found.push(complaint(
+            format!("origin.belong names the upstream '{name}', and {what}"),
+            &["origin.belong"],
+            "name an upstream whose url begins with outpost+, or write \"none\"",
+        ));
+    }
+    if upstream.is_none() {
+        return found;
+    }
+    let help = "give origin.state_dir a directory of its own, such as /var/lib/outpost/origin";
+    if belonging.is_kept_in(&settings.store.dir) {
+        let message = "origin.state_dir lies in the cache's directory, where nothing else may lie";
+        found.push(complaint(message, &["origin.state_dir", "cache.dir"], help));
+    }
+    for (place, upstream) in settings.upstreams().iter().enumerate() {
+        if let Location::Directory(share) = &upstream.location
+            && belonging.is_kept_in(share)
+        {
+            let share = share.display();
+            found.push(complaint(
+                format!("origin.state_dir lies in the upstream ({share}), where clients could fetch the credential"),
+                &["origin.state_dir", &format!("upstream[{place}].url")],
+                help,
+            ));
+        }
+    }
+    found
+}
+
 fn inside(path: &Path, directory: &Path) -> bool {
     path.starts_with(directory)
 }
@@ -375,6 +418,10 @@ mod tests {
         settings.store.dir = "/var/cache/outpost".into();
         settings.cache.upstreams = vec![UpstreamOptions::new("a", "/", Location::Directory("/srv/a".into()))];
         settings
+    }
+
+    fn outpost() -> UpstreamOptions {
+        UpstreamOptions::new("hq", "/hq", "outpost+http://hq:8090/".parse().unwrap())
     }
 
     fn messages(change: impl FnOnce(&mut Settings)) -> Vec<String> {
@@ -414,6 +461,21 @@ mod tests {
                 "nothing is preloaded in mode",
             ),
             (|s| s.cache.upstreams.clear(), "there is no upstream"),
+            (|s| s.belonging.to = BelongsTo::of("b"), "names the upstream 'b', and there is no such upstream"),
+            (
+                |s| {
+                    s.cache.upstreams.push(outpost());
+                    s.belonging.state_dir = "/var/cache/outpost/origin".into();
+                },
+                "origin.state_dir lies in the cache's directory",
+            ),
+            (
+                |s| {
+                    s.cache.upstreams.push(outpost());
+                    s.belonging.state_dir = "/srv/a/x".into();
+                },
+                "origin.state_dir lies in the upstream (/srv/a)",
+            ),
             (|s| s.store.max_size = Limit::Bytes(1000), "max_size leaves no room"),
             (|s| s.store.max_size = Limit::Percent(0.0), "max_size leaves no room"),
             (|s| s.store.min_free = Limit::Percent(30.0), "more than the whole disk"),

@@ -11,6 +11,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::{
     check::Complaint,
+    delivered::{Delivered, LeftOut, of_upstream},
     fault::{ConfigFile, Fault},
     option::Setting,
     raw::Raw,
@@ -24,6 +25,8 @@ pub(crate) const ENVIRONMENT_PREFIX: &str = "OUTPOST__";
 pub struct Sources {
     /// The file of `--config`.
     pub file: Option<ConfigFile>,
+    /// What the origin of a proxy delivered.
+    pub delivered: Option<Delivered>,
     /// The environment; variables without our prefix are passed over.
     pub environment: Vec<(String, String)>,
     /// What the command line said.
@@ -51,6 +54,8 @@ pub enum Origin {
     Default,
     /// The file, at these bytes.
     File(Range<usize>),
+    /// The origin, with this generation of what it delivers.
+    Delivered(u64),
     /// A variable.
     Environment(String),
     /// A flag.
@@ -112,15 +117,19 @@ pub(crate) struct Layers<'a, T: 'static> {
     only: Option<&'a [&'a str]>,
     pub(crate) settings: T,
     pub(crate) origins: Origins,
+    /// Of what was delivered.
+    pub(crate) left_out: Vec<LeftOut>,
     pub(crate) faults: Vec<Fault>,
 }
 
 impl<'a, T: Default> Layers<'a, T> {
     /// Reads all layers over the defaults.
     pub(crate) fn read(sources: &'a Sources, schema: &'static Schema<T>, only: Option<&'a [&'a str]>) -> Self {
-        let mut layers =
-            Self { sources, schema, only, settings: T::default(), origins: Origins::new(), faults: Vec::new() };
+        let (settings, origins) = (T::default(), Origins::new());
+        let (left_out, faults) = (Vec::new(), Vec::new());
+        let mut layers = Self { sources, schema, only, settings, origins, left_out, faults };
         layers.file();
+        layers.delivered();
         layers.environment();
         layers.flags();
         layers
@@ -240,6 +249,31 @@ impl<T> Layers<'_, T> {
         }
     }
 
+    /// Who only wants to know where a proxy is need not know: that is never delivered.
+    fn delivered(&mut self) {
+        let Some(delivered) = self.sources.delivered.as_ref().filter(|_| self.only.is_none()) else { return };
+        for (option, value) in delivered.options.iter().filter(|(option, _)| of_upstream(option).is_none()) {
+            let row = self.schema.find(option).ok_or_else(|| self.schema.unknown(option).0);
+            match row.and_then(|row| row.is_own().map_or(Ok(row), Err)) {
+                Ok(row) => {
+                    let put = row.put(&mut self.settings, &Raw::from_json(value), &self.sources.working_directory);
+                    self.note_delivered(row.key.to_owned(), option, put, delivered.generation);
+                }
+                Err(reason) => self.left_out.push(LeftOut { option: option.clone(), reason }),
+            }
+        }
+    }
+
+    /// Where the value of a key came from, or that all that was delivered is refused for it.
+    pub(crate) fn note_delivered(&mut self, key: String, option: &str, put: Result<(), String>, generation: u64) {
+        match put {
+            Ok(()) => drop(self.origins.insert(key, Origin::Delivered(generation))),
+            Err(message) => {
+                self.faults.push(Fault::new(format!("delivered by the origin: {option}: {message}"), None));
+            }
+        }
+    }
+
     fn environment(&mut self) {
         for (variable, value) in &self.sources.environment {
             let Some(rest) = variable.strip_prefix(ENVIRONMENT_PREFIX) else { continue };
@@ -308,6 +342,7 @@ impl<T> Layers<'_, T> {
             let shown = (self.schema.shown)(&self.settings, key);
             match self.origins.get(key) {
                 Some(Origin::File(span)) => spans.push((span.clone(), shown)),
+                Some(Origin::Delivered(_)) => elsewhere.push(format!("{shown} comes from the origin")),
                 Some(Origin::Environment(name)) => elsewhere.push(format!("{shown} comes from {name}")),
                 Some(Origin::Flag(flag)) => elsewhere.push(format!("{shown} comes from {flag}")),
                 Some(Origin::Default) | None => elsewhere.push(format!("{shown} has its default")),

@@ -1,7 +1,8 @@
 //! What an operator writes, typed: a TOML file, then the environment, then flags; the later wins.
 //!
 //! In reading order: `table` is the one place where an option is defined, `option` what a definition consists of, [`value`],
-//! `rate_rules`, `proxies` and `raw` the text forms, `settings` what comes out, `admin` where the admin interface is, `layers` how any program's are put together,
+//! `rate_rules`, `proxies` and `raw` the text forms, `settings` what comes out, `admin` where the admin interface is, `belonging` to which
+//! origin a proxy belongs, `delivered` what that one delivers, `layers` how any program's are put together,
 //! [`mod@load`] those of a proxy, `check` what makes no sense together, `fault` how that is said, [`flags`] the command line, [`mod@reference`] and
 //! [`mod@print`] the texts made from the table. [`mod@origin`] is the same for an origin.
 //!
@@ -9,7 +10,9 @@
 #![forbid(unsafe_code)]
 
 mod admin;
+mod belonging;
 mod check;
+mod delivered;
 mod fault;
 pub mod flags;
 mod inherit;
@@ -27,6 +30,8 @@ mod table;
 pub mod value;
 
 pub use admin::AdminAddress;
+pub use belonging::{Belonging, BelongsTo};
+pub use delivered::{Delivered, LeftOut};
 pub use fault::{ConfigFile, Fault, Refused};
 pub use layers::{Origin, Said, Sources};
 pub use load::{Loaded, load};

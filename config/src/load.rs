@@ -8,9 +8,11 @@ use toml::de::DeTable;
 
 use crate::{
     check,
+    delivered::{LeftOut, of_upstream},
     fault::Refused,
     inherit,
-    layers::{Blocks, Layers, Origins, Schema, Whole, in_file_order},
+    layers::{Blocks, Layers, Origins, Schema, Whole, article, in_file_order},
+    option::Setting,
     raw::Raw,
     settings::Settings,
     table::{CERTIFICATE, SETTINGS, UPSTREAM},
@@ -33,12 +35,37 @@ pub struct Loaded<T = Settings> {
     /// The values.
     pub settings: T,
     pub(crate) origins: Origins,
+    left_out: Vec<LeftOut>,
+    generation: Option<u64>,
 }
 
 impl<T> Loaded<T> {
+    /// What was read, unless something was wrong with it.
+    pub(crate) fn of(layers: Layers<'_, T>) -> Result<Self, Refused> {
+        let Layers { sources, settings, origins, left_out, faults, .. } = layers;
+        let generation = sources.delivered.as_ref().map(|delivered| delivered.generation);
+        if faults.is_empty() { Ok(Self { settings, origins, left_out, generation }) } else { Err(Refused { faults }) }
+    }
+
     /// Where the value of a key came from.
     pub fn origin(&self, key: &str) -> Origin {
         self.origins.get(key).cloned().unwrap_or_default()
+    }
+
+    /// The generation of what was delivered by the origin, if that is among the layers.
+    pub fn generation(&self) -> Option<u64> {
+        self.generation
+    }
+
+    /// What of it was not taken.
+    pub fn left_out(&self) -> &[LeftOut] {
+        &self.left_out
+    }
+
+    /// The keys that have their values from the origin; of upstreams as `upstream[0].rate`.
+    pub fn delivered(&self) -> impl Iterator<Item = &str> {
+        let is_delivered = |origin: &Origin| matches!(origin, Origin::Delivered(_));
+        self.origins.iter().filter(move |(_, origin)| is_delivered(origin)).map(|(key, _)| key.as_str())
     }
 }
 
@@ -74,6 +101,7 @@ pub(crate) static PROXY: Schema<Settings> = Schema {
 /// Puts the layers together and checks the whole.
 pub fn load(sources: &Sources) -> Result<Loaded, Refused> {
     let mut layers = Layers::read(sources, &PROXY, None);
+    delivered_of_upstreams(&mut layers);
     if !layers.faults.is_empty() {
         // A value that could not be read would only bring complaints about its default.
         return Err(Refused { faults: layers.faults });
@@ -81,18 +109,43 @@ pub fn load(sources: &Sources) -> Result<Loaded, Refused> {
     let base = &sources.working_directory;
     layers.settings.store.dir = absolute(&layers.settings.store.dir, base);
     layers.settings.self_signed_dir = absolute(&layers.settings.self_signed_dir, base);
+    let state_dir = absolute(&layers.settings.belonging.state_dir, base);
+    layers.settings.belonging.state_dir = state_dir;
     inherit::fill_in(&mut layers.settings, |key| layers.origins.contains_key(key));
     for complaint in check::complaints(&layers.settings) {
         layers.complain(complaint);
     }
-    let Layers { settings, origins, faults, .. } = layers;
-    if faults.is_empty() { Ok(Loaded { settings, origins }) } else { Err(Refused { faults }) }
+    Loaded::of(layers)
 }
 
 /// The options of these keys alone, for who only wants to know where a proxy is: whatever else is wrong is the proxy's affair.
 pub fn only(sources: &Sources, keys: &[&str]) -> Result<Loaded, Refused> {
-    let Layers { settings, origins, faults, .. } = Layers::read(sources, &PROXY, Some(keys));
-    if faults.is_empty() { Ok(Loaded { settings, origins }) } else { Err(Refused { faults }) }
+    Loaded::of(Layers::read(sources, &PROXY, Some(keys)))
+}
+
+/// Flags and environment say nothing of a single upstream, but may put another in the place of all: this comes behind them.
+fn delivered_of_upstreams(layers: &mut Layers<'_, Settings>) {
+    let Some(delivered) = &layers.sources.delivered else { return };
+    for (option, value) in &delivered.options {
+        let Some((name, key)) = of_upstream(option) else { continue };
+        let upstreams = &mut layers.settings.cache.upstreams;
+        let place = upstreams.iter().position(|upstream| upstream.name == name);
+        let place = place.ok_or_else(|| format!("there is no upstream '{name}' here"));
+        match place.and_then(|place| Ok((place, option_of_upstream(key)?))) {
+            Ok((place, row)) => {
+                let put = row.put(&mut upstreams[place], &Raw::from_json(value), &layers.sources.working_directory);
+                layers.note_delivered(format!("upstream[{place}].{key}"), option, put, delivered.generation);
+            }
+            Err(reason) => layers.left_out.push(LeftOut { option: option.clone(), reason }),
+        }
+    }
+}
+
+/// An option of an upstream that may be delivered, else why not.
+pub(crate) fn option_of_upstream(key: &str) -> Result<&'static Setting<UpstreamOptions>, String> {
+    let row = UPSTREAM.iter().find(|row| row.key == key);
+    let row = row.ok_or_else(|| format!("{} has no key '{key}'", article("upstream")))?;
+    row.is_own().map_or(Ok(row), Err)
 }
 
 fn certificate(layers: &mut Layers<'_, Settings>, place: usize, table: &DeTable<'_>) {

@@ -297,8 +297,23 @@ impl<T> Setting<T> {
 
     /// Whether it may come from somewhere else than the machine itself: it takes effect with SIGHUP, and names no file there.
     pub(crate) fn is_deliverable(&self) -> bool {
-        let names_files = matches!(self.kind, Kind::Path { .. } | Kind::File { .. } | Kind::Output { .. });
-        self.applies == Applies::Reload && !names_files
+        self.applies == Applies::Reload && self.is_own().is_none()
+    }
+
+    /// Why it is this machine's own affair: where it listens, which files it reads and writes, whom it fetches from, to whom it belongs. `None` if it is not.
+    pub(crate) fn is_own(&self) -> Option<String> {
+        let is_place = matches!(
+            self.kind,
+            Kind::Admin { .. }
+                | Kind::Addresses { .. }
+                | Kind::Path { .. }
+                | Kind::File { .. }
+                | Kind::Output { .. }
+                | Kind::Location { .. }
+        );
+        let is_identity = self.key.starts_with("origin.") || matches!(self.key, "name" | "mount");
+        let is_own = is_place || is_identity;
+        is_own.then(|| format!("{} is said by the machine itself, in its file, environment or flags", self.key))
     }
 
     /// Whether it takes several values, so that its flag may be repeated.

@@ -48,6 +48,7 @@ pub(crate) fn line<T>(name: &str, row: &Setting<T>, settings: &T, origin: &Origi
     let from = match origin {
         Origin::Default => String::new(),
         Origin::File(_) => "  # file".into(),
+        Origin::Delivered(generation) => format!("  # origin, generation {generation}"),
         Origin::Environment(variable) => format!("  # {variable}"),
         Origin::Flag(flag) => format!("  # {flag}"),
     };

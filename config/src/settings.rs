@@ -6,7 +6,7 @@ use cache::options::{Mode, PreloadOptions, UpstreamOptions};
 use protocol::schedule::Zone;
 use serve::access_log::Format;
 
-use crate::admin::AdminAddress;
+use crate::{admin::AdminAddress, belonging::Belonging};
 
 /// Everything that can be set, checked.
 #[derive(Clone, Debug)]
@@ -27,6 +27,8 @@ pub struct Settings {
     pub access_log_format: Format,
     /// Where a self-signed certificate is kept, if one is needed.
     pub self_signed_dir: PathBuf,
+    /// To which origin it belongs.
+    pub belonging: Belonging,
     /// The downstream side.
     pub serve: serve::options::Options,
     /// The objects on disk.
@@ -47,6 +49,7 @@ impl Default for Settings {
             access_log: None,
             access_log_format: Format::default(),
             self_signed_dir: "outpost-tls".into(),
+            belonging: Belonging::default(),
             serve: serve::options::Options::default(),
             store: store::Options::new("outpost-cache"),
             cache: cache::options::Options::new(Vec::new()),

@@ -1,8 +1,9 @@
 //! What a person sees when a configuration is refused, and which layer wins.
 
 use config::{
-    Origin, Refused, Sources,
+    Delivered, Origin, Refused, Sources, load,
     load::{ConfigFile, Said},
+    print,
 };
 use store::Limit;
 
@@ -14,7 +15,7 @@ fn sources(text: &str) -> Sources {
 }
 
 fn refused(text: &str) -> Refused {
-    config::load(&sources(text)).err().unwrap_or_else(|| panic!("was accepted:\n{text}"))
+    load(&sources(text)).err().unwrap_or_else(|| panic!("was accepted:\n{text}"))
 }
 
 #[test]
@@ -98,7 +99,7 @@ fn contradictions_point_at_both_values() {
 fn a_contradiction_between_layers_names_the_flag() {
     let mut sources = sources(&format!("[cache]\nmin_free = \"10%\"\n{UPSTREAM}"));
     sources.flags.push(Said { key: "cache.max_size", flag: "--max-size".into(), value: "95%".into() });
-    let message = config::load(&sources).unwrap_err().to_string();
+    let message = load(&sources).unwrap_err().to_string();
     assert!(message.contains("cache.max_size comes from --max-size"), "{message}");
 }
 
@@ -115,7 +116,7 @@ fn the_later_layer_wins() {
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .to_vec();
     sources.flags = vec![Said { key: "cache.max_size", flag: "--max-size".into(), value: "3GB".into() }];
-    let loaded = config::load(&sources).unwrap();
+    let loaded = load(&sources).unwrap();
     assert_eq!(loaded.settings.store.max_size, Limit::Bytes(3_000_000_000));
     assert_eq!(loaded.settings.store.min_free, Limit::Bytes(2_000_000_000));
     assert_eq!(loaded.settings.cache.fills_max, 7);
@@ -134,7 +135,7 @@ fn an_unknown_variable_of_ours_is_refused_with_the_nearest() {
         working_directory: "/srv".into(),
         ..Sources::default()
     };
-    let message = config::load(&sources).unwrap_err().to_string();
+    let message = load(&sources).unwrap_err().to_string();
     assert!(message.contains("did you mean OUTPOST__CACHE__MAX_SIZE?"), "{message}");
 }
 
@@ -142,7 +143,7 @@ fn an_unknown_variable_of_ours_is_refused_with_the_nearest() {
 fn the_upstream_flag_stands_for_all_upstreams() {
     let mut sources = sources(UPSTREAM);
     sources.flags = vec![Said { key: "upstream", flag: "--upstream".into(), value: "./share".into() }];
-    let loaded = config::load(&sources).unwrap();
+    let loaded = load(&sources).unwrap();
     let upstreams = loaded.settings.upstreams();
     assert_eq!(upstreams.len(), 1);
     assert_eq!((upstreams[0].name.as_str(), upstreams[0].mount.as_str()), ("default", "/"));
@@ -153,4 +154,88 @@ fn the_upstream_flag_stands_for_all_upstreams() {
 fn a_missing_file_is_a_fault_not_a_default() {
     let message = ConfigFile::read("/nonexistent/proxy.toml".as_ref()).unwrap_err().to_string();
     assert!(message.contains("cannot read the configuration file /nonexistent/proxy.toml"), "{message}");
+}
+
+fn delivered(text: &str, options: serde_json::Value) -> Sources {
+    let options = options.as_object().unwrap().clone().into_iter().collect();
+    Sources { delivered: Some(Delivered { generation: 7, options }), ..sources(text) }
+}
+
+#[test]
+fn what_the_origin_says_stands_above_the_file_and_below_environment_and_flags() {
+    let options = serde_json::json!({
+        "serve.max_requesters": 3, "serve.retry_delay": "40s", "cache.fills_max": 9, "mode": "preload",
+        "upstream.a.rate": "1MiB/s", "access.allow": ["10.0.0.0/8"]
+    });
+    let mut sources = delivered(
+        "[serve]\nmax_requesters = 8\nretry_delay = \"10s\"\n[[upstream]]\nname=\"a\"\nurl=\"/a\"\n",
+        options,
+    );
+    sources.environment = vec![("OUTPOST__SERVE__RETRY_DELAY".into(), "50s".into())];
+    sources.flags = vec![Said { key: "cache.fills_max", flag: "--fills-max".into(), value: "4".into() }];
+    let loaded = load(&sources).unwrap();
+    let cache = &loaded.settings.cache;
+    assert_eq!((cache.max_requesters, cache.retry_delay.as_secs(), cache.fills_max), (3, 50, 4));
+    assert_eq!(loaded.settings.upstreams()[0].line.rates.otherwise, 1 << 20);
+    assert_eq!(loaded.settings.upstreams()[0].mode, cache::options::Mode::Preload, "what holds for all holds for it");
+    assert_eq!((loaded.generation(), loaded.left_out()), (Some(7), &[][..]));
+    let keys: Vec<_> = loaded.delivered().collect();
+    assert_eq!(keys, ["access.allow", "mode", "serve.max_requesters", "upstream[0].rate"]);
+    let printed = print::effective(&loaded);
+    assert!(printed.contains("max_requesters = 3  # origin, generation 7\n"), "{printed}");
+    assert!(printed.contains("rate = \"1MiB/s\"  # origin, generation 7\n"), "{printed}");
+}
+
+#[test]
+fn what_is_not_known_or_not_the_origin_s_affair_is_left_out_and_told() {
+    let options = serde_json::json!({
+        "serve.max_requestres": 3, "access_log.path": "/etc/passwd", "origin.belong": "none", "upstream.a.url": "/etc",
+        "upstream.b.rate": "1MiB/s", "upstream.a.speed": 1, "serve.max_requesters": 2
+    });
+    let loaded = load(&delivered("[[upstream]]\nname=\"a\"\nurl=\"/a\"\n", options)).unwrap();
+    let left_out: Vec<_> = loaded.left_out().iter().map(|left| format!("{}: {}", left.option, left.reason)).collect();
+    let expected = [
+        "access_log.path: access_log.path is said by the machine itself, in its file, environment or flags",
+        "origin.belong: origin.belong is said by the machine itself, in its file, environment or flags",
+        "serve.max_requestres: there is no option 'serve.max_requestres'",
+        "upstream.a.speed: an upstream has no key 'speed'",
+        "upstream.a.url: url is said by the machine itself, in its file, environment or flags",
+        "upstream.b.rate: there is no upstream 'b' here",
+    ];
+    assert_eq!(left_out, expected);
+    assert_eq!((loaded.settings.cache.max_requesters, &loaded.settings.access_log), (2, &None));
+}
+
+#[test]
+fn a_value_that_is_none_refuses_all_that_was_delivered() {
+    let upstream = "[[upstream]]\nname=\"a\"\nurl=\"/a\"\n";
+    for (options, expected) in [
+        (
+            serde_json::json!({ "serve.max_requesters": "many" }),
+            "delivered by the origin: serve.max_requesters: 'many' is not a whole number",
+        ),
+        (
+            serde_json::json!({ "upstream.a.rate": true }),
+            "delivered by the origin: upstream.a.rate: a value of type boolean stands where",
+        ),
+        (
+            serde_json::json!({ "cache.max_size": "90%", "cache.min_free": "20%" }),
+            "cache.min_free comes from the origin",
+        ),
+    ] {
+        let refused = load(&delivered(upstream, options)).unwrap_err().to_string();
+        assert!(refused.contains(expected), "{refused}");
+    }
+}
+
+#[test]
+fn who_one_belongs_to_is_an_outpost() {
+    let text = "[origin]\nbelong = \"a\"\n[[upstream]]\nname=\"a\"\nurl=\"/a\"\n";
+    let refused = refused(text).to_string();
+    assert!(refused.contains("origin.belong names the upstream 'a', and it is no Outpost"), "{refused}");
+    let loaded = load(&sources(
+        "[[upstream]]\nname=\"w\"\nurl=\"http://w/\"\n[[upstream]]\nname=\"hq\"\nmount=\"/hq\"\nurl=\"outpost+http://hq:8090/\"\n",
+    ));
+    let settings = loaded.unwrap().settings;
+    assert_eq!(settings.belonging.upstream(settings.upstreams()).map(|upstream| upstream.name.as_str()), Some("hq"));
 }

@@ -48,6 +48,7 @@ pub(crate) fn sources(file: Option<ConfigFile>, flags: Vec<Said>) -> Sources {
     };
     Sources {
         file,
+        delivered: None,
         environment: std::env::vars_os().filter_map(unicode).collect(),
         flags,
         working_directory: working_directory(),

@@ -3,14 +3,16 @@
 
 use std::path::Path;
 
+use cache::options::{Location, UpstreamOptions};
 use protocol::enrolment::Role;
 use serde_json::Value;
 use toml::de::{DeTable, DeValue};
 
 use super::settings::{Delivered, Settings};
 use crate::{
+    delivered::of_upstream,
     layers::{Layers, Origin, in_file_order},
-    load::PROXY,
+    load::{PROXY, option_of_upstream},
     raw::Raw,
     settings,
 };
@@ -34,13 +36,18 @@ fn check_raw(role: Role, key: &str, raw: &Raw) -> Result<(), (String, Option<Str
 }
 
 fn check_proxy(key: &str, raw: &Raw) -> Result<(), (String, Option<String>)> {
+    let of_value = |message: String| (format!("{key}: {message}"), None);
+    if let Some((_, last)) = of_upstream(key) {
+        let row = option_of_upstream(last).map_err(|message| (message, None))?;
+        let mut upstream = UpstreamOptions::new("", "/", Location::Directory("/".into()));
+        return row.put(&mut upstream, raw, Path::new("/")).map_err(of_value);
+    }
     let row = PROXY.find(key).ok_or_else(|| PROXY.unknown(key))?;
     if !row.is_deliverable() {
         let help = "it is taken with a start only, or names a file of the machine: write it in that proxy's own file";
         return Err((format!("{key} cannot be delivered"), Some(help.into())));
     }
-    row.put(&mut settings::Settings::default(), raw, Path::new("/"))
-        .map_err(|message| (format!("{key}: {message}"), None))
+    row.put(&mut settings::Settings::default(), raw, Path::new("/")).map_err(of_value)
 }
 
 /// An agent knows its own options; here it is seen to that they are names with plain values.

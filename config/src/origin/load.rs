@@ -61,14 +61,12 @@ pub fn load(sources: &Sources) -> Result<Loaded, Refused> {
     for complaint in check::complaints(&layers.settings) {
         layers.complain(complaint);
     }
-    let Layers { settings, origins, faults, .. } = layers;
-    if faults.is_empty() { Ok(Loaded { settings, origins }) } else { Err(Refused { faults }) }
+    Loaded::of(layers)
 }
 
 /// The options of these keys alone, for who only wants to know where an origin is: whatever else is wrong is the origin's affair.
 pub fn only(sources: &Sources, keys: &[&str]) -> Result<Loaded, Refused> {
-    let Layers { settings, origins, faults, .. } = Layers::read(sources, &ORIGIN, Some(keys));
-    if faults.is_empty() { Ok(Loaded { settings, origins }) } else { Err(Refused { faults }) }
+    Loaded::of(Layers::read(sources, &ORIGIN, Some(keys)))
 }
 
 /// The keys whose values differ and that take effect only with the next start.

@@ -21,6 +21,7 @@ use crate::{option::Kind, settings::Settings};
 mod access;
 mod certificate;
 mod kept;
+mod origin;
 mod preload;
 mod shares;
 #[cfg(test)]
@@ -552,6 +553,12 @@ pub(crate) static SETTINGS: &[Setting<Settings>] = &[
             get: |s| s.cache.delivery.tokens.clone(),
         },
     ),
+    origin::BELONG,
+    origin::NAME,
+    origin::TOKEN_FILE,
+    origin::STATE_DIR,
+    origin::ADVERTISE,
+    origin::REPORT_EVERY,
     Proxy::restart(
         "access_log.path",
         "File for a line per request, appended to; SIGUSR1 opens it anew after a rotation.",

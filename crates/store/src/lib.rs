@@ -40,6 +40,7 @@ pub use disk::Disk;
 pub use fill::{Demand, Fill, Vacancy, Verified};
 pub use history::event::{Arrival, Asked, Entry, Event, Eviction, Merit, Need, Others, Purpose};
 pub use names::Names;
+pub use objects::watch::{Changed, Watch};
 pub use options::{Limit, OpenError, Options};
 pub use part::{
     error::FillError,

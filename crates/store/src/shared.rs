@@ -26,6 +26,7 @@ use crate::{
         table::Table,
     },
     journal::Journal,
+    objects::watch::Touched,
     options::Options,
     part::{error::FillError, lane::Lanes, parts::Parts, state::FillState},
     read::{hot::HotBytes, open_files::KeptOpen},
@@ -84,6 +85,7 @@ pub(crate) struct Shared {
     pub(crate) counted: AtomicBool,
     pub(crate) searched: AtomicBool,
     pub(crate) strays: Strays,
+    pub(crate) touched: Touched,
     /// Files could not be opened for want of descriptors, and that has been told.
     pub(crate) short_of_files: AtomicBool,
     /// When this instance began.

@@ -15,7 +15,7 @@ use crate::{
         table::Shard,
     },
     names::Names,
-    objects::{page::info, remove::Cause},
+    objects::{page::info, remove::Cause, watch::Watch},
     open,
     options::{Limit, OpenError, Options},
     part::{
@@ -193,6 +193,11 @@ impl Store {
     /// Sealed objects from `cursor` on.
     pub fn objects(&self, cursor: Option<Md5>, limit: usize) -> Page {
         self.shared.page(cursor, limit)
+    }
+
+    /// From now on it is remembered what comes and goes, for one who tells others what is here.
+    pub fn watch(&self) -> Watch {
+        Watch::begin(&self.shared)
     }
 
     /// Removes an object; readers keep what they have. `true` if it was there. Blocks for the unlink.

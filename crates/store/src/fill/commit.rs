@@ -118,6 +118,7 @@ impl Whole<'_> {
             return Err(store.disk_trouble("write the journal", error));
         }
         store.counters.commits.add(1);
+        store.touched.came(md5);
         let (by, about) = self.told.clone();
         store.history.note(md5, Event::Came { by, size: self.len, about });
         Ok((Reader::of(sealed), true))

@@ -1,5 +1,5 @@
 //! What is done with the objects of the index, by whoever needs it: [`claim`] takes the slot of a digest and gives it free, [`open`] opens
-//! files, [`remove`] takes objects out, [`room`] makes room, [`victim`] says who has to go for it and [`merit`] why, [`pin`] marks those that never have, [`page`] lists, [`standing`] tells of one, [`hash`] reads again what is on disk.
+//! files, [`remove`] takes objects out, [`room`] makes room, [`victim`] says who has to go for it and [`merit`] why, [`pin`] marks those that never have, [`page`] lists, [`watch`] remembers what came and went, [`standing`] tells of one, [`hash`] reads again what is on disk.
 
 pub(crate) mod claim;
 mod hash;
@@ -11,3 +11,4 @@ pub(crate) mod remove;
 pub(crate) mod room;
 mod standing;
 mod victim;
+pub(crate) mod watch;

@@ -64,6 +64,7 @@ impl Shared {
         locked.shard.extra.leaving.insert(*md5);
         self.journal.append(&Record::ObjectRemoved(*md5), now);
         drop(locked);
+        self.touched.went(*md5);
         let freed = self.unlink_object(&object, body.as_ref());
         self.left(md5);
         if let Some(event) = cause.event(self, &object) {

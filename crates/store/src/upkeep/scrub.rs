@@ -101,6 +101,7 @@ impl Shared {
         self.journal.append(&Record::ObjectRemoved(md5), now);
         drop(locked);
         drop(open);
+        self.touched.went(md5);
         debug_assert!(self.space.balance(Account::Objects) >= on_disk(object.size()));
         self.expel(&md5, object.size());
         self.left(&md5);

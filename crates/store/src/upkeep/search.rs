@@ -176,6 +176,7 @@ impl Shared {
         locked.push(object);
         self.journal.append(&Record::ObjectPut(object), now);
         drop(locked);
+        self.touched.came(digests.md5);
         self.history.note(digests.md5, Event::Came { by: Arrival::Found, size: len, about: Bytes::new() });
         true
     }

@@ -14,3 +14,4 @@ mod pressure;
 mod recovery;
 mod reopen;
 mod sim_disk;
+mod watch;
