@@ -19,12 +19,11 @@ use crate::{
     counters::Counters,
     disk::{Disk, executor::Executor, layout::Layout},
     history::History,
-    index::{strays::Strays, table::Table},
+    index::{strays::Strays, table::Table, touched::Touched},
     journal::{
         Journal,
         recover::{Index, Recovered, Search},
     },
-    objects::watch::Touched,
     options::{OpenError, Options},
     part::{lane::Lanes, parts::Parts},
     read::{hot::HotBytes, open_files::KeptOpen},
