@@ -268,7 +268,8 @@ impl Chain {
         match *outcome {
             Outcome::Failed { got } if got >= GOOD_BYTES => {
                 health.succeeded(&tried.source.url, Request::Content);
-                tried.until = Some((now + self.spread.between(MOMENT.0, MOMENT.1), None));
+                let most = self.backoff.first;
+                tried.until = Some((now + self.spread.between(MOMENT.0.min(most), MOMENT.1.min(most)), None));
             }
             Outcome::Failed { .. } => health.failed(&tried.source.url, Request::Content, now),
             Outcome::Busy(busy, retry_after) => {

@@ -5,7 +5,7 @@
 //! | no connection, silence, broken off, 5xx, nonsense | [`Outcome::Failed`] |
 //! | 503 `max-requesters` | [`Busy::Places`]: follow the fill, then look around anew |
 //! | 503 `not-preloaded`, `overloaded`, `digest-pending` or any other; 429 | [`Busy`], for as long as it says |
-//! | 404, 410 | [`Outcome::Absent`] |
+//! | 404, 409, 410, 412 | [`Outcome::Absent`] |
 //! | any other 4xx | [`Outcome::Refused`] |
 //! | everything came, and has another digest | [`Outcome::Wrong`] |
 
@@ -82,7 +82,10 @@ impl Outcome {
     /// Of an answer that brings no content. `retry_after` is the field's value.
     pub fn of(status: StatusCode, problem: Option<&Problem>, retry_after: Option<&[u8]>, now: SystemTime) -> Self {
         match status {
-            StatusCode::NOT_FOUND | StatusCode::GONE => Self::Absent,
+            // An origin says with 409 or 412 that at this path is another content.
+            StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::CONFLICT | StatusCode::PRECONDITION_FAILED => {
+                Self::Absent
+            }
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
                 let in_body = || problem?.retry_after.map(Duration::from_secs);
                 let said = retry_after.and_then(|field| wait(field, now)).or_else(in_body);
@@ -141,6 +144,7 @@ mod tests {
         for (status, problem, field, expected) in [
             (404, None, None, Outcome::Absent),
             (410, None, None, Outcome::Absent),
+            (409, None, None, Outcome::Absent),
             (401, None, None, Outcome::Refused),
             (403, None, None, Outcome::Refused),
             (416, None, None, Outcome::Refused),

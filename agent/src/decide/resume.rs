@@ -103,6 +103,14 @@ impl Identity {
         md5 || sha256 || tag
     }
 
+    /// Adds what is known of the same content.
+    pub fn add(&mut self, known: &Self) {
+        self.size = self.size.or(known.size);
+        self.md5 = self.md5.or(known.md5);
+        self.sha256 = self.sha256.or(known.sha256);
+        self.etag = self.etag.take().or_else(|| known.etag.clone());
+    }
+
     /// Learns from an answer that [takes](Verdict::Takes).
     pub fn learn(&mut self, head: &Head<'_>) {
         let of_range = || head.content_range.and_then(parse_content_range).and_then(|(_, total)| total);

@@ -115,7 +115,7 @@ fn status_codes_are_chosen_in_few_places() {
         // An upstream's own, read, judged or repeated.
         let told_apart = [
             "agent/src/decide/",
-            "agent/src/net/",
+            "agent/src/bring/attempt.rs",
             "crates/cache/src/upstream/",
             "crates/cache/src/pass.rs",
             "crates/cache/src/fetch/",

@@ -19,8 +19,11 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("proxy", &["protocol", "os", "store", "serve", "cache", "intake", "config"]),
     ("origin", &["protocol", "os", "store", "serve", "cache", "config"]),
     ("agent", &["protocol", "os", "store", "serve", "config"]),
-    ("bench", &["protocol", "os", "store", "serve", "cache", "config", "outpost-proxy", "outpost-origin"]),
-    ("tests", &["outpost-proxy", "outpost-origin", "outpost-bench"]),
+    (
+        "bench",
+        &["protocol", "os", "store", "serve", "cache", "config", "outpost-proxy", "outpost-origin", "outpost-agent"],
+    ),
+    ("tests", &["outpost-proxy", "outpost-origin", "outpost-agent", "outpost-bench"]),
 ];
 
 #[test]
@@ -95,6 +98,7 @@ fn outbound_connections_open_only_in_cache_upstream() {
     let own_socket = |path: &str| path == "crates/os/src/local.rs";
     let allowed = |path: &str| {
         path.starts_with("crates/cache/src/upstream/")
+            || path.starts_with("agent/src/net/")
             || path.starts_with("bench/")
             || command_line(path)
             || own_socket(path)

@@ -1,8 +1,9 @@
 //! The whole-system scenarios, by what they are about. One test binary, so that `cargo test` links the programs once.
 
-use harness::{origin::OriginSetup, proxy::ProxySetup, share::Share};
+use harness::{agent::AgentSetup, origin::OriginSetup, proxy::ProxySetup, share::Share};
 
 mod admin;
+mod agent;
 mod ahead;
 mod change;
 mod clients;
@@ -32,6 +33,11 @@ mod upstream_tls;
 /// A proxy that is yet to get its upstreams.
 fn proxy() -> ProxySetup {
     ProxySetup::new(env!("CARGO_BIN_EXE_outpost-proxy-under-test"))
+}
+
+/// An agent with a directory of its own.
+fn agent() -> AgentSetup {
+    AgentSetup::new(env!("CARGO_BIN_EXE_outpost-agent-under-test"))
 }
 
 /// An origin over a share. It takes a file for settled soon, for here nobody writes files slowly.

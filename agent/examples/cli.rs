@@ -1,0 +1,5 @@
+//! Prints `docs/agent-cli.md`.
+
+fn main() {
+    print!("{}", outpost_agent::command_line_reference());
+}

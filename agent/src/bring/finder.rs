@@ -1,0 +1,201 @@
+//! Asks who has a content: an origin for its digest, then for its sources. Where no origin can be asked, those are used that were told beforehand.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use parking_lot::Mutex;
+use protocol::{
+    digest::Md5,
+    info::{INFO, Info, NODE_FIELD, SOURCES},
+    patience::Next,
+    sources::{Answer, Question},
+};
+use serde::de::DeserializeOwned;
+
+use super::wanted::Wanted;
+use crate::{
+    decide::{
+        health::{Health, Request},
+        outcome::Outcome,
+        source::{Rank, Source},
+    },
+    net::{
+        client::{Ask, Client},
+        error::NetError,
+        json,
+    },
+};
+
+/// How long sources that nobody has confirmed are used.
+const UNCONFIRMED_EXPIRY: Duration = Duration::from_secs(600);
+
+/// Who asks.
+pub(crate) struct Finder {
+    pub(crate) client: Arc<Client>,
+    pub(crate) health: Arc<Mutex<Health>>,
+    /// In their order.
+    pub(crate) origins: Vec<String>,
+    /// Where no origin can be asked, in their order.
+    pub(crate) fallback: Vec<Source>,
+    /// Our name and what proves it, for origins.
+    pub(crate) node: Option<(String, String)>,
+    /// The addresses of our network cards, for who has not enrolled.
+    pub(crate) machines: Vec<String>,
+}
+
+/// What was found.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// The nearest first, and for how long.
+    Sources(Vec<Source>, Duration),
+    /// It is on its way; ask again then.
+    NotReady(Duration),
+    /// Nobody who knows can be asked before then.
+    Unknown(Instant),
+    /// There is no such file.
+    Absent,
+}
+
+/// What came of a question that one of several origins is to answer.
+enum Answered<T> {
+    By(T),
+    /// Nobody can be asked before then.
+    Nobody(Instant),
+    /// It knows, and there is none.
+    None,
+}
+
+impl Finder {
+    /// Looks for a content, and learns what it is on the way.
+    pub(crate) async fn find(&self, wanted: &mut Wanted) -> Found {
+        if wanted.identity.md5.is_none()
+            && let Some(path) = wanted.path().map(str::to_owned)
+        {
+            match self.info(&path).await {
+                Answered::By(info) => learn(wanted, &info),
+                Answered::None => return Found::Absent,
+                Answered::Nobody(until) => return self.without_origin(until),
+            }
+        }
+        let Some(md5) = wanted.identity.md5 else { return self.without_origin(now() + UNCONFIRMED_EXPIRY) };
+        let answer = match self.sources(md5).await {
+            Answered::By(answer) => answer,
+            // An older origin, which knows the file and not who has it.
+            Answered::None => return Found::Sources(self.with_origins(), UNCONFIRMED_EXPIRY),
+            Answered::Nobody(until) => return self.without_origin(until),
+        };
+        let Some(content) = answer.contents.into_iter().find(|content| content.md5 == md5) else {
+            return self.without_origin(now() + UNCONFIRMED_EXPIRY);
+        };
+        wanted.identity.size = wanted.identity.size.or(content.size);
+        if wanted.target.is_none() {
+            wanted.target = content.path;
+        }
+        if content.ready {
+            let sources = content.sources.into_iter().map(Source::from).collect();
+            Found::Sources(sources, Duration::from_secs(answer.expires_in))
+        } else {
+            Found::NotReady(Duration::from_secs(content.retry_after.unwrap_or_default()))
+        }
+    }
+
+    async fn info(&self, path: &str) -> Answered<Info> {
+        let target = format!("{}{path}", INFO.trim_end_matches('/'));
+        self.ask_origins(Request::Info, |origin| Ask::get(origin, &target)).await
+    }
+
+    async fn sources(&self, md5: Md5) -> Answered<Answer> {
+        let question = Question { digests: vec![md5], machines: self.machines.clone() };
+        self.ask_origins(Request::Sources, |origin| Ask::post(origin, SOURCES, &question)).await
+    }
+
+    /// Asks the origins in their order until one answers.
+    async fn ask_origins<'a, T: DeserializeOwned>(
+        &'a self,
+        request: Request,
+        ask: impl Fn(&'a str) -> Ask<'a>,
+    ) -> Answered<T> {
+        loop {
+            let next = self.health.lock().first(self.origins.iter().map(String::as_str), request, now());
+            let origin = match next {
+                Next::Ask(place) => self.origins[place].as_str(),
+                Next::Wait(until) => return Answered::Nobody(until),
+            };
+            let mut ask = ask(origin);
+            if let Some((name, credential)) = &self.node {
+                ask = ask.with(NODE_FIELD, name).with("Authorization", &format!("Bearer {credential}"));
+            }
+            let answer = match self.client.send(ask).await {
+                Ok(answer) => json::read(answer).await,
+                Err(error) => Err(error),
+            };
+            if let Some(answered) = self.judge(origin, request, answer) {
+                return answered;
+            }
+        }
+    }
+
+    /// What an origin said; `None`: the next one is asked.
+    fn judge<T>(
+        &self,
+        origin: &str,
+        request: Request,
+        answer: Result<Result<T, json::Refusal>, NetError>,
+    ) -> Option<Answered<T>> {
+        let mut health = self.health.lock();
+        let refusal = match answer {
+            Ok(Ok(value)) => {
+                health.succeeded(origin, request);
+                return Some(Answered::By(value));
+            }
+            Ok(Err(refusal)) => refusal,
+            Err(error) => {
+                tracing::info!(origin, %error, "an origin cannot be asked");
+                health.failed(origin, request, now());
+                return None;
+            }
+        };
+        let retry_after = refusal.fields.get(http::header::RETRY_AFTER).map(|field| field.as_bytes());
+        match Outcome::of(refusal.status, refusal.problem.as_ref(), retry_after, SystemTime::now()) {
+            Outcome::Absent => {
+                health.succeeded(origin, request);
+                Some(Answered::None)
+            }
+            Outcome::Busy(_, wait) => {
+                health.busy(origin, request, wait, now());
+                None
+            }
+            _ => {
+                tracing::info!(origin, status = refusal.status.as_u16(), "an origin refuses to answer");
+                health.failed(origin, request, now());
+                None
+            }
+        }
+    }
+
+    fn without_origin(&self, until: Instant) -> Found {
+        if self.fallback.is_empty() {
+            return Found::Unknown(until);
+        }
+        Found::Sources(self.fallback.clone(), until.saturating_duration_since(now()))
+    }
+
+    fn with_origins(&self) -> Vec<Source> {
+        let origin = |url: &String| Source { rank: Rank::Origin, name: url.clone(), url: url.clone() };
+        self.fallback.iter().cloned().chain(self.origins.iter().map(origin)).collect()
+    }
+}
+
+fn learn(wanted: &mut Wanted, info: &Info) {
+    wanted.identity.size = Some(info.size);
+    wanted.identity.md5 = info.md5.parse().ok();
+    wanted.identity.sha256 = info.sha256.parse().ok();
+    wanted.is_given = true;
+}
+
+/// The moment, as the runtime sees it.
+pub(crate) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}

@@ -1,0 +1,16 @@
+//! Brings one content: acts on what [`decide::chain`](crate::decide::chain) says, and knows nothing better.
+//!
+//! In reading order: [`wanted`] is what somebody asked for, [`task`] brings it, [`finder`] asks who has it, [`attempt`] asks one source for the bytes,
+//! [`queue`] follows a server's fill, [`sink`] takes the bytes: [`part`] a file beside the one that is wanted, which is written by its [`lane`].
+//! [`told`] is what others are shown meanwhile, [`blame`] who sent wrong bytes.
+
+pub(crate) mod attempt;
+pub(crate) mod blame;
+pub(crate) mod finder;
+pub(crate) mod lane;
+pub(crate) mod part;
+pub(crate) mod queue;
+pub(crate) mod sink;
+pub(crate) mod task;
+pub(crate) mod told;
+pub(crate) mod wanted;

@@ -1,0 +1,226 @@
+//! Brings one content: does what the chain says, one step after the other.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use protocol::digest::Digests;
+use serde::Serialize;
+use tokio::sync::Notify;
+
+use super::{
+    attempt::{Attempt, Came},
+    blame::Blame,
+    finder::{Finder, Found, now},
+    queue,
+    sink::{Sink, SinkError},
+    told::{Stage, Told},
+    wanted::Wanted,
+};
+use crate::decide::{
+    chain::{Chain, End, Step, Wait, Why},
+    health::Health,
+    source::Source,
+};
+
+/// Brings one content. Dropping its future stops it; what is here stays.
+pub(crate) struct Task {
+    pub(crate) finder: Arc<Finder>,
+    pub(crate) health: Arc<Mutex<Health>>,
+    pub(crate) chain: Chain,
+    /// Whether sources are asked by the digest before they are asked by the path.
+    pub(crate) by_digest: bool,
+    pub(crate) wanted: Wanted,
+    pub(crate) sink: Sink,
+    pub(crate) told: Told,
+    /// Nobody waits beyond this.
+    pub(crate) deadline: Option<Instant>,
+    /// All waits are over at once when this is notified.
+    pub(crate) retry_now: Arc<Notify>,
+    /// Who brought how much.
+    pub(crate) sources: Vec<Brought>,
+}
+
+/// A source, and what it brought.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Brought {
+    pub(crate) name: String,
+    pub(crate) rank: &'static str,
+    pub(crate) url: String,
+    pub(crate) bytes: u64,
+}
+
+/// Why it did not come.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BringError {
+    /// Nobody has it.
+    #[error("nobody has this file; check its spelling, upper and lower case included")]
+    Absent,
+    /// Nobody gives it to us.
+    #[error("nobody gives this file to this machine{}", said(.0))]
+    Refused(Option<String>),
+    /// Wrong bytes.
+    #[error("everything that came has another digest than it should have{}", said(.0))]
+    Wrong(Option<String>),
+    /// Too long.
+    #[error("it did not come in time{}; what is here is kept, and the same command continues it", said(.0))]
+    TimedOut(Option<String>),
+    /// Our own disk.
+    #[error("{0}")]
+    Disk(String),
+}
+
+fn said(trouble: &Option<String>) -> String {
+    trouble.as_ref().map(|trouble| format!(" ({trouble})")).unwrap_or_default()
+}
+
+impl Task {
+    /// Brings it. May be called again after it was dropped: it goes on where it was.
+    pub(crate) async fn bring(&mut self) -> Result<Digests, BringError> {
+        let mut blame = Blame::default();
+        if self.sink.position() > 0 {
+            blame.has_earlier();
+        }
+        self.told.at(self.sink.position());
+        loop {
+            let step = self.chain.next(&self.health.lock(), now());
+            match step {
+                Step::Discover => self.discover(&mut blame).await?,
+                Step::Ask(place) => {
+                    if let Some(digests) = self.ask(place, &mut blame).await? {
+                        return Ok(digests);
+                    }
+                }
+                Step::Wait(wait) => self.wait(&wait).await?,
+                Step::GiveUp(end) => return Err(self.given_up(end)),
+            }
+        }
+    }
+
+    async fn discover(&mut self, blame: &mut Blame) -> Result<(), BringError> {
+        self.told.stage(Stage::Looking, None);
+        let finder = self.finder.clone();
+        let found = finder.find(&mut self.wanted).await;
+        let now = now();
+        match found {
+            Found::Sources(sources, expires_in) => self.chain.found(sources, expires_in, now),
+            Found::NotReady(retry_after) => self.chain.not_ready(retry_after, now),
+            Found::Unknown(until) => self.chain.unknown(until, now),
+            Found::Absent => return Err(BringError::Absent),
+        }
+        self.told.say(|state| state.size = self.wanted.identity.size);
+        // What is here may be of another content than the path has now.
+        let (ours, theirs) = (self.sink.identity().md5, self.wanted.identity.md5);
+        if self.sink.position() > 0 && theirs.is_some() && ours != theirs {
+            self.sink.anew().await?;
+            self.told.at(0);
+            blame.anew();
+        }
+        Ok(())
+    }
+
+    async fn ask(&mut self, place: usize, blame: &mut Blame) -> Result<Option<Digests>, BringError> {
+        let source = self.chain.source(place).clone();
+        self.told.stage(Stage::Asking, Some((&source.name, source.rank.name())));
+        let before = self.sink.position();
+        let (chain, health) = (&mut self.chain, &self.health);
+        let mut began = || chain.began(place, &mut health.lock());
+        let mut attempt = Attempt {
+            client: &self.finder.client,
+            source: &source,
+            by_digest: self.by_digest,
+            wanted: &mut self.wanted,
+            sink: &mut self.sink,
+            blame,
+            told: &self.told,
+            began: &mut began,
+        };
+        let came = attempt.make().await?;
+        self.brought(&source, self.sink.position().saturating_sub(before));
+        match came {
+            Came::All(digests) => Ok(Some(digests)),
+            Came::Not(outcome) => {
+                self.chain.outcome(place, &outcome, &mut self.health.lock(), now());
+                Ok(None)
+            }
+        }
+    }
+
+    fn brought(&mut self, source: &Source, bytes: u64) {
+        match self.sources.iter_mut().find(|brought| brought.url == source.url) {
+            Some(brought) => brought.bytes += bytes,
+            None if bytes > 0 => self.sources.push(Brought {
+                name: source.name.clone(),
+                rank: source.rank.name(),
+                url: source.url.clone(),
+                bytes,
+            }),
+            None => {}
+        }
+    }
+
+    async fn wait(&mut self, wait: &Wait) -> Result<(), BringError> {
+        let source = wait.source.map(|place| self.chain.source(place).clone());
+        self.say_why(wait, source.as_ref());
+        if self.deadline.is_some_and(|deadline| wait.until > deadline) {
+            return Err(BringError::TimedOut(self.told.now().trouble));
+        }
+        let retry_now = self.retry_now.clone();
+        tokio::select! {
+            () = retry_now.notified() => {
+                self.health.lock().forgive();
+                self.chain.forgive();
+            }
+            came = self.pass(wait, source.as_ref()) => {
+                if let (true, Some(place)) = (came, wait.source) {
+                    self.chain.place_free(place, now());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets the time pass; `true` if a place is free before it is over.
+    async fn pass(&self, wait: &Wait, source: Option<&Source>) -> bool {
+        if let (true, Some(source), Some(md5)) = (wait.follow, source, &self.wanted.identity.md5)
+            && queue::follow(&self.finder.client, &source.url, md5, wait.until, &self.told).await
+        {
+            return true;
+        }
+        tokio::time::sleep_until(wait.until.into()).await;
+        false
+    }
+
+    fn say_why(&self, wait: &Wait, source: Option<&Source>) {
+        self.told.stage(Stage::Waiting, source.map(|source| (source.name.as_str(), source.rank.name())));
+        let again_in = wait.until.saturating_duration_since(now()) + Duration::from_millis(999);
+        self.told.say(|state| {
+            let why = match wait.why {
+                Why::Failing => "failing",
+                Why::Busy(busy) => busy.name(),
+                Why::NotReady => "not-ready",
+            };
+            (state.why, state.again_in) = (Some(why.into()), Some(again_in.as_secs()));
+        });
+        if let Why::Busy(crate::decide::outcome::Busy::Places(queue)) = wait.why {
+            self.told.queue(queue);
+        }
+    }
+
+    fn given_up(&self, end: End) -> BringError {
+        let trouble = self.told.now().trouble;
+        match end {
+            End::Absent => BringError::Absent,
+            End::Refused => BringError::Refused(trouble),
+            End::Wrong => BringError::Wrong(trouble),
+        }
+    }
+}
+
+impl From<SinkError> for BringError {
+    fn from(error: SinkError) -> Self {
+        Self::Disk(error.to_string())
+    }
+}

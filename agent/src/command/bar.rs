@@ -1,0 +1,129 @@
+//! The progress bar of `get`: how far, how fast, how much longer, and from whom, or why nothing comes. Where standard error is no terminal there is
+//! none.
+
+use std::{
+    convert::Infallible,
+    io::{self, IsTerminal},
+    time::Duration,
+};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::bring::told::{Stage, State, Told};
+
+/// How often it is drawn.
+const DRAW_EVERY: Duration = Duration::from_millis(200);
+
+/// While the size is known, and while it is not.
+const KNOWN: &str = "{bytes:>11} of {total_bytes:11} {bar:24} {percent:>3}%  {bytes_per_sec:>13}  {eta:>4}  {wide_msg}";
+const UNKNOWN: &str = "{bytes:>11} {spinner} {bytes_per_sec:>13}  {wide_msg}";
+
+/// Draws until it is dropped by its caller's `select!`; never ends by itself.
+pub(super) async fn draw(told: &Told, is_wanted: bool) -> Infallible {
+    if !is_wanted || !io::stderr().is_terminal() {
+        return std::future::pending().await;
+    }
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    let _cleared = Cleared(bar.clone());
+    style(&bar, UNKNOWN);
+    bar.set_position(told.position());
+    bar.reset_eta();
+    let mut every = tokio::time::interval(DRAW_EVERY);
+    loop {
+        every.tick().await;
+        let state = told.now();
+        if let Some(size) = state.size.filter(|size| bar.length() != Some(*size)) {
+            bar.set_length(size);
+            style(&bar, KNOWN);
+        }
+        if told.position() < bar.position() {
+            bar.reset();
+        }
+        bar.set_position(told.position());
+        bar.set_message(message(&state));
+    }
+}
+
+/// Takes the bar away when nobody draws it any more.
+struct Cleared(ProgressBar);
+
+impl Drop for Cleared {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
+fn style(bar: &ProgressBar, template: &str) {
+    // A template that cannot be parsed would be a line of another look, not a fault.
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    bar.set_style(style.progress_chars("=> "));
+}
+
+/// What is going on, in a few words.
+fn message(state: &State) -> String {
+    let source = match (&state.source, &state.rank) {
+        (Some(name), Some(rank)) => format!("{rank} {name}"),
+        _ => String::new(),
+    };
+    let again = state.again_in.map(|seconds| format!(", again in {seconds} s")).unwrap_or_default();
+    match (state.stage, state.why.as_deref()) {
+        (Stage::Looking, _) => "looking for it".into(),
+        (Stage::Asking, _) => format!("asking {source}"),
+        (Stage::Receiving, _) => format!("from {source}"),
+        (Stage::Verifying, _) => "comparing digests".into(),
+        (Stage::Waiting, Some("queue")) => {
+            let number = state.position.map(|position| format!("number {position} ")).unwrap_or_default();
+            let places = state.places.map(|places| format!(" behind {places} others")).unwrap_or_default();
+            let has = match (state.fetched, state.size) {
+                (Some(fetched), Some(size)) if size > 0 => format!(", it has {} %", fetched * 100 / size),
+                _ => String::new(),
+            };
+            format!("{number}in the queue of {source}{places}{has}")
+        }
+        (Stage::Waiting, Some("not-ready")) => format!("not here yet{again}"),
+        (Stage::Waiting, Some("not-preloaded")) => format!("{source} has not preloaded it yet{again}"),
+        (Stage::Waiting, Some("overloaded")) => format!("{source} is at a limit{again}"),
+        (Stage::Waiting, _) => {
+            let trouble = state.trouble.as_deref().unwrap_or("nobody answers");
+            format!("{trouble}{again}")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_person_sees_what_is_going_on() {
+        let of = |stage, why: Option<&str>| State {
+            stage,
+            source: Some("b7:8080".into()),
+            rank: Some("proxy".into()),
+            why: why.map(Into::into),
+            ..State::default()
+        };
+        let queue = State {
+            position: Some(3),
+            places: Some(5),
+            fetched: Some(40),
+            size: Some(80),
+            ..of(Stage::Waiting, Some("queue"))
+        };
+        let failing = State {
+            again_in: Some(17),
+            trouble: Some("b7:8080: refused".into()),
+            ..of(Stage::Waiting, Some("failing"))
+        };
+        for (state, expected) in [
+            (State::default(), "looking for it"),
+            (of(Stage::Asking, None), "asking proxy b7:8080"),
+            (of(Stage::Receiving, None), "from proxy b7:8080"),
+            (queue, "number 3 in the queue of proxy b7:8080 behind 5 others, it has 50 %"),
+            (failing, "b7:8080: refused, again in 17 s"),
+            (State { again_in: Some(5), ..of(Stage::Waiting, Some("not-ready")) }, "not here yet, again in 5 s"),
+        ] {
+            assert_eq!(message(&state), expected);
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Why the program ends early, and with which exit code. A wrong command line is 2, mostly from clap.
+
+use std::{io::Write, process::ExitCode};
+
+use crate::bring::task::BringError;
+
+/// What each exit code means, for help and reference.
+pub(crate) const EXIT_CODES: [(u8, &str); 8] = [
+    (0, "done"),
+    (1, "failed: this machine's disk, say"),
+    (2, "wrong command line"),
+    (3, "nobody has this file"),
+    (4, "what came has another digest than it should have, wherever it came from"),
+    (69, "it did not come in time; what is here is kept for the next try"),
+    (77, "nobody gives this file to this machine"),
+    (130, "interrupted (143: told to end); what is here is kept for the next try"),
+];
+
+/// Why.
+#[derive(Debug)]
+pub(crate) enum Ending {
+    /// The command line.
+    Usage(String),
+    /// A file did not come.
+    Not(BringError),
+    /// SIGINT or SIGTERM, by its number.
+    Signal(u8),
+    /// Anything else.
+    Failed(String),
+}
+
+impl Ending {
+    pub(crate) fn code(&self) -> u8 {
+        match self {
+            Self::Failed(_) | Self::Not(BringError::Disk(_)) => 1,
+            Self::Usage(_) => 2,
+            Self::Not(BringError::Absent) => 3,
+            Self::Not(BringError::Wrong(_)) => 4,
+            Self::Not(BringError::TimedOut(_)) => 69,
+            Self::Not(BringError::Refused(_)) => 77,
+            Self::Signal(number) => 128 + number,
+        }
+    }
+
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Self::Usage(text) | Self::Failed(text) => text.clone(),
+            Self::Not(error) => error.to_string(),
+            Self::Signal(_) => "interrupted; what is here is kept, and the same command continues it".into(),
+        }
+    }
+
+    /// Says it on standard error and answers the exit code.
+    pub(crate) fn tell(&self) -> ExitCode {
+        // Nobody is left to be told when standard error is closed; the exit code still tells.
+        drop(writeln!(std::io::stderr(), "outpost-agent: {}", self.text()));
+        ExitCode::from(self.code())
+    }
+}
+
+impl From<BringError> for Ending {
+    fn from(error: BringError) -> Self {
+        Self::Not(error)
+    }
+}

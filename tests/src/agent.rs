@@ -1,0 +1,127 @@
+//! An agent under test, in a directory of its own.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{
+    content::{Content, md5_hex},
+    program::Program,
+};
+
+/// What an agent is to be started with. A clone has the same directory.
+#[derive(Clone)]
+pub struct AgentSetup {
+    executable: PathBuf,
+    directory: Arc<TempDir>,
+    arguments: Vec<String>,
+}
+
+/// A `get` that is on, or has ended.
+pub struct Get {
+    /// The program.
+    pub program: Program,
+    file: PathBuf,
+}
+
+/// What came of a `get`.
+#[derive(Debug)]
+pub struct Got {
+    /// The exit code; `None` after a signal that nobody caught.
+    pub code: Option<i32>,
+    /// What it said on standard output.
+    pub said: Value,
+    /// Everything that it printed.
+    pub printed: String,
+    file: PathBuf,
+}
+
+impl AgentSetup {
+    /// The executable in a new directory, with patience that suits a test.
+    pub fn new(executable: impl Into<PathBuf>) -> Self {
+        let directory = Arc::new(tempfile::tempdir().expect("a temporary directory"));
+        let arguments = ["--json", "--silence-max=1s", "--backoff-first=200ms", "--backoff-max=1s"].map(String::from);
+        Self { executable: executable.into(), directory, arguments: arguments.into() }
+    }
+
+    /// With further arguments of `get`.
+    pub fn arguments(mut self, arguments: &[&str]) -> Self {
+        self.arguments.extend(arguments.iter().map(|argument| argument.to_string()));
+        self
+    }
+
+    /// Its directory.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Starts to bring something to a file of that name in its directory.
+    pub fn start(&self, what: &str, name: &str) -> Get {
+        let file = self.directory().join(name);
+        let mut command = Command::new(&self.executable);
+        command.arg("get").arg(what).arg("-o").arg(&file).args(&self.arguments).current_dir(self.directory());
+        Get { program: Program::spawn(command), file }
+    }
+
+    /// Brings something, and waits for what comes of it.
+    #[track_caller]
+    pub fn get(&self, what: &str, name: &str) -> Got {
+        self.start(what, name).wait()
+    }
+}
+
+impl Get {
+    /// The bytes that are here while it is not done.
+    pub fn part(&self) -> PathBuf {
+        let mut name = self.file.clone().into_os_string();
+        name.push(".outpost-part");
+        name.into()
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub fn wait(mut self) -> Got {
+        let code = self.program.wait().code();
+        let printed = self.program.printed();
+        let line = printed.lines().rev().find(|line| line.starts_with('{'));
+        let said = line.and_then(|line| serde_json::from_str(line).ok()).unwrap_or_default();
+        Got { code, said, printed, file: self.file.clone() }
+    }
+}
+
+impl Got {
+    /// Fails unless the file is here, whole and right, and nothing else of it.
+    #[track_caller]
+    pub fn expect(self, content: &Content) -> Self {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        let bytes = fs::read(&self.file).unwrap_or_else(|error| panic!("{error}: {self:?}"));
+        assert_eq!(md5_hex(&bytes), content.md5_hex(), "{self:?}");
+        assert_eq!(self.said["md5"], content.md5_hex(), "{self:?}");
+        assert_eq!(self.beside(), 0, "{self:?}");
+        self
+    }
+
+    /// Fails unless it ended with this code, and no file is there under its name.
+    #[track_caller]
+    pub fn expect_code(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "{self:?}");
+        assert!(!self.file.exists(), "{self:?}");
+        self
+    }
+
+    /// Files that are left beside it.
+    fn beside(&self) -> usize {
+        let name = self.file.file_name().expect("a file has a name").to_string_lossy().into_owned() + ".outpost";
+        let directory = self.file.parent().expect("it lies in a directory");
+        let entries = fs::read_dir(directory).expect("a directory of ours");
+        entries
+            .filter(|entry| entry.as_ref().is_ok_and(|entry| entry.file_name().to_string_lossy().starts_with(&name)))
+            .count()
+    }
+}
