@@ -23,6 +23,8 @@ mod queue;
 mod registry;
 mod route;
 mod scan;
+#[allow(dead_code, reason = "its resource comes with the catalogue and the registry")]
+mod sources;
 mod watch;
 
 use std::{
