@@ -1,5 +1,5 @@
-//! Where a content is to be had by who asks, or when: the rule, without sockets, clock or database. What is known comes as arguments; who acts on it is
-//! `control::sources`.
+//! Where a content is to be had by who asks, or when: the rule, without sockets, clock or database. What is known comes as arguments; who acts on what
+//! it says is `control::sources`.
 //!
 //! | who asks | `staging` | ready |
 //! | --- | --- | --- |
@@ -12,8 +12,9 @@
 //!
 //! A proxy of the tree that has never reported may hold anything: it counts as one that can fetch it, so that nobody waits for what cannot be known.
 //! Who asks and what is its home is [`scene`], who may give it and who is told to fetch it [`rule`], which peers [`peers`], when it may be asked
-//! again [`wait`]; [`pending`] remembers for what somebody waits, and [`terms`] is what an administrator says of all this.
+//! again [`wait`]; [`pending`] remembers for what somebody waits, and [`terms`] is what an administrator says of all this. [`desk`] puts it together.
 
+mod desk;
 mod peers;
 mod pending;
 mod rule;
@@ -22,12 +23,10 @@ mod terms;
 mod wait;
 
 pub(crate) use self::{
-    peers::{PEERS_LOOKED_MAX, choose},
-    pending::{Pending, Wait},
-    rule::{Facts, NotReady, Pick, Reason, Verdict, decide},
-    scene::{Around, Forecast, Scene, Standing, near_to_far},
-    terms::{ORIGINS_MAX, PEERS_MAX, Terms},
-    wait::UNKNOWN_AFTER,
+    desk::{Answered, Desk, File, Who},
+    pending::Pending,
+    scene::near_to_far,
+    terms::Terms,
 };
 
 #[cfg(test)]

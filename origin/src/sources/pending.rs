@@ -17,7 +17,11 @@ use std::{
 use parking_lot::Mutex;
 use protocol::digest::Md5;
 
-use super::{NotReady, Standing, Terms, wait};
+use super::{
+    rule::NotReady,
+    scene::Standing,
+    wait::{self, Asked},
+};
 
 /// Contents for which somebody waits.
 const CONTENTS_MAX: usize = 20_000;
@@ -79,15 +83,14 @@ impl Pending {
         standing: Standing,
         not_ready: &NotReady,
         name: impl Fn(usize) -> &'n str,
-        terms: &Terms,
-        now: SystemTime,
-        seed: u64,
+        asked: &Asked<'_>,
     ) -> Wait {
+        let now = asked.now;
         let mut table = self.table.lock();
         let content = table.touch(md5, now);
         let line = usize::from(standing == Standing::Client);
         let since = content.since;
-        let retry_after = wait::moment(not_ready.reason, since, &mut content.until[line], terms, now, seed);
+        let retry_after = wait::moment(not_ready.reason, since, &mut content.until[line], asked);
         let tell = not_ready.tell.iter().copied().filter(|at| table.told.is_new(md5, name(*at), now)).collect();
         Wait { retry_after, waited: now.duration_since(since).unwrap_or_default(), tell }
     }
@@ -142,7 +145,10 @@ impl Told {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::Reason, *};
+    use super::{
+        super::{rule::Reason, terms::Terms},
+        *,
+    };
 
     const START: SystemTime = SystemTime::UNIX_EPOCH;
 
@@ -155,7 +161,13 @@ mod tests {
         md5[..4].copy_from_slice(&number.to_be_bytes());
         let not_ready = NotReady { reason: Reason::Unknown, tell: tell.to_vec() };
         let names = ["p0", "p1", "p2"];
-        pending.wait(Md5(md5), Standing::Client, &not_ready, |at| names[at], &Terms::default(), now, 1)
+        pending.wait(
+            Md5(md5),
+            Standing::Client,
+            &not_ready,
+            |at| names[at],
+            &Asked { terms: &Terms::default(), now, seed: 1 },
+        )
     }
 
     #[test]

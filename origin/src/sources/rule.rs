@@ -5,8 +5,8 @@ use std::time::Duration;
 use protocol::topology::{Neighbour, Relation, Tier};
 
 use super::{
-    Scene, Standing, Terms,
-    scene::{Forecast, Level},
+    scene::{Forecast, Level, Scene, Standing},
+    terms::Terms,
 };
 
 /// Bytes per second of a line of which nothing is known, where it is thin.

@@ -10,7 +10,7 @@ use protocol::{
     topology::{DomainName, Neighbour, Proxy, Relation, Tier, Topology},
 };
 
-use super::Terms;
+use super::terms::Terms;
 use crate::registry::NodeState;
 
 /// What who asks is, to the rule.

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use protocol::patience::Spread;
 
-use super::{Reason, Terms};
+use super::{rule::Reason, terms::Terms};
 
 /// Of those who wait for one content so many come back in a second: one in this time.
 const RETURN_EACH: Duration = Duration::from_millis(20);
@@ -14,15 +14,18 @@ const REPORTED_WITHIN: Duration = Duration::from_secs(5);
 /// A digest that no file has for so long is none that is just being made.
 pub(crate) const UNKNOWN_AFTER: Duration = Duration::from_secs(600);
 
+/// A question, as far as waiting goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked<'a> {
+    pub(crate) terms: &'a Terms,
+    pub(crate) now: SystemTime,
+    /// Another one for each question.
+    pub(crate) seed: u64,
+}
+
 /// Seconds until one more of those who wait for a content since `since` may ask again. `until` is by when all before it have come back.
-pub(crate) fn moment(
-    reason: Reason,
-    since: SystemTime,
-    until: &mut SystemTime,
-    terms: &Terms,
-    now: SystemTime,
-    seed: u64,
-) -> u64 {
+pub(crate) fn moment(reason: Reason, since: SystemTime, until: &mut SystemTime, asked: &Asked<'_>) -> u64 {
+    let Asked { terms, now, seed } = *asked;
     let waited = now.duration_since(since).unwrap_or_default();
     let begin = begin(reason, waited, terms);
     let first = now + begin;
@@ -67,7 +70,7 @@ mod tests {
         let now = START + seconds(waited);
         let mut until = now;
         let terms = Terms { retry_min: seconds(10), retry_max: seconds(600), ..Terms::default() };
-        (0..waiting).map(|seed| moment(reason, START, &mut until, &terms, now, seed)).collect()
+        (0..waiting).map(|seed| moment(reason, START, &mut until, &Asked { terms: &terms, now, seed })).collect()
     }
 
     fn on_its_way(forecast: Option<u64>, guess: u64, not_before: u64) -> Reason {
@@ -127,10 +130,12 @@ mod tests {
         let mut until = START;
         let reason = on_its_way(Some(0), 0, 0);
         for seed in 0..10_000 {
-            moment(reason, START, &mut until, &terms, START, seed);
+            moment(reason, START, &mut until, &Asked { terms: &terms, now: START, seed });
         }
         let later = START + seconds(250);
-        let told: Vec<_> = (0..100).map(|seed| moment(reason, START, &mut until, &terms, later, seed)).collect();
+        let told: Vec<_> = (0..100)
+            .map(|seed| moment(reason, START, &mut until, &Asked { terms: &terms, now: later, seed }))
+            .collect();
         assert!(told.iter().all(|time| *time <= 20), "{:?}", told.iter().max());
     }
 }

@@ -177,13 +177,18 @@ impl Topology {
 
     /// The domain of a machine: by its network card if that is in one, else by the narrowest range that its address is in.
     pub fn domain_of(&self, address: IpAddr, mac: Option<Mac>) -> Option<&DomainName> {
-        let by_card = mac.and_then(|mac| self.cards.find(mac.number().into()));
         let address = address.to_canonical();
         let by_address = || match address {
             IpAddr::V4(_) => self.v4.find(number(address)),
             IpAddr::V6(_) => self.v6.find(number(address)),
         };
-        by_card.or_else(by_address).map(|at| &self.places[*at].name)
+        let by_card = mac.and_then(|mac| self.domain_of_card(mac));
+        by_card.or_else(|| by_address().map(|at| &self.places[*at].name))
+    }
+
+    /// The domain that a network card is in.
+    pub fn domain_of_card(&self, mac: Mac) -> Option<&DomainName> {
+        self.cards.find(mac.number().into()).map(|at| &self.places[*at].name)
     }
 
     /// The domain that a proxy is in.

@@ -1,5 +1,6 @@
 //! The rule over small trees, written as `domain: proxy proxy`; who is there, who is away and who holds the content is told in a line each.
 
+mod desk;
 mod properties;
 mod scenario;
 mod table;
@@ -17,7 +18,11 @@ use protocol::{
     topology::{Domain, DomainName, Proxy, Tier, Topology},
 };
 
-use super::{Facts, NotReady, Pick, Scene, Terms, Verdict, decide};
+use super::{
+    rule::{Facts, NotReady, Pick, Verdict, decide},
+    scene::Scene,
+    terms::Terms,
+};
 use crate::registry::NodeState;
 
 pub(super) const NOW: SystemTime = SystemTime::UNIX_EPOCH;

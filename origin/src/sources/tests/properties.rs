@@ -2,7 +2,13 @@
 
 use proptest::prelude::*;
 
-use super::{super::*, World, words};
+use super::{
+    super::{
+        rule::{NotReady, Pick, Reason, Verdict},
+        scene::Scene,
+    },
+    World, words,
+};
 
 /// A tree of up to 30 domains in up to four levels; of each proxy a word says whether it is there and holds the content.
 fn any_world() -> impl Strategy<Value = World> {

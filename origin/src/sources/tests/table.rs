@@ -7,7 +7,15 @@ use protocol::{
     topology::Tier,
 };
 
-use super::{super::*, MD5, NOW, World, tree};
+use super::{
+    super::{
+        near_to_far,
+        rule::{NotReady, Reason, Verdict},
+        scene::Forecast,
+        terms::Terms,
+    },
+    MD5, NOW, World, tree,
+};
 
 const SITE: [&str; 5] = ["+hq: u1 u2 u3", "hq.north: n1", "hq.b1: p1 q1", "hq.b2: p2", "hq.b2.lab:"];
 
