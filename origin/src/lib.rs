@@ -23,7 +23,7 @@ mod queue;
 mod registry;
 mod route;
 mod scan;
-#[allow(dead_code, reason = "its resource comes with the catalogue and the registry")]
+#[allow(dead_code, unused_imports, reason = "its resource comes with the catalogue and the registry")]
 mod sources;
 mod watch;
 
