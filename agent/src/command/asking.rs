@@ -3,6 +3,7 @@
 use std::{
     fs,
     hash::{BuildHasher, Hasher},
+    net::IpAddr,
     path::PathBuf,
     sync::Arc,
     time::Duration,
@@ -41,6 +42,10 @@ pub(crate) struct Asking {
     #[arg(long, value_name = "FILE", env = "OUTPOST_AGENT_CA")]
     pub(crate) ca: Option<PathBuf>,
 
+    /// The address of this machine from which servers are asked, where it has several; by it an origin knows the domain [default: the system's choice]
+    #[arg(long, value_name = "IP", env = "OUTPOST_AGENT_LOCAL_ADDRESS")]
+    pub(crate) local_address: Option<IpAddr>,
+
     /// How long a server may take to accept a connection
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = parse_duration)]
     pub(crate) connect_timeout: Duration,
@@ -66,6 +71,7 @@ impl Asking {
             silence_max: self.silence_max,
             requester: self.name(),
             authorities: self.ca.clone(),
+            local_address: self.local_address,
         };
         Finder {
             client: Arc::new(Client::new(manners)),

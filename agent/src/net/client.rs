@@ -1,6 +1,6 @@
 //! Sends one request, and gives the head of its answer. Connections are kept for a moment and used again.
 
-use std::{path::PathBuf, sync::OnceLock, time::Duration};
+use std::{net::IpAddr, path::PathBuf, sync::OnceLock, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header};
@@ -34,6 +34,8 @@ pub(crate) struct Manners {
     pub(crate) requester: String,
     /// Authorities for TLS, in place of the system's.
     pub(crate) authorities: Option<PathBuf>,
+    /// From which of our addresses servers are asked; `None`: the system chooses.
+    pub(crate) local_address: Option<IpAddr>,
 }
 
 /// Who asks.
@@ -143,6 +145,7 @@ fn connector(manners: &Manners) -> HttpConnector {
     connector.enforce_http(false);
     connector.set_nodelay(true);
     connector.set_connect_timeout(Some(manners.connect_timeout));
+    connector.set_local_address(manners.local_address);
     connector
 }
 
