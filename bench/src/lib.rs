@@ -1,8 +1,8 @@
 //! `outpost-bench`: load, measurements, and the machine's own limit to compare them with.
 //!
-//! Threads and epoll, no runtime: what the client costs is taken from the server on a small machine. In reading order:
+//! Threads and epoll, no runtime (but in `storm`, where machines wait most of the time): what the client costs is taken from the server on a small machine. In reading order:
 //! `target` (what is asked for), `response` and `exchange` (one request and its answer), `crowd` (many at once), `poll`,
-//! `histogram`, `server_cpu`, and the commands `load`, `cold`, `limit`, `origin`, `compare` and `traces`.
+//! `histogram`, `server_cpu`, and the commands `load`, `cold`, `limit`, `origin`, `compare`, `storm` and `traces`.
 #![forbid(unsafe_code)]
 
 mod cold;
@@ -17,6 +17,7 @@ mod pause;
 mod poll;
 mod response;
 mod server_cpu;
+mod storm;
 mod target;
 mod traces;
 
@@ -47,6 +48,8 @@ enum Command {
     Origin(origin::Options),
     /// Outpost beside nginx, Varnish and the minimal loop, taking turns; prints the table of docs/performance.md.
     Compare(Box<compare::Options>),
+    /// Ten packages published at once, and a whole company that wants them: a real origin, real HTTP, simulated machines; prints the tables of docs/storms.md.
+    Storm(storm::Options),
     /// Request traces, replayed against the store's eviction policy beside others and the offline bound; prints the tables of docs/eviction.md.
     Traces(traces::Options),
 }
@@ -60,6 +63,7 @@ pub fn main() -> ExitCode {
         Command::Limit(options) => limit::run(&options),
         Command::Origin(options) => origin::run(&options),
         Command::Compare(options) => compare::run(&options),
+        Command::Storm(options) => storm::run(&options),
         Command::Traces(options) => traces::run(&options),
     };
     match outcome {
