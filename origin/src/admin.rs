@@ -8,6 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::SystemTime,
 };
 
 use bytes::Bytes;
@@ -25,6 +26,7 @@ use crate::{
     admission::{Admission, Tally},
     answer,
     counters::Counters,
+    registry::SqliteRegistry,
 };
 
 /// Connections at once: a few monitors.
@@ -35,6 +37,7 @@ pub(crate) struct Admin {
     counters: Arc<Counters>,
     served: Arc<serve::counters::Counters>,
     admission: Arc<Admission>,
+    registry: Arc<SqliteRegistry>,
 }
 
 impl Admin {
@@ -43,8 +46,14 @@ impl Admin {
         counters: &Arc<Counters>,
         served: &Arc<serve::counters::Counters>,
         admission: &Arc<Admission>,
+        registry: &Arc<SqliteRegistry>,
     ) -> io::Result<Server> {
-        let admin = Self { counters: counters.clone(), served: served.clone(), admission: admission.clone() };
+        let admin = Self {
+            counters: counters.clone(),
+            served: served.clone(),
+            admission: admission.clone(),
+            registry: registry.clone(),
+        };
         let options =
             Options { listen: vec![address], workers: 1, connections_max: CONNECTIONS_MAX, ..Options::default() };
         Server::start(options, Arc::new(admin), None)
@@ -74,7 +83,45 @@ impl Admin {
             push_metric(&mut text, name, kind, help, value);
         }
         self.push_admission(&mut text);
+        self.push_registry(&mut text);
         text
+    }
+
+    fn push_registry(&self, text: &mut String) {
+        let (usage, counters) = (self.registry.usage(SystemTime::now()), self.registry.counters());
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let nodes = [("proxy", usage.proxies), ("agent", usage.agents), ("away", usage.away)];
+        push_labelled(
+            text,
+            "nodes",
+            "gauge",
+            "Proxies and agents that report, and those that are away.",
+            "role",
+            &nodes,
+        );
+        let reports = [
+            ("full", count(&counters.full)),
+            ("changes", count(&counters.changes)),
+            ("missed", count(&counters.missed)),
+            ("refused", count(&counters.refused)),
+        ];
+        push_labelled(text, "reports_total", "counter", "Reports by what they were.", "kind", &reports);
+        for (name, kind, help, value) in [
+            ("objects", "gauge", "Different contents that somebody holds.", usage.objects),
+            ("holdings", "gauge", "Contents that each node holds, together.", usage.holdings),
+            ("unwritten", "gauge", "Nodes whose news are not in the database yet.", usage.unwritten),
+            (
+                "urls_refused_total",
+                "counter",
+                "Reports whose url was at another address.",
+                count(&counters.urls_refused),
+            ),
+            ("batches_total", "counter", "Batches written to the database.", count(&counters.batches)),
+            ("write_errors_total", "counter", "Batches that could not be written.", count(&counters.write_errors)),
+            ("database_bytes", "gauge", "Size of the database, with its log.", count(&counters.database_bytes)),
+        ] {
+            push_metric(text, &format!("registry_{name}"), kind, help, &AtomicU64::new(value));
+        }
     }
 
     /// Each tier on a line of its own.
@@ -91,6 +138,15 @@ impl Admin {
         push("refused_total", "counter", "Questions refused.", |tally| tally.refused);
         push("running", "gauge", "Questions being answered.", |tally| tally.present.running as u64);
         push("waiting", "gauge", "Questions that wait.", |tally| tally.present.waiting as u64);
+    }
+}
+
+/// One of the registry, each value on a line of its own.
+fn push_labelled(text: &mut String, name: &str, kind: &str, help: &str, label: &str, values: &[(&str, u64)]) {
+    let name = format!("outpost_origin_registry_{name}");
+    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    for (of, value) in values {
+        let _ = writeln!(text, "{name}{{{label}=\"{of}\"}} {value}");
     }
 }
 
@@ -136,14 +192,16 @@ mod tests {
     #[test]
     fn every_metric_has_help_type_and_value() {
         let admission = Admission::new(Limits::of(16), 1);
-        let admin = Admin { counters: Arc::default(), served: Arc::default(), admission };
+        let directory = tempfile::tempdir().expect("a directory");
+        let registry = Arc::new(SqliteRegistry::open(&directory.path().join("db")).expect("opens"));
+        let admin = Admin { counters: Arc::default(), served: Arc::default(), admission, registry };
         admin.counters.hashed.store(7, Ordering::Relaxed);
         let text = admin.metrics();
         assert!(text.contains("\noutpost_origin_hashed_files_total 7\n"), "{text}");
         let lines = |prefix: &str| text.lines().filter(|line| line.starts_with(prefix)).count();
         assert_eq!(lines("# HELP"), lines("# TYPE"));
-        // Those of admission have a line for each tier.
-        assert_eq!(lines("outpost_origin_"), lines("# TYPE") + 4 * 2);
+        // Those of admission have a line for each tier, of nodes there are three kinds, of reports four.
+        assert_eq!(lines("outpost_origin_"), lines("# TYPE") + 4 * 2 + 2 + 3);
         assert!(text.contains("\noutpost_origin_admission_waiting{tier=\"client\"} 0\n"), "{text}");
     }
 }

@@ -44,6 +44,7 @@ pub use catalogue::CatalogueError;
 pub use counters::Counters;
 pub use options::Options;
 pub use origin::{Origin, StartError};
+pub use registry::RegistryError;
 
 /// Threads that may block on the share at once; what is more waits for one of them.
 const BLOCKING_THREADS_MAX: usize = 64;

@@ -37,6 +37,7 @@ use crate::{
     options::{LogFormat, Options},
     publish::Publication,
     queue::Queue,
+    registry::{RegistryError, SqliteRegistry},
     scan::Scanner,
     watch::{Changes, Watch},
 };
@@ -75,6 +76,9 @@ pub enum StartError {
     /// The database cannot be used.
     #[error(transparent)]
     Catalogue(#[from] CatalogueError),
+    /// The database of the registry cannot be used.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// The file cannot be written.
     #[error("{0}; choose another file with --access-log PATH")]
     AccessLog(#[source] io::Error),
@@ -91,6 +95,7 @@ impl Origin {
     pub fn start(options: &Options, runtime: &Handle) -> Result<Self, StartError> {
         let (share, database) = places(options)?;
         let catalogue = Arc::new(Catalogue::open(&database, share.path())?);
+        let registry = Arc::new(SqliteRegistry::open(&database.with_extension("registry.db"))?);
         let engine = Engine::start(Choice::Auto).map_err(StartError::Threads)?;
         let (queue, counters, files) = (Arc::new(Queue::new()), Arc::new(Counters::default()), Arc::default());
 
@@ -99,13 +104,14 @@ impl Origin {
         let publication = Publication { share: share.clone(), catalogue: catalogue.clone(), files: Arc::clone(&files) };
         let handler = OriginHandler {
             publication: Arc::new(publication),
-            control: Control { runtime: runtime.clone(), admission: admission.clone() },
+            control: Control::new(runtime.clone(), admission.clone(), &registry),
             queue: queue.clone(),
             engine: engine.clone(),
             runtime: runtime.clone(),
         };
         let server = listen(options, handler)?;
-        let admin = options.admin.map(|address| Admin::start(address, &counters, server.counters(), &admission));
+        let admin =
+            options.admin.map(|address| Admin::start(address, &counters, server.counters(), &admission, &registry));
         let admin = admin.transpose().map_err(|error| StartError::Listen(error, "--admin"))?;
 
         let (changes, stop) = (Arc::new(Changes::new()), Arc::new(AtomicBool::new(false)));

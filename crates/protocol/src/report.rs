@@ -153,6 +153,12 @@ pub struct Node {
     pub fetching: u64,
     /// The configuration that it runs with.
     pub configuration: u64,
+    /// What it does not take of the configuration that was delivered last, and why; not all of it if that is much.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<Refusal>,
+    /// Options that were delivered and are in use with its next start only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs_restart: Vec<String>,
     /// RFC 3339, UTC: when it reported last.
     pub last_seen: String,
     /// RFC 3339, UTC: when it counts as away unless it reports.

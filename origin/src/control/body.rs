@@ -38,7 +38,7 @@ where
 }
 
 /// Dropped, it has read nothing.
-async fn read(mut upload: Upload, bytes_max: usize) -> Result<Vec<u8>, Response> {
+pub(super) async fn read(mut upload: Upload, bytes_max: usize) -> Result<Vec<u8>, Response> {
     let mut body = Vec::new();
     while let Some(piece) = upload.next().await {
         let piece = piece.map_err(|cut| answer::problem(Kind::BadRequest, cut.to_string()))?;
@@ -50,10 +50,10 @@ async fn read(mut upload: Upload, bytes_max: usize) -> Result<Vec<u8>, Response>
     Ok(body)
 }
 
-fn too_large(bytes_max: usize) -> Response {
+pub(super) fn too_large(bytes_max: usize) -> Response {
     answer::problem(Kind::ContentTooLarge, format!("the body of this question has at most {bytes_max} bytes here"))
 }
 
-fn not_valid(error: &serde_json::Error) -> Response {
+pub(super) fn not_valid(error: &serde_json::Error) -> Response {
     answer::problem(Kind::BadRequest, format!("the body is not the JSON that is expected here: {error}"))
 }

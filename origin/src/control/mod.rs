@@ -8,20 +8,28 @@
 
 mod asker;
 mod body;
+mod nodes;
+mod reports;
 mod resource;
 
 use std::{sync::Arc, time::Instant};
 
+use parking_lot::Mutex;
 use protocol::{problem::Kind, target::Target, topology::Tier};
 use serve::{
     handler::{Answer, Client},
     request::Request,
     response::Response,
 };
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, sync::Semaphore};
 
+use self::reports::Pace;
 pub(crate) use self::{asker::Asker, resource::Resource};
-use crate::{admission::Admission, answer};
+use crate::{
+    admission::Admission,
+    answer,
+    registry::{self, Registry, SqliteRegistry},
+};
 
 /// What the resources share; clones are cheap.
 #[derive(Clone)]
@@ -30,9 +38,29 @@ pub(crate) struct Control {
     pub(crate) runtime: Handle,
     /// Who is answered while everybody asks.
     pub(crate) admission: Arc<Admission>,
+    /// Who holds what.
+    pub(crate) registry: Arc<dyn Registry>,
+    /// What becomes of reports.
+    reports: Arc<registry::Counters>,
+    /// How often each reports.
+    pace: Arc<Mutex<Pace>>,
+    /// Places for reports that take long.
+    large_reports: Arc<Semaphore>,
 }
 
 impl Control {
+    /// Over what there is.
+    pub(crate) fn new(runtime: Handle, admission: Arc<Admission>, registry: &Arc<SqliteRegistry>) -> Self {
+        Self {
+            runtime,
+            admission,
+            registry: registry.clone(),
+            reports: registry.counters().clone(),
+            pace: Arc::default(),
+            large_reports: Arc::new(reports::places()),
+        }
+    }
+
     /// Answers a question about a resource.
     pub(crate) fn answer(&self, resource: Resource, target: &Target, request: &Request<'_>, client: &Client) -> Answer {
         if !resource.takes(&request.method) {
@@ -42,7 +70,16 @@ impl Control {
         if let Err(refused) = self.admission.knock(asker.tier, Instant::now()) {
             return Answer::Now(self.admission.answer(refused));
         }
-        Answer::Now(answer::not_found(target))
+        let (this, asked, tier) = (self.clone(), target.clone(), asker.tier);
+        match resource {
+            Resource::Reports => reports::answer(self, asker, request),
+            Resource::Holders(md5) => {
+                Answer::later(this.later(tier, move |control| nodes::holders(&control, &md5, &asked)))
+            }
+            Resource::Nodes => Answer::later(this.later(tier, move |control| nodes::page(&control, &asked))),
+            Resource::Node => Answer::Now(nodes::one(self, target)),
+            _ => Answer::Now(answer::not_found(target)),
+        }
     }
 
     /// An answer that is made on a thread that may block, as soon as one of that tier is admitted. Dropping it does not stop what has begun.
@@ -55,14 +92,19 @@ impl Control {
             Ok(permit) => permit,
             Err(refused) => return self.admission.answer(refused),
         };
-        let runtime = self.runtime.clone();
-        let working = move || {
+        let working = move |control| {
             // It goes with the work: that does not end when the client leaves.
             let _permit = permit;
-            make(self)
+            make(control)
         };
+        self.aside(working).await
+    }
+
+    /// An answer that is made on a thread that may block, by one who has been admitted. Dropping it does not stop what has begun.
+    async fn aside(self, make: impl FnOnce(Self) -> Response + Send + 'static) -> Response {
+        let runtime = self.runtime.clone();
         // Fails only when the program ends, or by a panic, which has been reported.
-        let made = runtime.spawn_blocking(working).await;
+        let made = runtime.spawn_blocking(move || make(self)).await;
         made.unwrap_or_else(|_| answer::problem(Kind::Internal, "this server is stopping; ask again later"))
     }
 }

@@ -3,7 +3,7 @@
 use http::Method;
 use protocol::{
     digest::Md5,
-    info::{CATALOG, CHANGES, CONFIGURATION, ENROL, HOLDERS, OBJECTS, PACKAGES, REPORTS, SOURCES},
+    info::{CATALOG, CHANGES, CONFIGURATION, ENROL, HOLDERS, NODES, OBJECTS, PACKAGES, REPORTS, SOURCES},
     target::Target,
 };
 
@@ -28,6 +28,10 @@ pub(crate) enum Resource {
     Configuration,
     /// Who holds a content.
     Holders(Md5),
+    /// Who has reported.
+    Nodes,
+    /// One of them.
+    Node,
 }
 
 impl Resource {
@@ -42,6 +46,8 @@ impl Resource {
             REPORTS => Self::Reports,
             ENROL => Self::Enrol,
             CONFIGURATION => Self::Configuration,
+            NODES => Self::Nodes,
+            _ if is_node(path) => Self::Node,
             _ if is_package(path) => Self::Package,
             _ => Self::Holders(path.strip_prefix(OBJECTS)?.strip_suffix(HOLDERS)?.parse().ok()?),
         })
@@ -51,9 +57,8 @@ impl Resource {
     pub(crate) fn methods(self) -> &'static str {
         match self {
             Self::Sources | Self::Reports | Self::Enrol => "POST",
-            Self::Catalog | Self::Packages | Self::Package | Self::Changes | Self::Configuration | Self::Holders(_) => {
-                "GET, HEAD"
-            }
+            Self::Catalog | Self::Packages | Self::Package | Self::Changes | Self::Configuration => "GET, HEAD",
+            Self::Holders(_) | Self::Nodes | Self::Node => "GET, HEAD",
         }
     }
 
@@ -61,6 +66,12 @@ impl Resource {
     pub(crate) fn takes(self, method: &Method) -> bool {
         self.methods().split(", ").any(|name| name == method.as_str())
     }
+}
+
+/// A name behind the path of nodes.
+fn is_node(path: &str) -> bool {
+    let name = path.strip_prefix(NODES).and_then(|rest| rest.strip_prefix('/'));
+    name.is_some_and(|name| !name.is_empty() && !name.contains('/'))
 }
 
 /// A folder behind the prefix of packages.
@@ -87,6 +98,10 @@ mod tests {
             (format!("/.outpost/v1/objects/{md5}/holders"), Some(Resource::Holders(md5))),
             (format!("/.outpost/v1/objects/{md5}"), None),
             ("/.outpost/v1/objects/abc/holders".into(), None),
+            ("/.outpost/v1/nodes?cursor=a".into(), Some(Resource::Nodes)),
+            ("/.outpost/v1/nodes/b7-proxy".into(), Some(Resource::Node)),
+            ("/.outpost/v1/nodes/".into(), None),
+            ("/.outpost/v1/nodes/a/b".into(), None),
             ("/.outpost/v1/catalog/".into(), None),
             ("/catalog".into(), None),
         ] {

@@ -5,6 +5,14 @@
 
 #![allow(dead_code, reason = "each question comes with who asks it")]
 
+mod book;
+mod counters;
+mod database;
+mod nodes;
+mod numbering;
+mod objects;
+mod sqlite;
+
 use std::{
     sync::Arc,
     time::{Duration, SystemTime},
@@ -13,9 +21,12 @@ use std::{
 use protocol::{
     digest::Md5,
     enrolment::Role,
-    report::{Fetching, HOLDS_MAX, Report, Reported},
+    report::{Fetching, HOLDS_MAX, Refusal, Report, Reported},
     topology::DomainName,
 };
+
+pub use self::database::RegistryError;
+pub(crate) use self::{counters::Counters, sqlite::SqliteRegistry};
 
 /// Who holds what. Nothing here waits for a disk; a report of ten thousand digests takes a few milliseconds, everything else microseconds.
 pub(crate) trait Registry: Send + Sync {
@@ -65,6 +76,10 @@ pub(crate) struct NodeState {
     pub(crate) configuration: u64,
     /// Contents on their way to it. Not known after a restart, until it reports.
     pub(crate) fetching: Vec<Fetching>,
+    /// What it does not take of the configuration that was delivered last, and why. Not known after a restart, until it reports.
+    pub(crate) refused: Vec<Refusal>,
+    /// Options that it uses with its next start only. Likewise.
+    pub(crate) needs_restart: Vec<String>,
     /// When it reported last.
     pub(crate) last_seen: SystemTime,
     /// When it counts as away unless it reports.
@@ -72,10 +87,47 @@ pub(crate) struct NodeState {
 }
 
 impl NodeState {
+    /// Of one of whom nothing is known yet, and who is away until something is.
+    fn new(name: &str, role: Role, now: SystemTime) -> Self {
+        Self {
+            name: name.into(),
+            role,
+            domain: None,
+            url: None,
+            version: String::new(),
+            load: 0,
+            free: 0,
+            holds: 0,
+            configuration: 0,
+            fetching: Vec::new(),
+            refused: Vec::new(),
+            needs_restart: Vec::new(),
+            last_seen: now,
+            expires: now,
+        }
+    }
+
     /// Whether it has not reported in time: it may be switched off, and nobody is sent to it.
     pub(crate) fn is_away(&self, now: SystemTime) -> bool {
         self.expires <= now
     }
+}
+
+/// How much is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Usage {
+    /// Proxies that are not away.
+    pub(crate) proxies: u64,
+    /// Agents that are not away.
+    pub(crate) agents: u64,
+    /// Nodes that are away.
+    pub(crate) away: u64,
+    /// Different contents that are held.
+    pub(crate) objects: u64,
+    /// What each node holds, together.
+    pub(crate) holdings: u64,
+    /// Nodes whose news are not in the database yet.
+    pub(crate) unwritten: u64,
 }
 
 /// When a node is to report.
@@ -106,3 +158,6 @@ pub(crate) enum NotTaken {
     #[error("this node holds more than {HOLDS_MAX} contents, which is more than one may tell of")]
     HoldsTooMuch,
 }
+
+#[cfg(test)]
+mod tests;

@@ -99,6 +99,12 @@ impl Fixture {
         self.ask("GET", target, fields)
     }
 
+    /// Sends a body, which is JSON as far as the origin cares.
+    #[track_caller]
+    pub(crate) fn post(&self, target: &str, fields: &[(&str, &str)], body: &[u8]) -> Answer {
+        Answer::to_post(self.origin().addresses()[0], target, fields, body)
+    }
+
     #[track_caller]
     pub(crate) fn ask(&self, method: &str, target: &str, fields: &[(&str, &str)]) -> Answer {
         let mut transfer = Transfer::start(self.origin().addresses()[0], method, target, fields);
@@ -124,6 +130,20 @@ pub(crate) fn until(what: &str, mut done: impl FnMut() -> bool) {
 }
 
 impl Answer {
+    #[track_caller]
+    pub(crate) fn of(address: SocketAddr, target: &str) -> Self {
+        let mut transfer = Transfer::start(address, "GET", target, &[]);
+        let body = transfer.rest();
+        Self { status: transfer.status(), head: transfer.head, body }
+    }
+
+    #[track_caller]
+    pub(crate) fn to_post(address: SocketAddr, target: &str, fields: &[(&str, &str)], body: &[u8]) -> Self {
+        let mut transfer = Transfer::start_with(address, "POST", target, fields, Some(body));
+        let body = transfer.rest();
+        Self { status: transfer.status(), head: transfer.head, body }
+    }
+
     pub(crate) fn field(&self, name: &str) -> Option<&str> {
         field(&self.head, name)
     }
@@ -151,11 +171,25 @@ pub(crate) struct Transfer {
 impl Transfer {
     #[track_caller]
     pub(crate) fn start(address: SocketAddr, method: &str, target: &str, fields: &[(&str, &str)]) -> Self {
+        Self::start_with(address, method, target, fields, None)
+    }
+
+    #[track_caller]
+    fn start_with(
+        address: SocketAddr,
+        method: &str,
+        target: &str,
+        fields: &[(&str, &str)],
+        body: Option<&[u8]>,
+    ) -> Self {
         let mut stream = TcpStream::connect(address).expect("connects");
         stream.set_read_timeout(Some(PATIENCE)).expect("set");
         let fields: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-        let request = format!("{method} {target} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{fields}\r\n");
+        let length = body.map(|body| format!("Content-Length: {}\r\n", body.len())).unwrap_or_default();
+        let request = format!("{method} {target} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{fields}{length}\r\n");
         stream.write_all(request.as_bytes()).expect("sent");
+        // Who refuses a body may do so before its end.
+        let _ = stream.write_all(body.unwrap_or_default());
         let mut stream = BufReader::new(stream);
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {

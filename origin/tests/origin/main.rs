@@ -5,3 +5,4 @@ mod digests;
 mod files;
 mod harness;
 mod program;
+mod registry;

@@ -7,7 +7,15 @@ use std::{
     process::{Child, ChildStdout, Command, Stdio},
 };
 
-use crate::harness::Transfer;
+use protocol::{
+    info::{NODES, REPORTS},
+    report::Node,
+};
+
+use crate::{
+    harness::{Answer, Transfer},
+    registry,
+};
 
 struct Program {
     child: Child,
@@ -91,4 +99,35 @@ fn a_share_that_is_not_there_is_an_error_with_its_path() {
     assert_eq!(output.status.code(), Some(1));
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(text.contains("/nowhere/at/all") && text.contains("--share"), "{text}");
+}
+
+#[test]
+fn what_was_reported_outlives_a_kill() {
+    let (share, state) = (tempfile::tempdir().expect("a share"), tempfile::tempdir().expect("a place"));
+    let database = state.path().join("db");
+    let arguments = ["--database", database.to_str().expect("text"), "--admin", "127.0.0.1:0"];
+    let mut number = 0;
+    for round in 0..5 {
+        let mut program = Program::start(share.path(), &arguments);
+        let files = address(&program.line("serves"));
+        let admin = address(&program.line("admin"));
+        for node in 0..number {
+            let known: Node = registry::read(&Answer::of(files, &format!("{NODES}/a{node}")));
+            assert_eq!(known.holds, u64::from(node) + 1, "in round {round}");
+        }
+        for _ in 0..10 {
+            let said = registry::report(&format!("a{number}"), &(0..=number).collect::<Vec<_>>());
+            let body = serde_json::to_vec(&said).expect("JSON");
+            assert_eq!(Answer::to_post(files, REPORTS, &[], &body).status, 200);
+            number += 1;
+        }
+        let metric = |name: &str, value: &str| {
+            let text = Answer::of(admin, "/metrics");
+            text.text().contains(&format!("\noutpost_origin_registry_{name} {value}\n"))
+        };
+        crate::harness::until("everything is written", || metric("unwritten", "0") && !metric("batches_total", "0"));
+        assert!(metric("objects", &number.to_string()));
+        program.signal("-KILL");
+        program.child.wait().expect("ends");
+    }
 }

@@ -52,6 +52,8 @@ pub(super) fn node(name: &str, is_away: bool) -> NodeState {
         holds: 0,
         configuration: 0,
         fetching: Vec::new(),
+        refused: Vec::new(),
+        needs_restart: Vec::new(),
         last_seen: NOW,
         expires: if is_away { NOW } else { NOW + Duration::from_secs(60) },
     }
