@@ -2,7 +2,7 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use protocol::target::Target;
+use protocol::{enrolment::Update, target::Target};
 use serve::{
     handler::{Answer, Client, Handler},
     request::Request,
@@ -16,7 +16,7 @@ use crate::{
     fetch::flights::Flight,
     link::OriginLink,
     options::{Options, UpstreamOptions},
-    preload::{self, Demand, DemandError, Preloaded, Preloader},
+    preload::{self, Demand, DemandError, Errand, Preloaded, Preloader},
     resolve,
     settings::Settings,
     shared::Shared,
@@ -79,6 +79,11 @@ impl Cache {
     /// Preloads what somebody asks for, as soon as may be, and waits for nothing. Answers the names of the upstreams that it is of.
     pub fn preload_on_demand(&self, demand: &Demand) -> Result<Vec<String>, DemandError> {
         self.preloader.ask_for(&self.shared, demand)
+    }
+
+    /// Brings here what the origin of an upstream orders, and tells how far that is. Paths are as that origin has them.
+    pub fn errand(&self, upstream: &str, update: &Update) -> Result<Errand, DemandError> {
+        Errand::begin(&self.shared, upstream, update)
     }
 
     /// How preloading stands, for each upstream.

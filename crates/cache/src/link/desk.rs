@@ -65,14 +65,19 @@ impl Desk {
 
     /// Likewise, with this credential, or none.
     pub(crate) fn set_credential(&self, credential: Option<&str>) -> bool {
-        let bearer = credential.map(|credential| HeaderValue::from_str(&format!("Bearer {credential}")));
-        let Ok(value) = bearer.transpose() else { return false };
-        let value = value.map(|mut value| {
-            value.set_sensitive(true);
-            value
-        });
-        self.change(|speaker| speaker.credential = value);
+        let value = credential.map(bearer);
+        if value.as_ref().is_some_and(Option::is_none) {
+            return false;
+        }
+        self.change(|speaker| speaker.credential = value.flatten());
         true
+    }
+
+    /// What goes with a request that shows a token in place of the credential.
+    pub(crate) fn fields_with(&self, token: &str) -> Option<HeaderMap> {
+        let mut fields = self.fields();
+        fields.insert(AUTHORIZATION, bearer(token)?);
+        Some(fields)
     }
 
     fn change(&self, change: impl FnOnce(&mut Speaker)) {
@@ -115,6 +120,13 @@ impl Desk {
     }
 }
 
+/// As it stands in a field; it is shown in no log. `None` of what cannot stand there.
+fn bearer(secret: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(&format!("Bearer {secret}")).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,6 +143,8 @@ mod tests {
         );
         assert!(!format!("{fields:?}").contains("s3cret"));
         assert!(!desk.set_node("a\nb") && !desk.set_credential(Some("a\r\nb")), "a line end would begin another field");
+        assert_eq!(desk.fields_with("t0ken").unwrap()["authorization"], "Bearer t0ken");
+        assert!(desk.fields_with("a\nb").is_none());
         assert!(desk.set_credential(None));
         assert_eq!(desk.fields().len(), 1);
     }

@@ -3,17 +3,20 @@
 
 pub(crate) mod desk;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use protocol::changes::Change;
 use tokio::sync::broadcast::{self, error::RecvError};
 
 use self::desk::Desk;
 use crate::{
     shared::Shared,
-    upstream::error::{AskError, CallError},
+    upstream::{
+        error::{AskError, CallError},
+        route,
+    },
 };
 
 /// One upstream's origin; clones share the conversation. It goes on when the upstream gets other options.
@@ -115,11 +118,41 @@ impl OriginLink {
     /// [`API`](protocol::info::API); a body is JSON, and none where it is empty. Another of the upstream's origins is asked when one fails. Dropping
     /// the future takes back nothing that was said.
     pub async fn call(&self, method: Method, path: &str, body: Bytes) -> Result<(StatusCode, Bytes), LinkError> {
+        self.say(method, path, self.desk.fields(), body).await
+    }
+
+    /// Likewise, with this token in place of a credential: so one enrols. `None` if it is none that can be sent.
+    pub async fn call_with(
+        &self,
+        token: &str,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Option<Result<(StatusCode, Bytes), LinkError>> {
+        let fields = self.desk.fields_with(token)?;
+        Some(self.say(method, path, fields, body).await)
+    }
+
+    /// The address under which this machine speaks with its origin; `None` while the way there is not known.
+    pub async fn own_address(&self) -> Option<IpAddr> {
+        let settings = self.shared.settings();
+        let origins = settings.named(&self.desk.name)?.status().origins;
+        let url = origins.into_iter().find(|origin| origin.in_use)?.url;
+        self.shared.on_fetches(async move { route::own_address(&url).await }).await.ok().flatten()
+    }
+
+    async fn say(
+        &self,
+        method: Method,
+        path: &str,
+        fields: HeaderMap,
+        body: Bytes,
+    ) -> Result<(StatusCode, Bytes), LinkError> {
         let name = || self.desk.name.to_string();
         let settings = self.shared.settings();
         let upstream = settings.named(&self.desk.name).filter(|upstream| upstream.knows_digests()).cloned();
         let upstream = upstream.ok_or_else(|| LinkError::NoUpstream { upstream: name() })?;
-        let (path, fields) = (path.to_owned(), self.desk.fields());
+        let path = path.to_owned();
         let calling = async move { upstream.call(method, &path, fields, body).await };
         let called = self
             .shared

@@ -2,10 +2,11 @@
 //! `runner`, which does what it says; `Preloader` is all of them together.
 //!
 //! Pure are `due` (when), `walk` (what of a listing), `queue` (in which order), `forecast` (whether it will be in time) and `plan`. `list`
-//! asks an upstream for its folders, `one` fetches one file, `demand` is what somebody asks for now, `report` what is told of it all, `notices` what the log says.
+//! asks an upstream for its folders, `one` fetches one file, `demand` is what somebody asks for now, `errand` what an origin orders, `report` what is told of it all, `notices` what the log says.
 
 mod demand;
 mod due;
+mod errand;
 mod forecast;
 mod list;
 mod notices;
@@ -20,7 +21,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use parking_lot::Mutex;
 
-pub use self::demand::{Demand, DemandError, PATHS_MAX, Wanted};
+pub use self::{
+    demand::{Demand, DemandError, PATHS_MAX, Wanted},
+    errand::{Errand, Progress},
+};
 use self::{
     plan::Became,
     runner::{Desk, Room},

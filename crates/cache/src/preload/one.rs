@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, StatusCode};
-use protocol::{cache_status::CacheStatus, problem::Kind, target::Target};
+use protocol::{cache_status::CacheStatus, digest::Md5, problem::Kind, target::Target};
 use serve::source::Source;
 
 use super::plan::Became;
@@ -35,7 +35,23 @@ pub(crate) fn full(upstream: &Upstream, below: &Target) -> Target {
 
 /// Fetches it, unless it is here. Dropping the future leaves the flight as it is.
 pub(crate) async fn fetch(shared: &Arc<Shared>, upstream: &Arc<Upstream>, below: &Target, class: Class) -> Became {
-    let question = Arc::new(question(upstream, below, class));
+    bring(shared, Arc::new(question(upstream, below, class))).await
+}
+
+/// Likewise an object by its digest, from an upstream that knows digests.
+pub(crate) async fn fetch_object(
+    shared: &Arc<Shared>,
+    upstream: &Arc<Upstream>,
+    below: &Target,
+    md5: Md5,
+    class: Class,
+) -> Became {
+    let question = Question::of_object(upstream.clone(), full(upstream, below), below.clone(), md5);
+    bring(shared, Arc::new(question.for_preload(class))).await
+}
+
+async fn bring(shared: &Arc<Shared>, question: Arc<Question>) -> Became {
+    let upstream = &question.upstream;
     for _ in 0..JOINS_MAX {
         let (flight, outcome) = match join(shared, &question, true) {
             Joined::Outcome(outcome) => (None, outcome),
@@ -88,7 +104,11 @@ async fn of_content(
         return Became::Later { after: None, reason: why, counts: !question.upstream.health.is_down() };
     }
     // Wrong bytes, or no room: then the name says nothing of it.
-    if shared.book.known(&question.key).is_none() && shared.book.entry(&question.name).is_none() {
+    let is_kept = match &question.object {
+        Some(md5) => shared.store.peek(md5).is_some(),
+        None => shared.book.known(&question.key).is_some() || shared.book.entry(&question.name).is_some(),
+    };
+    if !is_kept {
         return Became::Later { after: None, reason: "it came, but could not be kept".into(), counts: true };
     }
     let len = reader.len().unwrap_or(0);

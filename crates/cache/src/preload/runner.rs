@@ -45,6 +45,8 @@ pub(crate) struct Desk {
     pub(super) met: Arc<Mutex<Met>>,
     room: Arc<Room>,
     wake: Notify,
+    /// It ends when what was asked for is done, and nothing of it goes by the clock.
+    is_errand: bool,
 }
 
 /// What is on, and what is to come.
@@ -107,6 +109,9 @@ pub(crate) async fn run(desk: Arc<Desk>, cache: Weak<Shared>) {
             let Some(upstream) = shared.settings().named(&desk.name).cloned() else { return };
             desk.turn(&shared, &upstream, &mut tasks)
         };
+        if desk.is_over() {
+            return;
+        }
         let waiting = async {
             match rest {
                 Some(moment) => clock.until(moment).await,
@@ -128,7 +133,22 @@ pub(crate) async fn run(desk: Arc<Desk>, cache: Weak<Shared>) {
 impl Desk {
     pub(crate) fn new(name: &str, room: Arc<Room>) -> Self {
         let (state, met) = (Mutex::default(), Arc::default());
-        Self { name: name.to_owned(), state, met, room, wake: Notify::new() }
+        Self { name: name.to_owned(), state, met, room, wake: Notify::new(), is_errand: false }
+    }
+
+    /// For what an origin orders.
+    pub(crate) fn of_errand(name: &str) -> Self {
+        Self { is_errand: true, ..Self::new(name, Arc::default()) }
+    }
+
+    /// Of its upstream.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether all that was asked for is done, or forgotten for its upstream is another one now.
+    fn is_over(&self) -> bool {
+        self.is_errand && self.state.lock().plan.round(Track::Demand).is_none_or(|round| round.ended.is_some())
     }
 
     /// Its upstream is no more.
@@ -153,7 +173,7 @@ impl Desk {
     fn turn(&self, shared: &Arc<Shared>, upstream: &Arc<Upstream>, tasks: &mut Tasks) -> Option<SystemTime> {
         let options = &upstream.options;
         let rules = Rules {
-            mode: options.mode,
+            mode: if self.is_errand { Mode::Fetch } else { options.mode },
             options: &options.preload,
             now: shared.clock.now(),
             is_down: upstream.health.is_down(),

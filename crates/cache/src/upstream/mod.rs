@@ -1,7 +1,7 @@
 //! Where the bytes come from: the closed set of upstream kinds. Outbound connections open here and nowhere else.
 //!
 //! [`directory`], [`http`] and [`outpost`] are the kinds: each says what stands at a name ([`reply`]) and gives its bytes ([`body`]), or says what
-//! went wrong ([`error`]). [`listed`] is what a folder holds, [`page`] and [`autoindex`] read the page that a web server makes of one. [`framing`] and [`heads`] check what an HTTP answer's head says, [`connector`] connects, over TLS as [`trust`] says, [`metered`] counts what comes, [`health`] is the breaker. [`origins`] are the servers of one upstream, [`failover`] asks the next when one fails, [`call`] is what the program says to them. A new kind is a
+//! went wrong ([`error`]). [`listed`] is what a folder holds, [`page`] and [`autoindex`] read the page that a web server makes of one. [`framing`] and [`heads`] check what an HTTP answer's head says, [`connector`] connects, over TLS as [`trust`] says, [`metered`] counts what comes, [`health`] is the breaker. [`origins`] are the servers of one upstream, [`failover`] asks the next when one fails, [`call`] is what the program says to them, [`route`] from where. A new kind is a
 //! variant of [`Kind`], a file beside these, and an arm in each `match` below.
 
 pub(crate) mod autoindex;
@@ -21,6 +21,7 @@ mod origins;
 mod outpost;
 mod page;
 pub(crate) mod reply;
+pub(crate) mod route;
 mod sent;
 pub(crate) mod trust;
 

@@ -79,10 +79,10 @@ impl Ledger {
         self.ended.push_back(Ended { state, is_told: false });
     }
 
-    /// What a report tells: all that are open, and those that have ended since.
-    pub fn to_tell(&self) -> Vec<OrderState> {
+    /// What a report tells, at most so many: those that have ended since, and all that are open.
+    pub fn to_tell(&self, max: usize) -> Vec<OrderState> {
         let ended = self.ended.iter().filter(|ended| !ended.is_told).map(|ended| &ended.state);
-        self.open.values().chain(ended).cloned().collect()
+        ended.chain(self.open.values()).take(max).cloned().collect()
     }
 
     /// A report that told this was answered.
@@ -115,18 +115,18 @@ mod tests {
     fn an_order_is_done_once_and_told_of_until_its_end_was_heard() {
         let mut ledger = Ledger::default();
         assert_eq!((ledger.give(7), ledger.give(7)), (Given::New, Given::Known));
-        assert_eq!(ledger.to_tell()[0].state, Stage::Waiting);
+        assert_eq!(ledger.to_tell(usize::MAX)[0].state, Stage::Waiting);
         assert!(ledger.is_at(state(7, Stage::Running, 0)), "it has begun");
         assert!(!ledger.is_at(state(7, Stage::Running, 3)), "a little more is no news");
-        let lost = ledger.to_tell();
+        let lost = ledger.to_tell(usize::MAX);
         assert_eq!(lost, [state(7, Stage::Running, 3)]);
         assert!(ledger.is_at(state(7, Stage::Done, 9)));
         // The report before it is answered late: it did not tell the end.
         ledger.told(&lost);
-        let end = ledger.to_tell();
+        let end = ledger.to_tell(usize::MAX);
         assert_eq!(end, [state(7, Stage::Done, 9)]);
         ledger.told(&end);
-        assert!(ledger.to_tell().is_empty());
+        assert!(ledger.to_tell(usize::MAX).is_empty());
         assert!(!ledger.is_at(state(7, Stage::Running, 1)), "it is over");
     }
 
@@ -135,10 +135,10 @@ mod tests {
         let mut ledger = Ledger::default();
         ledger.give(7);
         ledger.is_at(state(7, Stage::Failed, 0));
-        let end = ledger.to_tell();
+        let end = ledger.to_tell(usize::MAX);
         ledger.told(&end);
         assert_eq!(ledger.give(7), Given::Known);
-        assert_eq!(ledger.to_tell(), end);
+        assert_eq!(ledger.to_tell(usize::MAX), end);
     }
 
     #[test]
@@ -146,12 +146,12 @@ mod tests {
         let mut ledger = Ledger::default();
         (0..OPEN_MAX as u64).for_each(|id| assert_eq!(ledger.give(id), Given::New));
         assert_eq!(ledger.give(9_000), Given::TooMany);
-        let refused = ledger.to_tell().into_iter().find(|state| state.id == 9_000).unwrap();
+        let refused = ledger.to_tell(usize::MAX).into_iter().find(|state| state.id == 9_000).unwrap();
         assert_eq!(refused.state, Stage::Failed);
         for id in 0..2 * ENDED_MAX as u64 {
             ledger.give(10_000 + id);
         }
-        assert_eq!(ledger.to_tell().len(), OPEN_MAX + ENDED_MAX);
+        assert_eq!(ledger.to_tell(usize::MAX).len(), OPEN_MAX + ENDED_MAX);
         assert_eq!(ledger.open().count(), OPEN_MAX);
         assert_eq!(ledger.ended().next().unwrap().id, 10_000 + 2 * ENDED_MAX as u64 - 1);
     }

@@ -6,6 +6,7 @@
 //! | it failed | after a back-off, and nothing makes that shorter |
 //! | it was told to come back later | when it was said |
 //! | something happened that others wait for | within a second from the first such event, unless it failed the last time |
+//! | somebody has mended something | at once |
 
 use std::time::{Duration, Instant};
 
@@ -72,6 +73,18 @@ impl Rhythm {
         if !self.is_held && self.due > now + SOON {
             self.due = now + self.spread.between(SOON / 2, SOON);
         }
+    }
+
+    /// Something happened that everybody learns at the same moment, and nobody waits for: within so long, spread.
+    pub fn within(&mut self, now: Instant, within: Duration) {
+        if !self.is_held && self.due > now + within {
+            self.due = now + self.spread.between(Duration::ZERO, within);
+        }
+    }
+
+    /// What was waited for may have been mended: at once.
+    pub fn forgive(&mut self, now: Instant) {
+        self.more(now);
     }
 
     /// Whoever failed before can be reached again, which everybody learns at the same moment: within so long, spread.
@@ -154,5 +167,28 @@ mod tests {
         rhythm.failed(now);
         rhythm.more(now + SOON);
         assert_eq!((rhythm.due(), rhythm.failures()), (now + SOON, 0));
+    }
+
+    #[test]
+    fn what_everybody_learns_at_once_is_spread() {
+        let dues: std::collections::BTreeSet<_> = (0..100)
+            .map(|seed| {
+                let (mut rhythm, now) = rhythm(seed);
+                rhythm.done(now, 10 * MINUTE);
+                rhythm.within(now, MINUTE);
+                assert!(rhythm.due() < now + MINUTE);
+                let due = rhythm.due();
+                rhythm.within(now, MINUTE);
+                assert_eq!(rhythm.due(), due);
+                due - now
+            })
+            .collect();
+        assert_eq!(dues.len(), 100);
+        let (mut rhythm, now) = rhythm(1);
+        rhythm.failed(now);
+        rhythm.within(now, SOON);
+        assert!(rhythm.due() > now + SOON);
+        rhythm.forgive(now);
+        assert_eq!(rhythm.due(), now);
     }
 }

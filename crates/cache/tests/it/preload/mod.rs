@@ -1,6 +1,7 @@
 //! Preloading by a clock that the test moves: each mode, each kind of upstream, windows that open and close, and what goes wrong meanwhile.
 
 mod demand;
+mod errands;
 mod listings;
 mod windows;
 
