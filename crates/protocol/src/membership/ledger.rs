@@ -15,6 +15,9 @@ pub const OPEN_MAX: usize = 256;
 /// Orders whose end is remembered.
 pub const ENDED_MAX: usize = 1024;
 
+/// Orders of one report; others are told with the next.
+const TOLD_MAX: usize = 512;
+
 /// What is to be done with an order that came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Given {
@@ -79,10 +82,10 @@ impl Ledger {
         self.ended.push_back(Ended { state, is_told: false });
     }
 
-    /// What a report tells, at most so many: those that have ended since, and all that are open.
-    pub fn to_tell(&self, max: usize) -> Vec<OrderState> {
+    /// What a report tells, at most [`TOLD_MAX`]: those that have ended since, and all that are open.
+    pub fn to_tell(&self) -> Vec<OrderState> {
         let ended = self.ended.iter().filter(|ended| !ended.is_told).map(|ended| &ended.state);
-        ended.chain(self.open.values()).take(max).cloned().collect()
+        ended.chain(self.open.values()).take(TOLD_MAX).cloned().collect()
     }
 
     /// A report that told this was answered.
@@ -115,18 +118,18 @@ mod tests {
     fn an_order_is_done_once_and_told_of_until_its_end_was_heard() {
         let mut ledger = Ledger::default();
         assert_eq!((ledger.give(7), ledger.give(7)), (Given::New, Given::Known));
-        assert_eq!(ledger.to_tell(usize::MAX)[0].state, Stage::Waiting);
+        assert_eq!(ledger.to_tell()[0].state, Stage::Waiting);
         assert!(ledger.is_at(state(7, Stage::Running, 0)), "it has begun");
         assert!(!ledger.is_at(state(7, Stage::Running, 3)), "a little more is no news");
-        let lost = ledger.to_tell(usize::MAX);
+        let lost = ledger.to_tell();
         assert_eq!(lost, [state(7, Stage::Running, 3)]);
         assert!(ledger.is_at(state(7, Stage::Done, 9)));
         // The report before it is answered late: it did not tell the end.
         ledger.told(&lost);
-        let end = ledger.to_tell(usize::MAX);
+        let end = ledger.to_tell();
         assert_eq!(end, [state(7, Stage::Done, 9)]);
         ledger.told(&end);
-        assert!(ledger.to_tell(usize::MAX).is_empty());
+        assert!(ledger.to_tell().is_empty());
         assert!(!ledger.is_at(state(7, Stage::Running, 1)), "it is over");
     }
 
@@ -135,10 +138,10 @@ mod tests {
         let mut ledger = Ledger::default();
         ledger.give(7);
         ledger.is_at(state(7, Stage::Failed, 0));
-        let end = ledger.to_tell(usize::MAX);
+        let end = ledger.to_tell();
         ledger.told(&end);
         assert_eq!(ledger.give(7), Given::Known);
-        assert_eq!(ledger.to_tell(usize::MAX), end);
+        assert_eq!(ledger.to_tell(), end);
     }
 
     #[test]
@@ -146,12 +149,20 @@ mod tests {
         let mut ledger = Ledger::default();
         (0..OPEN_MAX as u64).for_each(|id| assert_eq!(ledger.give(id), Given::New));
         assert_eq!(ledger.give(9_000), Given::TooMany);
-        let refused = ledger.to_tell(usize::MAX).into_iter().find(|state| state.id == 9_000).unwrap();
+        let refused = ledger.to_tell().into_iter().find(|state| state.id == 9_000).unwrap();
         assert_eq!(refused.state, Stage::Failed);
         for id in 0..2 * ENDED_MAX as u64 {
             ledger.give(10_000 + id);
         }
-        assert_eq!(ledger.to_tell(usize::MAX).len(), OPEN_MAX + ENDED_MAX);
+        let mut ends = 0;
+        while let told = ledger.to_tell()
+            && told.iter().any(|state| state.state.is_end())
+        {
+            assert!(told.len() <= TOLD_MAX);
+            ends += told.iter().filter(|state| state.state.is_end()).count();
+            ledger.told(&told);
+        }
+        assert_eq!((ends, ledger.to_tell().len()), (ENDED_MAX, OPEN_MAX), "what has ended goes first");
         assert_eq!(ledger.open().count(), OPEN_MAX);
         assert_eq!(ledger.ended().next().unwrap().id, 10_000 + 2 * ENDED_MAX as u64 - 1);
     }
