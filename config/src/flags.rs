@@ -33,14 +33,14 @@ fn argument<T>(row: &'static Setting<T>, defaults: &T) -> Option<Arg> {
 
 /// What the command line said.
 pub fn said(matches: &ArgMatches) -> Vec<Said> {
-    said_of(matches, SETTINGS, UPSTREAM)
+    said_of(matches, SETTINGS, Some(UPSTREAM))
 }
 
 /// Of the flags of a table, and the one that stands for whole blocks.
-pub(crate) fn said_of<T>(matches: &ArgMatches, rows: &'static [Setting<T>], whole: &'static str) -> Vec<Said> {
+pub(crate) fn said_of<T>(matches: &ArgMatches, rows: &'static [Setting<T>], whole: Option<&'static str>) -> Vec<Said> {
     let flags = rows.iter().filter_map(|row| Some((row.key, row.flag?)));
     flags
-        .chain([(whole, whole)])
+        .chain(whole.map(|whole| (whole, whole)))
         .filter_map(|(key, flag)| {
             let values: Vec<String> = matches.get_many::<String>(key)?.cloned().collect();
             Some(Said { key, flag: format!("--{flag}"), value: values.join(",") })

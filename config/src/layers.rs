@@ -72,7 +72,7 @@ pub(crate) struct Schema<T: 'static> {
     /// What may stand several times.
     pub(crate) blocks: &'static [Blocks<T>],
     /// The blocks that one text may stand for, all together, in a flag or the environment.
-    pub(crate) whole: Whole<T>,
+    pub(crate) whole: Option<Whole<T>>,
     /// The page with all options.
     pub(crate) page: &'static str,
     /// The annotated example.
@@ -282,8 +282,8 @@ impl<T> Layers<'_, T> {
                 continue;
             }
             let (by, origin) = (format!("environment variable {variable}"), Origin::Environment(variable.clone()));
-            if key == self.schema.whole.name {
-                self.whole(value, &by, origin);
+            if let Some(whole) = self.schema.whole.as_ref().filter(|whole| key == whole.name) {
+                self.whole(whole, value, &by, origin);
                 continue;
             }
             let Some(row) = self.schema.find(&key) else {
@@ -299,9 +299,10 @@ impl<T> Layers<'_, T> {
     fn flags(&mut self) {
         for Said { key, flag, value } in &self.sources.flags {
             let origin = Origin::Flag(flag.clone());
-            match self.schema.find(key) {
-                Some(row) => self.said(row, value, flag, origin),
-                None => self.whole(value, flag, origin),
+            match (self.schema.find(key), &self.schema.whole) {
+                (Some(row), _) => self.said(row, value, flag, origin),
+                (None, Some(whole)) => self.whole(whole, value, flag, origin),
+                (None, None) => {}
             }
         }
     }
@@ -314,8 +315,8 @@ impl<T> Layers<'_, T> {
     }
 
     /// One text in place of all blocks of that name.
-    fn whole(&mut self, value: &str, by: &str, origin: Origin) {
-        let Whole { name, put, key } = &self.schema.whole;
+    fn whole(&mut self, whole: &Whole<T>, value: &str, by: &str, origin: Origin) {
+        let Whole { name, put, key } = whole;
         match put(&mut self.settings, value, &self.sources.working_directory) {
             Ok(()) => {
                 let blocks = format!("{name}[");

@@ -92,7 +92,7 @@ pub(crate) static PROXY: Schema<Settings> = Schema {
             read: certificate,
         },
     ],
-    whole: Whole { name: "upstream", put: only_upstream, key: "upstream[0].url" },
+    whole: Some(Whole { name: "upstream", put: only_upstream, key: "upstream[0].url" }),
     page: "docs/config.md",
     example: "config/proxy.toml",
     shown,

@@ -14,14 +14,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use config::value::show_duration;
+use arc_swap::ArcSwap;
+use config::{origin::Settings as Options, value::show_duration};
 use os::{
     engine::{Choice, Engine},
     share::Share,
 };
 use serve::{
-    access_log::{AccessLog, Format},
+    access_log::AccessLog,
     server::Server,
+    tls::{Credentials, IdentityError},
 };
 use tokio::{runtime::Handle, task::AbortHandle};
 
@@ -34,11 +36,11 @@ use crate::{
     files::OpenFiles,
     handler::OriginHandler,
     hasher::Hasher,
-    options::{LogFormat, Options},
     publish::Publication,
     queue::Queue,
     registry::{RegistryError, SqliteRegistry},
     scan::Scanner,
+    site::{Site, SiteError},
     watch::{Changes, Watch},
 };
 
@@ -52,6 +54,7 @@ pub struct Origin {
     server: Server,
     admin: Option<Server>,
     counters: Arc<Counters>,
+    site: Arc<ArcSwap<Site>>,
     catalogue: Arc<Catalogue>,
     queue: Arc<Queue>,
     changes: Arc<Changes>,
@@ -79,6 +82,12 @@ pub enum StartError {
     /// The database of the registry cannot be used.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// The configuration is no site.
+    #[error(transparent)]
+    Site(#[from] SiteError),
+    /// A certificate or a key cannot be used.
+    #[error("{0}; {advice}", advice = .0.advice())]
+    Tls(#[from] IdentityError),
     /// The file cannot be written.
     #[error("{0}; choose another file with --access-log PATH")]
     AccessLog(#[source] io::Error),
@@ -90,21 +99,37 @@ pub enum StartError {
     Threads(#[source] io::Error),
 }
 
+/// What a new configuration changes while the origin runs, read and found good.
+pub(crate) struct Change {
+    site: Site,
+    credentials: Option<Credentials>,
+}
+
+impl Change {
+    /// Reads the files that the configuration names.
+    pub(crate) fn prepare(options: &Options) -> Result<Self, StartError> {
+        let tls = &options.serve.tls;
+        let credentials = tls.is_on().then(|| tls.read()).transpose()?;
+        Ok(Self { site: Site::of(options)?, credentials })
+    }
+}
+
 impl Origin {
     /// Starts to serve, then to scan. `runtime` gives the threads that may block; it must outlive the origin.
     pub fn start(options: &Options, runtime: &Handle) -> Result<Self, StartError> {
         let (share, database) = places(options)?;
+        let site = Arc::new(ArcSwap::from_pointee(Site::of(options)?));
         let catalogue = Arc::new(Catalogue::open(&database, share.path())?);
-        let registry = Arc::new(SqliteRegistry::open(&database.with_extension("registry.db"))?);
+        let registry = Arc::new(SqliteRegistry::open(&options.registry.database)?);
         let engine = Engine::start(Choice::Auto).map_err(StartError::Threads)?;
         let (queue, counters, files) = (Arc::new(Queue::new()), Arc::new(Counters::default()), Arc::default());
 
         let admission =
-            Admission::new(Limits::of(options.max_concurrent_info_requests as usize), RandomState::new().hash_one(()));
+            Admission::new(Limits::of(options.max_concurrent_info_requests), RandomState::new().hash_one(()));
         let publication = Publication { share: share.clone(), catalogue: catalogue.clone(), files: Arc::clone(&files) };
         let handler = OriginHandler {
             publication: Arc::new(publication),
-            control: Control::new(runtime.clone(), admission.clone(), &registry),
+            control: Control::new(runtime.clone(), admission.clone(), &registry, site.clone()),
             queue: queue.clone(),
             engine: engine.clone(),
             runtime: runtime.clone(),
@@ -121,6 +146,7 @@ impl Origin {
             server,
             admin,
             counters: counters.clone(),
+            site,
             catalogue: catalogue.clone(),
             queue: queue.clone(),
             changes: changes.clone(),
@@ -140,7 +166,7 @@ impl Origin {
         };
         origin.threads.extend(hasher.start(&alive).map_err(StartError::Threads)?);
         let scanner = Scanner { share, catalogue, queue, counters, stop };
-        let watch = Watch { scanner, changes, files, rescan: options.rescan, announced: !options.no_watch };
+        let watch = Watch { scanner, changes, files, rescan: options.rescan, announced: options.watch };
         origin.threads.push(watch.start(alive).map_err(StartError::Threads)?);
         Ok(origin)
     }
@@ -177,6 +203,15 @@ impl Origin {
         let _ = self.changes.scans().wait_for(|count| *count > 0).await;
     }
 
+    /// Takes what a new configuration changes.
+    pub(crate) fn take(&self, change: Change) -> Result<(), StartError> {
+        if let Some(credentials) = change.credentials {
+            self.server.replace_credentials(credentials).map_err(|error| StartError::Listen(error, "tls.listen"))?;
+        }
+        self.site.store(Arc::new(change.site));
+        Ok(())
+    }
+
     /// Lets what is being sent finish; answers how many transfers were cut.
     pub(crate) async fn drain(&self) -> usize {
         self.server.drain().await
@@ -190,12 +225,14 @@ impl Origin {
     /// What it does, in a few lines for a person.
     pub(crate) fn describe(&self, options: &Options) -> String {
         let known = self.known();
-        let addresses: Vec<_> = self.addresses().iter().map(|address| format!("http://{address}/")).collect();
-        let announced = if options.no_watch { "" } else { "as the kernel announces them, and " };
+        let plain = self.server.addresses().iter().map(|address| format!("http://{address}/"));
+        let secure = self.server.tls_addresses().iter().map(|address| format!("https://{address}/"));
+        let addresses: Vec<_> = plain.chain(secure).collect();
+        let announced = if options.watch { "as the kernel announces them, and " } else { "" };
         let mut lines = vec![
             format!("outpost-origin {}", env!("CARGO_PKG_VERSION")),
             format!("  serves    {}", addresses.join(" ")),
-            format!("  share     {}", options.share.display()),
+            format!("  share     {}", options.directory.display()),
             format!("  digests   {known} files known, in {}", options.database.display()),
             format!("  changes   {announced}every {}", show_duration(options.rescan)),
         ];
@@ -224,8 +261,8 @@ impl Drop for Origin {
 
 /// The share, and where its database is.
 fn places(options: &Options) -> Result<(Arc<Share>, PathBuf), StartError> {
-    let refuse = |error| StartError::Share(options.share.clone(), error);
-    let top = options.share.canonicalize().map_err(refuse)?;
+    let refuse = |error| StartError::Share(options.directory.clone(), error);
+    let top = options.directory.canonicalize().map_err(refuse)?;
     let share = Share::open(&top).map_err(refuse)?;
     let database = std::path::absolute(&options.database).unwrap_or_else(|_| options.database.clone());
     let directory = database.parent().unwrap_or(Path::new("/"));
@@ -237,17 +274,15 @@ fn places(options: &Options) -> Result<(Arc<Share>, PathBuf), StartError> {
 }
 
 fn listen(options: &Options, handler: OriginHandler) -> Result<Server, StartError> {
-    let format = match options.access_log_format {
-        LogFormat::Combined => Format::Combined,
-        LogFormat::Json => Format::Json,
-    };
+    let format = options.access_log_format;
     let open = |path: &PathBuf| AccessLog::open(path, format).map_err(StartError::AccessLog);
     let log = options.access_log.as_ref().map(open).transpose()?;
+    if options.serve.tls.is_on() {
+        options.serve.tls.read()?;
+    }
     let options = serve::options::Options {
-        listen: options.listen.clone(),
-        drain_timeout: options.drain_timeout,
         server_name: format!("outpost-origin/{}", env!("CARGO_PKG_VERSION")),
-        ..serve::options::Options::default()
+        ..options.serve.clone()
     };
     Server::start(options, Arc::new(handler), log).map_err(|error| StartError::Listen(error, "--listen"))
 }

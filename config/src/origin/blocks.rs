@@ -1,8 +1,9 @@
 //! What may stand several times in the file of an origin: `[[share]]`, `[[domain]]`, `[[node]]`.
 
-use std::path::PathBuf;
-
-use protocol::topology::{Domain, Tier};
+use protocol::{
+    glob::Globs,
+    topology::{Domain, Tier},
+};
 use toml::de::DeTable;
 
 use super::{
@@ -24,11 +25,11 @@ type Node = Setting<NodeOptions>;
 pub(super) static SHARE: &[Setting<ShareOptions>] = &[
     Share::restart(
         "name",
-        "It is published at `/NAME/`. A management point has one of its own: `dev`, `test`, `prod`.",
-        "`\"\"` publishes it at `/`; it must be the only one then.",
+        "As it is asked for: `catalog?share=NAME`. A management point has a share of its own: `dev`, `test`, `prod`.",
+        "Without any `[[share]]` everything that is published is one, named `main`.",
         Kind::Text {
-            range: "1 to 64 letters, digits, `-`, `_`, `.`, or `\"\"`",
-            check: |name| if name.is_empty() { Ok(()) } else { is_name(name) },
+            range: "1 to 64 letters, digits, `-`, `_`, `.`",
+            check: is_name,
             put: |s, v| s.name = v,
             get: |s| s.name.clone(),
         },
@@ -36,19 +37,26 @@ pub(super) static SHARE: &[Setting<ShareOptions>] = &[
     .default_note("must be given"),
     Share::restart(
         "path",
-        "The directory: a local disk, or an SMB or NFS mount.",
-        "Nothing is ever written there.",
-        Kind::File {
-            put: |s, v| s.path = v.unwrap_or_default(),
-            get: |s| Some(&s.path).filter(|path| !path.as_os_str().is_empty()).cloned(),
+        "Its folder in what is published, as clients ask for it; `/` is all of it.",
+        "Files that lie in no share are given out all the same; they are only not in the catalogue of one.",
+        Kind::Text {
+            range: "`/`, or a folder such as `/prod`",
+            check: is_folder,
+            put: |s, v| s.path = v,
+            get: |s| s.path.clone(),
         },
     )
     .default_note("must be given"),
     Share::restart(
         "packages",
-        "Which folders of it are packages, as patterns over their paths below the share, each with a `/` at its end.",
-        "None: each folder in `ComputerJobs/`, `UserJobs/` and `Redist/`, and where there is none of these each folder at the top.",
-        Kind::Globs { put: |s, v| s.packages = v, get: |s| s.packages.clone() },
+        "Which folders of it are packages, as patterns over their paths below the share.",
+        "None: the folders in `/ComputerJobs/`, `/UserJobs/` and `/Redist/`.",
+        Kind::Texts {
+            range: "such as `/ComputerJobs/*`",
+            check: |text| Globs::parse(&[text]).map(drop).map_err(|bad| bad.to_string()),
+            put: |s, v| s.packages = v,
+            get: |s| s.packages.clone(),
+        },
     ),
 ];
 
@@ -138,14 +146,15 @@ pub(super) fn share(layers: &mut Layers<'_, Settings>, place: usize, table: &DeT
     layers.settings.shares.push(share);
 }
 
-/// `--share` stands for one share at `/` in place of all others.
-pub(super) fn only_share(settings: &mut Settings, value: &str, base: &std::path::Path) -> Result<(), String> {
-    if value.is_empty() {
-        return Err("the path is empty; write that of a directory".into());
+/// A path as clients ask for it, whose letters need no escapes to be compared.
+fn is_folder(path: &str) -> Result<(), String> {
+    let segments = || path.trim_matches('/').split('/');
+    let is_plain = path.starts_with('/') && (path == "/" || segments().all(|name| !matches!(name, "" | "." | "..")));
+    if is_plain {
+        Ok(())
+    } else {
+        Err(format!("'{path}' is not a folder of what is published: write /prod, or / for all of it"))
     }
-    let path = crate::value::absolute(&PathBuf::from(value), base);
-    settings.shares = vec![ShareOptions { path, ..ShareOptions::default() }];
-    Ok(())
 }
 
 pub(super) fn domain(layers: &mut Layers<'_, Settings>, place: usize, table: &DeTable<'_>) {

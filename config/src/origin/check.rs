@@ -21,33 +21,25 @@ fn key(block: &str, place: usize, name: &str) -> String {
 }
 
 fn shares(settings: &Settings) -> Vec<Complaint> {
-    let shares = &settings.shares;
-    if shares.is_empty() {
-        let help = "give --share DIR, or write a [[share]] with name and path into the file of --config";
-        return vec![complaint("there is no share: nothing to publish", &[], help)];
-    }
     let mut found = Vec::new();
-    for (place, share) in shares.iter().enumerate() {
-        if share.name.is_empty() && shares.len() > 1 {
-            found.push(complaint(
-                "a share without a name is published at '/', where the others could not be told from its folders",
-                &[&key("share", place, "name")],
-                "give each share a name, or leave the others out",
-            ));
-        }
-        for (first, other) in shares[..place].iter().enumerate() {
+    if settings.directory.as_os_str().is_empty() {
+        let help = "give --share DIR, or catalogue.directory in the file of --config";
+        found.push(complaint("there is no directory: nothing to publish", &["catalogue.directory"], help));
+    }
+    let folder = |path: &str| path.trim_end_matches('/').to_owned();
+    for (place, share) in settings.shares.iter().enumerate() {
+        for (first, other) in settings.shares[..place].iter().enumerate() {
             if other.name == share.name {
                 found.push(complaint(
                     format!("two shares are named '{}'", share.name),
                     &[&key("share", first, "name"), &key("share", place, "name")],
                     "give each a name of its own",
                 ));
-            }
-            if share.path.starts_with(&other.path) || other.path.starts_with(&share.path) {
+            } else if folder(&other.path) == folder(&share.path) {
                 found.push(complaint(
-                    format!("the shares {} and {} lie one in the other", other.path.display(), share.path.display()),
+                    format!("the shares '{}' and '{}' are the same folder", other.name, share.name),
                     &[&key("share", first, "path"), &key("share", place, "path")],
-                    "leave one out: what lies in a share is published with it",
+                    "leave one of them out",
                 ));
             }
         }
@@ -58,33 +50,33 @@ fn shares(settings: &Settings) -> Vec<Complaint> {
 /// Clients could fetch them.
 fn databases(settings: &Settings) -> Vec<Complaint> {
     let tokens = settings.enrolment.tokens_file.as_deref();
-    let files: [(&str, Option<&Path>); 3] = [
+    let files: [(&str, Option<&Path>); 4] = [
         ("catalogue.database", Some(&settings.database)),
         ("registry.database", Some(&settings.registry.database)),
+        ("enrolment.database", Some(&settings.enrolment.database)),
         ("enrolment.tokens_file", tokens),
     ];
     let mut found = Vec::new();
-    for (place, share) in settings.shares.iter().enumerate() {
-        for (option, file) in files.iter().filter_map(|(option, file)| Some((option, (*file)?))) {
-            if file.starts_with(&share.path) {
-                found.push(complaint(
-                    format!(
-                        "{} lies in the share {}, where clients could fetch it",
-                        file.display(),
-                        share.path.display()
-                    ),
-                    &[option, &key("share", place, "path")],
-                    format!("give {option} a file outside of the share"),
-                ));
-            }
+    let directory = &settings.directory;
+    let is_inside = |file: &Path| !directory.as_os_str().is_empty() && file.starts_with(directory);
+    for (option, file) in files.iter().filter_map(|(option, file)| Some((option, (*file)?))) {
+        if is_inside(file) {
+            found.push(complaint(
+                format!("{} lies in {}, where clients could fetch it", file.display(), directory.display()),
+                &[option, "catalogue.directory"],
+                format!("give {option} a file outside of it"),
+            ));
         }
     }
-    if settings.database == settings.registry.database {
-        found.push(complaint(
-            "catalogue and registry cannot be kept in the same file",
-            &["catalogue.database", "registry.database"],
-            "give each a file of its own",
-        ));
+    let three = &files[..3];
+    for (place, (option, file)) in three.iter().enumerate() {
+        if let Some((other, _)) = three[..place].iter().find(|(_, other)| other == file) {
+            found.push(complaint(
+                format!("{other} and {option} cannot be the same file"),
+                &[other, option],
+                "give each a file of its own",
+            ));
+        }
     }
     found
 }

@@ -5,27 +5,21 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use super::{settings::Settings, table::SETTINGS};
 use crate::{flags, layers::Said};
 
-/// The flag that stands for a whole share.
-const SHARE: &str = "share";
-
 /// A flag without a value, from before there was a file.
 const NO_WATCH: &str = "no-watch";
 
 /// Adds the flags to a program's own.
 pub fn arguments(command: Command) -> Command {
-    let share = Arg::new(SHARE).long(SHARE).value_name("DIR").help(
-        "The directory to publish at /: a local disk, or an SMB or NFS mount. In place of the [[share]]s of the file",
-    );
     let no_watch = Arg::new(NO_WATCH)
         .long(NO_WATCH)
         .action(ArgAction::SetTrue)
         .help("Does not ask the kernel for changes (inotify); only the rescan finds them");
-    flags::rows(command.arg(share), SETTINGS, &Settings::default()).arg(no_watch)
+    flags::rows(command, SETTINGS, &Settings::default()).arg(no_watch)
 }
 
 /// What the command line said.
 pub fn said(matches: &ArgMatches) -> Vec<Said> {
-    let mut said = flags::said_of(matches, SETTINGS, SHARE);
+    let mut said = flags::said_of(matches, SETTINGS, None);
     if matches.get_flag(NO_WATCH) {
         said.push(Said { key: "catalogue.watch", flag: format!("--{NO_WATCH}"), value: "false".into() });
     }
@@ -68,7 +62,7 @@ mod tests {
         let flags = said(&command.get_matches_from(line));
         let loaded = load(&Sources { flags, working_directory: "/work".into(), ..Sources::default() }).unwrap();
         let settings = loaded.settings;
-        assert_eq!(settings.shares[0].path.to_str(), Some("/srv/share"));
+        assert_eq!(settings.directory.to_str(), Some("/srv/share"));
         assert_eq!((settings.serve.listen.len(), settings.watch), (2, false));
         assert_eq!((settings.rescan.as_secs(), settings.settle.as_secs()), (60, 0));
         assert_eq!(settings.registry.database.to_str(), Some("/work/outpost-registry.db"));

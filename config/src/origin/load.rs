@@ -3,7 +3,7 @@
 use super::{blocks, check, settings::Settings, table::SETTINGS};
 use crate::{
     fault::Refused,
-    layers::{Blocks, Layers, Schema, Sources, Whole},
+    layers::{Blocks, Layers, Schema, Sources},
     print,
     value::absolute,
 };
@@ -42,7 +42,7 @@ pub(super) static ORIGIN: Schema<Settings> = Schema {
         },
         Blocks { name: "node", many: "nodes", max: NODES_MAX, beyond: ENOUGH, required: &["name"], read: blocks::node },
     ],
-    whole: Whole { name: "share", put: blocks::only_share, key: "share[0].path" },
+    whole: None,
     page: "docs/origin-config.md",
     example: "config/origin.toml",
     shown,
@@ -56,8 +56,12 @@ pub fn load(sources: &Sources) -> Result<Loaded, Refused> {
         return Err(Refused { faults: layers.faults });
     }
     let base = &sources.working_directory;
+    if !layers.settings.directory.as_os_str().is_empty() {
+        layers.settings.directory = absolute(&layers.settings.directory, base);
+    }
     layers.settings.database = absolute(&layers.settings.database, base);
     layers.settings.registry.database = absolute(&layers.settings.registry.database, base);
+    layers.settings.enrolment.database = absolute(&layers.settings.enrolment.database, base);
     for complaint in check::complaints(&layers.settings) {
         layers.complain(complaint);
     }

@@ -26,7 +26,7 @@ checks all of it and ends with 0, or with 78 and what is wrong; so does `outpost
 
 - **Sizes** and **durations** are written as in [config.md](config.md).
 - **Applies** tells when a changed value takes effect: with a *reload* (SIGHUP), or with the next *restart*.
-- `--share DIR` (or `OUTPOST__SHARE`) is one share, published at `/`, in place of all `[[share]]`s of the file.
+- `--share DIR` is `catalogue.directory`.
 - `--no-watch` is `catalogue.watch = false`.
 ";
 
@@ -49,7 +49,7 @@ What this machine is given, as a proxy or as an agent. Each option goes before w
 pub fn markdown() -> String {
     let mut text = OPENING.to_owned();
     text.push_str(&sections(SETTINGS, &Settings::default()));
-    text.push_str("\n## `[[share]]`\n\nOnce for each directory that is published. `name` and `path` must be given.\n");
+    text.push_str("\n## `[[share]]`\n\nOnce for each management point: a folder of what is published, with a catalogue of its own. `name` and `path` must be given.\n");
     text.push_str(&entries(SHARE, &ShareOptions::default()));
     text.push_str("\n## `[[domain]]`\n\nOnce for each domain of the tree. `name` must be given. Who stands beside whom is asked in the order of the file.\n");
     text.push_str(&entries(DOMAIN, &DomainOptions::default()));

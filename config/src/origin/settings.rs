@@ -8,7 +8,6 @@ use std::{
 };
 
 use protocol::{
-    glob::Globs,
     schedule::{ScheduleError, Windows, Zone},
     topology::{Domain, Tier},
 };
@@ -23,7 +22,9 @@ const PORT: u16 = 8090;
 /// Everything that can be set, checked.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// What is published. One without a name is published at `/`, and is the only one then.
+    /// What is published, at `/`.
+    pub directory: PathBuf,
+    /// The shares in it; none: all of it is one.
     pub shares: Vec<ShareOptions>,
     /// The downstream side.
     pub serve: serve::options::Options,
@@ -63,15 +64,15 @@ pub struct Settings {
     pub nodes: Vec<NodeOptions>,
 }
 
-/// A directory that is published.
+/// A management point: a folder of what is published.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ShareOptions {
-    /// It is published at `/NAME/`; one without a name at `/`.
+    /// As it is asked for.
     pub name: String,
-    /// Where it is.
-    pub path: PathBuf,
-    /// Which folders are packages.
-    pub packages: Globs,
+    /// Its folder, as clients ask for it: `/prod`.
+    pub path: String,
+    /// Which folders in it are packages.
+    pub packages: Vec<String>,
 }
 
 /// See [`Settings::sources`].
@@ -110,8 +111,10 @@ pub struct RegistryOptions {
 }
 
 /// See [`Settings::enrolment`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EnrolmentOptions {
+    /// Where it is kept who has enrolled, and which orders have not ended.
+    pub database: PathBuf,
     /// Tokens by which one may enrol.
     pub tokens_file: Option<PathBuf>,
     /// Whether a name is believed only with its credential.
@@ -144,6 +147,7 @@ impl Default for Settings {
     fn default() -> Self {
         let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
         Self {
+            directory: PathBuf::new(),
             shares: Vec::new(),
             serve: serve::options::Options {
                 listen: vec![SocketAddr::from(([0, 0, 0, 0], PORT))],
@@ -166,13 +170,13 @@ impl Default for Settings {
                 retry_max: minutes(10),
             },
             blackout: Blackout::default(),
-            max_concurrent_info_requests: 64,
+            max_concurrent_info_requests: 16,
             registry: RegistryOptions {
                 database: "outpost-registry.db".into(),
                 report_every: minutes(1),
                 expiry: minutes(5),
             },
-            enrolment: EnrolmentOptions::default(),
+            enrolment: EnrolmentOptions { database: "outpost-members.db".into(), tokens_file: None, required: false },
             domains: Vec::new(),
             nodes: Vec::new(),
         }
@@ -187,12 +191,10 @@ impl Settings {
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
             ..serve::options::Options::default()
         };
-        let registry = RegistryOptions {
-            database: Path::new(&database).with_extension("registry.db"),
-            ..Self::default().registry
-        };
-        let shares = vec![ShareOptions { path: share.into(), ..ShareOptions::default() }];
-        Self { shares, serve, registry, database, ..Self::default() }
+        let beside = |extension| Path::new(&database).with_extension(extension);
+        let registry = RegistryOptions { database: beside("registry.db"), ..Self::default().registry };
+        let enrolment = EnrolmentOptions { database: beside("members.db"), ..Self::default().enrolment };
+        Self { directory: share.into(), serve, registry, enrolment, database, ..Self::default() }
     }
 }
 

@@ -59,9 +59,17 @@ pub(super) static SETTINGS: &[Setting<Settings>] = &[
         },
     ),
     Origin::restart(
+        "catalogue.directory",
+        "The directory that is published at `/`: a local disk, or an SMB or NFS mount.",
+        "Nothing is ever written there.",
+        Kind::Path { put: |s, v| s.directory = v, get: |s| s.directory.clone() },
+    )
+    .default_note("must be given")
+    .flag("share"),
+    Origin::restart(
         "catalogue.database",
         "File in which digests are kept, so that a restart reads no file again.",
-        "Must not lie in a share.",
+        "Must not lie in what is published.",
         Kind::Path { put: |s, v| s.database = v, get: |s| s.database.clone() },
     )
     .flag("database"),
@@ -168,11 +176,12 @@ pub(super) static SETTINGS: &[Setting<Settings>] = &[
             put: |s, v| s.max_concurrent_info_requests = v as usize,
             get: |s| s.max_concurrent_info_requests as u64,
         },
-    ),
+    )
+    .flag("max-concurrent-info-requests"),
     Origin::restart(
         "registry.database",
-        "File in which it is kept who holds what, and who has enrolled.",
-        "Must not lie in a share. Without it everybody reports anew, and has to enrol anew.",
+        "File in which it is kept who holds what.",
+        "Must not lie in what is published. Without it everybody reports anew.",
         Kind::Path { put: |s, v| s.registry.database = v, get: |s| s.registry.database.clone() },
     ),
     Origin::reload(
@@ -196,6 +205,12 @@ pub(super) static SETTINGS: &[Setting<Settings>] = &[
             put: |s, v| s.registry.expiry = v,
             get: |s| s.registry.expiry,
         },
+    ),
+    Origin::restart(
+        "enrolment.database",
+        "File in which it is kept who has enrolled, and which orders have not ended.",
+        "Must not lie in what is published. Only this user should be able to read it. Without it everybody has to enrol anew.",
+        Kind::Path { put: |s, v| s.enrolment.database = v, get: |s| s.enrolment.database.clone() },
     ),
     Origin::reload(
         "enrolment.tokens_file",

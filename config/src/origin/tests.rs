@@ -16,10 +16,12 @@ use crate::{
 
 fn sources(text: &str) -> Sources {
     let file = ConfigFile { path: "origin.toml".into(), text: text.into() };
-    Sources { file: Some(file), working_directory: "/work".into(), ..Sources::default() }
+    let directory = Said { key: "catalogue.directory", flag: "--share".into(), value: "/srv".into() };
+    Sources { file: Some(file), flags: vec![directory], working_directory: "/work".into(), ..Sources::default() }
 }
 
-const SHARED: &str = "[[share]]\nname = \"prod\"\npath = \"/srv/prod\"\n";
+/// Behind everything that has sections of its own.
+const SHARED: &str = "[[share]]\nname = \"prod\"\npath = \"/prod\"\n";
 
 fn good(text: &str) -> Settings {
     load(&sources(&format!("{text}\n{SHARED}"))).unwrap_or_else(|refused| panic!("{}", refused.render(false))).settings
@@ -64,6 +66,9 @@ fn every_option_stands_in_the_example_with_its_default() {
     let (example, defaults) = (example(), Settings::default());
     for row in SETTINGS {
         assert!(matches!(example.origin(row.key), Origin::File(_)), "{} is missing", row.key);
+        if row.key == "catalogue.directory" {
+            continue;
+        }
         let shown = row.show(&example.settings);
         let shown = shown.replace("/work/", "");
         assert_eq!(shown, row.show(&defaults), "{}", row.key);
@@ -84,8 +89,10 @@ fn every_option_stands_in_the_example_with_its_default() {
 #[test]
 fn what_is_printed_reads_back_as_the_same() {
     let first = reference::effective(&example());
-    let again =
-        reference::effective(&load(&sources(&first)).unwrap_or_else(|refused| panic!("{}", refused.render(false))));
+    let again = reference::effective(
+        &load(&Sources { flags: Vec::new(), ..sources(&first) })
+            .unwrap_or_else(|refused| panic!("{}", refused.render(false))),
+    );
     let without_notes =
         |text: &str| text.lines().map(|line| line.split("  # ").next().unwrap_or(line).to_owned()).collect::<Vec<_>>();
     assert_eq!(without_notes(&first), without_notes(&again));
@@ -154,11 +161,13 @@ fn faults_of_the_site_name_their_lines() {
         ("[enrolment]\nrequired = \"yes\"\n".into(), 2, "'yes' stands where true or false is expected"),
         ("[enrolment]\nrequired = true\n".into(), 2, "there is no way to enrol"),
         ("[registry]\nexpiry = \"1m\"\n".into(), 2, "leaves no room for a report that is late"),
-        ("[catalogue]\ndatabase = \"/srv/prod/o.db\"\n".into(), 2, "lies in the share /srv/prod"),
+        ("[catalogue]\ndatabase = \"/srv/prod/o.db\"\n".into(), 2, "lies in /srv, where clients could fetch it"),
         ("[tls]\nlisten = [\"127.0.0.1:8453\"]\n".into(), 2, "there is no certificate"),
         ("origins = [\"outpost+http://hq/\"]\n".into(), 1, "is not where files are served"),
-        ("[[share]]\nname = \"\"\npath = \"/srv/all\"\n".into(), 2, "a share without a name"),
-        ("[[share]]\nname = \"in\"\npath = \"/srv/prod/in\"\n".into(), 3, "lie one in the other"),
+        ("[[share]]\nname = \"prod\"\npath = \"/other\"\n".into(), 2, "two shares are named 'prod'"),
+        ("[[share]]\nname = \"x\"\npath = \"/prod/\"\n".into(), 3, "are the same folder"),
+        ("[[share]]\nname = \"x\"\npath = \"/a/../b\"\n".into(), 3, "is not a folder of what is published"),
+        ("[[share]]\nname = \"x\"\npath = \"/x\"\npackages = [\"/a/[z\"]\n".into(), 4, "packages: "),
     ] {
         let refused = refused(&text);
         let [fault] = refused.faults.as_slice() else { panic!("{text}: {refused}") };
@@ -181,21 +190,21 @@ fn options_that_are_delivered_may_be_written_as_keys_or_as_sections() {
 }
 
 #[test]
-fn later_layers_win_and_a_share_on_the_command_line_stands_for_all() {
-    let environment =
-        vec![("OUTPOST__SOURCES__STAGING".to_owned(), "false".to_owned()), ("OUTPOST__SHARE".into(), "/e".into())];
-    let share = Said { key: "share", flag: "--share".into(), value: "files".into() };
-    let text = format!("[sources]\nstaging = true\n{SHARED}");
-    let loaded = load(&Sources { environment, flags: vec![share], ..sources(&text) }).unwrap();
-    let [share] = loaded.settings.shares.as_slice() else { panic!("one share") };
-    assert_eq!((share.name.as_str(), share.path.to_str()), ("", Some("/work/files")));
+fn later_layers_win() {
+    let environment = vec![
+        ("OUTPOST__SOURCES__STAGING".to_owned(), "false".to_owned()),
+        ("OUTPOST__CATALOGUE__DIRECTORY".into(), "/e".into()),
+    ];
+    let text = format!("[sources]\nstaging = true\n[catalogue]\ndirectory = \"/f\"\n{SHARED}");
+    let loaded = load(&Sources { environment, ..sources(&text) }).unwrap();
+    assert_eq!(loaded.settings.directory.to_str(), Some("/srv"));
     assert!(!loaded.settings.sources.staging);
-    assert_eq!(loaded.origin("share[0].path"), Origin::Flag("--share".into()));
-    assert_eq!(loaded.origin("share[0].name"), Origin::Default);
+    assert_eq!(loaded.origin("catalogue.directory"), Origin::Flag("--share".into()));
 }
 
 #[test]
-fn an_origin_without_a_share_says_how_to_name_one() {
-    let refused = load(&sources("")).err().map(|refused| refused.to_string()).unwrap_or_default();
-    assert!(refused.contains("give --share DIR, or write a [[share]]"), "{refused}");
+fn an_origin_without_a_directory_says_how_to_name_one() {
+    let refused = load(&Sources { flags: Vec::new(), ..sources("") }).err();
+    let refused = refused.map(|refused| refused.to_string()).unwrap_or_default();
+    assert!(refused.contains("give --share DIR, or catalogue.directory"), "{refused}");
 }

@@ -43,6 +43,10 @@ pub struct Enrol {
     /// The addresses of its network cards.
     #[serde(default)]
     pub machines: Vec<String>,
+    /// The credential that it has already, from this origin or from another one of the site: then it keeps it, and has the same one everywhere. A
+    /// name that is taken is given again only to who has its credential.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<String>,
 }
 
 /// The answer.
@@ -55,7 +59,7 @@ pub struct Enrolled {
 /// What is wanted of one node, and what it needs to know to do without the origin for a while.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Configuration {
-    /// Grows with every change.
+    /// Another one whenever anything else of it is another, the same everywhere where it says the same: two of them are compared, not put in an order.
     pub generation: u64,
     /// Where the node is; `None`: in no domain.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -23,10 +23,7 @@ use protocol::{patience::Spread, topology::Tier};
 use serve::response::Response;
 use tokio::sync::oneshot;
 
-pub(crate) use self::{
-    limits::{Limits, PLACES_MAX, PLACES_MIN},
-    table::Present,
-};
+pub(crate) use self::{limits::Limits, table::Present};
 use self::{
     limits::{TIERS, index},
     refusal::Refusals,

@@ -14,6 +14,7 @@ mod resource;
 
 use std::{sync::Arc, time::Instant};
 
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use protocol::{problem::Kind, target::Target, topology::Tier};
 use serve::{
@@ -29,6 +30,7 @@ use crate::{
     admission::Admission,
     answer,
     registry::{self, Registry, SqliteRegistry},
+    site::Site,
 };
 
 /// What the resources share; clones are cheap.
@@ -46,11 +48,18 @@ pub(crate) struct Control {
     pace: Arc<Mutex<Pace>>,
     /// Places for reports that take long.
     large_reports: Arc<Semaphore>,
+    /// What the configuration says of who stands where; the one of this moment.
+    pub(crate) site: Arc<ArcSwap<Site>>,
 }
 
 impl Control {
     /// Over what there is.
-    pub(crate) fn new(runtime: Handle, admission: Arc<Admission>, registry: &Arc<SqliteRegistry>) -> Self {
+    pub(crate) fn new(
+        runtime: Handle,
+        admission: Arc<Admission>,
+        registry: &Arc<SqliteRegistry>,
+        site: Arc<ArcSwap<Site>>,
+    ) -> Self {
         Self {
             runtime,
             admission,
@@ -58,6 +67,7 @@ impl Control {
             reports: registry.counters().clone(),
             pace: Arc::default(),
             large_reports: Arc::new(reports::places()),
+            site,
         }
     }
 

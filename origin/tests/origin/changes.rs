@@ -61,7 +61,7 @@ fn digests_of_a_share_that_is_not_mounted_are_kept() {
 #[test]
 fn announced_changes_are_noticed_without_a_rescan() {
     let mut fixture = Fixture::new();
-    fixture.options.no_watch = false;
+    fixture.options.watch = true;
     fixture.options.settle = Duration::from_millis(10);
     fixture.write("d/old", "old");
     fixture.start();

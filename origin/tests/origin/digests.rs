@@ -124,11 +124,11 @@ fn a_start_that_cannot_be_says_why() {
         Ok(_) => panic!("it started"),
         Err(error) => error,
     };
-    let missing = error(&Options { share: "/nowhere/at/all".into(), ..fixture.options.clone() });
+    let missing = error(&Options { directory: "/nowhere/at/all".into(), ..fixture.options.clone() });
     assert!(matches!(missing, StartError::Share(..)) && missing.to_string().contains("/nowhere/at/all"), "{missing}");
     let inside = error(&Options { database: fixture.path("origin.db"), ..fixture.options.clone() });
     assert!(matches!(inside, StartError::DatabaseInShare(_)), "{inside}");
     assert!(!fixture.path("origin.db").exists());
     let file = fixture.write("file", "");
-    assert!(matches!(error(&Options { share: file, ..fixture.options.clone() }), StartError::Share(..)));
+    assert!(matches!(error(&Options { directory: file, ..fixture.options.clone() }), StartError::Share(..)));
 }

@@ -40,7 +40,7 @@ impl Fixture {
     pub(crate) fn new() -> Self {
         let (share, state) = (tempfile::tempdir().expect("a share"), tempfile::tempdir().expect("a place"));
         let options = Options {
-            no_watch: true,
+            watch: false,
             settle: Duration::ZERO,
             rescan: Duration::from_secs(3_600),
             ..Options::for_share(share.path(), state.path().join("origin.db"))

@@ -48,7 +48,6 @@ const NOT_MESSAGES: &[(&str, &str)] = &[
     ("proxy/src/arguments.rs", ""),
     ("proxy/src/command/mod.rs", ""),
     ("proxy/src/command/reference.rs", ""),
-    ("origin/src/options.rs", ""),
     ("agent/src/command/mod.rs", ""),
     ("agent/src/command/reference.rs", ""),
     ("agent/src/command/bar.rs", ""),
@@ -59,6 +58,7 @@ const NOT_MESSAGES: &[(&str, &str)] = &[
     ("agent/src/command/ending.rs", "it did not "),
     ("agent/src/command/ending.rs", "nobody gives "),
     ("agent/src/command/ending.rs", "interrupted ("),
+    ("origin/src/arguments.rs", ""),
     // The start lines and the live line, which show themselves.
     ("proxy/src/banner.rs", ""),
     ("proxy/src/console.rs", ""),
