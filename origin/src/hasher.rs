@@ -7,7 +7,7 @@ use std::{
     os::unix::fs::FileExt,
     sync::{Arc, atomic::Ordering, mpsc::Sender},
     thread,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use os::{
@@ -19,20 +19,26 @@ use tokio::runtime::Handle;
 use tracing::{debug, warn};
 
 use crate::{
-    catalogue::{Catalogue, CatalogueError, shown},
+    catalogue::{Catalogue, CatalogueError, Hashed, shown},
     counters::Counters,
-    queue::{Outcome, Queue, Takes},
+    feed::Feed,
+    queue::{FilePath, Outcome, Queue, Takes},
 };
 
 /// Bytes that are read at a time.
 const PIECE: usize = 1 << 20;
 /// Bytes that are asked for ahead of the reading, so that a network mount is never waited for piece by piece.
 const AHEAD: u64 = 8 << 20;
+/// Digests that are recorded together.
+const BATCH_MAX: usize = 256;
+/// For so long a digest waits for others to be recorded with it.
+const BATCH_WAIT_MAX: Duration = Duration::from_millis(100);
 
 /// What the threads share.
 pub(crate) struct Hasher {
     pub(crate) share: Arc<Share>,
-    pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) catalogue: Arc<dyn Catalogue>,
+    pub(crate) feed: Arc<Feed>,
     pub(crate) queue: Arc<Queue>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) engine: Engine,
@@ -40,6 +46,21 @@ pub(crate) struct Hasher {
     pub(crate) runtime: Handle,
     /// How long a file must have been unchanged.
     pub(crate) settle: Duration,
+}
+
+/// Digests that were made and not recorded. Whoever waits for one of them waits until it is.
+#[derive(Default)]
+struct Batch {
+    hashed: Vec<Hashed>,
+    since: Option<Instant>,
+}
+
+/// What came of a look at a file.
+enum Looked {
+    /// To be recorded.
+    Hashed(Hashed),
+    /// Nothing to be recorded.
+    Done(Outcome),
 }
 
 /// Why a file was not hashed.
@@ -75,16 +96,44 @@ impl Hasher {
 
     fn run(&self, takes: Takes) {
         let mut buffer = vec![0; PIECE];
-        while let Some(path) = self.queue.next(takes) {
-            let outcome = self.look_at(&path, &mut buffer);
-            self.queue.finish(path, outcome);
+        let mut batch = Batch::default();
+        loop {
+            let next = if batch.hashed.is_empty() { self.queue.next(takes) } else { self.queue.ready(takes) };
+            match next {
+                Some(path) => self.take(path, &mut batch, &mut buffer),
+                None if batch.hashed.is_empty() => return,
+                None => self.record(&mut batch),
+            }
+            if batch.is_due(Instant::now()) {
+                self.record(&mut batch);
+            }
             self.counters.pending.store(self.queue.len() as u64, Ordering::Relaxed);
         }
     }
 
-    fn look_at(&self, path: &[u8], buffer: &mut [u8]) -> Outcome {
-        match self.hash_at(path, buffer) {
-            Ok(outcome) => outcome,
+    fn take(&self, path: FilePath, batch: &mut Batch, buffer: &mut [u8]) {
+        match self.look_at(&path, batch, buffer) {
+            Looked::Hashed(hashed) => batch.add(hashed, Instant::now()),
+            Looked::Done(outcome) => self.queue.finish(path, outcome),
+        }
+    }
+
+    /// Records what was made, and lets go who waits for it.
+    fn record(&self, batch: &mut Batch) {
+        let Batch { hashed, .. } = std::mem::take(batch);
+        let recorded = self.catalogue.record(&hashed);
+        let counter = if recorded.is_ok() { &self.counters.hashed } else { &self.counters.hash_errors };
+        counter.fetch_add(hashed.len() as u64, Ordering::Relaxed);
+        if let Err(error) = recorded {
+            let files = hashed.len();
+            warn!(files, %error, "digests cannot be recorded; their files are read again at the next rescan");
+        }
+        hashed.into_iter().for_each(|one| self.queue.finish(one.path, Outcome::Finished));
+    }
+
+    fn look_at(&self, path: &[u8], batch: &mut Batch, buffer: &mut [u8]) -> Looked {
+        Looked::Done(match self.hash_at(path, batch, buffer) {
+            Ok(looked) => return looked,
             Err(HashError::Stopped) => Outcome::Finished,
             Err(HashError::Changed) => {
                 self.counters.changed_while_hashing.fetch_add(1, Ordering::Relaxed);
@@ -97,22 +146,27 @@ impl Hasher {
                 warn!(path = shown(path), %error, "a file has no digest, for it cannot be read; it is tried again at the next rescan");
                 Outcome::Finished
             }
-        }
+        })
     }
 
-    fn hash_at(&self, path: &[u8], buffer: &mut [u8]) -> Result<Outcome, HashError> {
-        let Found::File(file, identity) = self.share.find(path)? else { return Ok(Outcome::Finished) };
-        if self.catalogue.digests(path, &identity)?.is_some() {
-            return Ok(Outcome::Finished);
+    fn hash_at(&self, path: &[u8], batch: &mut Batch, buffer: &mut [u8]) -> Result<Looked, HashError> {
+        let seen = self.feed.mark();
+        let Found::File(file, identity) = self.share.find(path)? else { return Ok(Looked::Done(Outcome::Finished)) };
+        let hashed = |digests| Looked::Hashed(Hashed { path: path.into(), identity, digests, seen });
+        if let Some(digests) = self.catalogue.digests(path, &identity)? {
+            // Announced, and nothing has changed: who was told that it may have is told what it is.
+            let is_asked = self.feed.is_stale(path);
+            return Ok(if is_asked { hashed(digests) } else { Looked::Done(Outcome::Finished) });
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         if let Some(wait) = until_settled(&identity, now, self.settle) {
-            return Ok(Outcome::Unsettled(wait));
+            return Ok(Looked::Done(Outcome::Unsettled(wait)));
         }
-        let digests = self.read(Arc::new(file), &identity, buffer)?;
-        self.catalogue.record(path, &identity, &digests)?;
-        self.counters.hashed.fetch_add(1, Ordering::Relaxed);
-        Ok(Outcome::Finished)
+        if identity.size > buffer.len() as u64 && !batch.hashed.is_empty() {
+            // This may take minutes.
+            self.record(batch);
+        }
+        Ok(hashed(self.read(Arc::new(file), &identity, buffer)?))
     }
 
     fn read(&self, file: Arc<File>, identity: &Identity, buffer: &mut [u8]) -> Result<Digests, HashError> {
@@ -125,7 +179,9 @@ impl Hasher {
                     return Err(HashError::Stopped);
                 }
                 unchanged(&file, identity)?;
-                self.read_ahead(&file, position);
+                if identity.size > buffer.len() as u64 {
+                    self.read_ahead(&file, position);
+                }
                 ahead = position + AHEAD;
             }
             let wanted = buffer.len().min(usize::try_from(identity.size - position).unwrap_or(usize::MAX));
@@ -148,6 +204,17 @@ impl Hasher {
     }
 }
 
+impl Batch {
+    fn add(&mut self, hashed: Hashed, now: Instant) {
+        self.since.get_or_insert(now);
+        self.hashed.push(hashed);
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        self.hashed.len() >= BATCH_MAX || self.since.is_some_and(|since| now.duration_since(since) >= BATCH_WAIT_MAX)
+    }
+}
+
 fn unchanged(file: &File, identity: &Identity) -> Result<(), HashError> {
     if Identity::of(file)? == *identity { Ok(()) } else { Err(HashError::Changed) }
 }
@@ -167,11 +234,14 @@ mod tests {
     use os::engine::Choice;
 
     use super::*;
+    use crate::catalogue::sqlite::SqliteCatalogue;
 
     fn hasher(share: &std::path::Path, state: &std::path::Path) -> Hasher {
+        let feed = Arc::new(Feed::new());
         Hasher {
             share: Arc::new(Share::open(share).expect("opens")),
-            catalogue: Arc::new(Catalogue::open(&state.join("db"), share).expect("opens")),
+            catalogue: Arc::new(SqliteCatalogue::open(&state.join("db"), share, feed.clone()).expect("opens")),
+            feed,
             queue: Arc::new(Queue::new()),
             counters: Arc::default(),
             engine: Engine::start(Choice::Threads).expect("starts"),
@@ -206,12 +276,44 @@ mod tests {
         let hasher = hasher(share.path(), state.path());
         fs::write(share.path().join("f"), "abc").expect("written");
         let mut buffer = [0; 4];
+        let mut batch = Batch::default();
         for path in ["f", "f", "none"] {
-            assert_eq!(hasher.look_at(path.as_bytes(), &mut buffer), Outcome::Finished);
+            hasher.take(path.as_bytes().into(), &mut batch, &mut buffer);
+            hasher.record(&mut batch);
         }
         let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         assert_eq!((count(&hasher.counters.hashed), count(&hasher.counters.hash_errors)), (1, 0));
+        assert_eq!(hasher.catalogue.generation(), 1);
     }
+
+    #[tokio::test]
+    async fn a_file_that_was_announced_and_has_not_changed_is_told_again() {
+        let (share, state) = (tempfile::tempdir().expect("a share"), tempfile::tempdir().expect("a place"));
+        let hasher = hasher(share.path(), state.path());
+        fs::write(share.path().join("f"), "abc").expect("written");
+        let (mut buffer, mut batch) = ([0; 4], Batch::default());
+        let mut look = || {
+            hasher.take(b"f".as_slice().into(), &mut batch, &mut buffer);
+            hasher.record(&mut batch);
+            hasher.catalogue.generation()
+        };
+        assert_eq!((look(), look()), (1, 1));
+        hasher.feed.stale(b"f");
+        assert_eq!((look(), look()), (2, 2));
+        assert!(!hasher.feed.is_stale(b"f"));
+    }
+
+    #[test]
+    fn digests_are_recorded_when_there_are_enough_or_one_has_waited() {
+        let identity = Identity { device: 1, inode: 1, size: 1, modified: 0, changed: 0 };
+        let seen = Feed::new().mark();
+        let one = Hashed { path: b"a".as_slice().into(), identity, digests: Digests::of(b""), seen };
+        let (mut batch, start) = (Batch::default(), Instant::now());
+        assert!(!batch.is_due(start));
+        (1..BATCH_MAX).for_each(|_| batch.add(one.clone(), start));
+        assert!(!batch.is_due(start) && batch.is_due(start + BATCH_WAIT_MAX));
+        batch.add(one, start);
+        assert!(batch.is_due(start));    }
 
     #[test]
     fn a_file_is_hashed_when_it_has_been_quiet() {

@@ -31,7 +31,7 @@ const PATHS_MAX: u32 = 16;
 /// The share with what is known of it.
 pub(crate) struct Publication {
     pub(crate) share: Arc<Share>,
-    pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) catalogue: Arc<dyn Catalogue>,
     pub(crate) files: Arc<OpenFiles>,
 }
 

@@ -164,6 +164,15 @@ impl Queue {
         }
     }
 
+    /// The next path, if there is one now.
+    pub(crate) fn ready(&self, takes: Takes) -> Option<FilePath> {
+        let mut state = self.state.lock();
+        state.promote(Instant::now());
+        let path = state.take(takes)?;
+        self.room.notify_all();
+        Some(path)
+    }
+
     /// Says what came of a path that was taken.
     pub(crate) fn finish(&self, path: FilePath, outcome: Outcome) {
         let mut state = self.state.lock();

@@ -3,12 +3,12 @@
 //!
 //! | news | what follows |
 //! |---|---|
-//! | a path changed | looked at when nothing more was announced for [`QUIET`], at the latest after [`GATHER_MAX`] |
+//! | a path changed | told to be stale at once, and again while it goes on; looked at when nothing more was announced for [`QUIET`], at the latest after [`GATHER_MAX`] |
 //! | the kernel dropped announcements, or more than [`CHANGES_MAX`] paths changed | the whole share |
 //! | the interval is over, or a program asks | the whole share |
 
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     os::unix::ffi::OsStrExt,
     path::Path,
     sync::{Arc, mpsc::Sender},
@@ -21,12 +21,14 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
-use crate::{catalogue::shown, files::OpenFiles, scan::Scanner};
+use crate::{catalogue::shown, feed::Feed, files::OpenFiles, scan::Scanner};
 
 /// A writer that pauses for so long has finished, or will be announced again.
 const QUIET: Duration = Duration::from_millis(250);
 /// Changes that never pause are looked at nevertheless.
 const GATHER_MAX: Duration = Duration::from_secs(2);
+/// While a path keeps changing, it is told again so often: who asked for it meanwhile has got something that is no more.
+const TELL_AGAIN: Duration = Duration::from_millis(250);
 /// Paths that are gathered; more of them, and the whole share is looked at.
 const CHANGES_MAX: usize = 10_000;
 
@@ -40,7 +42,7 @@ pub(crate) struct Changes {
 
 #[derive(Default)]
 struct State {
-    paths: BTreeSet<Vec<u8>>,
+    paths: BTreeMap<Vec<u8>, Told>,
     /// When the first and the last of `paths` were announced.
     times: Option<(Instant, Instant)>,
     everything: bool,
@@ -49,11 +51,19 @@ struct State {
     closed: bool,
 }
 
+/// What was told of a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Told {
+    at: Instant,
+    /// It has changed since.
+    changed_since: bool,
+}
+
 /// What to look at now.
 #[derive(Debug, PartialEq, Eq)]
 enum Task {
     Everything,
-    Paths(BTreeSet<Vec<u8>>),
+    Paths(BTreeMap<Vec<u8>, Told>),
 }
 
 impl Changes {
@@ -85,9 +95,11 @@ impl Changes {
         state.begun
     }
 
-    fn announce(&self, path: Vec<u8>, now: Instant) {
-        self.state.lock().add(path, now);
+    /// Answers whether it is to be told now.
+    fn announce(&self, path: Vec<u8>, now: Instant) -> bool {
+        let is_news = self.state.lock().add(path, now);
         self.news.notify_all();
+        is_news
     }
 
     /// Waits for the next task; `None` when closed.
@@ -106,14 +118,21 @@ impl Changes {
 }
 
 impl State {
-    fn add(&mut self, path: Vec<u8>, now: Instant) {
+    fn add(&mut self, path: Vec<u8>, now: Instant) -> bool {
         let first = self.times.map_or(now, |(first, _)| first);
         self.times = Some((first, now));
-        self.paths.insert(path);
+        let told = self.paths.get_mut(&path);
+        let is_news = told.as_ref().is_none_or(|told| now.duration_since(told.at) >= TELL_AGAIN);
+        match told {
+            Some(told) if !is_news => told.changed_since = true,
+            Some(told) => *told = Told { at: now, changed_since: false },
+            None => drop(self.paths.insert(path, Told { at: now, changed_since: false })),
+        }
         if self.paths.len() > CHANGES_MAX {
             self.paths.clear();
             self.everything = true;
         }
+        is_news
     }
 
     /// When there is something to do; `None` for now.
@@ -153,7 +172,10 @@ impl Watch {
 
     fn run(self) {
         // Held for as long as the thread runs: dropping it ends the announcements.
-        let _watcher = if self.announced { self.watch() } else { None };
+        let watcher = if self.announced { self.watch() } else { None };
+        if watcher.is_none() {
+            self.scanner.feed.set_delay(self.rescan);
+        }
         self.scan();
         let mut next_scan = Instant::now() + self.rescan;
         while let Some(task) = self.changes.next(next_scan) {
@@ -188,8 +210,11 @@ impl Watch {
         self.changes.scans.send_replace(number);
     }
 
-    fn look(&self, paths: &BTreeSet<Vec<u8>>) {
-        for path in paths {
+    fn look(&self, paths: &BTreeMap<Vec<u8>, Told>) {
+        for (path, told) in paths {
+            if told.changed_since {
+                self.scanner.feed.stale(path);
+            }
             if let Err(error) = self.scanner.look(path) {
                 warn!(path = shown(path), %error, "a change of the share could not be noted; the next rescan finds it");
             }
@@ -199,7 +224,8 @@ impl Watch {
     fn watch(&self) -> Option<RecommendedWatcher> {
         let top = self.scanner.share.path().canonicalize().unwrap_or_else(|_| self.scanner.share.path().into());
         let (changes, files, below) = (self.changes.clone(), self.files.clone(), top.clone());
-        let handler = move |event| handle(event, &changes, &files, &below);
+        let feed = self.scanner.feed.clone();
+        let handler = move |event| handle(event, &changes, &files, &feed, &below);
         // Links are not followed: what they lead to is watched where it stands, and may lie outside.
         let config = notify::Config::default().with_follow_symlinks(false);
         let watched = RecommendedWatcher::new(handler, config).and_then(|mut watcher| {
@@ -222,18 +248,24 @@ impl Watch {
 }
 
 /// Runs on the watcher's thread.
-fn handle(event: notify::Result<Event>, changes: &Changes, files: &OpenFiles, top: &Path) {
+fn handle(event: notify::Result<Event>, changes: &Changes, files: &OpenFiles, feed: &Feed, top: &Path) {
     match event {
-        Ok(event) if event.need_rescan() => drop(changes.rescan()),
+        Ok(event) if event.need_rescan() => {
+            feed.stale(b"");
+            changes.rescan();
+        }
         Ok(event) if is_change(&event.kind) => {
             for path in event.paths.into_iter().filter_map(|path| below(&path, top)) {
                 files.forget(&path);
-                changes.announce(path, Instant::now());
+                if changes.announce(path.clone(), Instant::now()) {
+                    feed.stale(&path);
+                }
             }
         }
         Ok(_) => {}
         Err(error) => {
             warn!(%error, "an announcement of a change was lost; the whole share is looked through now");
+            feed.stale(b"");
             changes.rescan();
         }
     }
@@ -271,7 +303,9 @@ mod tests {
         assert_eq!(state.due(far), Some(start + QUIET / 2 + QUIET));
         state.add(path("a"), start + GATHER_MAX);
         assert_eq!(state.due(far), Some(start + GATHER_MAX));
-        assert_eq!(state.take(), Task::Paths([path("a"), path("b")].into()));
+        let told = |at| Told { at, changed_since: false };
+        let paths = [(path("a"), told(start + GATHER_MAX)), (path("b"), told(start + QUIET / 2))];
+        assert_eq!(state.take(), Task::Paths(paths.into()));
         assert_eq!(state.due(far), Some(far));
         assert_eq!(state.take(), Task::Everything);
     }
@@ -280,11 +314,29 @@ mod tests {
     fn too_many_changes_are_a_scan() {
         let start = Instant::now();
         let mut state = State::default();
-        (0..=CHANGES_MAX).for_each(|n| state.add(path(&n.to_string()), start));
+        (0..=CHANGES_MAX).for_each(|n| drop(state.add(path(&n.to_string()), start)));
         assert!(state.paths.is_empty());
         assert_eq!(state.due(start + Duration::from_secs(600)), None);
         assert_eq!(state.take(), Task::Everything);
         assert!(state.times.is_none() && !state.everything);
+    }
+
+    #[test]
+    fn a_path_is_told_at_once_and_again_while_it_changes() {
+        let (start, tick) = (Instant::now(), Duration::from_millis(1));
+        let mut state = State::default();
+        for (at, expected) in [
+            (start, true),
+            (start + tick, false),
+            (start + TELL_AGAIN - tick, false),
+            (start + TELL_AGAIN, true),
+            (start + 2 * TELL_AGAIN - tick, false),
+        ] {
+            assert_eq!(state.add(path("a"), at), expected, "{:?}", at - start);
+        }
+        assert!(state.paths[&path("a")].changed_since);
+        assert!(state.add(path("a"), start + 2 * TELL_AGAIN));
+        assert!(!state.paths[&path("a")].changed_since);
     }
 
     #[test]
