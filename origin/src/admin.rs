@@ -25,7 +25,9 @@ use serve::{
 use crate::{
     admission::{Admission, Tally},
     answer,
+    catalogue::Catalogue,
     counters::Counters,
+    feed::Feed,
     registry::SqliteRegistry,
 };
 
@@ -38,6 +40,8 @@ pub(crate) struct Admin {
     served: Arc<serve::counters::Counters>,
     admission: Arc<Admission>,
     registry: Arc<SqliteRegistry>,
+    catalogue: Arc<dyn Catalogue>,
+    feed: Arc<Feed>,
 }
 
 impl Admin {
@@ -47,13 +51,12 @@ impl Admin {
         served: &Arc<serve::counters::Counters>,
         admission: &Arc<Admission>,
         registry: &Arc<SqliteRegistry>,
+        catalogue: &Arc<dyn Catalogue>,
+        feed: &Arc<Feed>,
     ) -> io::Result<Server> {
-        let admin = Self {
-            counters: counters.clone(),
-            served: served.clone(),
-            admission: admission.clone(),
-            registry: registry.clone(),
-        };
+        let (counters, served, admission) = (counters.clone(), served.clone(), admission.clone());
+        let (registry, catalogue, feed) = (registry.clone(), catalogue.clone(), feed.clone());
+        let admin = Self { counters, served, admission, registry, catalogue, feed };
         let options =
             Options { listen: vec![address], workers: 1, connections_max: CONNECTIONS_MAX, ..Options::default() };
         Server::start(options, Arc::new(admin), None)
@@ -64,7 +67,7 @@ impl Admin {
     }
 
     fn metrics(&self) -> String {
-        let (own, served) = (&self.counters, &self.served);
+        let (own, served, feed) = (&self.counters, &self.served, &self.feed.counters);
         let mut text = String::new();
         for (name, kind, help, value) in [
             ("files", "gauge", "Files in the share at the last scan.", &own.files),
@@ -74,6 +77,12 @@ impl Admin {
             ("hash_changed_total", "counter", "Files that changed while they were read.", &own.changed_while_hashing),
             ("hash_errors_total", "counter", "Files that could not be read or recorded.", &own.hash_errors),
             ("scans_total", "counter", "Complete scans of the share.", &own.scans),
+            ("catalogue_files", "gauge", "Files that are known with their digests.", &self.catalogue.len().into()),
+            ("catalogue_generation", "gauge", "The newest change.", &self.catalogue.generation().into()),
+            ("change_streams", "gauge", "Streams of changes that are open.", &feed.subscribers),
+            ("change_streams_cut_total", "counter", "Streams that were cut off, being too slow.", &feed.cut),
+            ("changes_told_total", "counter", "Changes told to all streams.", &feed.events),
+            ("stale_paths", "gauge", "Paths that have changed and are not known yet.", &feed.stale),
             ("http_connections", "gauge", "Connections that are open.", &served.connections),
             ("http_requests_total", "counter", "Requests answered.", &served.requests),
             ("http_sent_bytes_total", "counter", "Bytes sent, heads included.", &served.bytes_sent),
@@ -188,13 +197,18 @@ fn text(status: StatusCode, text: String) -> Response {
 mod tests {
     use super::*;
     use crate::admission::Limits;
+    use crate::catalogue::sqlite::SqliteCatalogue;
 
     #[test]
     fn every_metric_has_help_type_and_value() {
         let admission = Admission::new(Limits::of(16), 1);
         let directory = tempfile::tempdir().expect("a directory");
-        let registry = Arc::new(SqliteRegistry::open(&directory.path().join("db")).expect("opens"));
-        let admin = Admin { counters: Arc::default(), served: Arc::default(), admission, registry };
+        let registry = Arc::new(SqliteRegistry::open(&directory.path().join("registry")).expect("opens"));
+        let feed = Arc::new(Feed::new(std::time::Duration::from_secs(1)));
+        let catalogue =
+            SqliteCatalogue::open(&directory.path().join("db"), directory.path(), feed.clone()).expect("opens");
+        let (counters, served) = (Arc::default(), Arc::default());
+        let admin = Admin { counters, served, admission, registry, catalogue: Arc::new(catalogue), feed };
         admin.counters.hashed.store(7, Ordering::Relaxed);
         let text = admin.metrics();
         assert!(text.contains("\noutpost_origin_hashed_files_total 7\n"), "{text}");

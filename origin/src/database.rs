@@ -126,9 +126,8 @@ impl Layout {
 
 /// Reads every page, so that damage is found now and not in the middle of a question. Takes a second for each gigabyte, or longer.
 pub(crate) fn check(connection: &Connection, path: &Path) -> Result<(), DatabaseError> {
-    let found: String = connection
-        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
-        .map_err(|error| explain(path, error))?;
+    let found: String =
+        connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(|error| explain(path, error))?;
     if found == "ok" {
         return Ok(());
     }
@@ -159,7 +158,8 @@ mod tests {
 
     fn state(connection: &Connection) -> (i32, i64, Option<i64>) {
         let version = connection.pragma_query_value(None, "user_version", |row| row.get(0)).expect("a version");
-        let (x, y) = connection.query_row("SELECT * FROM a", [], |row| Ok((row.get(0)?, row.get(1).ok()))).expect("a row");
+        let (x, y) =
+            connection.query_row("SELECT * FROM a", [], |row| Ok((row.get(0)?, row.get(1).ok()))).expect("a row");
         (version, x, y)
     }
 
@@ -180,8 +180,9 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("db");
         drop(ONE.open(&path).expect("opens"));
-        let failing = Layout { application_id: ID, steps: &[ONE.steps[0], THREE.steps[1], "UPDATE nothing SET x = 1"] };
-        assert!(failing.open(&path).is_err());
+        const FAILING: Layout =
+            Layout { application_id: ID, steps: &[ONE.steps[0], THREE.steps[1], "UPDATE nothing SET x = 1"] };
+        assert!(FAILING.open(&path).is_err());
         assert_eq!(state(&ONE.open(&path).expect("opens")), (1, 1, None));
     }
 

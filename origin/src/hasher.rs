@@ -52,6 +52,8 @@ pub(crate) struct Hasher {
 #[derive(Default)]
 struct Batch {
     hashed: Vec<Hashed>,
+    /// How many of them were read; the others were known.
+    read: u64,
     since: Option<Instant>,
 }
 
@@ -59,6 +61,8 @@ struct Batch {
 enum Looked {
     /// To be recorded.
     Hashed(Hashed),
+    /// To be told once more.
+    Known(Hashed),
     /// Nothing to be recorded.
     Done(Outcome),
 }
@@ -113,17 +117,21 @@ impl Hasher {
 
     fn take(&self, path: FilePath, batch: &mut Batch, buffer: &mut [u8]) {
         match self.look_at(&path, batch, buffer) {
-            Looked::Hashed(hashed) => batch.add(hashed, Instant::now()),
+            Looked::Hashed(hashed) => {
+                batch.read += 1;
+                batch.add(hashed, Instant::now());
+            }
+            Looked::Known(hashed) => batch.add(hashed, Instant::now()),
             Looked::Done(outcome) => self.queue.finish(path, outcome),
         }
     }
 
     /// Records what was made, and lets go who waits for it.
     fn record(&self, batch: &mut Batch) {
-        let Batch { hashed, .. } = std::mem::take(batch);
+        let Batch { hashed, read, .. } = std::mem::take(batch);
         let recorded = self.catalogue.record(&hashed);
         let counter = if recorded.is_ok() { &self.counters.hashed } else { &self.counters.hash_errors };
-        counter.fetch_add(hashed.len() as u64, Ordering::Relaxed);
+        counter.fetch_add(read, Ordering::Relaxed);
         if let Err(error) = recorded {
             let files = hashed.len();
             warn!(files, %error, "digests cannot be recorded; their files are read again at the next rescan");
@@ -152,11 +160,11 @@ impl Hasher {
     fn hash_at(&self, path: &[u8], batch: &mut Batch, buffer: &mut [u8]) -> Result<Looked, HashError> {
         let seen = self.feed.mark();
         let Found::File(file, identity) = self.share.find(path)? else { return Ok(Looked::Done(Outcome::Finished)) };
-        let hashed = |digests| Looked::Hashed(Hashed { path: path.into(), identity, digests, seen });
+        let hashed = |digests| Hashed { path: path.into(), identity, digests, seen };
         if let Some(digests) = self.catalogue.digests(path, &identity)? {
             // Announced, and nothing has changed: who was told that it may have is told what it is.
             let is_asked = self.feed.is_stale(path);
-            return Ok(if is_asked { hashed(digests) } else { Looked::Done(Outcome::Finished) });
+            return Ok(if is_asked { Looked::Known(hashed(digests)) } else { Looked::Done(Outcome::Finished) });
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         if let Some(wait) = until_settled(&identity, now, self.settle) {
@@ -166,7 +174,7 @@ impl Hasher {
             // This may take minutes.
             self.record(batch);
         }
-        Ok(hashed(self.read(Arc::new(file), &identity, buffer)?))
+        Ok(Looked::Hashed(hashed(self.read(Arc::new(file), &identity, buffer)?)))
     }
 
     fn read(&self, file: Arc<File>, identity: &Identity, buffer: &mut [u8]) -> Result<Digests, HashError> {
@@ -237,7 +245,7 @@ mod tests {
     use crate::catalogue::sqlite::SqliteCatalogue;
 
     fn hasher(share: &std::path::Path, state: &std::path::Path) -> Hasher {
-        let feed = Arc::new(Feed::new());
+        let feed = Arc::new(Feed::new(Duration::from_secs(5)));
         Hasher {
             share: Arc::new(Share::open(share).expect("opens")),
             catalogue: Arc::new(SqliteCatalogue::open(&state.join("db"), share, feed.clone()).expect("opens")),
@@ -306,14 +314,15 @@ mod tests {
     #[test]
     fn digests_are_recorded_when_there_are_enough_or_one_has_waited() {
         let identity = Identity { device: 1, inode: 1, size: 1, modified: 0, changed: 0 };
-        let seen = Feed::new().mark();
+        let seen = Feed::new(Duration::from_secs(5)).mark();
         let one = Hashed { path: b"a".as_slice().into(), identity, digests: Digests::of(b""), seen };
         let (mut batch, start) = (Batch::default(), Instant::now());
         assert!(!batch.is_due(start));
         (1..BATCH_MAX).for_each(|_| batch.add(one.clone(), start));
         assert!(!batch.is_due(start) && batch.is_due(start + BATCH_WAIT_MAX));
         batch.add(one, start);
-        assert!(batch.is_due(start));    }
+        assert!(batch.is_due(start));
+    }
 
     #[test]
     fn a_file_is_hashed_when_it_has_been_quiet() {

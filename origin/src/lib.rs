@@ -2,7 +2,7 @@
 //!
 //! In reading order: `arguments` is the command line, `site` what the configuration says of who stands where, `origin` what runs, `life` how it reloads and ends, `handler` answers requests with what `route` says
 //! that they mean: of files `publish` finds and `answer` composes, all else is `control`'s, to whom `admission` lets as many as can be answered; `files` is what was opened a moment ago. Digests are made by `hasher` in the order of
-//! `queue` and kept in `catalogue`; `scan` and `watch` notice changes. `admin` is for monitors, `counters` what it shows.
+//! `queue` and kept in `catalogue`; `scan` and `watch` notice changes, `feed` tells them to who listens, `shares` says which folders are packages. `admin` is for monitors, `counters` what it shows.
 //!
 //! It writes nothing but its database and its access log, and fetches nothing.
 #![forbid(unsafe_code)]
@@ -14,6 +14,8 @@ mod arguments;
 mod catalogue;
 mod control;
 mod counters;
+mod database;
+mod feed;
 mod files;
 mod handler;
 mod hasher;
@@ -24,6 +26,7 @@ mod queue;
 mod registry;
 mod route;
 mod scan;
+mod shares;
 mod site;
 #[allow(dead_code, unused_imports, reason = "its resource comes with the catalogue and the registry")]
 mod sources;
@@ -43,6 +46,7 @@ pub use catalogue::CatalogueError;
 pub use config::origin::Settings as Options;
 use config::{Refused, origin::Loaded};
 pub use counters::Counters;
+pub use database::DatabaseError;
 use life::Signals;
 pub use origin::{Origin, StartError};
 pub use registry::RegistryError;

@@ -18,8 +18,9 @@ use arc_swap::ArcSwap;
 use config::{origin::Settings as Options, value::show_duration};
 use os::{
     engine::{Choice, Engine},
-    share::Share,
+    share::Share as Directory,
 };
+use protocol::glob::GlobError;
 use serve::{
     access_log::AccessLog,
     server::Server,
@@ -30,9 +31,10 @@ use tokio::{runtime::Handle, task::AbortHandle};
 use crate::{
     admin::Admin,
     admission::{Admission, Limits},
-    catalogue::{Catalogue, CatalogueError},
-    control::Control,
+    catalogue::{Catalogue, CatalogueError, sqlite::SqliteCatalogue},
+    control::{Control, Parts},
     counters::Counters,
+    feed::Feed,
     files::OpenFiles,
     handler::OriginHandler,
     hasher::Hasher,
@@ -40,6 +42,7 @@ use crate::{
     queue::Queue,
     registry::{RegistryError, SqliteRegistry},
     scan::Scanner,
+    shares::Share,
     site::{Site, SiteError},
     watch::{Changes, Watch},
 };
@@ -55,14 +58,15 @@ pub struct Origin {
     admin: Option<Server>,
     counters: Arc<Counters>,
     site: Arc<ArcSwap<Site>>,
-    catalogue: Arc<Catalogue>,
+    catalogue: Arc<dyn Catalogue>,
+    feed: Arc<Feed>,
     queue: Arc<Queue>,
     changes: Arc<Changes>,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
     /// Nothing is sent: it is cut off when the last thread has ended.
     ended: Receiver<()>,
-    tidy: AbortHandle,
+    tasks: Vec<AbortHandle>,
 }
 
 /// Why it does not start.
@@ -82,6 +86,9 @@ pub enum StartError {
     /// The database of the registry cannot be used.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// A pattern of a share's packages is none.
+    #[error(transparent)]
+    Shares(#[from] GlobError),
     /// The configuration is no site.
     #[error(transparent)]
     Site(#[from] SiteError),
@@ -119,7 +126,8 @@ impl Origin {
     pub fn start(options: &Options, runtime: &Handle) -> Result<Self, StartError> {
         let (share, database) = places(options)?;
         let site = Arc::new(ArcSwap::from_pointee(Site::of(options)?));
-        let catalogue = Arc::new(Catalogue::open(&database, share.path())?);
+        let feed = Arc::new(Feed::new(options.heartbeat));
+        let catalogue: Arc<dyn Catalogue> = Arc::new(SqliteCatalogue::open(&database, share.path(), feed.clone())?);
         let registry = Arc::new(SqliteRegistry::open(&options.registry.database)?);
         let engine = Engine::start(Choice::Auto).map_err(StartError::Threads)?;
         let (queue, counters, files) = (Arc::new(Queue::new()), Arc::new(Counters::default()), Arc::default());
@@ -129,14 +137,23 @@ impl Origin {
         let publication = Publication { share: share.clone(), catalogue: catalogue.clone(), files: Arc::clone(&files) };
         let handler = OriginHandler {
             publication: Arc::new(publication),
-            control: Control::new(runtime.clone(), admission.clone(), &registry, site.clone()),
+            control: Control::new(Parts {
+                runtime: runtime.clone(),
+                admission: admission.clone(),
+                registry: registry.clone(),
+                site: site.clone(),
+                catalogue: catalogue.clone(),
+                feed: feed.clone(),
+                shares: Share::all(&options.shares)?,
+            }),
             queue: queue.clone(),
             engine: engine.clone(),
             runtime: runtime.clone(),
         };
         let server = listen(options, handler)?;
-        let admin =
-            options.admin.map(|address| Admin::start(address, &counters, server.counters(), &admission, &registry));
+        let admin = options.admin.map(|address| {
+            Admin::start(address, &counters, server.counters(), &admission, &registry, &catalogue, &feed)
+        });
         let admin = admin.transpose().map_err(|error| StartError::Listen(error, "--admin"))?;
 
         let (changes, stop) = (Arc::new(Changes::new()), Arc::new(AtomicBool::new(false)));
@@ -148,16 +165,22 @@ impl Origin {
             counters: counters.clone(),
             site,
             catalogue: catalogue.clone(),
+            feed: feed.clone(),
             queue: queue.clone(),
             changes: changes.clone(),
             stop: stop.clone(),
             threads: Vec::new(),
             ended,
-            tidy: runtime.spawn(tidy(Arc::clone(&files))).abort_handle(),
+            tasks: vec![
+                runtime.spawn(tidy(Arc::clone(&files))).abort_handle(),
+                runtime.spawn(feed.clone().run()).abort_handle(),
+            ],
         };
+        check_later(&origin.catalogue, runtime);
         let hasher = Hasher {
             share: share.clone(),
             catalogue: catalogue.clone(),
+            feed: feed.clone(),
             queue: queue.clone(),
             counters: counters.clone(),
             engine,
@@ -165,7 +188,7 @@ impl Origin {
             settle: options.settle,
         };
         origin.threads.extend(hasher.start(&alive).map_err(StartError::Threads)?);
-        let scanner = Scanner { share, catalogue, queue, counters, stop };
+        let scanner = Scanner { share, catalogue, feed, queue, counters, stop };
         let watch = Watch { scanner, changes, files, rescan: options.rescan, announced: options.watch };
         origin.threads.push(watch.start(alive).map_err(StartError::Threads)?);
         Ok(origin)
@@ -188,7 +211,7 @@ impl Origin {
 
     /// How many files are known with their digests.
     pub fn known(&self) -> u64 {
-        self.catalogue.len().unwrap_or(0)
+        self.catalogue.len()
     }
 
     /// Looks through the whole share now; ends when that is done. Dropping the future does not stop it.
@@ -214,6 +237,8 @@ impl Origin {
 
     /// Lets what is being sent finish; answers how many transfers were cut.
     pub(crate) async fn drain(&self) -> usize {
+        // Streams of changes have no end of their own.
+        self.feed.close();
         self.server.drain().await
     }
 
@@ -245,7 +270,8 @@ impl Drop for Origin {
     fn drop(&mut self) {
         self.server.stop();
         self.stop.store(true, Ordering::Relaxed);
-        self.tidy.abort();
+        self.feed.close();
+        self.tasks.iter().for_each(AbortHandle::abort);
         self.changes.close();
         self.queue.close();
         if matches!(self.ended.recv_timeout(THREADS_END_MAX), Err(RecvTimeoutError::Timeout)) {
@@ -260,10 +286,10 @@ impl Drop for Origin {
 }
 
 /// The share, and where its database is.
-fn places(options: &Options) -> Result<(Arc<Share>, PathBuf), StartError> {
+fn places(options: &Options) -> Result<(Arc<Directory>, PathBuf), StartError> {
     let refuse = |error| StartError::Share(options.directory.clone(), error);
     let top = options.directory.canonicalize().map_err(refuse)?;
-    let share = Share::open(&top).map_err(refuse)?;
+    let share = Directory::open(&top).map_err(refuse)?;
     let database = std::path::absolute(&options.database).unwrap_or_else(|_| options.database.clone());
     let directory = database.parent().unwrap_or(Path::new("/"));
     // A directory that is not there is told by the database, with the path.
@@ -285,6 +311,16 @@ fn listen(options: &Options, handler: OriginHandler) -> Result<Server, StartErro
         ..options.serve.clone()
     };
     Server::start(options, Arc::new(handler), log).map_err(|error| StartError::Listen(error, "--listen"))
+}
+
+/// Reads all of the database beside what else goes on. What is damaged is told; what can still be read of it is used meanwhile.
+fn check_later(catalogue: &Arc<dyn Catalogue>, runtime: &Handle) {
+    let catalogue = catalogue.clone();
+    runtime.spawn_blocking(move || {
+        if let Err(error) = catalogue.check() {
+            tracing::error!(%error, "the database cannot be read to its end; stop this server before you remove it");
+        }
+    });
 }
 
 /// Files must not be held open for long after their last request: one that is deleted would keep its room on the disk.

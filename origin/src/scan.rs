@@ -95,7 +95,11 @@ impl Scanner {
                 Ok(())
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                if path.is_empty() { Ok(()) } else { self.forget(path, seen) }
+                if path.is_empty() {
+                    Ok(())
+                } else {
+                    self.forget(path, seen)
+                }
             }
             Err(error) => {
                 warn!(path = shown(path), %error, "a changed path of the share cannot be looked at; the next rescan tries again");

@@ -1,6 +1,10 @@
 //! Shares: the management points below the published directory, and which of their folders are packages. Pure: it looks at no file.
 
-use protocol::glob::{GlobError, Globs};
+use config::origin::ShareOptions;
+use protocol::{
+    glob::{GlobError, Globs},
+    target::Target,
+};
 
 /// The share that there is where none is configured.
 const MAIN: &str = "main";
@@ -8,7 +12,8 @@ const MAIN: &str = "main";
 const PACKAGES: [&str; 3] = ["/ComputerJobs/*", "/UserJobs/*", "/Redist/*"];
 /// What may stand behind a version in the name of a folder: for which machines it is.
 const MACHINES: [&str; 14] = [
-    "x86", "x64", "amd64", "arm64", "i386", "i686", "win32", "win64", "windows", "linux", "noarch", "any", "all", "multi",
+    "x86", "x64", "amd64", "arm64", "i386", "i686", "win32", "win64", "windows", "linux", "noarch", "any", "all",
+    "multi",
 ];
 /// What may stand behind a version, with or without a number: which of several it is.
 const STAGES: [&str; 10] = ["alpha", "beta", "rc", "pre", "sp", "build", "rev", "r", "u", "update"];
@@ -29,11 +34,22 @@ impl Share {
     pub(crate) fn new(name: &str, path: &str, packages: &[impl AsRef<str>]) -> Result<Self, GlobError> {
         let folders: Vec<&str> = packages.iter().map(|pattern| pattern.as_ref().trim_end_matches('/')).collect();
         let packages = Globs::parse(if folders.is_empty() { &PACKAGES } else { &folders[..] })?;
-        Ok(Self { name: name.into(), top: path.trim_matches('/').as_bytes().into(), packages })
+        // As clients ask for it: `/a%20b`.
+        let top = Target::from_file_path(path.as_bytes());
+        let top = Target::parse(path.as_bytes()).unwrap_or(top).decode().unwrap_or_default();
+        Ok(Self { name: name.into(), top: top.into(), packages })
+    }
+
+    /// As they are configured; where none is, all that is published is one.
+    pub(crate) fn all(options: &[ShareOptions]) -> Result<Vec<Self>, GlobError> {
+        if options.is_empty() {
+            return Ok(vec![Self::main()]);
+        }
+        options.iter().map(|share| Self::new(&share.name, &share.path, &share.packages)).collect()
     }
 
     /// Everything that is published.
-    pub(crate) fn main() -> Self {
+    fn main() -> Self {
         // The usual patterns are sound, which a test shows.
         let packages = Globs::parse(&PACKAGES).unwrap_or_default();
         Self { name: MAIN.into(), top: Box::default(), packages }
@@ -63,6 +79,16 @@ pub(crate) fn is_within(path: &[u8], above: &[u8]) -> bool {
         Some(rest) => above.is_empty() || rest.is_empty() || rest.starts_with(b"/"),
         None => false,
     }
+}
+
+/// Whether a path is one of these folders or lies below one; of no folders everything is.
+pub(crate) fn is_below(path: &[u8], tops: &[Box<[u8]>]) -> bool {
+    tops.is_empty() || tops.iter().any(|top| is_within(path, top))
+}
+
+/// Whether a change of all that is at or below a path concerns who looks at these folders.
+pub(crate) fn concerns(path: &[u8], tops: &[Box<[u8]>]) -> bool {
+    is_below(path, tops) || tops.iter().any(|top| is_within(top, path))
 }
 
 /// Name and version of a package, from the name of its folder: `office-16.0.1-x64` is `office` in `16.0.1-x64`. A version begins with a digit (or `v` and

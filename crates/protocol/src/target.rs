@@ -70,8 +70,13 @@ impl Target {
 
     /// The decoded value of the first `name=value` of the query, `+` read as itself.
     pub fn query_value(&self, name: &str) -> Option<Vec<u8>> {
-        let pairs = self.query()?.split('&').filter_map(|pair| pair.split_once('='));
-        pairs.filter(|(key, _)| *key == name).map(|(_, value)| unescape(value.as_bytes())).next()
+        self.query_values(name).next()
+    }
+
+    /// The decoded values of every `name=value` of the query, likewise.
+    pub fn query_values(&self, name: &str) -> impl Iterator<Item = Vec<u8>> {
+        let pairs = self.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
+        pairs.filter(move |(key, _)| *key == name).map(|(_, value)| unescape(value.as_bytes()))
     }
 
     /// Whether it names a directory, that is, ends with `/`.

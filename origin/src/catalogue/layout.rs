@@ -95,12 +95,18 @@ mod tests {
         }
         drop(old);
         let new = open(&path, Path::new("/share")).expect("opens");
-        let rows = "SELECT f.generation, d.path, f.name, f.inode, f.size, f.modified, f.changed, length(md5) + length(sha256)
+        let rows =
+            "SELECT f.generation, d.path, f.name, f.inode, f.size, f.modified, f.changed, length(md5) + length(sha256)
             FROM files f JOIN directories d ON d.id = f.directory ORDER BY f.generation";
         let mut statement = new.prepare(rows).expect("prepares");
         let found: Vec<(i64, Vec<u8>, Vec<u8>, [i64; 5])> = statement
             .query_map([], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?, [row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?, row.get(7)?]))
+                Ok((
+                    row.get(0)?,
+                    row.get(1)?,
+                    row.get(2)?,
+                    [row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?, row.get(7)?],
+                ))
             })
             .and_then(Iterator::collect)
             .expect("reads");
@@ -126,7 +132,8 @@ mod tests {
         drop(first(&directory.path().join("old")));
         let tables = |name: &str| -> Vec<String> {
             let connection = open(&directory.path().join(name), Path::new("/share")).expect("opens");
-            let mut statement = connection.prepare("SELECT sql FROM sqlite_schema WHERE sql NOT NULL ORDER BY sql").expect("prepares");
+            let mut statement =
+                connection.prepare("SELECT sql FROM sqlite_schema WHERE sql NOT NULL ORDER BY sql").expect("prepares");
             statement.query_map([], |row| row.get(0)).and_then(Iterator::collect).expect("reads")
         };
         assert_eq!(tables("old"), tables("new"));

@@ -7,7 +7,7 @@ use protocol::{
 use rusqlite::{Connection, params};
 
 use super::{join, reader::file_of};
-use crate::shares::is_within;
+use crate::shares::{concerns, is_below};
 
 /// Files that are looked at for one page; where few of them are of the share that was asked for, the page has fewer than it might, and another behind it.
 const EXAMINED_MAX: usize = 50_000;
@@ -85,8 +85,8 @@ impl Filling {
     }
 }
 
-/// Reads a page of what is at or below a folder, as of one moment.
-pub(super) fn read(connection: &Connection, top: &[u8], asked: &Asked) -> rusqlite::Result<Page> {
+/// Reads a page of what is at or below some folders, as of one moment.
+pub(super) fn read(connection: &Connection, tops: &[Box<[u8]>], asked: &Asked) -> rusqlite::Result<Page> {
     let snapshot = connection.unchecked_transaction()?;
     let known = snapshot.query_row("SELECT generation, forgotten FROM state", [], |row| {
         let (generation, forgotten): (i64, i64) = (row.get(0)?, row.get(1)?);
@@ -95,8 +95,8 @@ pub(super) fn read(connection: &Connection, top: &[u8], asked: &Asked) -> rusqli
     let begin = begin(asked, known);
     let page = Page { generation: begin.since, reset: begin.reset, ..Page::default() };
     let mut filling = Filling { page, max: asked.max };
-    let mut gone = gone(&snapshot, top, begin.gone_since, asked.max)?.into_iter().peekable();
-    let all = files(&snapshot, top, begin.since, &mut filling, &mut gone)?;
+    let mut gone = gone(&snapshot, tops, begin.gone_since, asked.max)?.into_iter().peekable();
+    let all = files(&snapshot, tops, begin.since, &mut filling, &mut gone)?;
     if all && filling.take_gone(&mut gone, u64::MAX) {
         filling.page.generation = known.generation;
     }
@@ -107,7 +107,7 @@ pub(super) fn read(connection: &Connection, top: &[u8], asked: &Asked) -> rusqli
 /// Takes files, and what went before each; answers whether that was all of them.
 fn files(
     connection: &Connection,
-    top: &[u8],
+    tops: &[Box<[u8]>],
     since: u64,
     filling: &mut Filling,
     gone: &mut std::iter::Peekable<std::vec::IntoIter<Gone>>,
@@ -129,7 +129,7 @@ fn files(
             return Ok(false);
         }
         let parent = row.get_ref(0)?.as_blob()?;
-        if is_within(parent, top) {
+        if is_below(parent, tops) {
             if !filling.has_room() {
                 return Ok(false);
             }
@@ -142,14 +142,14 @@ fn files(
 }
 
 /// What went since a generation, of a folder or with it; one more than fits in a page, so that a page knows of the next.
-fn gone(connection: &Connection, top: &[u8], since: u64, max: usize) -> rusqlite::Result<Vec<Gone>> {
+fn gone(connection: &Connection, tops: &[Box<[u8]>], since: u64, max: usize) -> rusqlite::Result<Vec<Gone>> {
     let mut statement =
         connection.prepare_cached("SELECT generation, path FROM gone WHERE generation > ?1 ORDER BY generation")?;
     let mut rows = statement.query(params![since.cast_signed()])?;
     let mut gone = Vec::new();
     while let Some(row) = rows.next()? {
         let path = row.get_ref(1)?.as_blob()?;
-        if is_within(path, top) || is_within(top, path) {
+        if concerns(path, tops) {
             let generation = row.get::<_, i64>(0)?.cast_unsigned();
             gone.push(Gone { path: Target::from_file_path(path).path().into(), generation });
             if gone.len() > max {

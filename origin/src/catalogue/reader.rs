@@ -41,9 +41,7 @@ pub(super) fn directories_in(connection: &Connection, directory: &[u8]) -> rusql
     let mut statement = connection
         .prepare_cached("SELECT path FROM directories WHERE path >= ?1 AND path < ?2 ORDER BY path LIMIT 1")?;
     let mut names = BTreeSet::new();
-    while let Some(path) =
-        statement.query_row(params![from, end], |row| row.get::<_, Vec<u8>>(0)).optional()?
-    {
+    while let Some(path) = statement.query_row(params![from, end], |row| row.get::<_, Vec<u8>>(0)).optional()? {
         let name_len = path[prefix..].iter().position(|byte| *byte == b'/');
         let name = &path[prefix..name_len.map_or(path.len(), |len| prefix + len)];
         names.insert(name.to_vec());

@@ -230,17 +230,14 @@ fn remove_below(transaction: &Transaction<'_>, path: &[u8]) -> rusqlite::Result<
 }
 
 /// Notes that a path is gone, and forgets what has been gone for long, or is too much.
-fn keep_gone(
-    transaction: &Transaction<'_>,
-    path: &[u8],
-    state: &mut State,
-    now: SystemTime,
-) -> rusqlite::Result<()> {
+fn keep_gone(transaction: &Transaction<'_>, path: &[u8], state: &mut State, now: SystemTime) -> rusqlite::Result<()> {
     let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
     let seconds = |time: Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
-    transaction
-        .prepare_cached("INSERT INTO gone (generation, path, at) VALUES (?1, ?2, ?3)")?
-        .execute(params![state.generation, path, seconds(now)])?;
+    transaction.prepare_cached("INSERT INTO gone (generation, path, at) VALUES (?1, ?2, ?3)")?.execute(params![
+        state.generation,
+        path,
+        seconds(now)
+    ])?;
     state.gone += 1;
     let old = seconds(now.saturating_sub(GONE_AGE_MAX));
     // From the oldest on, so that it ends at the first that stays.

@@ -8,6 +8,10 @@
 
 mod asker;
 mod body;
+mod catalog;
+mod changes;
+mod packages;
+mod question;
 mod nodes;
 mod reports;
 mod resource;
@@ -29,7 +33,10 @@ pub(crate) use self::{asker::Asker, resource::Resource};
 use crate::{
     admission::Admission,
     answer,
+    catalogue::Catalogue,
+    feed::Feed,
     registry::{self, Registry, SqliteRegistry},
+    shares::Share,
     site::Site,
 };
 
@@ -50,24 +57,40 @@ pub(crate) struct Control {
     large_reports: Arc<Semaphore>,
     /// What the configuration says of who stands where; the one of this moment.
     pub(crate) site: Arc<ArcSwap<Site>>,
+    /// What there is.
+    pub(crate) catalogue: Arc<dyn Catalogue>,
+    /// What changes.
+    pub(crate) feed: Arc<Feed>,
+    /// What is published under which name.
+    pub(crate) shares: Arc<[Share]>,
+}
+
+/// What is opened before, and given to it.
+pub(crate) struct Parts {
+    pub(crate) runtime: Handle,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) registry: Arc<SqliteRegistry>,
+    pub(crate) site: Arc<ArcSwap<Site>>,
+    pub(crate) catalogue: Arc<dyn Catalogue>,
+    pub(crate) feed: Arc<Feed>,
+    pub(crate) shares: Vec<Share>,
 }
 
 impl Control {
     /// Over what there is.
-    pub(crate) fn new(
-        runtime: Handle,
-        admission: Arc<Admission>,
-        registry: &Arc<SqliteRegistry>,
-        site: Arc<ArcSwap<Site>>,
-    ) -> Self {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Parts { runtime, admission, registry, site, catalogue, feed, shares } = parts;
         Self {
             runtime,
             admission,
-            registry: registry.clone(),
             reports: registry.counters().clone(),
+            registry,
             pace: Arc::default(),
             large_reports: Arc::new(reports::places()),
             site,
+            catalogue,
+            feed,
+            shares: shares.into(),
         }
     }
 
@@ -82,6 +105,10 @@ impl Control {
         }
         let (this, asked, tier) = (self.clone(), target.clone(), asker.tier);
         match resource {
+            Resource::Catalog => this.catalogue(tier, move |this| catalog::answer(this, &asked)),
+            Resource::Packages => this.catalogue(tier, move |this| packages::list(this, &asked)),
+            Resource::Package => this.catalogue(tier, move |this| packages::one(this, &asked)),
+            Resource::Changes => this.catalogue(tier, move |this| changes::answer(this, &asker, &asked)),
             Resource::Reports => reports::answer(self, asker, request),
             Resource::Holders(md5) => {
                 Answer::later(this.later(tier, move |control| nodes::holders(&control, &md5, &asked)))
@@ -90,6 +117,15 @@ impl Control {
             Resource::Node => Answer::Now(nodes::one(self, target)),
             _ => Answer::Now(answer::not_found(target)),
         }
+    }
+
+    /// What a statement of the catalogue's answers, or why it is refused.
+    fn catalogue(
+        self,
+        tier: Tier,
+        make: impl FnOnce(&Self) -> Result<Response, question::Refused> + Send + 'static,
+    ) -> Answer {
+        Answer::later(self.later(tier, move |control| make(&control).unwrap_or_else(|refused| *refused)))
     }
 
     /// An answer that is made on a thread that may block, as soon as one of that tier is admitted. Dropping it does not stop what has begun.

@@ -35,27 +35,25 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
 
+use self::stale::StalePaths;
 pub(crate) use self::{
     stale::{Mark, StaleNow},
     subscription::{Opening, Subscription},
 };
-use self::stale::StalePaths;
-use crate::shares::is_within;
+use crate::shares::concerns;
 
 /// Events that are kept for who has not read them yet.
 const EVENTS_MAX: usize = 16_384;
 /// Bytes of them.
 const EVENT_BYTES_MAX: usize = 8 << 20;
 /// Streams at once.
-const SUBSCRIBERS_MAX: usize = 20_000;
+pub(crate) const SUBSCRIBERS_MAX: usize = 20_000;
 /// Events that wait for one stream alone.
 const TOLD_MAX: usize = 64;
 /// Paths that are stale and known one by one.
 const STALE_MAX: usize = 10_000;
 /// Events that come closer together go out together.
 const GATHER: Duration = Duration::from_millis(50);
-/// Seconds between two signs of life; each second a part of the streams has its turn.
-pub(crate) const HEARTBEAT: u64 = 5;
 
 /// See the head of this file.
 pub(crate) struct Feed {
@@ -63,6 +61,8 @@ pub(crate) struct Feed {
     /// There is something to be told.
     news: Notify,
     pub(crate) counters: FeedCounters,
+    /// Seconds between two signs of life; each second a part of the streams has its turn.
+    heartbeat: u64,
     /// Seconds by which a change may be noticed late.
     delay: AtomicU64,
 }
@@ -133,9 +133,11 @@ pub(crate) struct Full;
 
 impl Feed {
     /// Nobody listens yet, and everything is stale: what has changed while nobody looked is not known before the share has been looked through.
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(heartbeat: Duration) -> Self {
+        let heartbeat = heartbeat.as_secs().max(1);
         let state = State { stale: StalePaths::everything(), ..State::default() };
-        Self { state: Mutex::new(state), news: Notify::new(), counters: FeedCounters::default(), delay: AtomicU64::new(0) }
+        let counters = FeedCounters::default();
+        Self { state: Mutex::new(state), news: Notify::new(), counters, heartbeat, delay: AtomicU64::new(0) }
     }
 
     /// Wakes who listens: for news, and for signs of life. Never ends; dropping it silences the streams.
@@ -152,7 +154,7 @@ impl Feed {
                 _ = beats.tick() => {
                     turn += 1;
                     self.wake(|id, subscriber| {
-                        let due = (id + turn) % HEARTBEAT == 0;
+                        let due = (id + turn) % self.heartbeat == 0;
                         subscriber.beat |= due;
                         due
                     });
@@ -172,11 +174,13 @@ impl Feed {
     }
 
     /// Tells everybody.
+    #[allow(dead_code, reason = "orders and configurations come with their parts")]
     pub(crate) fn publish(&self, change: &Change) {
         self.state.lock().push(&self.counters, None, 0, change);
         self.news.notify_one();
     }
 
+    #[allow(dead_code, reason = "orders and configurations come with their parts")]
     /// Tells one node, on each of its streams; answers whether it has one.
     pub(crate) fn tell(&self, node: &str, change: &Change) -> bool {
         let text = Bytes::from(change.to_text());
@@ -333,9 +337,4 @@ impl State {
 /// The event of a path that has changed.
 fn stale(path: &[u8]) -> Change {
     Change::Stale(Stale { path: Target::from_file_path(path).path().into() })
-}
-
-/// Whether a change at a path or below it concerns who listens to these folders.
-fn concerns(path: &[u8], tops: &[Box<[u8]>]) -> bool {
-    tops.is_empty() || tops.iter().any(|top| is_within(path, top) || is_within(top, path))
 }

@@ -1,6 +1,6 @@
 //! Which paths have changed without anybody knowing yet what is there. Pure.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Bound};
 
 use crate::shares::is_within;
 
@@ -62,14 +62,19 @@ impl StalePaths {
 
     /// Settles a path and what is below it. Answers what was noticed behind the mark, which stays.
     pub(super) fn settle(&mut self, path: &[u8], seen: Mark) -> Vec<Box<[u8]>> {
-        let beginning = self.paths.range::<[u8], _>(path..).map(|(found, noticed)| (found, *noticed));
+        let beginning = self
+            .paths
+            .range::<[u8], _>((Bound::Included(path), Bound::Unbounded))
+            .map(|(found, noticed)| (found, *noticed));
         let found: Vec<_> = beginning
             .take_while(|(found, _)| found.starts_with(path))
             .filter(|(found, _)| is_within(found, path))
             .map(|(found, noticed)| (found.clone(), noticed))
             .collect();
         let (behind, before): (Vec<_>, Vec<_>) = found.into_iter().partition(|(_, noticed)| *noticed > seen);
-        before.iter().for_each(|(path, _)| drop(self.paths.remove(path)));
+        for (path, _) in &before {
+            self.paths.remove(path);
+        }
         behind.into_iter().map(|(path, _)| path).collect()
     }
 

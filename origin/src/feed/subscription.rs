@@ -14,7 +14,8 @@ use protocol::{
     event_stream,
 };
 
-use super::{Event, Feed, HEARTBEAT, StaleNow, State, concerns, stale};
+use super::{Event, Feed, StaleNow, State, stale};
+use crate::shares::concerns;
 
 /// Bytes that are told at once, unless one event is longer.
 const PIECE_MAX: usize = 16 << 10;
@@ -56,7 +57,7 @@ impl Subscription {
     pub(crate) fn open(mut self, opening: Opening) -> Self {
         let Opening { epoch, generation, reset, replay, replayed, own } = opening;
         let delay = self.feed.delay();
-        let hello = Change::Hello(Hello { epoch, generation, reset, heartbeat: HEARTBEAT, delay });
+        let hello = Change::Hello(Hello { epoch, generation, reset, heartbeat: self.feed.heartbeat, delay });
         let stale = match self.feed.stale_now(&self.tops) {
             StaleNow::Paths(paths) if paths.len() <= STALE_TOLD_MAX => paths.iter().map(|path| stale(path)).collect(),
             StaleNow::Everything | StaleNow::Paths(_) => vec![stale(b"")],
