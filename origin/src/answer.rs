@@ -16,7 +16,7 @@ use serde::Serialize;
 use serve::{
     multipart::{byteranges, framed_max},
     request::Request,
-    response::{Body, Part, Response},
+    response::{Body, BodyStream, Part, Response},
     source::{SharedFile, Source},
 };
 
@@ -107,6 +107,14 @@ pub(crate) fn listing(listing: &Listing, json: bool) -> Response {
     response
 }
 
+/// Events as they come.
+pub(crate) fn events(stream: BodyStream) -> Response {
+    let mut response = Response::new(StatusCode::OK);
+    response.fields.push("Content-Type", "text/event-stream").push("Cache-Control", "no-store");
+    response.body = Body::Stream { stream, len: None };
+    response
+}
+
 /// 301 to the same directory with its `/`.
 pub(crate) fn needs_slash(target: &Target) -> Response {
     let mut response = Response::new(StatusCode::MOVED_PERMANENTLY);
@@ -115,7 +123,6 @@ pub(crate) fn needs_slash(target: &Target) -> Response {
 }
 
 /// 200 with what is true now.
-#[allow(dead_code, reason = "each resource of `control` comes with its file")]
 pub(crate) fn json(body: &impl Serialize) -> Response {
     let mut response = Response::json(StatusCode::OK, serde_json::to_vec(body).unwrap_or_default());
     response.fields.push("Cache-Control", "no-store");

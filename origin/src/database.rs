@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn a_directory_that_is_not_there_is_told_with_its_path() {
-        let error = ONE.open(Path::new("/nowhere/db")).err().expect("refused");
+        let error = ONE.open(Path::new("/nowhere/db")).expect_err("refused");
         assert!(error.to_string().contains("/nowhere/db"), "{error}");
     }
 }

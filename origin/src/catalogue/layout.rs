@@ -99,7 +99,8 @@ mod tests {
             "SELECT f.generation, d.path, f.name, f.inode, f.size, f.modified, f.changed, length(md5) + length(sha256)
             FROM files f JOIN directories d ON d.id = f.directory ORDER BY f.generation";
         let mut statement = new.prepare(rows).expect("prepares");
-        let found: Vec<(i64, Vec<u8>, Vec<u8>, [i64; 5])> = statement
+        type Found = (i64, Vec<u8>, Vec<u8>, [i64; 5]);
+        let found: Vec<Found> = statement
             .query_map([], |row| {
                 Ok((
                     row.get(0)?,

@@ -1,16 +1,18 @@
 //! `GET /.outpost/v1/catalog`: what a share has, or what changed in it.
 
-use http::StatusCode;
 use protocol::{
     catalog::{PAGE_DEFAULT, PAGE_MAX},
     target::Target,
 };
 use serve::response::Response;
 
-use super::{Control, question};
-use crate::catalogue::Asked;
+use super::{
+    Control,
+    question::{self, Refused},
+};
+use crate::{answer, catalogue::Asked};
 
-pub(super) fn answer(control: &Control, target: &Target) -> Result<Response, Response> {
+pub(super) fn answer(control: &Control, target: &Target) -> Result<Response, Refused> {
     let tops = question::shares(&control.shares, target)?;
     let asked = Asked {
         since: question::number(target, "since")?.unwrap_or(0),
@@ -19,7 +21,5 @@ pub(super) fn answer(control: &Control, target: &Target) -> Result<Response, Res
         max: question::limit(target, PAGE_DEFAULT, PAGE_MAX)?,
     };
     let page = control.catalogue.page(&tops, &asked).map_err(|error| question::failed(&error))?;
-    let mut response = Response::json(StatusCode::OK, serde_json::to_vec(&page).unwrap_or_default());
-    response.fields.push("Cache-Control", "no-cache");
-    Ok(response)
+    Ok(answer::json(&page))
 }

@@ -1,10 +1,12 @@
 //! `GET /.outpost/v1/changes`: a stream of what changes.
 
-use http::StatusCode;
 use protocol::{catalog::Page, changes::Change, problem::Kind, target::Target};
-use serve::response::{Body, Response};
+use serve::response::Response;
 
-use super::{Asker, Control, question};
+use super::{
+    Asker, Control,
+    question::{self, Refused},
+};
 use crate::{
     answer,
     catalogue::{Asked, CatalogueError},
@@ -16,7 +18,7 @@ const REPLAY_MAX: usize = 100;
 /// Seconds after which who found no place for its stream may try again.
 const RETRY_AFTER: u64 = 60;
 
-pub(super) fn answer(control: &Control, asker: &Asker, target: &Target) -> Result<Response, Response> {
+pub(super) fn answer(control: &Control, asker: &Asker, target: &Target) -> Result<Response, Refused> {
     let tops = question::shares(&control.shares, target)?;
     let since = question::number(target, "since")?;
     let of_another_epoch = question::epoch(target).is_some_and(|epoch| epoch != control.catalogue.epoch());
@@ -24,17 +26,14 @@ pub(super) fn answer(control: &Control, asker: &Asker, target: &Target) -> Resul
     let subscription = control.feed.subscribe(asker.node.as_deref(), tops.clone()).map_err(full)?;
     let asked = since.map(|since| Asked { since, begun: 0, of_another_epoch, max: REPLAY_MAX });
     let opening = opening(control, &tops, asked).map_err(|error| question::failed(&error))?;
-    let mut response = Response::new(StatusCode::OK);
-    response.fields.push("Content-Type", "text/event-stream").push("Cache-Control", "no-store");
-    response.body = Body::Stream { stream: Box::pin(subscription.open(opening)), len: None };
-    Ok(response)
+    Ok(answer::events(Box::pin(subscription.open(opening))))
 }
 
-fn full(_: Full) -> Response {
+fn full(_: Full) -> Refused {
     let detail = format!(
         "{SUBSCRIBERS_MAX} streams of changes are open, which is the limit; ask again in {RETRY_AFTER} s, and ask for files as before"
     );
-    answer::problem_for_now(Kind::Overloaded, detail, RETRY_AFTER)
+    answer::problem_for_now(Kind::Overloaded, detail, RETRY_AFTER).into()
 }
 
 fn opening(control: &Control, tops: &[Box<[u8]>], asked: Option<Asked>) -> Result<Opening, CatalogueError> {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use http::StatusCode;
 use protocol::{
     catalog::{PAGE_DEFAULT, PAGE_MAX, Package, PackageFiles, Packages},
     info::PACKAGES,
@@ -11,7 +10,10 @@ use protocol::{
 };
 use serve::response::Response;
 
-use super::{Control, question};
+use super::{
+    Control,
+    question::{self, Refused},
+};
 use crate::{
     answer,
     catalogue::{CatalogueError, Folder},
@@ -35,7 +37,7 @@ impl Sum {
 }
 
 /// The packages of the shares that are asked about.
-pub(super) fn list(control: &Control, target: &Target) -> Result<Response, Response> {
+pub(super) fn list(control: &Control, target: &Target) -> Result<Response, Refused> {
     let tops = question::shares(&control.shares, target)?;
     let after = question::after(target)?;
     let limit = question::limit(target, PAGE_DEFAULT, PAGE_MAX)?;
@@ -47,11 +49,11 @@ pub(super) fn list(control: &Control, target: &Target) -> Result<Response, Respo
     let more = found.len() > limit;
     let packages = found.into_iter().take(limit).map(|(path, (share, sum))| package(&share, &path, sum)).collect();
     let epoch = control.catalogue.epoch().to_owned();
-    json(&Packages { epoch, generation, packages, more })
+    Ok(answer::json(&Packages { epoch, generation, packages, more }))
 }
 
 /// One package with its files.
-pub(super) fn one(control: &Control, target: &Target) -> Result<Response, Response> {
+pub(super) fn one(control: &Control, target: &Target) -> Result<Response, Refused> {
     let folder = target.below(PACKAGES).and_then(|folder| folder.decode().ok()).unwrap_or_default();
     let after = question::after(target)?;
     let limit = question::limit(target, PAGE_DEFAULT, PAGE_MAX)?;
@@ -66,7 +68,7 @@ pub(super) fn one(control: &Control, target: &Target) -> Result<Response, Respon
     let mut files = control.catalogue.files_below(&folder, after.as_deref(), limit + 1).map_err(failed)?;
     let more = files.len() > limit;
     files.truncate(limit);
-    json(&PackageFiles { package: package(&share.name, &folder, sum), files, more })
+    Ok(answer::json(&PackageFiles { package: package(&share.name, &folder, sum), files, more }))
 }
 
 /// Adds the packages of a share that come behind a path.
@@ -109,13 +111,8 @@ fn package(share: &str, path: &[u8], sum: Sum) -> Package {
     }
 }
 
-fn no_package(target: &Target) -> Response {
+fn no_package(target: &Target) -> Refused {
     let folder = target.path().strip_prefix(PACKAGES).unwrap_or_default();
     answer::problem(Kind::NotFound, format!("there is no package {folder} here; GET {PACKAGES} tells which there are"))
-}
-
-fn json(body: &impl serde::Serialize) -> Result<Response, Response> {
-    let mut response = Response::json(StatusCode::OK, serde_json::to_vec(body).unwrap_or_default());
-    response.fields.push("Cache-Control", "no-cache");
-    Ok(response)
+        .into()
 }

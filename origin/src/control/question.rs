@@ -5,19 +5,22 @@ use serve::response::Response;
 
 use crate::{answer, catalogue::CatalogueError, shares::Share};
 
+/// What is answered instead.
+pub(super) type Refused = Box<Response>;
+
 /// A number, if there is one.
-pub(super) fn number(target: &Target, name: &str) -> Result<Option<u64>, Response> {
+pub(super) fn number(target: &Target, name: &str) -> Result<Option<u64>, Refused> {
     let Some(value) = target.query_value(name) else { return Ok(None) };
     let number = std::str::from_utf8(&value)
         .ok()
         .and_then(|text| text.parse().ok())
         .filter(|number| i64::try_from(*number).is_ok());
     let detail = || format!("{name}={} is no number; write digits only", value.escape_ascii());
-    number.map(Some).ok_or_else(|| answer::problem(Kind::BadRequest, detail()))
+    number.map(Some).ok_or_else(|| answer::problem(Kind::BadRequest, detail()).into())
 }
 
 /// How many entries are wanted; at least one, and not more than there may be.
-pub(super) fn limit(target: &Target, default: usize, max: usize) -> Result<usize, Response> {
+pub(super) fn limit(target: &Target, default: usize, max: usize) -> Result<usize, Refused> {
     let asked = number(target, "limit")?.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
     Ok(asked.unwrap_or(default).clamp(1, max))
 }
@@ -28,14 +31,14 @@ pub(super) fn epoch(target: &Target) -> Option<String> {
 }
 
 /// The path of a file or folder, below the published directory.
-pub(super) fn after(target: &Target) -> Result<Option<Vec<u8>>, Response> {
+pub(super) fn after(target: &Target) -> Result<Option<Vec<u8>>, Refused> {
     let Some(path) = target.query_value("after") else { return Ok(None) };
     let decoded = Target::from_file_path(&path).decode();
-    decoded.map(Some).map_err(|error| answer::problem(Kind::BadRequest, error.to_string()))
+    decoded.map(Some).map_err(|error| answer::problem(Kind::BadRequest, error.to_string()).into())
 }
 
 /// The folders of the shares that are asked about, of which there may be several; none: everything.
-pub(super) fn shares(shares: &[Share], target: &Target) -> Result<Vec<Box<[u8]>>, Response> {
+pub(super) fn shares(shares: &[Share], target: &Target) -> Result<Vec<Box<[u8]>>, Refused> {
     let named = target.query_values("share").map(|name| {
         let found = shares.iter().find(|share| share.name.as_bytes() == name);
         found.map(|share| share.top.clone()).ok_or_else(|| no_share(shares, &name))
@@ -43,16 +46,16 @@ pub(super) fn shares(shares: &[Share], target: &Target) -> Result<Vec<Box<[u8]>>
     named.collect()
 }
 
-fn no_share(shares: &[Share], name: &[u8]) -> Response {
+fn no_share(shares: &[Share], name: &[u8]) -> Refused {
     let names: Vec<_> = shares.iter().map(|share| share.name.as_str()).collect();
     let detail = format!("there is no share '{}' here; there are: {}", name.escape_ascii(), names.join(", "));
-    answer::problem(Kind::NotFound, detail)
+    answer::problem(Kind::NotFound, detail).into()
 }
 
 /// The database does not answer.
-pub(super) fn failed(error: &CatalogueError) -> Response {
+pub(super) fn failed(error: &CatalogueError) -> Refused {
     tracing::error!(%error, "a question about the catalogue cannot be answered; the client is told to ask later");
-    answer::problem(Kind::Internal, "this server cannot read its catalogue; ask again later")
+    answer::problem(Kind::Internal, "this server cannot read its catalogue; ask again later").into()
 }
 
 #[cfg(test)]

@@ -100,10 +100,17 @@ const NOT_MESSAGES: &[(&str, &str)] = &[
     ("origin/src/registry/database.rs", "INSERT "),
     ("origin/src/registry/database.rs", "DELETE "),
     ("origin/src/registry/database.rs", "CREATE "),
-    ("origin/src/catalogue.rs", "SELECT "),
-    ("origin/src/catalogue.rs", "INSERT "),
-    ("origin/src/catalogue.rs", "DELETE "),
-    ("origin/src/catalogue.rs", "CREATE "),
+    ("origin/src/admin.rs", "Changes "),
+    ("origin/src/admin.rs", "Paths "),
+    ("origin/src/admin.rs", "Streams "),
+    ("origin/src/admin.rs", "The newest "),
+    ("origin/src/database.rs", "SELECT "),
+    ("origin/src/catalogue/", "SELECT "),
+    ("origin/src/catalogue/", "INSERT "),
+    ("origin/src/catalogue/", "UPDATE "),
+    ("origin/src/catalogue/", "DELETE "),
+    ("origin/src/catalogue/", "CREATE "),
+    ("origin/src/catalogue/", "ALTER "),
 ];
 
 /// What is said to developers only; the statement that a text stands in has one of these.
