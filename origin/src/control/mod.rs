@@ -10,9 +10,9 @@ mod asker;
 mod body;
 mod catalog;
 mod changes;
+mod nodes;
 mod packages;
 mod question;
-mod nodes;
 mod reports;
 mod resource;
 
