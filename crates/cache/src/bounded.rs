@@ -54,6 +54,15 @@ impl<V: Clone> Bounded<V> {
         self.shard(key).remove(key)
     }
 
+    /// Keeps those of which `stays` says so; each part of the map is locked meanwhile.
+    pub(crate) fn retain(&self, stays: impl Fn(&[u8], &V) -> bool) {
+        for shard in &self.shards {
+            let mut shard = shard.lock();
+            shard.young.retain(|key, value| stays(key, value));
+            shard.old.retain(|key, value| stays(key, value));
+        }
+    }
+
     pub(crate) fn clear(&self) {
         for shard in &self.shards {
             let mut shard = shard.lock();

@@ -14,14 +14,14 @@ use tokio::runtime::Handle;
 use crate::{
     clock::Clock,
     fetch::flights::Flight,
-    link::OriginLink,
+    link::{OriginLink, desk::Heard, follower},
     options::{Options, UpstreamOptions},
     preload::{self, Demand, DemandError, Errand, Preloaded, Preloader},
     resolve,
     settings::Settings,
     shared::Shared,
-    status::{Counters, FillStatus, PreloadStatus, UpstreamStatus},
-    upstream::trust::Trust,
+    status::{Counters, FillStatus, PreloadStatus, StreamStatus, UpstreamStatus},
+    upstream::{Upstream, trust::Trust},
     why::{self, Subject, Why},
 };
 
@@ -48,6 +48,7 @@ impl Cache {
         let settings = Settings::new(options, None, &counters)?;
         let shared = Arc::new(Shared::new(settings, counters, store, fetches, clock));
         let preloader = Arc::new(Preloader::start(&shared));
+        follower::follow_all(&shared, &preloader);
         Ok(Self { shared, preloader })
     }
 
@@ -67,6 +68,7 @@ impl Cache {
             self.shared.store.set_pinning(pinning);
         }
         self.preloader.reconfigured(&self.shared);
+        follower::follow_all(&self.shared, &self.preloader);
         Ok(())
     }
 
@@ -121,7 +123,16 @@ impl Cache {
     /// The upstreams.
     pub fn upstreams(&self) -> Vec<UpstreamStatus> {
         let settings = self.shared.settings();
-        settings.upstreams.iter().map(|upstream| upstream.status()).collect()
+        let stream = |upstream: &Upstream| {
+            let desk = self.shared.desks.of(&upstream.options.name);
+            let Heard { generation, trouble } = desk.heard();
+            StreamStatus { is_live: desk.is_live(), generation, trouble }
+        };
+        let status = |upstream: &Arc<Upstream>| UpstreamStatus {
+            stream: upstream.is_to_be_followed().then(|| stream(upstream)),
+            ..upstream.status()
+        };
+        settings.upstreams.iter().map(status).collect()
     }
 
     /// The conversations with the origins of those upstreams that are Outposts.

@@ -4,7 +4,7 @@
 //! In reading order: `resolve` is the request in one screen, and `follow`, `pass`, `methods`, `webdav` and `endpoints` are the ways that it can take; `asked` is what was asked, `forwarded` what of it goes upstream, `delivery` names of servers that are mounted nowhere,
 //! `context` what every step of answering needs, [`Cache`] the whole as its program sees it. `answer` is what is said to clients, `requesters` who may have
 //! bytes at once. `fetch` gets them once for all who ask; `upstream` is where they come from, `line` how fast; `names` is what is known of names. `shared` is what the parts
-//! share, `settings` the options in force, `pins` what of the names these pin; [`preload`] fetches before anybody asks, by a [`clock`]; [`why`] tells what became of objects; [`options`] with [`hosts`], and [`status`], are what goes in and out.
+//! share, `settings` the options in force, `pins` what of the names these pin; [`link`] is the conversation with an origin beside files, `imports` and `catalogue` are what is known of names by other ways; [`preload`] fetches before anybody asks, by a [`clock`]; [`why`] tells what became of objects; [`options`] with [`hosts`], and [`status`], are what goes in and out.
 #![forbid(unsafe_code)]
 
 pub mod clock;
@@ -16,6 +16,7 @@ mod answer;
 mod asked;
 mod bounded;
 mod cache;
+mod catalogue;
 mod context;
 mod delivery;
 mod endpoints;
@@ -42,4 +43,5 @@ mod webdav;
 pub mod why;
 
 pub use cache::Cache;
+pub use catalogue::{CataloguedFile, NoUpstream};
 pub use imports::{Binding, NamedContent};

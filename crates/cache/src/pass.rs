@@ -71,7 +71,7 @@ pub(crate) fn respond(context: &RequestContext<'_>, question: &Question, reply: 
             Ok(from_file(context, &content))
         }
         Reply::No(failure) => Ok(failure.to_response()),
-        Reply::Unchanged(_) | Reply::Listing(_) | Reply::NeedsSlash | Reply::ForAll(..) => Err(is_no_file()),
+        Reply::Unchanged { .. } | Reply::Listing(_) | Reply::NeedsSlash | Reply::ForAll(..) => Err(is_no_file()),
     }
 }
 

@@ -171,7 +171,7 @@ fn look(context: &RequestContext<'_>, upstream: &Upstream, key: &[u8], known: Op
             (None, _) => Look::Ask,
         };
     };
-    let is_recent = || shared.book.is_recent(&known, upstream.options.recheck);
+    let is_recent = || shared.book.is_recent(&known, upstream.options.recheck, &upstream.vouched);
     let suits = freshness::suits(&known.record, &context.asked.control, context.now, is_recent);
     let verdict = freshness::decide(suits, || {
         let (checked, at_most) = (shared.book.checked(&known, context.now), context.settings.options.stale_if_error);

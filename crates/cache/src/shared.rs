@@ -18,7 +18,7 @@ use crate::{
     failure::Failure,
     fetch::{flights::Flights, slots::Slots},
     link::desk::Desks,
-    names::{book::Book, memo::Memos},
+    names::{book::Book, memo::Memos, told::ToldNames},
     requesters::Requesters,
     settings::Settings,
     status::{Counters, add},
@@ -31,6 +31,7 @@ pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) book: Book,
     pub(crate) memos: Memos,
+    pub(crate) told: ToldNames,
     pub(crate) pages: KeptPages,
     pub(crate) flights: Arc<Flights>,
     pub(crate) slots: Slots,
@@ -62,6 +63,7 @@ impl Shared {
             book: Book::new(store.names().clone()),
             store,
             memos: Memos::default(),
+            told: ToldNames::default(),
             pages: KeptPages::default(),
             flights: Arc::default(),
             slots: Slots::default(),
@@ -84,7 +86,10 @@ impl Shared {
     /// From now on these are in force. What was derived from the old ones is forgotten.
     pub(crate) fn replace_settings(&self, settings: Settings) {
         settings.tell_lines();
-        *self.settings.write() = Arc::new(settings);
+        let settings = Arc::new(settings);
+        let old = std::mem::replace(&mut *self.settings.write(), settings.clone());
+        let is_gone = |upstream: &&Arc<Upstream>| !settings.upstreams.iter().any(|new| Arc::ptr_eq(new, upstream));
+        old.upstreams.iter().filter(is_gone).for_each(|upstream| upstream.left.cancel());
         self.book.cool();
         self.pages.clear();
     }
@@ -92,6 +97,7 @@ impl Shared {
     /// A name, with all its variants, may stand for something else from here on. What is being fetched for it already goes to those who follow it.
     pub(crate) fn forget_name(&self, name: &[u8]) -> Vec<Md5> {
         self.memos.forget(name);
+        self.told.forget(name);
         self.pages.forget(name);
         self.flights.detach(name);
         self.book.forget(name)

@@ -49,6 +49,10 @@ pub struct Counters {
     pub preload_bytes: AtomicU64,
     /// Rounds of preload that were done.
     pub preload_rounds: AtomicU64,
+    /// Streams of changes that origins began to tell.
+    pub streams: AtomicU64,
+    /// Changes and other events that origins told.
+    pub changes: AtomicU64,
     /// Fetches saved because an upstream's digest was already here.
     pub known_by_digest: AtomicU64,
 }
@@ -89,6 +93,19 @@ pub struct UpstreamStatus {
     pub line: LineStatus,
     /// Its servers in their order, of a web server or an Outpost.
     pub origins: Vec<OriginStatus>,
+    /// Whether it tells what changes; `None` where that is not asked for.
+    pub stream: Option<StreamStatus>,
+}
+
+/// How an origin's stream of changes stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StreamStatus {
+    /// It is up: names need no question.
+    pub is_live: bool,
+    /// The last change that was told, by the origin's count.
+    pub generation: u64,
+    /// Why it is not up.
+    pub trouble: Option<String>,
 }
 
 /// One of the servers of an upstream.

@@ -8,7 +8,7 @@ use axum::{
     http::header,
     response::{IntoResponse, Response},
 };
-use cache::status::{LineStatus, PreloadStatus};
+use cache::status::{LineStatus, PreloadStatus, UpstreamStatus};
 use intake::job::Status;
 use prometheus_client::{
     collector::Collector,
@@ -198,6 +198,28 @@ static METRICS: &[Metric] = &[
             s.upstreams.iter().map(|upstream| (upstream.name.clone(), u64::from(upstream.reachable))).collect()
         }),
     ),
+    metric(
+        "outpost_upstream_origin",
+        "Which of its origins an upstream is asked at; 0 is the first",
+        Read::Gauges("upstream", |s| {
+            let place = |upstream: &UpstreamStatus| upstream.origins.iter().position(|origin| origin.in_use);
+            s.upstreams.iter().filter_map(|upstream| Some((upstream.name.clone(), place(upstream)? as u64))).collect()
+        }),
+    ),
+    metric(
+        "outpost_upstream_follows",
+        "Whether it tells what changes, so that its names need no question",
+        Read::Gauges("upstream", |s| {
+            let follows = |upstream: &UpstreamStatus| upstream.stream.as_ref().map(|stream| u64::from(stream.is_live));
+            s.upstreams.iter().filter_map(|upstream| Some((upstream.name.clone(), follows(upstream)?))).collect()
+        }),
+    ),
+    metric(
+        "outpost_change_streams_total",
+        "Streams of changes that upstreams began to tell",
+        Read::Counter(|s| s.cache.streams),
+    ),
+    metric("outpost_changes_total", "Changes and other events of these", Read::Counter(|s| s.cache.changes)),
     metric(
         "outpost_line_rate_bytes",
         "Bytes per second that may come from an upstream now; 0: no limit",
@@ -518,7 +540,7 @@ mod tests {
 
     use cache::{
         options::Mode,
-        status::{PreloadState, UpstreamStatus},
+        status::{OriginStatus, PreloadState, StreamStatus},
     };
 
     use super::*;
@@ -535,7 +557,8 @@ mod tests {
             reachable: true,
             last_error: None,
             line: LineStatus { rate: Some(1_250_000), bytes: 5, ..LineStatus::default() },
-            origins: Vec::new(),
+            origins: vec![OriginStatus { url: "http://hq/".into(), in_use: true, failures: 0 }],
+            stream: Some(StreamStatus::default()),
         });
         now.preloads.push(PreloadStatus {
             upstream: "prod".into(),

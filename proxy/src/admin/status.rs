@@ -158,6 +158,7 @@ fn fills(now: &Snapshot) -> Vec<Value> {
 }
 
 fn upstreams(now: &Snapshot) -> Vec<Value> {
+    let origin = |origin: &cache::status::OriginStatus| value!({ "url": origin.url, "in_use": origin.in_use, "failures": origin.failures });
     let upstream = |upstream: &cache::status::UpstreamStatus| {
         value!({
             "name": upstream.name,
@@ -165,6 +166,12 @@ fn upstreams(now: &Snapshot) -> Vec<Value> {
             "location": upstream.location,
             "reachable": upstream.reachable,
             "last_error": upstream.last_error,
+            "origins": upstream.origins.iter().map(origin).collect::<Vec<_>>(),
+            "stream": upstream.stream.as_ref().map(|stream| value!({
+                "live": stream.is_live,
+                "generation": stream.generation,
+                "trouble": stream.trouble,
+            })),
             "line": {
                 "rate": upstream.line.rate,
                 "bytes": upstream.line.bytes,

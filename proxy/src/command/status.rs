@@ -149,9 +149,46 @@ struct Upstream {
     location: String,
     reachable: bool,
     last_error: Option<String>,
-    /// A proxy of an earlier version has none.
+    /// A proxy of an earlier version has none of these.
     #[serde(default)]
     line: Line,
+    #[serde(default)]
+    origins: Vec<Origin>,
+    stream: Option<Stream>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Origin {
+    url: String,
+    in_use: bool,
+}
+
+#[derive(Debug, Deserialize)]
+struct Stream {
+    live: bool,
+    trouble: Option<String>,
+}
+
+impl Upstream {
+    fn state(&self) -> &'static str {
+        match (self.reachable, &self.stream) {
+            (false, _) => "away",
+            (true, Some(stream)) if stream.live => "up, tells",
+            (true, _) => "up",
+        }
+    }
+
+    /// What is not as it should be, and no outage.
+    fn remark(&self) -> Option<String> {
+        let other = self.origins.iter().skip(1).find(|origin| origin.in_use).map(|origin| origin.url.as_str());
+        let trouble = self.stream.as_ref().filter(|stream| !stream.live).and_then(|stream| stream.trouble.as_deref());
+        let name = &self.name;
+        match (other, trouble) {
+            (Some(url), _) => Some(format!("{name} is asked at {url}, for those before it failed")),
+            (None, Some(trouble)) => Some(format!("{name} does not tell what changes: {trouble}")),
+            (None, None) => None,
+        }
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -206,7 +243,7 @@ impl Status {
             ("WHERE", Side::Left),
         ]);
         for upstream in &self.upstreams {
-            let state = if upstream.reachable { "up" } else { "away" };
+            let state = upstream.state();
             let Upstream { name, mount, location, line, .. } = upstream;
             let rate = line.rate.map_or_else(|| "-".into(), |rate| table::rate(rate, Duration::from_secs(1)));
             rows.row([name.clone(), mount.clone(), state.into(), rate, location.clone()]);
@@ -219,7 +256,9 @@ impl Status {
             let error = upstream.last_error.as_deref()?;
             Some(look.alarm(&table::plain(&format!("{} is away: {error}", upstream.name))) + "\n")
         });
-        Some(rows.text(look) + &errors.collect::<String>())
+        let reachable = self.upstreams.iter().filter(|upstream| upstream.reachable);
+        let remarks = reachable.filter_map(Upstream::remark).map(|remark| table::plain(&remark) + "\n");
+        Some(rows.text(look) + &errors.collect::<String>() + &remarks.collect::<String>())
     }
 
     fn fills(&self, look: Look) -> Option<String> {

@@ -50,7 +50,8 @@ const CHANGES_MAX: u32 = 3;
 
 /// The task: always announces an outcome, and ends after the name's record was written. To be run to its end; dropped, it has failed.
 pub(crate) async fn run(shared: Arc<Shared>, question: Arc<Question>, owner: FlightOwner) {
-    let fetch = Fetch { shared, question, owner, withheld: Mutex::default() };
+    let asked = shared.book.millis();
+    let fetch = Fetch { shared, question, owner, asked, withheld: Mutex::default() };
     match fetch.question.object {
         None => fetch.name().await,
         Some(md5) => fetch.object(md5).await,
@@ -63,14 +64,20 @@ impl Fetch {
         let known = self.shared.book.known(&self.question.key);
         let mut copy = known.filter(|known| self.shared.store.peek(&known.md5).is_some());
         let mut wants_bytes = self.owner.flight.is_body_wanted();
+        // What it has told by itself need not be asked for; whatever comes of that, the next look is at what it says now.
+        let mut told = self.told();
         for _ in 0..CHANGES_MAX {
-            let reply = match self.ask(copy.as_ref(), wants_bytes).await {
+            let asked = match told.take() {
+                Some(head) => Ok(Reply::File(Box::new(head), None)),
+                None => self.ask(copy.as_ref(), wants_bytes).await,
+            };
+            let reply = match asked {
                 Ok(reply) => reply,
                 Err(error) => return self.unreachable(&error, copy.as_ref()),
             };
             match reply {
-                Reply::Unchanged(record) => match copy.take() {
-                    Some(known) if self.unchanged(&known, record) => return,
+                Reply::Unchanged { record, is_told } => match copy.take() {
+                    Some(known) if self.unchanged(&known, record, is_told) => return,
                     // Evicted just now: ask for the bytes.
                     _ => continue,
                 },
@@ -99,6 +106,14 @@ impl Fetch {
         }
         let changed = AskError::Changed("the file changed each time it was asked for".into());
         self.owner.conclude(Outcome::Failed(self.question.failure(&changed)));
+    }
+
+    /// What the upstream has told of the name, for as long as it vouches for that.
+    fn told(&self) -> Option<Head> {
+        let told = self.shared.told.find(&self.question.name)?;
+        let is_of_name = self.question.key == self.question.name && !self.question.is_personal();
+        let is_good = is_of_name && self.question.upstream.vouched.covers(told.at, self.asked);
+        is_good.then(|| self.question.upstream.told_head(&told))
     }
 
     /// An object by its digest, from the upstream that is asked.
@@ -137,8 +152,9 @@ impl Fetch {
     }
 
     /// What is here is still right. `false` if it was evicted meanwhile.
-    fn unchanged(&self, known: &Arc<Known>, record: Record) -> bool {
-        let confirm = || self.shared.book.confirm(&self.question.name, known, record);
+    fn unchanged(&self, known: &Arc<Known>, record: Record, is_told: bool) -> bool {
+        let asked = self.vouched_from(is_told);
+        let confirm = || self.shared.book.confirm(&self.question.name, known, record, asked);
         let known = self.owner.unless_forgotten(confirm).unwrap_or_else(|| known.clone());
         let Some(reader) = self.shared.store.hit(&known.md5) else { return false };
         let status = if self.question.upstream.is_directory() { CacheStatus::Hit } else { CacheStatus::Revalidated };
@@ -262,7 +278,7 @@ impl Fetch {
     /// The content is here, whole.
     fn adopt(&self, md5: Md5, head: &Head, reader: Reader) {
         let record = Record { len: reader.len(), ..head.record.clone() };
-        let known = if self.question.object.is_some() { None } else { self.keep(md5, record.clone()) };
+        let known = if self.question.object.is_some() { None } else { self.keep(md5, record.clone(), true) };
         let content = match known {
             Some(known) => Content::of_name(&self.shared, &known, reader, &self.question, CacheStatus::Hit).into(),
             None => {
@@ -284,7 +300,7 @@ impl Fetch {
         };
         if sealed.is_ok() && is_claimed(head, &reader) && self.question.object.is_none() {
             let record = Record { len: reader.len(), ..head.record.clone() };
-            self.keep(md5, record);
+            self.keep(md5, record, true);
         }
     }
 

@@ -173,8 +173,13 @@ impl Flights {
     /// The name may stand for something else: who asks from now on for it, or a variant of it, begins another flight, and those that are on go on
     /// for those who follow them.
     pub(crate) fn detach(&self, name: &[u8]) {
+        self.detach_where(|known| *known == *name);
+    }
+
+    /// Likewise, of several.
+    pub(crate) fn detach_where(&self, is_meant: impl Fn(&[u8]) -> bool) {
         for shard in &self.shards {
-            for (_, flight) in shard.lock().extract_if(|_, flight| *flight.name == *name) {
+            for (_, flight) in shard.lock().extract_if(|_, flight| is_meant(&flight.name)) {
                 flight.is_forgotten.store(true, Ordering::Release);
                 flight.over.cancel();
             }

@@ -152,7 +152,7 @@ pub(crate) fn fresh(shared: &Shared, question: &Question) -> Option<Outcome> {
         let reader = shared.store.hit(&known.md5).filter(|_| !known.record.is_error())?;
         return Some(Content::of_name(shared, &known, reader, question, CacheStatus::Hit).into());
     }
-    let is_recent = || shared.book.is_recent(&known, question.upstream.options.recheck);
+    let is_recent = || shared.book.is_recent(&known, question.upstream.options.recheck, &question.upstream.vouched);
     let suits = freshness::suits(&known.record, &question.control, SystemTime::now(), is_recent);
     let reader = shared.store.hit(&known.md5).filter(|_| suits == Suits::Fresh)?;
     Some(Content::of_name(shared, &known, reader, question, CacheStatus::Hit).into())

@@ -7,7 +7,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use protocol::{cache_status::CacheStatus, digest::Md5, problem::Kind};
+use protocol::{cache_status::CacheStatus, digest::Md5, problem::Kind, target::Target};
 use serve::source::Source;
 use store::{Fill, Reader};
 
@@ -37,6 +37,8 @@ pub(crate) struct Fetch {
     pub(crate) shared: Arc<Shared>,
     pub(crate) question: Arc<Question>,
     pub(crate) owner: FlightOwner,
+    /// When it began to ask, by the book.
+    pub(crate) asked: u64,
     /// Lines of the answer that only the one gets who began.
     pub(crate) withheld: Mutex<Lines>,
 }
@@ -58,8 +60,15 @@ impl Fetch {
     }
 
     /// From here on the name is known by this content, unless what it stands for may have changed meanwhile.
-    pub(crate) fn keep(&self, md5: Md5, record: Record) -> Option<Arc<Known>> {
-        self.owner.unless_forgotten(|| self.shared.book.write(&self.question.name, md5, record))
+    /// `is_told`: the upstream has said beforehand that this is its digest.
+    pub(crate) fn keep(&self, md5: Md5, record: Record, is_told: bool) -> Option<Arc<Known>> {
+        let asked = self.vouched_from(is_told);
+        self.owner.unless_forgotten(|| self.shared.book.write(&self.question.name, md5, record, asked))
+    }
+
+    /// From when on the upstream may vouch for what it has said of the name: see [`Book::write`](crate::names::book::Book::write).
+    pub(crate) fn vouched_from(&self, is_told: bool) -> u64 {
+        if is_told && is_listed_so(&self.question.target) { self.asked } else { 0 }
     }
 
     /// Nobody who comes from now on is to follow what is about to fail.
@@ -150,4 +159,9 @@ impl Fetch {
             asked = asking => asked,
         }
     }
+}
+
+/// Whether a name is spelled as an upstream spells it when it tells what changes. Of others it would be told under another name.
+fn is_listed_so(target: &Target) -> bool {
+    target.query().is_none() && !target.path().contains("//")
 }

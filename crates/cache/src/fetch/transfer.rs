@@ -311,7 +311,9 @@ impl Fetch {
         let content = self.content(&record, Proof::Both(digests), reader, places.clone(), CacheStatus::Stored);
         self.owner.announce(content);
         match verified.told(self.account(continued_at).to_bytes()).commit().await {
-            Ok(_) if self.question.object.is_none() => _ = self.keep(digests.md5, record),
+            Ok(_) if self.question.object.is_none() => {
+                _ = self.keep(digests.md5, record, head.claims.md5.is_some());
+            }
             Ok(_) => {}
             Err(error) => {
                 tracing::error!(upstream, path, %error, "a file was fetched and sent, but is not kept; it is fetched again when it is asked for")

@@ -12,7 +12,7 @@ use std::{
 use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
 use parking_lot::Mutex;
 use protocol::{changes::Change, info::NODE_FIELD};
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::{broadcast, watch};
 
 /// Events that a slow listener has not taken yet; who is slower misses some, and the stream begins anew.
 const EVENTS_MAX: usize = 64;
@@ -23,8 +23,18 @@ pub(crate) struct Desk {
     speaker: Mutex<Speaker>,
     events: broadcast::Sender<Change>,
     is_live: AtomicBool,
-    /// The stream of changes is to begin anew.
-    pub(crate) again: Notify,
+    /// How often the stream of changes was to begin anew.
+    again: watch::Sender<u64>,
+    told: Mutex<Heard>,
+}
+
+/// How the stream of changes stands.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Heard {
+    /// The last change that was told.
+    pub(crate) generation: u64,
+    /// Why it is not up.
+    pub(crate) trouble: Option<String>,
 }
 
 /// As whom we speak.
@@ -52,7 +62,8 @@ impl Desk {
             speaker: Mutex::default(),
             events: broadcast::Sender::new(EVENTS_MAX),
             is_live: AtomicBool::new(false),
-            again: Notify::new(),
+            again: watch::Sender::new(0),
+            told: Mutex::default(),
         }
     }
 
@@ -88,7 +99,7 @@ impl Desk {
         drop(speaker);
         if has_changed {
             // What concerns us alone is told to who says who he is.
-            self.again.notify_one();
+            self.begin_again();
         }
     }
 
@@ -101,7 +112,6 @@ impl Desk {
     }
 
     /// Tells those who listen; nobody has to.
-    #[expect(dead_code, reason = "for the stream of changes")]
     pub(crate) fn tell(&self, change: Change) {
         let _ = self.events.send(change);
     }
@@ -110,9 +120,25 @@ impl Desk {
         self.events.subscribe()
     }
 
-    #[expect(dead_code, reason = "for the stream of changes")]
     pub(crate) fn set_live(&self, is_live: bool) {
         self.is_live.store(is_live, Ordering::Release);
+    }
+
+    /// The stream is to begin anew.
+    pub(crate) fn begin_again(&self) {
+        self.again.send_modify(|times| *times += 1);
+    }
+
+    pub(crate) fn again(&self) -> watch::Receiver<u64> {
+        self.again.subscribe()
+    }
+
+    pub(crate) fn heard(&self) -> Heard {
+        self.told.lock().clone()
+    }
+
+    pub(crate) fn hear(&self, change: impl FnOnce(&mut Heard)) {
+        change(&mut self.told.lock());
     }
 
     pub(crate) fn is_live(&self) -> bool {
@@ -149,13 +175,16 @@ mod tests {
         assert_eq!(desk.fields().len(), 1);
     }
 
-    #[tokio::test]
-    async fn the_stream_begins_anew_for_another_name_and_not_for_the_same() {
+    #[test]
+    fn the_stream_begins_anew_for_another_name_and_not_for_the_same() {
         let desk = Desk::new("hq");
+        let mut again = desk.again();
+        let mut is_wanted = || again.has_changed().unwrap() && *again.borrow_and_update() > 0;
         desk.set_node("a");
-        desk.again.notified().await;
+        assert!(is_wanted());
         desk.set_node("a");
-        let again = tokio::time::timeout(std::time::Duration::ZERO, desk.again.notified());
-        assert!(again.await.is_err());
+        assert!(!is_wanted());
+        desk.set_credential(Some("b"));
+        assert!(is_wanted());
     }
 }

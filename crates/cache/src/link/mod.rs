@@ -1,7 +1,10 @@
 //! The conversation with an upstream's origin beside files: what the program says to it and hears from it. Over the upstream's own connections, as
-//! `desk` has it who we are. It decides nothing of what is said.
+//! `desk` has it who we are. It decides nothing of what is said. `follower` listens to what changes, `reading` reads it, `changes` is what follows.
 
+mod changes;
 pub(crate) mod desk;
+pub(crate) mod follower;
+mod reading;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -76,7 +79,7 @@ impl Events {
         loop {
             match self.receiver.recv().await {
                 Ok(change) => return change,
-                Err(RecvError::Lagged(_)) => self.desk.again.notify_one(),
+                Err(RecvError::Lagged(_)) => self.desk.begin_again(),
                 // The desk that this holds has the sender.
                 Err(RecvError::Closed) => std::future::pending().await,
             }

@@ -21,6 +21,7 @@ use super::{
     record::{Record, Selecting, seconds},
     representation::{Naming, Proof, Representation},
     variant::{self, VariantId, Variants},
+    vouched::Vouched,
 };
 use crate::bounded::Bounded;
 
@@ -55,6 +56,8 @@ pub(crate) struct Known {
     // Milliseconds since the start, plus one; 0: not since the start. The clock of the wall may jump, this one does not.
     checked: AtomicU64,
     held_until: AtomicU64,
+    // Likewise: when the question was sent whose answer this is, if the upstream can vouch for that. 0: it cannot.
+    asked: AtomicU64,
 }
 
 impl Known {
@@ -70,7 +73,8 @@ impl Book {
         Self { names, hot: Bounded::new(HOT_NAMES_MAX), started: os::clock::coarse_monotonic() }
     }
 
-    fn millis(&self) -> u64 {
+    /// The moment, as the book counts them.
+    pub(crate) fn millis(&self) -> u64 {
         os::clock::coarse_monotonic().saturating_sub(self.started).as_millis() as u64 + 1
     }
 
@@ -107,10 +111,12 @@ impl Book {
         })?
     }
 
-    /// A name got its content. `name` is the key of the name, whatever its variant.
-    pub(crate) fn write(&self, name: &[u8], md5: Md5, record: Record) -> Arc<Known> {
+    /// A name got its content. `name` is the key of the name, whatever its variant; `asked` is when that was asked for, where the upstream can vouch for
+    /// it, else 0.
+    pub(crate) fn write(&self, name: &[u8], md5: Md5, record: Record, asked: u64) -> Arc<Known> {
         let selecting = record.http().map(|meta| meta.selecting.clone()).unwrap_or_default();
         let known = Arc::new(Known::new(md5, record, self.millis()));
+        known.asked.store(asked, Ordering::Relaxed);
         if selecting.is_empty() {
             let before = self.replace(name, md5, &known.record.encode(), Entry::Content(known.clone()));
             self.remove_variants(name, &before.map(|before| before.ids.clone()).unwrap_or_default());
@@ -167,15 +173,16 @@ impl Book {
     }
 
     /// The upstream said that a name's content is still right; the record may have new freshness.
-    pub(crate) fn confirm(&self, name: &[u8], known: &Arc<Known>, record: Record) -> Arc<Known> {
+    pub(crate) fn confirm(&self, name: &[u8], known: &Arc<Known>, record: Record, asked: u64) -> Arc<Known> {
         let is_same = Record { checked: known.record.checked, ..record.clone() } == known.record;
         let is_recent = record.checked.saturating_sub(known.record.checked) < CONFIRM_EVERY.as_secs();
         if is_same && is_recent {
             known.checked.store(self.millis(), Ordering::Relaxed);
             known.held_until.store(0, Ordering::Relaxed);
+            known.asked.store(asked, Ordering::Relaxed);
             return known.clone();
         }
-        self.write(name, known.md5, record)
+        self.write(name, known.md5, record, asked)
     }
 
     /// The name is gone with all its variants. Answers what they stood for; nothing, if it was not known.
@@ -200,10 +207,39 @@ impl Book {
         self.hot.clear();
     }
 
-    /// Whether it was looked at within `recheck`.
-    pub(crate) fn is_recent(&self, known: &Known, recheck: Duration) -> bool {
-        let checked = known.checked.load(Ordering::Relaxed);
-        checked > 0 && self.millis().saturating_sub(checked) < recheck.as_millis() as u64
+    /// Whether it was looked at within `recheck`, or its upstream vouches for it.
+    pub(crate) fn is_recent(&self, known: &Known, recheck: Duration, vouched: &Vouched) -> bool {
+        let (checked, now) = (known.checked.load(Ordering::Relaxed), self.millis());
+        let is_recent = checked > 0 && now.saturating_sub(checked) < recheck.as_millis() as u64;
+        is_recent || vouched.covers(known.asked.load(Ordering::Relaxed), now)
+    }
+
+    /// The upstream tells by itself that a name stands for what is known of it. `false` if that is not so, or nothing is known of it now.
+    pub(crate) fn affirm(&self, name: &[u8], is_so: impl Fn(&Md5, &Record) -> bool, asked: u64) -> bool {
+        let Some(Entry::Content(known)) = self.hot.find(name) else { return false };
+        let is_so = is_so(&known.md5, &known.record);
+        if is_so {
+            known.checked.store(self.millis(), Ordering::Relaxed);
+            known.asked.store(asked, Ordering::Relaxed);
+        }
+        is_so
+    }
+
+    /// What is known of these names may not be right any more: they are asked for before they are given out. Those that are not in memory are anyway.
+    pub(crate) fn doubt_where(&self, is_meant: impl Fn(&[u8]) -> bool) {
+        self.hot.retain(|key, entry| {
+            if let (Entry::Content(known), true) = (entry, is_meant(key)) {
+                known.doubt();
+            }
+            true
+        });
+    }
+
+    /// Likewise, of one.
+    pub(crate) fn doubt(&self, name: &[u8]) {
+        if let Some(Entry::Content(known)) = self.hot.find(name) {
+            known.doubt();
+        }
     }
 
     /// Seconds since 1970 when it was last found right.
@@ -232,6 +268,12 @@ impl Known {
             representation: OnceLock::new(),
             checked: AtomicU64::new(checked),
             held_until: AtomicU64::new(0),
+            asked: AtomicU64::new(0),
         }
+    }
+
+    fn doubt(&self) {
+        self.asked.store(0, Ordering::Relaxed);
+        self.checked.store(0, Ordering::Relaxed);
     }
 }

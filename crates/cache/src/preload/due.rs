@@ -46,6 +46,12 @@ pub(crate) fn due(mode: Mode, options: &PreloadOptions, last: Option<Last>, now:
     }
 }
 
+/// Whether what changes now is brought now, and not with the next round: not where each round has a start of its own.
+pub(crate) fn is_open(mode: Mode, options: &PreloadOptions, now: SystemTime) -> bool {
+    let is_window = || matches!(options.schedule.windows().state(now), Window::Open { is_start_only: false, .. });
+    mode.preloads() && (options.ready_by.is_some() || is_window())
+}
+
 /// When nothing more may begin of what is on now; `None` if nothing ends it.
 pub(crate) fn closes(options: &PreloadOptions, now: SystemTime) -> Option<SystemTime> {
     match options.schedule.windows().state(now) {
@@ -100,6 +106,21 @@ mod tests {
 
     fn last(period: &str, ended: Option<&str>) -> Option<Last> {
         Some(Last { period: at(period), ended: ended.map(at) })
+    }
+
+    #[test]
+    fn what_changes_is_brought_while_a_window_is_open() {
+        let now = at("2026-11-22T03:00:00Z");
+        for (mode, schedule, ready_by, expected) in [
+            (Mode::Preload, &["02:00-04:00"][..], None, true),
+            (Mode::Fetch, &["02:00-04:00"], None, false),
+            (Mode::FetchAndPreload, &["04:00-05:00"], None, false),
+            (Mode::FetchAndPreload, &["0 2 * * *"], None, false),
+            (Mode::FetchAndPreload, &[], Some("Mon 08:00"), true),
+            (Mode::FetchAndPreload, &[], None, false),
+        ] {
+            assert_eq!(is_open(mode, &options(schedule, ready_by, "UTC"), now), expected, "{schedule:?} {ready_by:?}");
+        }
     }
 
     #[test]

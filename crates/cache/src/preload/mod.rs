@@ -20,6 +20,7 @@ mod walk;
 use std::{collections::BTreeMap, sync::Arc};
 
 use parking_lot::Mutex;
+use protocol::{catalog::File, target::Target};
 
 pub use self::{
     demand::{Demand, DemandError, PATHS_MAX, Wanted},
@@ -27,9 +28,13 @@ pub use self::{
 };
 use self::{
     plan::Became,
+    queue::Want,
     runner::{Desk, Room},
+    walk::Scope,
 };
-use crate::{fetch::urgency::Class, shared::Shared, status::PreloadStatus};
+use crate::{
+    fetch::urgency::Class, options::PreloadOptions, shared::Shared, status::PreloadStatus, upstream::Upstream,
+};
 
 /// What became of a file that was to be preloaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,13 +124,35 @@ impl Preloader {
         Ok(names)
     }
 
+    /// These files of an upstream have changed: where they are wanted and it is the time for that, they are brought at once.
+    pub(crate) fn changed(&self, shared: &Shared, upstream: &Upstream, files: Vec<(Target, File)>) {
+        let desk = self.desks.lock().get(&upstream.options.name).cloned();
+        let is_open = || due::is_open(upstream.options.mode, &upstream.options.preload, shared.clock.now());
+        let Some(desk) = desk.filter(|_| !files.is_empty() && is_open()) else { return };
+        let PreloadOptions { include, exclude, priority, .. } = &upstream.options.preload;
+        let scope = Scope::new(include, exclude, priority);
+        for (target, file) in files {
+            let Some(order) = scope.order_of(&target) else { continue };
+            let is_begun = desk.noticed(Want { order, size: Some(file.size), tries: 0 });
+            // Where nothing is asked for clients, what is here would be given out until it has come.
+            if is_begun && !upstream.options.mode.asks_for_clients() {
+                shared.book.forget(&upstream.key(&target));
+            }
+        }
+    }
+
+    /// What an upstream has may be another than was known: it is looked through as soon as it is the time for that.
+    pub(crate) fn look_through(&self, upstream: &str) {
+        if let Some(desk) = self.desks.lock().get(upstream) {
+            desk.look_through();
+        }
+    }
+
     /// How all upstreams stand.
     pub(crate) fn status(&self, shared: &Shared) -> Vec<PreloadStatus> {
         let settings = shared.settings();
         let desks = self.desks.lock().clone();
-        let of = |upstream: &Arc<crate::upstream::Upstream>| {
-            Some(desks.get(&upstream.options.name)?.status(shared, upstream))
-        };
+        let of = |upstream: &Arc<Upstream>| Some(desks.get(&upstream.options.name)?.status(shared, upstream));
         settings.upstreams.iter().filter_map(of).collect()
     }
 }

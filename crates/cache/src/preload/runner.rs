@@ -162,6 +162,21 @@ impl Desk {
         self.wake.notify_one();
     }
 
+    /// A file has changed; `false` if that is for the next round.
+    pub(crate) fn noticed(&self, want: Want) -> bool {
+        let is_taken = self.state.lock().plan.noticed(want);
+        if is_taken {
+            self.wake.notify_one();
+        }
+        is_taken
+    }
+
+    /// The next listing by the clock is due, where it may be.
+    pub(crate) fn look_through(&self) {
+        self.state.lock().plan.make_due();
+        self.wake.notify_one();
+    }
+
     /// `false` if too much waits already.
     pub(crate) fn ask_for(&self, task: Task, now: SystemTime) -> bool {
         let is_taken = self.state.lock().plan.ask_for(task.wants, task.scopes, now);

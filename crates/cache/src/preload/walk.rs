@@ -112,6 +112,12 @@ impl Scope {
         (self.include.is_empty() || self.include.matches(path)) && !self.exclude.matches(path)
     }
 
+    /// The place in the queue of one file, if it is wanted.
+    pub(crate) fn order_of(&self, target: &Target) -> Option<Order> {
+        let path = target.decode().ok().filter(|path| self.is_wanted(path))?;
+        Some(Order::new(self.priority, Self::rank(&self.ranks, &path), None, target.clone()))
+    }
+
     /// Whether nothing in a folder can be wanted: a pattern leaves out what is directly in it, and what is deeper.
     fn is_left_out(&self, folder: &[u8]) -> bool {
         let below = |rest: &[u8]| self.exclude.matches(&[folder, rest].concat());

@@ -201,6 +201,16 @@ impl HttpPieces {
         Self { body, skip, timeout, counters, carried, server }
     }
 
+    /// The same, whose end says nothing against its server.
+    pub(super) fn unjudged(self) -> Self {
+        Self { server: None, ..self }
+    }
+
+    /// How long the next piece may take.
+    pub(super) fn set_timeout(&mut self, timeout: Duration) {
+        self.timeout = timeout;
+    }
+
     /// The next piece; `None` at the end that the framing tells. Dropping the future loses nothing. Who broke off is not asked for the rest, where
     /// another server has it.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, AskError> {

@@ -92,7 +92,7 @@ impl Directory {
         });
         match looked.await? {
             Looked::Unchanged(identity) => Ok(match known {
-                Some(known) => Reply::Unchanged(Record {
+                Some(known) => Reply::unchanged(Record {
                     checked: seconds(SystemTime::now()),
                     modified: Some(identity.modified_time()),
                     provenance: Provenance::Directory(identity),

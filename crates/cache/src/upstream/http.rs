@@ -48,6 +48,7 @@ use crate::{
         record::{HttpMeta, Provenance, Record, provisional},
         renewal,
         storing::{self, Arrival, Judgement},
+        vouched::Vouched,
     },
     options::UpstreamOptions,
     status::{Counters, OriginStatus, add},
@@ -81,9 +82,10 @@ impl Http {
         via: &str,
         counters: &Arc<Counters>,
         line: &Arc<Line>,
+        vouched: &Arc<Vouched>,
     ) -> io::Result<Self> {
         let bases = urls.iter().map(|url| Base::parse(url)).collect::<io::Result<Vec<_>>>()?;
-        let origins = Arc::new(Origins::new(&options.name, bases, RandomState::new().hash_one(&options.name)));
+        let origins = Arc::new(Origins::new(&options.name, bases, RandomState::new().hash_one(&options.name), vouched));
         let connector = Connector::new(options, line)?;
         let client = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
@@ -109,7 +111,7 @@ impl Http {
     pub(crate) fn at(&self, url: &str) -> io::Result<Self> {
         let (client, via) = (self.client.clone(), self.via.clone());
         let (counters, line) = (self.counters.clone(), self.line.clone());
-        let origins = Arc::new(Origins::new(url, vec![Base::parse(url)?], 0));
+        let origins = Arc::new(Origins::new(url, vec![Base::parse(url)?], 0, &Arc::default()));
         Ok(Self { origins, client, via, counters, line, ..*self })
     }
 
@@ -208,7 +210,7 @@ impl Http {
         if let Some(known) = known.filter(|known| known.record.provenance == Provenance::Imported)
             && let Some(record) = self.confirm(question, &path, known).await?
         {
-            return Ok(Reply::Unchanged(record));
+            return Ok(Reply::unchanged(record));
         }
         let asked = SystemTime::now();
         if let Some(record) = known.map(|known| &known.record).filter(|record| is_asked_after(record)) {
@@ -223,7 +225,7 @@ impl Http {
                 _ => None,
             };
             match renewed {
-                Some(renewed) => return Ok(Reply::Unchanged(renewed)),
+                Some(renewed) => return Ok(Reply::unchanged(renewed)),
                 None if answer.status() != StatusCode::NOT_MODIFIED => {
                     return self.judge(question, answer, &method, times);
                 }

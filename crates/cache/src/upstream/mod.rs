@@ -1,7 +1,7 @@
 //! Where the bytes come from: the closed set of upstream kinds. Outbound connections open here and nowhere else.
 //!
 //! [`directory`], [`http`] and [`outpost`] are the kinds: each says what stands at a name ([`reply`]) and gives its bytes ([`body`]), or says what
-//! went wrong ([`error`]). [`listed`] is what a folder holds, [`page`] and [`autoindex`] read the page that a web server makes of one. [`framing`] and [`heads`] check what an HTTP answer's head says, [`connector`] connects, over TLS as [`trust`] says, [`metered`] counts what comes, [`health`] is the breaker. [`origins`] are the servers of one upstream, [`failover`] asks the next when one fails, [`call`] is what the program says to them, [`route`] from where. A new kind is a
+//! went wrong ([`error`]). [`listed`] is what a folder holds, [`page`] and [`autoindex`] read the page that a web server makes of one. [`framing`] and [`heads`] check what an HTTP answer's head says, [`connector`] connects, over TLS as [`trust`] says, [`metered`] counts what comes, [`health`] is the breaker. [`origins`] are the servers of one upstream, [`failover`] asks the next when one fails, [`call`] is what the program says to them, [`route`] from where, [`stream`] what they tell. A new kind is a
 //! variant of [`Kind`], a file beside these, and an arm in each `match` below.
 
 pub(crate) mod autoindex;
@@ -17,21 +17,35 @@ pub(crate) mod health;
 mod http;
 pub(crate) mod listed;
 mod metered;
-mod origins;
+pub(crate) mod origins;
 mod outpost;
 mod page;
 pub(crate) mod reply;
 pub(crate) mod route;
 mod sent;
+pub(crate) mod stream;
 pub(crate) mod trust;
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::SystemTime,
+};
 
 use ::http::{HeaderMap, Method, StatusCode, header::AUTHORIZATION};
 use bytes::Bytes;
-use protocol::{digest::Md5, info::Info, problem::Kind as ProblemKind, target::Target};
+use protocol::{
+    digest::{Digests, Md5},
+    info::Info,
+    problem::Kind as ProblemKind,
+    target::Target,
+};
 use serve::{interim::InterimSender, upload::Upload};
 use smallvec::SmallVec;
+use tokio_util::sync::CancellationToken;
 
 use self::{
     body::Body,
@@ -40,14 +54,16 @@ use self::{
     health::Health,
     http::Http,
     listed::Folder,
+    origins::Origins,
     outpost::Outpost,
     reply::{Access, Head, Reply, Wanted},
+    stream::Offer,
 };
 use crate::{
     failure::Failure,
     fetch::urgency::{Class, Urgency},
     line::{shared::Line, turn::Turns},
-    names::{book::Known, control::Control},
+    names::{book::Known, control::Control, told::Told, vouched::Vouched},
     options::{Location, UpstreamOptions},
     status::{Counters, UpstreamStatus},
 };
@@ -61,6 +77,11 @@ pub(crate) struct Upstream {
     kind: Kind,
     pub(crate) health: Health,
     pub(crate) line: Arc<Line>,
+    /// What it tells by itself is to be believed of.
+    pub(crate) vouched: Arc<Vouched>,
+    /// Cancelled when the options in force have another one in its place.
+    pub(crate) left: CancellationToken,
+    is_followed: AtomicBool,
     /// What the keys of its names begin with.
     scope: Box<[u8]>,
     /// Of the files that its options name.
@@ -211,6 +232,7 @@ impl Upstream {
         counters: &Arc<Counters>,
         line: Arc<Line>,
     ) -> io::Result<Self> {
+        let vouched = Arc::default();
         let kind = match &options.location {
             Location::Directory(path) => {
                 let opened = Directory::open(path.clone(), options.read_timeout);
@@ -218,13 +240,28 @@ impl Upstream {
                     io::Error::new(error.kind(), format!("cannot open the directory {}: {error}", path.display()))
                 })?)
             }
-            Location::Http(url) => Kind::Http(Http::new(&urls(url, &options), &options, via, counters, &line)?),
+            Location::Http(url) => {
+                Kind::Http(Http::new(&urls(url, &options), &options, via, counters, &line, &vouched)?)
+            }
             Location::Outpost(url) => {
-                Kind::Outpost(Outpost::new(Http::new(&urls(url, &options), &options, via, counters, &line)?))
+                let http = Http::new(&urls(url, &options), &options, via, counters, &line, &vouched)?;
+                Kind::Outpost(Outpost::new(http))
             }
         };
         let (scope, contents) = (scope(&options), trust::contents(&options));
-        Ok(Self { options, kind, health: Health::default(), line, scope, contents })
+        Ok(Self::with(options, kind, line, vouched, scope, contents))
+    }
+
+    fn with(
+        options: UpstreamOptions,
+        kind: Kind,
+        line: Arc<Line>,
+        vouched: Arc<Vouched>,
+        scope: Box<[u8]>,
+        contents: Md5,
+    ) -> Self {
+        let (health, left, is_followed) = (Health::default(), CancellationToken::new(), AtomicBool::new(false));
+        Self { options, kind, health, line, vouched, left, is_followed, scope, contents }
     }
 
     /// Whether it is what these options stand for, with the files that they name as they are now. Its line is told by itself what changes.
@@ -240,7 +277,7 @@ impl Upstream {
             _ => return Err(io::ErrorKind::InvalidInput.into()),
         };
         let (scope, contents, line) = (scope(&options), self.contents, self.line.clone());
-        Ok(Self { options, kind, health: Health::default(), line, scope, contents })
+        Ok(Self::with(options, kind, line, Arc::default(), scope, contents))
     }
 
     pub(crate) fn is_directory(&self) -> bool {
@@ -353,6 +390,63 @@ impl Upstream {
         }
     }
 
+    /// Its stream of changes, likewise.
+    pub(crate) async fn changes(&self, query: &str, fields: HeaderMap) -> Result<Offer, AskError> {
+        match &self.kind {
+            Kind::Outpost(outpost) => outpost.changes(query, fields).await,
+            Kind::Directory(_) | Kind::Http(_) => Ok(Offer::None("it is no Outpost".into())),
+        }
+    }
+
+    /// The servers of one, whose stream that is.
+    pub(crate) fn origins(&self) -> Option<&Arc<Origins>> {
+        match &self.kind {
+            Kind::Outpost(outpost) => Some(outpost.origins()),
+            Kind::Directory(_) | Kind::Http(_) => None,
+        }
+    }
+
+    /// What it has told of a name by itself, as if it had been asked.
+    pub(crate) fn told_head(&self, told: &Told) -> Head {
+        let claims = told.claims();
+        let Digests { md5, .. } = told.digests;
+        Head {
+            record: told.record(SystemTime::now()),
+            claims,
+            source: outpost::source_of(&md5),
+            access: Access::Object(md5),
+            fields: None,
+        }
+    }
+
+    /// The path below the mount at which something is of which an origin tells by its own path, or with `None` all of it; nothing if that is
+    /// elsewhere.
+    pub(crate) fn below_origin(&self, path: &str) -> Option<Option<Target>> {
+        let base = match &self.kind {
+            Kind::Outpost(outpost) => outpost.path_of(""),
+            Kind::Directory(_) | Kind::Http(_) => return None,
+        };
+        let path = Target::parse(path.as_bytes()).ok()?;
+        let path = path.path();
+        match path.strip_prefix(&*base) {
+            Some("" | "/") => Some(None),
+            Some(rest) if rest.starts_with('/') => Some(Some(Target::parse(rest.as_bytes()).ok()?)),
+            Some(_) => None,
+            None => {
+                base.strip_prefix(path.trim_end_matches('/')).is_some_and(|rest| rest.starts_with('/')).then_some(None)
+            }
+        }
+    }
+
+    pub(crate) fn is_to_be_followed(&self) -> bool {
+        self.options.follow && self.knows_digests()
+    }
+
+    /// The right to follow what it tells, once.
+    pub(crate) fn begin_to_follow(&self) -> bool {
+        self.is_to_be_followed() && !self.is_followed.swap(true, Ordering::AcqRel)
+    }
+
     /// Whether it has other methods than those that read.
     pub(crate) fn takes_methods(&self) -> bool {
         matches!(self.kind, Kind::Http(_))
@@ -440,6 +534,7 @@ impl Upstream {
                 Kind::Http(http) => http.status(),
                 Kind::Outpost(outpost) => outpost.status(),
             },
+            stream: None,
         }
     }
 }

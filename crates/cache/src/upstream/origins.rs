@@ -3,16 +3,20 @@
 
 use std::{
     io,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use http::Uri;
 use parking_lot::Mutex;
 use protocol::patience::{Backoff, Failover, Next};
+use tokio::sync::watch;
 
 use super::error::AskError;
-use crate::status::OriginStatus;
+use crate::{names::vouched::Vouched, status::OriginStatus};
 
 /// How soon one that failed is tried again; the breaker stands before all of them together.
 const BACKOFF: Backoff = Backoff { first: Duration::from_secs(10), max: Duration::from_secs(300) };
@@ -62,11 +66,15 @@ pub(crate) struct Origins {
     bases: Vec<Base>,
     failover: Mutex<Failover>,
     is_probing: AtomicBool,
+    /// What one tells says nothing of what another answers.
+    vouched: Arc<Vouched>,
+    /// How often another one was asked from then on.
+    moves: watch::Sender<u64>,
 }
 
 /// Who answered, as an extension of the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Server(pub(super) usize);
+pub(crate) struct Server(pub(crate) usize);
 
 /// Whom to ask now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,9 +86,10 @@ pub(super) struct Choice {
 
 impl Origins {
     /// The first is the one that the upstream is known by.
-    pub(super) fn new(name: &str, bases: Vec<Base>, seed: u64) -> Self {
+    pub(super) fn new(name: &str, bases: Vec<Base>, seed: u64, vouched: &Arc<Vouched>) -> Self {
         let failover = Mutex::new(Failover::new(bases.len(), BACKOFF, seed));
-        Self { name: name.into(), bases, failover, is_probing: AtomicBool::new(false) }
+        let (vouched, moves) = (vouched.clone(), watch::Sender::new(0));
+        Self { name: name.into(), bases, failover, is_probing: AtomicBool::new(false), vouched, moves }
     }
 
     pub(super) fn first(&self) -> &Base {
@@ -112,6 +121,9 @@ impl Origins {
             before
         };
         if before.unwrap_or(0) != server {
+            // Before anybody has this answer: it is not of the one that tells what changes. Who vouches looks at the moves last.
+            self.moves.send_modify(|moves| *moves += 1);
+            self.vouched.withdraw();
             let (upstream, origin) = (&self.name, self.bases[server].server());
             tracing::warn!(upstream, origin, "an upstream is asked at another of its origins from now on");
         }
@@ -142,9 +154,13 @@ impl Origins {
     }
 
     /// The one that answered last.
-    #[expect(dead_code, reason = "for the stream of changes")]
-    pub(super) fn present(&self) -> usize {
+    pub(crate) fn present(&self) -> usize {
         self.failover.lock().present().unwrap_or(0)
+    }
+
+    /// Tells when another one is asked.
+    pub(crate) fn moves(&self) -> watch::Receiver<u64> {
+        self.moves.subscribe()
     }
 
     pub(super) fn status(&self) -> Vec<OriginStatus> {
@@ -213,7 +229,7 @@ mod tests {
 
     #[test]
     fn one_alone_is_asked_whatever_happened() {
-        let origins = Origins::new("hq", vec![Base::parse("http://hq.example/").unwrap()], 1);
+        let origins = Origins::new("hq", vec![Base::parse("http://hq.example/").unwrap()], 1, &Arc::default());
         let now = Instant::now();
         for _ in 0..3 {
             assert_eq!(origins.next(&[], now), Some(Choice { server: 0, probe: None }));

@@ -1,6 +1,8 @@
 //! An Outpost origin or proxy as an upstream. It tells digests before bytes: a name is asked for by HEAD, its content by the digest, so that
 //! what is here under another name is never fetched again and a file that changes in between cannot be mixed up.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
@@ -19,7 +21,9 @@ use super::{
     error::{AskError, CallError},
     heads::{Validators, claims, retry_after},
     http::Http,
+    origins::Origins,
     reply::{Access, Head, Reply, Wanted},
+    stream::Offer,
 };
 use crate::{
     names::{
@@ -65,11 +69,12 @@ impl Outpost {
         }
         let head = self.head(question, answer.headers());
         if let Some(known) = known.filter(|known| is_unchanged(known, &head)) {
+            let is_told = head.claims.md5.is_some();
             if known.record.provenance == Provenance::Imported {
-                return Ok(Reply::Unchanged(Record { len: known.record.len, ..head.record }));
+                return Ok(Reply::Unchanged { record: Record { len: known.record.len, ..head.record }, is_told });
             }
             let Record { checked, modified, .. } = head.record;
-            return Ok(Reply::Unchanged(Record { checked, modified, ..known.record.clone() }));
+            return Ok(Reply::Unchanged { record: Record { checked, modified, ..known.record.clone() }, is_told });
         }
         if wants_bytes && matches!(head.access, Access::Name) {
             // It does not know the digest yet: like a plain web server.
@@ -96,7 +101,7 @@ impl Outpost {
         let Validators { etag, modified } = Validators::of(fields);
         let len = fields.get(header::CONTENT_LENGTH).and_then(|len| len.to_str().ok()).and_then(|len| len.parse().ok());
         let source = match (&claims.md5, &etag) {
-            (Some(md5), _) => [&b"md5\0"[..], &md5.0].concat().into(),
+            (Some(md5), _) => source_of(md5),
             (None, Some(etag)) => [&question.key, &b"\0e"[..], etag.as_str().as_bytes()].concat().into(),
             (None, None) => Bytes::new(),
         };
@@ -158,7 +163,7 @@ impl Outpost {
             provisional: None,
             provenance: Provenance::Outpost { content_type: None },
         };
-        let source = [&b"md5\0"[..], &md5.0].concat().into();
+        let source = source_of(&md5);
         let head = Head { record, claims, source, access: Access::Object(md5), fields: None };
         Ok(Some((head, Body::Http(self.http.demanded(answer)))))
     }
@@ -216,6 +221,20 @@ impl Outpost {
         self.http.call(method, path, fields, body).await
     }
 
+    /// See [`Http::changes`].
+    pub(crate) async fn changes(&self, query: &str, fields: HeaderMap) -> Result<Offer, AskError> {
+        self.http.changes(query, fields).await
+    }
+
+    pub(crate) fn origins(&self) -> &Arc<Origins> {
+        &self.http.origins
+    }
+
+    /// See [`Http::path_of`].
+    pub(crate) fn path_of(&self, target: &str) -> String {
+        self.http.path_of(target)
+    }
+
     /// See [`Http::status`].
     pub(crate) fn status(&self) -> Vec<OriginStatus> {
         self.http.status()
@@ -238,6 +257,11 @@ impl Outpost {
     pub(crate) async fn probe(&self) -> Result<(), AskError> {
         self.http.probe().await
     }
+}
+
+/// What stands for the bytes of a content, whichever server they come from.
+pub(super) fn source_of(md5: &Md5) -> Bytes {
+    [&b"md5\0"[..], &md5.0].concat().into()
 }
 
 /// By the digest where it is told, else by the upstream's tag.

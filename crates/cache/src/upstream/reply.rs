@@ -20,7 +20,11 @@ use crate::{
 /// What an upstream says of a name.
 pub(crate) enum Reply {
     /// The record still holds; perhaps with new freshness.
-    Unchanged(Record),
+    Unchanged {
+        record: Record,
+        /// The digest was told, not only a validator.
+        is_told: bool,
+    },
     /// A file, perhaps with its bytes already on the way from the first on.
     File(Box<Head>, Option<Body>),
     /// A directory.
@@ -33,6 +37,13 @@ pub(crate) enum Reply {
     ForAll(Box<Head>, Option<Body>),
     /// Nothing to serve, and why.
     No(Failure),
+}
+
+impl Reply {
+    /// The record still holds, by its validators.
+    pub(crate) fn unchanged(record: Record) -> Self {
+        Self::Unchanged { record, is_told: false }
+    }
 }
 
 /// A file before its bytes.

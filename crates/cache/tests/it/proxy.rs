@@ -27,7 +27,7 @@ pub(crate) struct Proxy {
     dir: Option<TempDir>,
 }
 
-/// Options for tests: impatient.
+/// Options for tests: impatient, and what is asked is what a test has asked for.
 pub(crate) fn upstream(mount: &str, location: &str) -> UpstreamOptions {
     let location: Location = location.parse().unwrap();
     UpstreamOptions {
@@ -37,6 +37,7 @@ pub(crate) fn upstream(mount: &str, location: &str) -> UpstreamOptions {
         retry_backoff: Duration::from_millis(5),
         retry_backoff_max: Duration::from_millis(20),
         recheck: Duration::ZERO,
+        follow: false,
         ..UpstreamOptions::new(format!("at {mount}"), mount, location)
     }
 }
