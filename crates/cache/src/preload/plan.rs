@@ -8,6 +8,8 @@
 //! | by the clock | when [`due`] says so; it takes the place of one that is not done, of which the listing finds the rest again | when nothing is left, or never: its window closed |
 //! | on demand | when something is asked for | when nothing is left |
 
+mod noticed;
+
 use std::{
     collections::{BTreeMap, VecDeque},
     time::{Duration, SystemTime},
@@ -302,26 +304,6 @@ impl Plan {
         }
         round.scopes.extend(scopes);
         wants.into_iter().all(|want| round.queue.push(want))
-    }
-
-    /// A file has changed while a period is open: it belongs to the round of that, which goes on if it was done. `false` if it is for the next.
-    pub(crate) fn noticed(&mut self, want: Want) -> bool {
-        let Some(round) = &mut self.clock else { return false };
-        if !round.queue.push(want) {
-            return false;
-        }
-        round.ended = None;
-        if let Some(last) = &mut self.last {
-            last.ended = None;
-        }
-        true
-    }
-
-    /// A round that is done says nothing of what there is now: where others follow within its period, the next is due.
-    pub(crate) fn make_due(&mut self) {
-        if let Some(ended) = self.last.as_mut().and_then(|last| last.ended.as_mut()) {
-            *ended = SystemTime::UNIX_EPOCH;
-        }
     }
 
     /// The round on demand that is on, or a new one.
