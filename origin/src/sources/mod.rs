@@ -12,7 +12,8 @@
 //!
 //! A proxy of the tree that has never reported may hold anything: it counts as one that can fetch it, so that nobody waits for what cannot be known.
 //! Who asks and what is its home is [`scene`], who may give it and who is told to fetch it [`rule`], which peers [`peers`], when it may be asked
-//! again [`wait`]; [`pending`] remembers for what somebody waits, and [`terms`] is what an administrator says of all this. [`desk`] puts it together.
+//! again [`wait`]; [`pending`] remembers for what somebody waits, and [`terms`] is what an administrator says of all this. [`desk`] puts it together;
+//! [`view`] shows the tree to people.
 
 mod desk;
 mod peers;
@@ -20,6 +21,7 @@ mod pending;
 mod rule;
 mod scene;
 mod terms;
+mod view;
 mod wait;
 
 pub(crate) use self::{
@@ -27,6 +29,7 @@ pub(crate) use self::{
     pending::Pending,
     scene::near_to_far,
     terms::Terms,
+    view::view,
 };
 
 #[cfg(test)]

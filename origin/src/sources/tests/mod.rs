@@ -4,6 +4,7 @@ mod desk;
 mod properties;
 mod scenario;
 mod table;
+mod view;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
