@@ -1,5 +1,6 @@
 //! The rule over small trees, written as `domain: proxy proxy`; who is there, who is away and who holds the content is told in a line each.
 
+mod cost;
 mod desk;
 mod properties;
 mod scenario;
