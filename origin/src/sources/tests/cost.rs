@@ -1,76 +1,104 @@
-//! What a question costs in a tree of 10,000 branches, beside the look-ups in a database:
+//! What a question costs where 10,000 branches with as many agents report, beside the look-ups in a database:
 //! `cargo test --release -p outpost-origin --lib sources::tests::cost -- --ignored --nocapture`
 
 use std::{
-    collections::BTreeSet,
-    sync::Arc,
+    path::Path,
     time::{Duration, Instant},
 };
 
-use protocol::{digest::Md5, enrolment::Role, sources::Question, topology::Topology};
+use protocol::{
+    digest::Md5,
+    enrolment::Role,
+    report::Report,
+    sources::Question,
+    topology::{DomainName, Topology},
+};
 
 use super::{
     super::{Desk, File, Pending, Terms, Who},
-    NOW,
-    desk::Known,
-    node, tree,
+    NOW, tree,
 };
-use crate::registry::NodeState;
+use crate::registry::{Intervals, Registry, SqliteRegistry};
 
 const BRANCHES: usize = 10_000;
+/// Of the branch that asks.
+const AGENTS: usize = 20;
+const CONTENTS: usize = 1_000;
 
-/// Each branch with a proxy that reports, below five with good lines; those hold every content.
-fn site(staged: bool) -> (Topology, Known) {
-    let written: Vec<_> = ["+hq: u0 u1 u2 u3 u4".to_owned()]
-        .into_iter()
-        .chain((0..BRANCHES).map(|number| format!("hq.b{number}: p{number}")))
-        .collect();
+fn contents() -> impl Iterator<Item = Md5> {
+    (0..CONTENTS as u32).map(|number| Md5([number.to_be_bytes(); 4].concat().try_into().unwrap()))
+}
+
+/// One proxy in each branch, five above them. What is staged is at those above, at the proxy of the branch that asks, and at its agents.
+fn site(directory: &Path, is_staged: bool) -> (Topology, SqliteRegistry) {
+    let upper = "+hq: u0 u1 u2 u3 u4".to_owned();
+    let branches = (0..BRANCHES).map(|number| format!("hq.b{number}: p{number}"));
+    let written: Vec<_> = [upper].into_iter().chain(branches).collect();
     let tree = tree(&written.iter().map(String::as_str).collect::<Vec<_>>());
-    let mut known = Known::default();
-    let names = tree.domains().flat_map(|domain| &domain.proxies).map(|proxy| proxy.name.clone());
-    for name in names.collect::<BTreeSet<_>>() {
-        if staged && (name == "u0" || name == "p17") {
-            known.holds.extend((0..100).map(|number| (name.clone(), Md5([number; 16]))));
+    let registry = SqliteRegistry::open(&directory.join(format!("{is_staged}.db"))).unwrap();
+    let tell = |name: &str, role, domain: &DomainName, holds: bool| {
+        let report = Report {
+            node: name.into(),
+            role,
+            version: "1".into(),
+            url: Some(format!("http://{name}/")),
+            sequence: 1,
+            full: true,
+            holds: contents().filter(|_| holds).collect(),
+            dropped: Vec::new(),
+            fetching: Vec::new(),
+            load: 0,
+            free: 0,
+            configuration: 0,
+            orders: Vec::new(),
+            needs_restart: Vec::new(),
+            refused: Vec::new(),
+        };
+        registry.report(&report, Some(domain), Intervals::default(), NOW).unwrap();
+    };
+    for domain in tree.domains() {
+        let is_above = domain.name.as_str() == "hq";
+        let is_asked = domain.name.as_str() == "hq.b17";
+        for proxy in &domain.proxies {
+            tell(&proxy.name, Role::Proxy, &domain.name, is_staged && (is_above || is_asked));
         }
-        known.nodes.insert(name.clone(), Arc::new(node(&name, false)));
+        for number in 0..if is_asked { AGENTS } else { 1 } {
+            tell(&format!("{}-{number}", domain.name), Role::Agent, &domain.name, is_staged && is_asked);
+        }
     }
-    // The machine that asks is in the eighteenth branch, as it has reported.
-    let machine = NodeState { role: Role::Agent, domain: "hq.b17".parse().ok(), ..node("pc-1", false) };
-    known.nodes.insert("pc-1".into(), Arc::new(machine));
-    (tree, known)
+    (tree, registry)
 }
 
 #[test]
 #[ignore = "a measurement"]
 fn a_question() {
-    for (digests, staged) in [(10, true), (10, false), (1_000, true), (1_000, false)] {
-        let (topology, registry) = site(staged);
+    let directory = tempfile::tempdir().unwrap();
+    for is_staged in [true, false] {
+        let (topology, registry) = site(directory.path(), is_staged);
         let (terms, pending) = (Terms::default(), Pending::default());
-        let origins = ["http://hq.example:8090/".to_owned(), "http://hq2.example:8090/".to_owned()];
-        let file_of = |md5: &Md5| Some(File { path: format!("/prod/package/{md5}"), size: 1 << 20 });
         let desk = Desk {
             topology: &topology,
             terms: &terms,
-            origins: &origins,
+            origins: &["http://hq.example:8090/".to_owned(), "http://hq2.example:8090/".to_owned()],
             registry: &registry,
             pending: &pending,
-            file_of: &file_of,
+            file_of: &|md5| Some(File { path: format!("/prod/package/{md5}"), size: 1 << 20 }),
         };
-        let question = Question {
-            digests: (0..digests).map(|number| Md5([(number % 100) as u8; 16])).collect(),
-            machines: Vec::new(),
-        };
-        let who = Who { node: Some("pc-1"), address: [192, 0, 2, 1].into() };
-        let rounds = 200_000 / digests;
-        let (start, mut bytes) = (Instant::now(), 0);
-        for round in 0..rounds {
-            let now = NOW + Duration::from_millis(round as u64 % 1_000);
-            let answered = desk.answer(&who, &question, now, round as u64);
-            assert_eq!(answered.answer.contents.len(), digests);
-            assert!(answered.answer.contents.iter().all(|content| content.ready == staged));
-            bytes = serde_json::to_vec(&answered.answer).unwrap().len();
+        for digests in [1, 10, CONTENTS] {
+            let question = Question { digests: contents().take(digests).collect(), machines: Vec::new() };
+            // Known by its last report.
+            let who = Who { node: Some("hq.b17-0"), address: [192, 0, 2, 1].into() };
+            let rounds = 100_000 / digests;
+            let (start, mut bytes) = (Instant::now(), 0);
+            for round in 0..rounds {
+                let now = NOW + Duration::from_millis(round as u64 % 1_000);
+                let answered = desk.answer(&who, &question, now, round as u64);
+                assert!(answered.answer.contents.iter().all(|content| content.ready == is_staged));
+                bytes = serde_json::to_vec(&answered.answer).unwrap().len();
+            }
+            let each = start.elapsed() / rounds as u32;
+            let ready = if is_staged { "ready" } else { "not ready" };
+            println!("{digests} digests, {ready}: {each:?}, {bytes} bytes of JSON");
         }
-        let each = start.elapsed() / rounds as u32;
-        println!("{digests} digests, {}: {each:?}, {bytes} bytes of JSON", if staged { "ready" } else { "not ready" });
     }
 }

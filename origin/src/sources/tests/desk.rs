@@ -24,9 +24,9 @@ use crate::registry::{Intervals, NodeState, NotTaken, Registry};
 
 /// What was said, without a report.
 #[derive(Default)]
-pub(super) struct Known {
-    pub(super) nodes: BTreeMap<String, Arc<NodeState>>,
-    pub(super) holds: BTreeSet<(String, Md5)>,
+struct Known {
+    nodes: BTreeMap<String, Arc<NodeState>>,
+    holds: BTreeSet<(String, Md5)>,
 }
 
 impl Registry for Known {
