@@ -28,7 +28,6 @@ mod route;
 mod scan;
 mod shares;
 mod site;
-#[allow(dead_code, unused_imports, reason = "its resource comes with the catalogue and the registry")]
 mod sources;
 mod watch;
 

@@ -55,6 +55,8 @@ pub(crate) trait Catalogue: Send + Sync {
     fn directories_in(&self, directory: &[u8]) -> Result<BTreeSet<Vec<u8>>, CatalogueError>;
     /// Paths at which these bytes were found, at most `max`. Whether they are still there is for the caller to see.
     fn paths_of(&self, md5: &Md5, max: u32) -> Result<Vec<Vec<u8>>, CatalogueError>;
+    /// One of them, and its size in bytes.
+    fn file_of(&self, md5: &Md5) -> Result<Option<(Vec<u8>, u64)>, CatalogueError>;
     /// What is at or below some folders (none: everywhere), or what changed there.
     fn page(&self, tops: &[Box<[u8]>], asked: &Asked) -> Result<Page, CatalogueError>;
     /// Each directory at or below a folder, by path, with the sums of its files.

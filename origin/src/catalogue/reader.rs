@@ -65,6 +65,17 @@ pub(super) fn paths_of(connection: &Connection, md5: &Md5, max: u32) -> rusqlite
     rows.collect()
 }
 
+pub(super) fn path_and_size_of(connection: &Connection, md5: &Md5) -> rusqlite::Result<Option<(Vec<u8>, u64)>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT d.path, f.name, f.size FROM files f JOIN directories d ON d.id = f.directory WHERE f.md5 = ?1 LIMIT 1",
+    )?;
+    let found = statement.query_row(params![md5.0], |row| {
+        let (parent, name): (Vec<u8>, Vec<u8>) = (row.get(0)?, row.get(1)?);
+        Ok((join(&parent, &name), row.get::<_, i64>(2)?.cast_unsigned()))
+    });
+    found.optional()
+}
+
 pub(super) fn folders(connection: &Connection, top: &[u8], each: &mut dyn FnMut(Folder)) -> rusqlite::Result<()> {
     let (first, end) = below(top);
     let mut statement = connection.prepare_cached(

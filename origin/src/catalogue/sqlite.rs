@@ -123,6 +123,10 @@ impl Catalogue for SqliteCatalogue {
         Ok(reader::paths_of(&self.reader(), md5, max)?)
     }
 
+    fn file_of(&self, md5: &Md5) -> Result<Option<(Vec<u8>, u64)>, CatalogueError> {
+        Ok(reader::path_and_size_of(&self.reader(), md5)?)
+    }
+
     fn page(&self, tops: &[Box<[u8]>], asked: &Asked) -> Result<Page, CatalogueError> {
         let page = page::read(&self.pages.lock(), tops, asked)?;
         Ok(Page { epoch: self.epoch.clone(), ..page })

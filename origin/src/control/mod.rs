@@ -15,6 +15,8 @@ mod packages;
 mod question;
 mod reports;
 mod resource;
+mod sources;
+mod topology;
 
 use std::{sync::Arc, time::Instant};
 
@@ -38,6 +40,7 @@ use crate::{
     registry::{self, Registry, SqliteRegistry},
     shares::Share,
     site::Site,
+    sources::Pending,
 };
 
 /// What the resources share; clones are cheap.
@@ -63,6 +66,8 @@ pub(crate) struct Control {
     pub(crate) feed: Arc<Feed>,
     /// What is published under which name.
     pub(crate) shares: Arc<[Share]>,
+    /// What somebody waits for.
+    pub(crate) pending: Arc<Pending>,
 }
 
 /// What is opened before, and given to it.
@@ -91,6 +96,7 @@ impl Control {
             catalogue,
             feed,
             shares: shares.into(),
+            pending: Arc::default(),
         }
     }
 
@@ -109,6 +115,8 @@ impl Control {
             Resource::Packages => this.catalogue(tier, move |this| packages::list(this, &asked)),
             Resource::Package => this.catalogue(tier, move |this| packages::one(this, &asked)),
             Resource::Changes => this.catalogue(tier, move |this| changes::answer(this, &asker, &asked)),
+            Resource::Topology => this.catalogue(tier, move |this| topology::answer(this, &asked)),
+            Resource::Sources => sources::answer(self, asker, request, client),
             Resource::Reports => reports::answer(self, asker, request),
             Resource::Holders(md5) => {
                 Answer::later(this.later(tier, move |control| nodes::holders(&control, &md5, &asked)))

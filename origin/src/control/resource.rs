@@ -3,7 +3,7 @@
 use http::Method;
 use protocol::{
     digest::Md5,
-    info::{CATALOG, CHANGES, CONFIGURATION, ENROL, HOLDERS, NODES, OBJECTS, PACKAGES, REPORTS, SOURCES},
+    info::{CATALOG, CHANGES, CONFIGURATION, ENROL, HOLDERS, NODES, OBJECTS, PACKAGES, REPORTS, SOURCES, TOPOLOGY},
     target::Target,
 };
 
@@ -20,6 +20,8 @@ pub(crate) enum Resource {
     Changes,
     /// Where contents are to be had.
     Sources,
+    /// Who stands where.
+    Topology,
     /// What somebody holds.
     Reports,
     /// Who belongs to this origin.
@@ -43,6 +45,7 @@ impl Resource {
             PACKAGES => Self::Packages,
             CHANGES => Self::Changes,
             SOURCES => Self::Sources,
+            TOPOLOGY => Self::Topology,
             REPORTS => Self::Reports,
             ENROL => Self::Enrol,
             CONFIGURATION => Self::Configuration,
@@ -58,7 +61,7 @@ impl Resource {
         match self {
             Self::Sources | Self::Reports | Self::Enrol => "POST",
             Self::Catalog | Self::Packages | Self::Package | Self::Changes | Self::Configuration => "GET, HEAD",
-            Self::Holders(_) | Self::Nodes | Self::Node => "GET, HEAD",
+            Self::Holders(_) | Self::Topology | Self::Nodes | Self::Node => "GET, HEAD",
         }
     }
 
@@ -95,6 +98,7 @@ mod tests {
             ("/.outpost/v1/packages/".into(), None),
             ("/.outpost/v1/changes".into(), Some(Resource::Changes)),
             ("/.outpost/v1/sources".into(), Some(Resource::Sources)),
+            ("/.outpost/v1/topology?domain=hq".into(), Some(Resource::Topology)),
             (format!("/.outpost/v1/objects/{md5}/holders"), Some(Resource::Holders(md5))),
             (format!("/.outpost/v1/objects/{md5}"), None),
             ("/.outpost/v1/objects/abc/holders".into(), None),

@@ -15,7 +15,10 @@ use protocol::{
 
 use self::given::Given;
 pub(crate) use self::tokens::{Tokens, TokensError};
-use crate::{registry::Intervals, sources::Terms};
+use crate::{
+    registry::Intervals,
+    sources::{Terms, near_to_far},
+};
 
 /// The site.
 #[derive(Clone, Debug)]
@@ -67,17 +70,14 @@ impl Site {
 
     /// What is wanted of a node, and what it needs to know to do without an origin for a while.
     pub(crate) fn configuration(&self, node: Option<&str>, role: Role, domain: Option<&DomainName>) -> Configuration {
-        let proxies = match (role, node) {
-            (Role::Proxy, Some(node)) => self.topology.upstreams(node, |_| false),
-            _ => self.topology.order(domain, |_| false),
-        };
+        let proxies = near_to_far(&self.topology, node.filter(|_| role == Role::Proxy), domain);
         let tier = node.map_or(Tier::Client, |node| self.topology.tier_of(node));
         let mut configuration = Configuration {
             generation: 0,
             domain: domain.cloned(),
             tier,
             options: self.given.options(node, role, domain),
-            proxies: proxies.into_iter().map(|near| near.proxy.clone()).collect(),
+            proxies,
             origins: self.origins.clone(),
             source_expiry: self.terms.source_expiry.as_secs(),
         };

@@ -11,11 +11,12 @@
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     hash::{DefaultHasher, Hash, Hasher},
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::{Duration, SystemTime},
 };
 
 use parking_lot::Mutex;
-use protocol::digest::Md5;
+use protocol::{digest::Md5, patience::Spread};
 
 use super::{
     rule::NotReady,
@@ -36,6 +37,8 @@ const TOLD_MAX: usize = 100_000;
 /// What is waited for; shared by all who answer.
 #[derive(Default)]
 pub(crate) struct Pending {
+    /// Questions, so that each has a seed of its own.
+    questions: AtomicU64,
     /// Held for moments.
     table: Mutex<Table>,
 }
@@ -76,6 +79,11 @@ pub(crate) struct Wait {
 }
 
 impl Pending {
+    /// Another one for each question.
+    pub(crate) fn seed(&self) -> u64 {
+        Spread::new(self.questions.fetch_add(1, Relaxed)).number()
+    }
+
     /// One more waits for a content. `name` tells the name of a proxy by its place.
     pub(crate) fn wait<'n>(
         &self,
