@@ -6,3 +6,4 @@ mod files;
 mod harness;
 mod program;
 mod registry;
+mod sources;
