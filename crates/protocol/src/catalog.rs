@@ -108,7 +108,6 @@ pub struct Packages {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PackageFiles {
     /// What it is.
-    #[serde(flatten)]
     pub package: Package,
     /// What is in it, folder by folder.
     pub files: Vec<File>,

@@ -13,6 +13,8 @@
 
 mod stale;
 mod subscription;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{HashMap, VecDeque},

@@ -152,6 +152,10 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
+    pub(crate) fn json_as<T: serde::de::DeserializeOwned>(&self) -> T {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
     pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).expect("text")
     }
@@ -205,6 +209,13 @@ impl Transfer {
 
     pub(crate) fn content_length(&self) -> usize {
         field(&self.head, "Content-Length").and_then(|len| len.parse().ok()).expect("a length")
+    }
+
+    /// The next line, without its end.
+    pub(crate) fn line(&mut self) -> Option<Vec<u8>> {
+        let mut line = Vec::new();
+        let count = self.stream.read_until(b'\n', &mut line).unwrap_or(0);
+        (count > 0).then_some(line)
     }
 
     pub(crate) fn read(&mut self, count: usize) -> Vec<u8> {

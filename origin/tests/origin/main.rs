@@ -1,7 +1,9 @@
 //! The origin over real sockets: in this process on a free port, and once as the program.
 
+mod catalogue;
 mod changes;
 mod digests;
+mod feed;
 mod files;
 mod harness;
 mod program;

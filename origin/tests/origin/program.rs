@@ -17,13 +17,13 @@ use crate::{
     registry,
 };
 
-struct Program {
-    child: Child,
+pub(crate) struct Program {
+    pub(crate) child: Child,
     stdout: BufReader<ChildStdout>,
 }
 
 impl Program {
-    fn start(share: &Path, arguments: &[&str]) -> Self {
+    pub(crate) fn start(share: &Path, arguments: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_outpost-origin"))
             .args(["--listen", "127.0.0.1:0", "--share"])
             .arg(share)
@@ -37,7 +37,7 @@ impl Program {
     }
 
     /// The next line that begins with a word, without it.
-    fn line(&mut self, word: &str) -> String {
+    pub(crate) fn line(&mut self, word: &str) -> String {
         loop {
             let mut line = String::new();
             let count = self.stdout.read_line(&mut line).expect("a line");
@@ -48,7 +48,7 @@ impl Program {
         }
     }
 
-    fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let killed = Command::new("kill").arg(name).arg(self.child.id().to_string()).status();
         assert!(killed.expect("runs").success());
     }
@@ -61,7 +61,7 @@ impl Drop for Program {
     }
 }
 
-fn address(url: &str) -> SocketAddr {
+pub(crate) fn address(url: &str) -> SocketAddr {
     url.trim_start_matches("http://").trim_end_matches('/').parse().expect("an address")
 }
 
