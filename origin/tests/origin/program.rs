@@ -23,11 +23,15 @@ pub(crate) struct Program {
 }
 
 impl Program {
+    /// Beside its database, where its other databases are by default.
     pub(crate) fn start(share: &Path, arguments: &[&str]) -> Self {
+        let database = arguments.iter().skip_while(|argument| **argument != "--database").nth(1);
+        let place = database.and_then(|database| Path::new(database).parent()).expect("--database FILE");
         let mut child = Command::new(env!("CARGO_BIN_EXE_outpost-origin"))
             .args(["--listen", "127.0.0.1:0", "--share"])
             .arg(share)
             .args(arguments)
+            .current_dir(place)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
