@@ -82,7 +82,7 @@ impl Ledger {
         self.ended.push_back(Ended { state, is_told: false });
     }
 
-    /// What a report tells, at most [`TOLD_MAX`]: those that have ended since, and all that are open.
+    /// What a report tells, at most `TOLD_MAX`: those that have ended since, and all that are open.
     pub fn to_tell(&self) -> Vec<OrderState> {
         let ended = self.ended.iter().filter(|ended| !ended.is_told).map(|ended| &ended.state);
         ended.chain(self.open.values()).take(TOLD_MAX).cloned().collect()
