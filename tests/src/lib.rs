@@ -6,13 +6,14 @@
 //!
 //! In reading order: [`content`] what is sent, [`script`] how an upstream behaves, [`upstream`] the scripted upstream,
 //! [`share`] a directory as upstream, [`client`] the scripted client, [`secure`] one that speaks TLS, [`crowd`] many of them, [`program`] a program as a child process, [`proxy`] and [`origin`]
-//! the two we have, [`agent`] what brings files to machines, [`wait`] for what other processes do.
+//! the two we have, [`agent`] what brings files to machines, [`machine`] any of these where it stays at its place, [`wait`] for what other processes do.
 #![forbid(unsafe_code)]
 
 pub mod agent;
 pub mod client;
 pub mod content;
 pub mod crowd;
+pub mod machine;
 pub mod origin;
 pub mod program;
 pub mod proxy;

@@ -1,4 +1,4 @@
-//! outpost-agent: see the library.
+//! The agent, for the scenarios to start.
 #![forbid(unsafe_code)]
 
 fn main() -> std::process::ExitCode {

@@ -24,6 +24,7 @@ mod ranges;
 mod requesters;
 mod restart;
 mod sharing;
+mod site;
 mod space;
 mod strangers;
 mod tls;

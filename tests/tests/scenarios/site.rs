@@ -1,0 +1,213 @@
+//! A whole site: two origins, three domains with four proxies, a dozen agents. Each of them in turn is killed in the middle of it and comes back, and
+//! every download ends right.
+
+use std::{fs, net::Ipv4Addr, path::PathBuf};
+
+use harness::{
+    KIB,
+    content::{Content, md5_hex},
+    machine::Machine,
+    program::Program,
+    share::Share,
+    wait,
+};
+
+/// Of a domain: its name, what is in it, and how many proxies.
+const DOMAINS: [(&str, &str, usize); 3] =
+    [("hq", "unconstrained", 1), ("hq.north", "constrained", 2), ("hq.south", "constrained", 1)];
+const AGENTS: usize = 12;
+/// Long enough that a machine can be killed in the middle.
+const FILE_LEN: u64 = 1536 * KIB;
+
+/// An address of a machine: the loopback network of this scenario, its domain, its number there.
+fn address(domain: usize, number: usize) -> Ipv4Addr {
+    Ipv4Addr::new(127, 77, domain as u8, number as u8)
+}
+
+struct Site {
+    share: Share,
+    origins: Vec<Machine>,
+    proxies: Vec<Machine>,
+}
+
+impl Site {
+    fn new() -> Self {
+        let share = Share::new();
+        let origin = |number: usize| {
+            let executable = env!("CARGO_BIN_EXE_outpost-origin-under-test");
+            Machine::new(&format!("origin-{number}"), executable, address(200, number))
+        };
+        let proxy = |domain: usize, number: usize| {
+            let name = format!("{}-{number}", DOMAINS[domain].0.replace('.', "-"));
+            Machine::new(&name, env!("CARGO_BIN_EXE_outpost-proxy-under-test"), address(domain, number))
+        };
+        let numbers = |domain: usize| (1..=DOMAINS[domain].2).map(move |number| (domain, number));
+        let mut site = Self {
+            share,
+            origins: (1..=2).map(origin).collect(),
+            proxies: (0..DOMAINS.len()).flat_map(numbers).map(|(domain, number)| proxy(domain, number)).collect(),
+        };
+        site.configure();
+        site
+    }
+
+    fn configure(&mut self) {
+        let urls: Vec<_> = self.origins.iter().map(|origin| format!("\"{}\"", origin.url())).collect();
+        let domains: String = DOMAINS.iter().enumerate().map(|(domain, _)| self.domain(domain)).collect();
+        let share = self.share.path().display().to_string();
+        for origin in &mut self.origins {
+            origin.configure(&format!(
+                "listen = [\"{}\"]\norigins = [{}]\n[catalogue]\ndirectory = \"{share}\"\nsettle = \"100ms\"\n\
+                 [changes]\nheartbeat = \"1s\"\n[sources]\nretry_min = \"1s\"\nretry_max = \"2s\"\n\
+                 [registry]\nreport_every = \"1s\"\nexpiry = \"4s\"\n{domains}",
+                origin.socket(),
+                urls.join(", "),
+            ));
+        }
+        let upstream: Vec<_> = self.origins.iter().map(|origin| format!("outpost+{}", origin.url())).collect();
+        for proxy in &mut self.proxies {
+            proxy.configure(&format!(
+                "listen = [\"{}\"]\nadmin = \"{}:0\"\n[cache]\ndir = \"cache\"\nmax_size = \"1GiB\"\nmin_free = \"0%\"\n\
+                 [serve]\nretry_delay = \"1s\"\n[origin]\nname = \"{}\"\nadvertise = \"{}\"\n\
+                 [[upstream]]\nname = \"hq\"\nmount = \"/\"\nurl = \"{}\"\norigins = [\"{}\"]\n\
+                 retry_backoff = \"10ms\"\nretry_backoff_max = \"50ms\"\nrate = \"2MB/s\"\n",
+                proxy.socket(),
+                proxy.socket().ip(),
+                proxy.name(),
+                proxy.url(),
+                upstream[0],
+                upstream[1],
+            ));
+        }
+    }
+
+    fn domain(&self, domain: usize) -> String {
+        let (name, tier, _) = DOMAINS[domain];
+        let begin = format!("{}-", name.replace('.', "-"));
+        let is_of_it = |proxy: &&Machine| {
+            proxy.name().strip_prefix(&begin).is_some_and(|rest| rest.bytes().all(|letter| letter.is_ascii_digit()))
+        };
+        let proxies = self.proxies.iter().filter(is_of_it);
+        let proxies: Vec<_> =
+            proxies.map(|proxy| format!("{{ name = \"{}\", url = \"{}\" }}", proxy.name(), proxy.url())).collect();
+        format!(
+            "[[domain]]\nname = \"{name}\"\ntier = \"{tier}\"\nranges = [\"{}/24\"]\nproxies = [{}]\n",
+            address(domain, 0),
+            proxies.join(", ")
+        )
+    }
+
+    fn servers(&mut self) -> impl Iterator<Item = &mut Machine> {
+        self.origins.iter_mut().chain(&mut self.proxies)
+    }
+
+    /// What the agent with this number runs to get a file.
+    fn get(&self, agent: usize, path: &str, output: PathBuf) -> Program {
+        let own = address(agent % DOMAINS.len(), 100 + agent);
+        let origins: Vec<_> = self.origins.iter().map(Machine::url).collect();
+        let arguments = [
+            "get".to_owned(),
+            path.to_owned(),
+            format!("--output={}", output.display()),
+            format!("--name=agent-{agent}"),
+            format!("--local-address={own}"),
+            format!("--origin={}", origins.join(",")),
+            "--backoff-first=200ms".into(),
+            "--backoff-max=1s".into(),
+            "--connect-timeout=2s".into(),
+            "--silence-max=5s".into(),
+            "--json".into(),
+        ];
+        Program::start(env!("CARGO_BIN_EXE_outpost-agent-under-test").as_ref(), arguments, self.share.path())
+    }
+}
+
+/// One file on its way to all agents.
+struct Round<'s> {
+    site: &'s Site,
+    content: Content,
+    path: String,
+    outputs: tempfile::TempDir,
+}
+
+impl<'s> Round<'s> {
+    /// Publishes the file, and waits until both origins know it.
+    fn new(site: &'s Site, number: u64) -> Self {
+        let content = Content::random(number, FILE_LEN);
+        let path = format!("/Redist/package-{number}/data.bin");
+        site.share.write(&path[1..], &content);
+        for origin in &site.origins {
+            wait::until_true("the origin knows the digest", || {
+                let head = harness::client::Ask::head(&path).try_fetch(origin.socket());
+                head.is_ok_and(|answer| answer.field("Repr-Digest").is_some())
+            });
+        }
+        Self { site, content, path, outputs: tempfile::tempdir().expect("a temporary directory") }
+    }
+
+    fn output(&self, agent: usize) -> PathBuf {
+        self.outputs.path().join(agent.to_string()).join("data.bin")
+    }
+
+    fn start(&self, agent: usize) -> Program {
+        fs::create_dir_all(self.output(agent).parent().expect("it has one")).expect("a directory");
+        self.site.get(agent, &self.path, self.output(agent))
+    }
+
+    fn start_all(&self) -> Vec<Program> {
+        (0..AGENTS).map(|agent| self.start(agent)).collect()
+    }
+
+    /// Waits until some of the file is at an agent, and not all of it at every one.
+    fn wait_for_the_middle(&self, agent: usize) {
+        wait::until_true("something has come", || {
+            let directory = self.output(agent);
+            let entries = fs::read_dir(directory.parent().expect("it has one")).into_iter().flatten().flatten();
+            entries.filter_map(|entry| entry.metadata().ok()).any(|found| found.len() > 0)
+        });
+    }
+
+    #[track_caller]
+    fn expect_all(&self, programs: Vec<Program>, what: &str) {
+        for (agent, mut program) in programs.into_iter().enumerate() {
+            let status = program.wait();
+            assert!(status.success(), "{what}: agent {agent} ended with {status}: {}", program.printed());
+            let found = fs::read(self.output(agent)).expect("the file that it has brought");
+            assert_eq!(md5_hex(&found), self.content.md5_hex(), "{what}: agent {agent}");
+        }
+    }
+}
+
+#[test]
+fn whoever_is_killed_every_download_ends_right() {
+    let mut site = Site::new();
+    site.servers().for_each(Machine::start);
+    let round = Round::new(&site, 1);
+    round.expect_all(round.start_all(), "nobody is killed");
+    drop(round);
+    let servers = site.servers().count();
+    for victim in 0..servers {
+        let round = Round::new(&site, 100 + victim as u64);
+        let programs = round.start_all();
+        round.wait_for_the_middle(victim % AGENTS);
+        let (content, path, outputs) = (round.content, round.path, round.outputs);
+        let server = site.servers().nth(victim).expect("there are so many");
+        server.kill();
+        let what = format!("{} is killed", server.name());
+        let round = Round { site: &site, content, path, outputs };
+        round.expect_all(programs, &what);
+        let (content, path) = (round.content, round.path);
+        // It comes back to its place, and is of use again.
+        let server = site.servers().nth(victim).expect("there are so many");
+        server.start();
+        harness::client::fetch(server.socket(), &path).expect(&content);
+    }
+    for agent in 0..AGENTS {
+        let round = Round::new(&site, 200 + agent as u64);
+        let mut programs = round.start_all();
+        round.wait_for_the_middle(agent);
+        programs[agent].kill();
+        programs[agent] = round.start(agent);
+        round.expect_all(programs, &format!("agent {agent} is killed"));
+    }
+}
