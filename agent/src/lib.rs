@@ -1,20 +1,40 @@
 //! The agent of a machine: finds a file by its digest at the nearest place that has it, loads nobody more than it may, and keeps trying in a way
 //! that never adds to a storm.
 //!
-//! In reading order: `command` is the command line, a file for each command; `bring` brings one content; `net` is the one room that connects to
-//! anyone. [`decide`] is all that is decided, without sockets and without a clock.
+//! In reading order: `command` is the command line, a file for each command; `service` what runs all the time, with a cache of its own; `bring` brings
+//! one content; `net` is the one room that connects to anyone. [`decide`] is all that is decided, without sockets and without a clock.
 #![forbid(unsafe_code)]
 
 mod bring;
 mod command;
 pub mod decide;
 mod net;
+mod service;
 
-use std::process::ExitCode;
+use std::{
+    fs,
+    hash::{BuildHasher, Hasher},
+    process::ExitCode,
+};
 
 pub use command::reference::text as command_line_reference;
 
 /// The program: reads the command line, does what it says, and answers the exit code.
 pub fn main() -> ExitCode {
     command::run()
+}
+
+/// A URL without what people need not read.
+fn short(url: &str) -> String {
+    url.split_once("://").map_or(url, |(_, rest)| rest).trim_end_matches('/').to_owned()
+}
+
+/// Another one for each machine and each start.
+fn seed() -> u64 {
+    std::hash::RandomState::new().build_hasher().finish()
+}
+
+/// The host's own name.
+fn host_name() -> String {
+    fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
 }

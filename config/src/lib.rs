@@ -4,12 +4,13 @@
 //! `rate_rules`, `proxies` and `raw` the text forms, `settings` what comes out, `admin` where the admin interface is, `belonging` to which
 //! origin a proxy belongs, `delivered` what that one delivers, `layers` how any program's are put together,
 //! [`mod@load`] those of a proxy, `check` what makes no sense together, `fault` how that is said, [`flags`] the command line, [`mod@reference`] and
-//! [`mod@print`] the texts made from the table. [`mod@origin`] is the same for an origin.
+//! [`mod@print`] the texts made from the table. [`mod@origin`] is the same for an origin, [`agent`] for an agent.
 //!
 //! It reads one file and nothing else: no environment, no clock, no disk sizes. Programs hand those in.
 #![forbid(unsafe_code)]
 
 mod admin;
+pub mod agent;
 mod belonging;
 mod check;
 mod delivered;

@@ -2,17 +2,19 @@
 
 use std::{
     fs,
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::Command,
     sync::Arc,
 };
 
+use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
     content::{Content, md5_hex},
-    program::Program,
+    program::{Program, address_in, run_to_end},
 };
 
 /// What an agent is to be started with. A clone has the same directory.
@@ -21,6 +23,17 @@ pub struct AgentSetup {
     executable: PathBuf,
     directory: Arc<TempDir>,
     arguments: Vec<String>,
+}
+
+/// A service that runs.
+pub struct AgentService {
+    setup: AgentSetup,
+    /// The program.
+    pub program: Program,
+    /// Where programs of its machine ask it.
+    pub local: SocketAddr,
+    /// Where neighbours do.
+    pub peers: SocketAddr,
 }
 
 /// A `get` that is on, or has ended.
@@ -46,7 +59,8 @@ impl AgentSetup {
     /// The executable in a new directory, with patience that suits a test.
     pub fn new(executable: impl Into<PathBuf>) -> Self {
         let directory = Arc::new(tempfile::tempdir().expect("a temporary directory"));
-        let arguments = ["--json", "--silence-max=1s", "--backoff-first=200ms", "--backoff-max=1s"].map(String::from);
+        let arguments =
+            ["--alone", "--json", "--silence-max=1s", "--backoff-first=200ms", "--backoff-max=1s"].map(String::from);
         Self { executable: executable.into(), directory, arguments: arguments.into() }
     }
 
@@ -54,6 +68,36 @@ impl AgentSetup {
     pub fn arguments(mut self, arguments: &[&str]) -> Self {
         self.arguments.extend(arguments.iter().map(|argument| argument.to_string()));
         self
+    }
+
+    /// With the service of that machine, which brings things to its cache first.
+    pub fn by(mut self, service: &AgentService) -> Self {
+        self.arguments.retain(|argument| argument != "--alone");
+        self.arguments(&["--local", &service.local.to_string()])
+    }
+
+    /// Starts the service in its directory, with further arguments of `run`.
+    #[track_caller]
+    pub fn serve(&self, arguments: &[&str]) -> AgentService {
+        let fixed = ["--peer-listen", "127.0.0.1:0", "--min-free", "0%", "--max-size", "1GiB"];
+        let patience = [
+            ("OUTPOST__LOCAL", "127.0.0.1:0"),
+            ("OUTPOST__SERVERS__SILENCE_MAX", "1s"),
+            ("OUTPOST__SERVERS__BACKOFF_FIRST", "200ms"),
+            ("OUTPOST__SERVERS__BACKOFF_MAX", "1s"),
+        ];
+        let mut command = Command::new(&self.executable);
+        command.arg("run").args(fixed).args(arguments).current_dir(self.directory());
+        let program = Program::spawn_with(command, &patience);
+        let at = |what: &str| program.find_line(what, |line| address_in(line.trim_start().strip_prefix(what)?));
+        let (local, peers) = (at("local"), at("peers"));
+        AgentService { setup: self.clone(), program, local, peers }
+    }
+
+    /// Runs another command to its end: its exit code, and what it printed.
+    #[track_caller]
+    pub fn command(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        run_to_end(&self.executable, arguments, self.directory())
     }
 
     /// Its directory.
@@ -73,6 +117,26 @@ impl AgentSetup {
     #[track_caller]
     pub fn get(&self, what: &str, name: &str) -> Got {
         self.start(what, name).wait()
+    }
+}
+
+impl AgentService {
+    /// Asks it with a command such as `status`; what it printed.
+    #[track_caller]
+    pub fn ask(&self, arguments: &[&str]) -> String {
+        let local = self.local.to_string();
+        let all: Vec<&str> = arguments.iter().copied().chain(["--local", &local]).collect();
+        let (code, printed) = self.setup.command(&all);
+        assert_eq!(code, Some(0), "{arguments:?}: {printed}");
+        printed
+    }
+
+    /// SIGTERM, and a clean end.
+    #[track_caller]
+    pub fn terminate(mut self) {
+        self.program.signal(Signal::TERM);
+        let status = self.program.wait();
+        assert!(status.success(), "after SIGTERM the agent ended with {status}");
     }
 }
 
@@ -112,6 +176,7 @@ impl Got {
     pub fn expect_code(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "{self:?}");
         assert!(!self.file.exists(), "{self:?}");
+        assert!(code == 69 || code >= 130 || self.beside() == 0, "{self:?}");
         self
     }
 

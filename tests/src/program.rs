@@ -42,11 +42,17 @@ impl Program {
     }
 
     /// Starts a prepared command; its standard streams are taken over.
-    pub fn spawn(mut command: Command) -> Self {
+    pub fn spawn(command: Command) -> Self {
+        Self::spawn_with(command, &[])
+    }
+
+    /// Likewise, with options in its environment.
+    pub fn spawn_with(mut command: Command, environment: &[(&str, &str)]) -> Self {
         // What the person who runs the tests has set must not change what is tested.
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("OUTPOST__")) {
             command.env_remove(name);
         }
+        command.envs(environment.iter().copied());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
         let output = Arc::new(Output::default());

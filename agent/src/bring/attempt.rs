@@ -12,8 +12,9 @@ use protocol::{
 
 use super::{
     blame::Blame,
-    sink::{Sink, SinkError},
+    sink::Sink,
     told::{Stage, Told},
+    trouble::SinkError,
     wanted::Wanted,
 };
 use crate::{
@@ -52,7 +53,7 @@ pub(crate) struct Attempt<'a> {
     pub(crate) blame: &'a mut Blame,
     pub(crate) told: &'a Told,
     /// The source has begun to send.
-    pub(crate) began: &'a mut (dyn FnMut() + Send),
+    pub(crate) began: &'a mut (dyn FnMut() + Send + Sync),
 }
 
 impl Attempt<'_> {
@@ -89,7 +90,9 @@ impl Attempt<'_> {
                 if is_coded(&answer) { Verdict::Senseless } else { self.known().judge(self.sink.position(), &head) };
             match verdict {
                 Verdict::Takes(from) => {
-                    self.learn(&head).await?;
+                    if let Some(digests) = self.learn(&head).await? {
+                        return Ok(Came::All(digests));
+                    }
                     let is_ours = is_outpost(&answer);
                     return self.take(answer.into_body(), from, target, is_ours).await;
                 }
@@ -115,7 +118,8 @@ impl Attempt<'_> {
         if self.sink.position() > 0 { self.sink.identity().clone() } else { self.wanted.identity.clone() }
     }
 
-    async fn learn(&mut self, head: &Head<'_>) -> Result<(), SinkError> {
+    /// `Some`: all of what it turns out to be is here already.
+    async fn learn(&mut self, head: &Head<'_>) -> Result<Option<Digests>, SinkError> {
         if self.sink.position() > 0 {
             self.wanted.identity.add(self.sink.identity());
         }

@@ -194,6 +194,13 @@ impl Work {
                 let saved = self.snapshot(0, Md5::of(b""));
                 write_state(&self.state, &saved).map_err(|error| ("write", error))?;
             }
+            Order::Save(done) if self.hasher.position() == 0 => {
+                self.join();
+                // Nothing is here to be continued. What cannot be removed is empty, and in nobody's way.
+                let _ = fs::remove_file(&self.state);
+                let _ = fs::remove_file(&self.part);
+                let _ = done.send(());
+            }
             Order::Save(done) => {
                 self.join();
                 self.save_aside().map_err(|error| ("write", error))?;

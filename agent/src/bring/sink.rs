@@ -4,21 +4,11 @@ use bytes::Bytes;
 use protocol::digest::Digests;
 
 use super::{
-    lane::PartError,
+    object::{ObjectPart, Prepared},
     part::{FilePart, Opened},
+    trouble::SinkError,
 };
 use crate::decide::resume::Identity;
-
-/// Why bytes cannot be taken.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum SinkError {
-    /// They are not what they should be.
-    #[error("{0}")]
-    Wrong(String),
-    /// The disk.
-    #[error("{0}")]
-    Disk(String),
-}
 
 /// Takes the bytes of one content, from its first on.
 pub(crate) struct Sink {
@@ -31,20 +21,18 @@ pub(crate) struct Sink {
 
 enum Kind {
     File(FilePart),
-}
-
-impl From<PartError> for SinkError {
-    fn from(error: PartError) -> Self {
-        match error {
-            PartError::Mismatch { .. } => Self::Wrong(error.to_string()),
-            error => Self::Disk(error.to_string()),
-        }
-    }
+    Object(ObjectPart),
 }
 
 impl From<Opened> for Sink {
     fn from(opened: Opened) -> Self {
         Self { kind: Kind::File(opened.part), position: opened.position, identity: opened.identity }
+    }
+}
+
+impl From<ObjectPart> for Sink {
+    fn from(part: ObjectPart) -> Self {
+        Self { kind: Kind::Object(part), position: 0, identity: Identity::default() }
     }
 }
 
@@ -59,37 +47,74 @@ impl Sink {
         &self.identity
     }
 
-    /// What is here is of no use.
-    pub(crate) async fn anew(&mut self) -> Result<(), SinkError> {
-        (self.position, self.identity) = (0, Identity::default());
-        match &self.kind {
-            Kind::File(part) => Ok(part.anew().await?),
+    /// Looks what there is of a content before anybody is asked for it. `Some`: all of it.
+    pub(crate) async fn prepare(&mut self, identity: &Identity) -> Result<Option<Digests>, SinkError> {
+        let prepared = match &mut self.kind {
+            Kind::File(_) => return Ok(None),
+            Kind::Object(part) => part.prepare(identity).await?,
+        };
+        Ok(self.prepared(prepared, identity))
+    }
+
+    fn prepared(&mut self, prepared: Prepared, identity: &Identity) -> Option<Digests> {
+        match prepared {
+            Prepared::Here(digests, size) => {
+                self.position = size;
+                self.identity = Identity { size: Some(size), ..Identity::of(digests.md5) };
+                Some(digests)
+            }
+            Prepared::At(position) => {
+                if position > 0 && self.position == 0 {
+                    self.identity = identity.clone();
+                }
+                self.position = position;
+                None
+            }
         }
     }
 
-    /// Of what the bytes are that are here and will come.
-    pub(crate) async fn know(&mut self, identity: &Identity) -> Result<(), SinkError> {
-        if self.identity == *identity {
-            return Ok(());
+    /// What is here is of no use.
+    pub(crate) async fn anew(&mut self) -> Result<(), SinkError> {
+        (self.position, self.identity) = (0, Identity::default());
+        match &mut self.kind {
+            Kind::File(part) => part.anew().await?,
+            Kind::Object(part) => part.anew(),
         }
+        Ok(())
+    }
+
+    /// Of what the bytes are that are here and will come. `Some`: they are all here, by another way.
+    pub(crate) async fn know(&mut self, identity: &Identity) -> Result<Option<Digests>, SinkError> {
+        let is_new = self.identity != *identity;
         self.identity = identity.clone();
-        match &self.kind {
-            Kind::File(part) => Ok(part.know(identity.clone()).await?),
+        match &mut self.kind {
+            Kind::File(part) if is_new => part.know(identity.clone()).await?,
+            Kind::File(_) => {}
+            Kind::Object(part) => {
+                let prepared = part.know(identity).await?;
+                return Ok(self.prepared(prepared, identity));
+            }
         }
+        Ok(None)
     }
 
     /// The next bytes. Waits while the disk is behind.
     pub(crate) async fn push(&mut self, bytes: Bytes) -> Result<(), SinkError> {
         self.position += bytes.len() as u64;
-        match &self.kind {
+        match &mut self.kind {
             Kind::File(part) => Ok(part.push(bytes).await?),
+            Kind::Object(part) => part.push(bytes).await,
         }
     }
 
     /// All is here: compares it with what is known, and gives it its name.
     pub(crate) async fn finish(&mut self) -> Result<Digests, SinkError> {
-        match &self.kind {
+        match &mut self.kind {
             Kind::File(part) => Ok(part.finish().await?),
+            Kind::Object(part) => match part.finish().await? {
+                Some(digests) => Ok(digests),
+                None => Err(SinkError::Disk("nothing has begun".into())),
+            },
         }
     }
 
@@ -97,6 +122,8 @@ impl Sink {
     pub(crate) async fn save(&self) {
         match &self.kind {
             Kind::File(part) => part.save().await,
+            // A fill that is dropped is kept as a part.
+            Kind::Object(_) => {}
         }
     }
 }

@@ -8,15 +8,16 @@ use std::{
 use parking_lot::Mutex;
 use protocol::digest::Digests;
 use serde::Serialize;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use super::{
     attempt::{Attempt, Came},
     blame::Blame,
     finder::{Finder, Found, now},
     queue,
-    sink::{Sink, SinkError},
+    sink::Sink,
     told::{Stage, Told},
+    trouble::SinkError,
     wanted::Wanted,
 };
 use crate::decide::{
@@ -39,6 +40,8 @@ pub(crate) struct Task {
     pub(crate) deadline: Option<Instant>,
     /// All waits are over at once when this is notified.
     pub(crate) retry_now: Arc<Notify>,
+    /// How many may receive at once.
+    pub(crate) slots: Option<Arc<Semaphore>>,
     /// Who brought how much.
     pub(crate) sources: Vec<Brought>,
 }
@@ -72,6 +75,19 @@ pub(crate) enum BringError {
     Disk(String),
 }
 
+impl BringError {
+    /// The exit code that says it.
+    pub(crate) fn code(&self) -> u8 {
+        match self {
+            Self::Disk(_) => 1,
+            Self::Absent => 3,
+            Self::Wrong(_) => 4,
+            Self::TimedOut(_) => 69,
+            Self::Refused(_) => 77,
+        }
+    }
+}
+
 fn said(trouble: &Option<String>) -> String {
     trouble.as_ref().map(|trouble| format!(" ({trouble})")).unwrap_or_default()
 }
@@ -87,7 +103,11 @@ impl Task {
         loop {
             let step = self.chain.next(&self.health.lock(), now());
             match step {
-                Step::Discover => self.discover(&mut blame).await?,
+                Step::Discover => {
+                    if let Some(digests) = self.discover(&mut blame).await? {
+                        return Ok(digests);
+                    }
+                }
                 Step::Ask(place) => {
                     if let Some(digests) = self.ask(place, &mut blame).await? {
                         return Ok(digests);
@@ -99,8 +119,12 @@ impl Task {
         }
     }
 
-    async fn discover(&mut self, blame: &mut Blame) -> Result<(), BringError> {
+    /// One's own cache first, then whoever knows. `Some`: it is here.
+    async fn discover(&mut self, blame: &mut Blame) -> Result<Option<Digests>, BringError> {
         self.told.stage(Stage::Looking, None);
+        if let Some(digests) = self.sink.prepare(&self.wanted.identity).await? {
+            return Ok(Some(digests));
+        }
         let finder = self.finder.clone();
         let found = finder.find(&mut self.wanted).await;
         let now = now();
@@ -118,12 +142,20 @@ impl Task {
             self.told.at(0);
             blame.anew();
         }
-        Ok(())
+        Ok(self.sink.prepare(&self.wanted.identity).await?)
     }
 
     async fn ask(&mut self, place: usize, blame: &mut Blame) -> Result<Option<Digests>, BringError> {
         let source = self.chain.source(place).clone();
+        // Who waits for an answer or in a queue takes nobody's place.
+        let _slot = match &self.slots {
+            Some(slots) => slots.clone().acquire_owned().await.ok(),
+            None => None,
+        };
         self.told.stage(Stage::Asking, Some((&source.name, source.rank.name())));
+        if let Some(digests) = self.sink.prepare(&self.wanted.identity).await? {
+            return Ok(Some(digests));
+        }
         let before = self.sink.position();
         let (chain, health) = (&mut self.chain, &self.health);
         let mut began = || chain.began(place, &mut health.lock());

@@ -1,13 +1,6 @@
 //! The options of everybody who asks servers: who they are, who we are, and how patient.
 
-use std::{
-    fs,
-    hash::{BuildHasher, Hasher},
-    net::IpAddr,
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
 use config::value::parse_duration;
@@ -20,7 +13,9 @@ use crate::{
         health::Health,
         source::{Rank, Source},
     },
+    host_name,
     net::client::{Client, Manners},
+    seed, short,
 };
 
 /// Whom to ask, and how.
@@ -83,6 +78,11 @@ impl Asking {
         }
     }
 
+    /// Whether it says who is asked.
+    pub(crate) fn is_told(&self) -> bool {
+        !self.origins.is_empty() || !self.servers.is_empty()
+    }
+
     /// The servers as sources.
     pub(crate) fn proxies(&self) -> Vec<Source> {
         let source = |url: &String| Source { rank: Rank::Proxy, name: short(url), url: url.clone() };
@@ -95,17 +95,6 @@ impl Asking {
 
     /// This machine's name.
     pub(crate) fn name(&self) -> String {
-        let host = || fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned();
-        self.name.clone().unwrap_or_else(host)
+        self.name.clone().unwrap_or_else(host_name)
     }
-}
-
-/// A URL without what people need not read.
-pub(crate) fn short(url: &str) -> String {
-    url.split_once("://").map_or(url, |(_, rest)| rest).trim_end_matches('/').to_owned()
-}
-
-/// Another one for each machine and each start.
-pub(crate) fn seed() -> u64 {
-    std::hash::RandomState::new().build_hasher().finish()
 }

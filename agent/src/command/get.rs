@@ -2,13 +2,14 @@
 
 use std::{
     io::{self, Write},
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use clap::Args;
-use config::value::parse_duration;
+use config::value::{parse_address, parse_duration};
 use protocol::digest::Digests;
 use serde_json::json;
 use tokio::{
@@ -17,16 +18,26 @@ use tokio::{
 };
 
 use super::{
-    asking::{Asking, seed, short},
+    asking::Asking,
     bar,
+    by_service::{self, Served},
     ending::Ending,
 };
 use crate::{
-    bring::{part::FilePart, sink::Sink, task::Task, told::Told, wanted::Wanted},
+    bring::{
+        part::FilePart,
+        sink::Sink,
+        task::{BringError, Task},
+        told::Told,
+        wanted::Wanted,
+    },
     decide::{
         chain::Chain,
+        resume::Identity,
         source::{Rank, Source},
     },
+    seed,
+    service::downloads::given,
 };
 
 /// The arguments of `get`.
@@ -42,6 +53,14 @@ pub(crate) struct Arguments {
 
     #[command(flatten)]
     asking: Asking,
+
+    /// Where the service of this machine is, which brings it to its cache first. Not used where --origin or --server say who is asked
+    #[arg(long, value_name = "IP:PORT", env = "OUTPOST__LOCAL", default_value = "127.0.0.1:7777", value_parser = parse_address)]
+    local: SocketAddr,
+
+    /// Does not use the service of this machine
+    #[arg(long)]
+    alone: bool,
 
     /// How long to keep trying while nothing comes; 0s: ends when all have failed once
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = parse_duration)]
@@ -60,11 +79,8 @@ pub(crate) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<(), Ending> {
     let began = Instant::now();
     let wanted = Wanted::parse(&arguments.what).map_err(|error| Ending::Usage(error.to_string()))?;
-    let asks = &arguments.asking;
-    if wanted.server.is_none() && asks.origins.is_empty() && asks.servers.is_empty() {
-        return Err(Ending::Usage(
-            "nobody can be asked for it: name a server with --server URL or --origin URL".into(),
-        ));
+    if wanted.server.is_none() && arguments.is_alone() && !arguments.asking.is_told() {
+        return Err(Ending::Usage(NOBODY.into()));
     }
     let out = place(arguments.output.as_deref(), &wanted.file_name());
     let runtime = Builder::new_current_thread().enable_all().build();
@@ -74,6 +90,19 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Ending> {
         print(&report(&ended, &out, began.elapsed()));
     }
     ended.map(drop)
+}
+
+/// Nobody is named, and there is no service.
+const NOBODY: &str = "nobody can be asked for it: start the service with outpost-agent run, or name a server with --server URL or --origin URL";
+
+/// How long it is waited before the service is asked again that went away.
+const SERVICE_WAIT: Duration = Duration::from_secs(1);
+
+impl Arguments {
+    /// Whether the service has no part in it.
+    fn is_alone(&self) -> bool {
+        self.alone || self.asking.is_told()
+    }
 }
 
 /// What came.
@@ -93,8 +122,9 @@ async fn bring(arguments: &Arguments, wanted: Wanted, out: &Path) -> Result<Brou
     let resumed = sink.position();
     let mut task = Box::new(task(arguments, wanted, sink));
     let told = task.told.clone();
+    let mut said = None;
     let ended = tokio::select! {
-        ended = task.bring() => ended.map_err(Ending::from),
+        ended = by_service_or_alone(arguments, &mut task, &mut said) => ended,
         never = bar::draw(&told, !arguments.quiet && !arguments.json) => match never {},
         number = interrupted() => Err(Ending::Signal(number)),
     };
@@ -106,17 +136,60 @@ async fn bring(arguments: &Arguments, wanted: Wanted, out: &Path) -> Result<Brou
         }
     };
     let identity = task.sink.identity();
-    let verified = identity.md5.is_some() || identity.sha256.is_some();
+    let verified = said.unwrap_or(identity.md5.is_some() || identity.sha256.is_some());
     Ok(Brought { digests, verified, size: task.sink.position(), resumed, task })
+}
+
+/// Lets the service bring it to its cache, and takes it from there; where there is none, does it alone. `said`: whether it was verified there.
+async fn by_service_or_alone(
+    arguments: &Arguments,
+    task: &mut Task,
+    said: &mut Option<bool>,
+) -> Result<Digests, Ending> {
+    let mut was_there = false;
+    while !arguments.is_alone() {
+        match by_service::fetch(&task.finder.client, arguments.local, &task.wanted, &task.told).await {
+            Served::Ready(identity, verified) => {
+                *said = Some(verified);
+                take_from_service(arguments, task, identity).await?;
+                break;
+            }
+            Served::Failed(code, detail) => return Err(Ending::Told(code, detail)),
+            // Who has a URL can do it alone; who has not would wait for nobody.
+            Served::NoService | Served::Broken if task.wanted.server.is_some() => break,
+            Served::NoService if !was_there => return Err(Ending::Usage(NOBODY.into())),
+            Served::NoService | Served::Broken => {
+                was_there = true;
+                task.told.say(|state| state.trouble = Some("the service of this machine went away".into()));
+                if task.deadline.is_some_and(|deadline| Instant::now() > deadline) {
+                    return Err(BringError::TimedOut(task.told.now().trouble).into());
+                }
+                tokio::time::sleep(SERVICE_WAIT).await;
+            }
+        }
+    }
+    task.bring().await.map_err(Ending::from)
+}
+
+/// From now on the service is asked first, by the digest.
+async fn take_from_service(arguments: &Arguments, task: &mut Task, identity: Identity) -> Result<(), Ending> {
+    if task.sink.position() > 0 && task.sink.identity().md5 != identity.md5 {
+        task.sink.anew().await.map_err(|error| Ending::Failed(error.to_string()))?;
+    }
+    (task.wanted.identity, task.wanted.is_given, task.by_digest) = (identity, true, true);
+    let url = format!("http://{}/", arguments.local);
+    let service = Source { rank: Rank::Peer, name: "this machine".into(), url };
+    let alone = given(&[], &task.wanted);
+    let sources = [service].into_iter().chain(alone).collect();
+    task.chain = Chain::given(sources, arguments.asking.backoff(), seed());
+    Ok(())
 }
 
 fn task(arguments: &Arguments, wanted: Wanted, sink: Sink) -> Task {
     let asks = &arguments.asking;
     let finder = Arc::new(asks.finder());
     let (by_digest, chain) = if asks.origins.is_empty() {
-        let url = wanted.server.iter().map(|url| Source { rank: Rank::Origin, name: short(url), url: url.clone() });
-        let sources = asks.proxies().into_iter().chain(url).collect();
-        (false, Chain::given(sources, asks.backoff(), seed()))
+        (false, Chain::given(given(&asks.proxies(), &wanted), asks.backoff(), seed()))
     } else {
         (true, Chain::new(asks.backoff(), seed()))
     };
@@ -130,6 +203,7 @@ fn task(arguments: &Arguments, wanted: Wanted, sink: Sink) -> Task {
         told: Told::default(),
         deadline: Some(Instant::now() + arguments.give_up_after),
         retry_now: Arc::default(),
+        slots: None,
         sources: Vec::new(),
     }
 }

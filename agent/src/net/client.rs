@@ -38,6 +38,14 @@ pub(crate) struct Manners {
     pub(crate) local_address: Option<IpAddr>,
 }
 
+impl Manners {
+    /// For the service of this machine: it is there at once, or not.
+    pub(crate) fn of_this_machine(silence_max: Duration) -> Self {
+        let connect_timeout = Duration::from_secs(1);
+        Self { connect_timeout, silence_max, requester: String::new(), authorities: None, local_address: None }
+    }
+}
+
 /// Who asks.
 pub(crate) struct Client {
     manners: Manners,
@@ -153,6 +161,15 @@ fn connector(manners: &Manners) -> HttpConnector {
 pub(crate) fn url(server: &str, target: &str) -> String {
     let server = server.strip_prefix("outpost+").unwrap_or(server);
     format!("{}{target}", server.trim_end_matches('/'))
+}
+
+/// A value as it stands in a query.
+pub(crate) fn escaped(value: &str) -> String {
+    let letter = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    value.bytes().map(letter).collect()
 }
 
 #[cfg(test)]

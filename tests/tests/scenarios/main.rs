@@ -4,6 +4,7 @@ use harness::{agent::AgentSetup, origin::OriginSetup, proxy::ProxySetup, share::
 
 mod admin;
 mod agent;
+mod agent_service;
 mod ahead;
 mod change;
 mod clients;

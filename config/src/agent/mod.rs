@@ -1,0 +1,13 @@
+//! What is written for an agent: its file, its flags, its reference. In reading order: `settings` is what comes out, `table` defines each option once,
+//! [`load`] puts the layers together, [`flags`] and [`mod@reference`] are made from the table.
+
+pub mod flags;
+mod load;
+pub mod reference;
+mod settings;
+mod table;
+#[cfg(test)]
+mod tests;
+
+pub use load::{Loaded, load, needs_restart};
+pub use settings::{Origins, Peers, Servers, Settings};

@@ -1,0 +1,141 @@
+//! What comes out of the layers of an agent.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use protocol::patience::Backoff;
+use serve::clients::ranges::Ranges;
+
+/// Objects' files that an agent keeps open: few ask it.
+const OPEN_FILES_MAX: usize = 16;
+
+/// Everything that can be set, checked.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where programs of this machine ask the service.
+    pub local: Option<SocketAddr>,
+    /// Who knows what there is.
+    pub origins: Origins,
+    /// Who has it.
+    pub servers: Servers,
+    /// The service's own cache.
+    pub store: store::Options,
+    /// Contents that are brought at once.
+    pub downloads_max: usize,
+    /// What others may have.
+    pub peers: Peers,
+}
+
+/// See [`Settings::origins`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origins {
+    /// In the order in which they are asked.
+    pub urls: Vec<String>,
+    /// Unlike all others; empty: the host's name.
+    pub name: String,
+    /// With what it enrols.
+    pub token_file: Option<PathBuf>,
+    /// Where its credential and the last configuration that was delivered are kept.
+    pub state_dir: PathBuf,
+    /// Between two reports; zero: as the origin says.
+    pub report_every: Duration,
+}
+
+/// See [`Settings::servers`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Servers {
+    /// In the order in which they are asked.
+    pub urls: Vec<String>,
+    /// Authorities to believe, in place of the system's.
+    pub authorities: Option<PathBuf>,
+    /// For a connection.
+    pub connect_timeout: Duration,
+    /// For each next piece of an answer.
+    pub silence_max: Duration,
+    /// After failures.
+    pub backoff: Backoff,
+}
+
+/// See [`Settings::peers`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peers {
+    /// Where they are served.
+    pub listen: Option<SocketAddr>,
+    /// Transfers at once; 0: nothing is shared.
+    pub uploads: usize,
+    /// Of which files, by the ends of their names.
+    pub extensions: Vec<String>,
+    /// Bytes of the smallest that is shared.
+    pub min_size: u64,
+    /// Who is served; none: the networks that this machine is in.
+    pub allow: Ranges,
+    /// Under which URL others reach it; empty: found out.
+    pub advertise: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let mut store = store::Options::new("outpost-agent-cache");
+        store.max_size = store::Limit::Percent(10.0);
+        // A machine that somebody works at: little memory, few open files.
+        (store.open_files_max, store.hot_bytes_max) = (OPEN_FILES_MAX, 0);
+        (store.quarantine_max, store.history_max) = (0, 0);
+        (store.names_max, store.fill_buffer_max) = (100_000, 1 << 20);
+        Self {
+            local: Some(SocketAddr::from(([127, 0, 0, 1], 7777))),
+            origins: Origins::default(),
+            servers: Servers::default(),
+            store,
+            downloads_max: 4,
+            peers: Peers::default(),
+        }
+    }
+}
+
+impl Default for Origins {
+    fn default() -> Self {
+        Self {
+            urls: Vec::new(),
+            name: String::new(),
+            token_file: None,
+            state_dir: "outpost-agent-origin".into(),
+            report_every: Duration::ZERO,
+        }
+    }
+}
+
+impl Default for Servers {
+    fn default() -> Self {
+        Self {
+            urls: Vec::new(),
+            authorities: None,
+            connect_timeout: Duration::from_secs(5),
+            silence_max: Duration::from_secs(30),
+            backoff: Backoff::default(),
+        }
+    }
+}
+
+impl Default for Peers {
+    fn default() -> Self {
+        Self {
+            listen: Some(SocketAddr::from(([0, 0, 0, 0], 7778))),
+            uploads: 2,
+            extensions: ["kit", "iso", "msi", "zip", "exe", "cab"].map(String::from).into(),
+            min_size: 1 << 20,
+            allow: Ranges::default(),
+            advertise: String::new(),
+        }
+    }
+}
+
+impl Origins {
+    /// Where the credential is kept.
+    pub fn credential_file(&self) -> PathBuf {
+        self.state_dir.join("credential")
+    }
+
+    /// Where the last configuration that was delivered is kept.
+    pub fn configuration_file(&self) -> PathBuf {
+        self.state_dir.join("configuration.json")
+    }
+}
