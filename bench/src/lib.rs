@@ -2,7 +2,7 @@
 //!
 //! Threads and epoll, no runtime (but in `storm`, where machines wait most of the time): what the client costs is taken from the server on a small machine. In reading order:
 //! `target` (what is asked for), `response` and `exchange` (one request and its answer), `crowd` (many at once), `poll`,
-//! `histogram`, `server_cpu`, and the commands `load`, `cold`, `limit`, `origin`, `compare`, `storm` and `traces`.
+//! `histogram`, `server_cpu`, and the commands `load`, `cold`, `limit`, `origin`, `compare`, `registry`, `storm` and `traces`.
 #![forbid(unsafe_code)]
 
 mod cold;
@@ -15,6 +15,7 @@ mod load;
 mod origin;
 mod pause;
 mod poll;
+mod registry;
 mod response;
 mod server_cpu;
 mod storm;
@@ -48,6 +49,8 @@ enum Command {
     Origin(origin::Options),
     /// Outpost beside nginx, Varnish and the minimal loop, taking turns; prints the table of docs/performance.md.
     Compare(Box<compare::Options>),
+    /// An origin that 10,000 agents report to: what a report costs, how large its registry is, and how soon it is back; prints the figures of docs/origin.md.
+    Registry(registry::Options),
     /// Ten packages published at once, and a whole company that wants them: a real origin, real HTTP, simulated machines; prints the tables of docs/storms.md.
     Storm(storm::Options),
     /// Request traces, replayed against the store's eviction policy beside others and the offline bound; prints the tables of docs/eviction.md.
@@ -63,6 +66,7 @@ pub fn main() -> ExitCode {
         Command::Limit(options) => limit::run(&options),
         Command::Origin(options) => origin::run(&options),
         Command::Compare(options) => compare::run(&options),
+        Command::Registry(options) => registry::run(&options),
         Command::Storm(options) => storm::run(&options),
         Command::Traces(options) => traces::run(&options),
     };

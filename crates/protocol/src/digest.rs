@@ -3,7 +3,7 @@
 
 mod hasher;
 
-use std::{borrow::Cow, fmt, str::FromStr};
+use std::{fmt, marker::PhantomData, str::FromStr};
 
 use base64::{
     Engine,
@@ -193,13 +193,28 @@ impl Serialize for Sha256 {
 
 impl<'de> Deserialize<'de> for Md5 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        <Cow<'_, str>>::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+        deserializer.deserialize_str(Text(PhantomData))
     }
 }
 
 impl<'de> Deserialize<'de> for Sha256 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        <Cow<'_, str>>::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+        deserializer.deserialize_str(Text(PhantomData))
+    }
+}
+
+/// Reads a digest where its text lies: reports have thousands of them.
+struct Text<T>(PhantomData<T>);
+
+impl<T: FromStr<Err = NotADigest>> de::Visitor<'_> for Text<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a digest")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
     }
 }
 
