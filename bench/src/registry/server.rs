@@ -34,6 +34,7 @@ impl Server {
         command.arg("--share").arg(share).arg("--database").arg(directory.join("origin.db"));
         command.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).env("RUST_LOG", "warn");
+        command.env("OUTPOST__REGISTRY__DATABASE", directory.join("registry.db"));
         os::process::end_with_thread(&mut command);
         os::process::pin_thread(cpu).with_context(|| format!("cannot pin to processor {cpu}"))?;
         let spawned = command.spawn();

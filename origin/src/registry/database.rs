@@ -49,14 +49,16 @@ pub(super) struct Database {
 pub enum RegistryError {
     /// The directory is not there, no permission, ...
     #[error(
-        "cannot open the registry's database {0}: {1}; it lies beside the file of --database, in a directory that this user may write"
+        "cannot open the registry's database {0}: {1}; give a file in a directory that this user may write with registry.database"
     )]
     Open(PathBuf, #[source] rusqlite::Error),
     /// Another origin runs with it.
-    #[error("the registry's database {0} is used by another program; give each origin a --database of its own")]
+    #[error(
+        "the registry's database {0} is used by another program; give each origin one of its own with registry.database"
+    )]
     Used(PathBuf),
     /// Not SQLite, or SQLite of another program.
-    #[error("{0} is not a registry of outpost-origin; move it away, or give another file with --database FILE")]
+    #[error("{0} is not a registry of outpost-origin; move it away, or give another file with registry.database")]
     Foreign(PathBuf),
     /// Damaged.
     #[error(

@@ -1,10 +1,14 @@
 //! Who has reported and who holds what, asked as others ask it.
 
+use std::time::Duration;
+
+use config::origin::DomainOptions;
 use protocol::{
     digest::Md5,
     enrolment::Role,
     info::{NODE_FIELD, NODES, OBJECTS, REPORTS},
     report::{Holders, Node, Nodes, PAGE_MAX, Report, Reported},
+    topology::{Domain, Proxy, Tier},
 };
 use serde::de::DeserializeOwned;
 
@@ -160,4 +164,34 @@ fn who_reports_all_the_time_is_told_to_wait_and_others_are_not() {
     let refused = statuses.iter().find(|(status, _)| *status != 200).expect("some are refused");
     assert_eq!(*refused, (503, 1));
     assert_eq!(tell(&fixture, &report("b", &[1])).status, 200);
+}
+
+#[test]
+fn a_node_is_in_its_domain_and_the_administrator_may_send_others_anywhere() {
+    let mut fixture = Fixture::new();
+    let domain = |name: &str, ranges: &[&str], proxies: &[(&str, &str)]| Domain {
+        name: name.parse().expect("a name"),
+        ranges: ranges.iter().map(|range| range.parse().expect("a range")).collect(),
+        machines: vec![],
+        tier: Tier::Constrained,
+        proxies: proxies.iter().map(|(name, url)| Proxy { name: (*name).into(), url: (*url).into() }).collect(),
+    };
+    let hq = domain("hq", &[], &[("hq-1", "http://files.example:8080/")]);
+    let b7 = domain("hq.b7", &["127.0.0.0/8"], &[]);
+    fixture.options.domains =
+        [hq, b7].map(|domain| DomainOptions { domain, proxy: Default::default(), agent: Default::default() }).into();
+    fixture.options.registry.report_every = Duration::from_secs(7);
+    fixture.options.registry.expiry = Duration::from_secs(21);
+    fixture.start();
+    let reported: Reported = read(&tell(&fixture, &report("pc", &[1])));
+    assert_eq!((reported.next_in, reported.expires_in), (7, 21));
+    let said = Report { url: Some("http://files.example:8080/".into()), role: Role::Proxy, ..report("hq-1", &[1]) };
+    assert!(!read::<Reported>(&tell(&fixture, &said)).url_refused, "its URL is written in the tree");
+    assert!(read::<Reported>(&tell(&fixture, &Report { node: "hq-2".into(), ..said })).url_refused);
+    for (domain, expected) in [("hq", "hq-1"), ("hq.b7", "hq-2 pc"), ("hq.b8", "")] {
+        let found: Holders = read(&fixture.get(&format!("{}?domain={domain}", holders_of(1))));
+        let mut names: Vec<&str> = found.holders.iter().map(|node| node.name.as_str()).collect();
+        names.sort_unstable();
+        assert_eq!(names.join(" "), expected, "{domain}");
+    }
 }

@@ -15,6 +15,7 @@ use std::{
 use protocol::{
     problem::Kind,
     report::{REPORT_BYTES_MAX, Report, Reported},
+    topology::Topology,
 };
 use serve::{
     handler::Answer,
@@ -26,10 +27,7 @@ use tokio::sync::Semaphore;
 use self::check::{check, is_own};
 pub(crate) use self::pace::Pace;
 use super::{Asker, Control, body};
-use crate::{
-    answer,
-    registry::{Intervals, NotTaken},
-};
+use crate::{answer, registry::NotTaken};
 
 /// A report of at most so many bytes is taken where it arrives.
 const SMALL_BYTES_MAX: usize = 64 << 10;
@@ -102,8 +100,10 @@ fn take(control: &Control, asker: &Asker, body: &[u8]) -> Response {
         };
         return answer::problem(kind, unfit.to_string());
     }
-    let url_refused = !keep_own_url(control, &mut report, asker.address);
-    match control.registry.report(&report, None, Intervals::default(), SystemTime::now()) {
+    let site = control.site.load();
+    let url_refused = !keep_own_url(control, &site.topology, &mut report, asker.address);
+    let domain = site.topology.home_of(&report.node).or_else(|| site.topology.domain_of(asker.address, None));
+    match control.registry.report(&report, domain, site.intervals, SystemTime::now()) {
         Ok(reported) => answer::json(&Reported { url_refused, ..reported }),
         Err(NotTaken::HoldsTooMuch) => answer::problem(Kind::ContentTooLarge, NotTaken::HoldsTooMuch.to_string()),
         Err(full) => answer::problem_for_now(Kind::Overloaded, full.to_string(), FULL_RETRY_AFTER),
@@ -111,9 +111,11 @@ fn take(control: &Control, asker: &Asker, body: &[u8]) -> Response {
 }
 
 /// Takes the URL out of a report if it leads elsewhere than to who sent it; answers whether it may stay.
-fn keep_own_url(control: &Control, report: &mut Report, address: IpAddr) -> bool {
+fn keep_own_url(control: &Control, topology: &Topology, report: &mut Report, address: IpAddr) -> bool {
     let Some(url) = &report.url else { return true };
-    if is_own(url, address, None) {
+    let home = topology.home_of(&report.node).and_then(|home| topology.domain(home));
+    let known = home.and_then(|home| home.proxies.iter().find(|proxy| proxy.name == report.node));
+    if is_own(url, address, known.map(|proxy| proxy.url.as_str())) {
         return true;
     }
     control.reports.urls_refused.fetch_add(1, Ordering::Relaxed);
