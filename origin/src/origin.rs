@@ -76,10 +76,8 @@ pub enum StartError {
     #[error("cannot publish {0}: {1}; give a directory that this user may read with --share DIR")]
     Share(PathBuf, #[source] io::Error),
     /// Clients could fetch it, and every write to it would be announced as a change.
-    #[error(
-        "the database {0} lies in the share, where clients could fetch it; give a file outside of it with --database FILE"
-    )]
-    DatabaseInShare(PathBuf),
+    #[error("the database {0} lies in the share, where clients could fetch it; give a file outside of it with {1}")]
+    DatabaseInShare(PathBuf, &'static str),
     /// The database cannot be used.
     #[error(transparent)]
     Catalogue(#[from] CatalogueError),
@@ -290,13 +288,20 @@ fn places(options: &Options) -> Result<(Arc<Directory>, PathBuf), StartError> {
     let refuse = |error| StartError::Share(options.directory.clone(), error);
     let top = options.directory.canonicalize().map_err(refuse)?;
     let share = Directory::open(&top).map_err(refuse)?;
-    let database = std::path::absolute(&options.database).unwrap_or_else(|_| options.database.clone());
-    let directory = database.parent().unwrap_or(Path::new("/"));
-    // A directory that is not there is told by the database, with the path.
-    if directory.canonicalize().is_ok_and(|directory| directory.starts_with(&top)) {
-        return Err(StartError::DatabaseInShare(options.database.clone()));
+    let absolute = |file: &PathBuf| std::path::absolute(file).unwrap_or_else(|_| file.clone());
+    for (file, option) in [
+        (&options.database, "--database FILE"),
+        (&options.registry.database, "registry.database"),
+        (&options.enrolment.database, "enrolment.database"),
+    ] {
+        let database = absolute(file);
+        let directory = database.parent().unwrap_or(Path::new("/"));
+        // A directory that is not there is told by the database, with the path.
+        if directory.canonicalize().is_ok_and(|directory| directory.starts_with(&top)) {
+            return Err(StartError::DatabaseInShare(file.clone(), option));
+        }
     }
-    Ok((Arc::new(share), database))
+    Ok((Arc::new(share), absolute(&options.database)))
 }
 
 fn listen(options: &Options, handler: OriginHandler) -> Result<Server, StartError> {

@@ -127,8 +127,13 @@ fn a_start_that_cannot_be_says_why() {
     let missing = error(&Options { directory: "/nowhere/at/all".into(), ..fixture.options.clone() });
     assert!(matches!(missing, StartError::Share(..)) && missing.to_string().contains("/nowhere/at/all"), "{missing}");
     let inside = error(&Options { database: fixture.path("origin.db"), ..fixture.options.clone() });
-    assert!(matches!(inside, StartError::DatabaseInShare(_)), "{inside}");
+    assert!(matches!(inside, StartError::DatabaseInShare(..)), "{inside}");
     assert!(!fixture.path("origin.db").exists());
+    let mut options = fixture.options.clone();
+    options.registry.database = fixture.path("registry.db");
+    let inside = error(&options);
+    assert!(inside.to_string().contains("outside of it with registry.database"), "{inside}");
+    assert!(!fixture.path("registry.db").exists());
     let file = fixture.write("file", "");
     assert!(matches!(error(&Options { directory: file, ..fixture.options.clone() }), StartError::Share(..)));
 }
