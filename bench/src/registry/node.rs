@@ -157,7 +157,8 @@ mod tests {
                         known.clear();
                     }
                     known.extend(report.holds.iter().copied());
-                    report.dropped.iter().for_each(|md5| assert!(known.remove(md5), "{body}"));
+                    // One that came and went at once was never known.
+                    report.dropped.iter().for_each(|md5| _ = known.remove(md5));
                     let held: BTreeSet<_> = node.holds.iter().map(|content| digest(*content)).collect();
                     assert_eq!(known, held);
                 }

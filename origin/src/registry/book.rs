@@ -25,7 +25,7 @@ use super::{
     Intervals, NodeState, NotTaken, Usage,
     nodes::{Changed, NODES_MAX, Node, Nodes},
     numbering::Heard,
-    objects::{Full, Holders, Objects},
+    objects::{Full, Holders, OBJECTS_MAX, Objects},
 };
 
 /// Holdings of all nodes together. Each takes two to four bytes.
@@ -42,9 +42,26 @@ const FORGET_AT_ONCE: usize = 16;
 /// Who must tell everything does so after at most this: not at once, for many may have to.
 const FULL_WITHIN: Duration = Duration::from_secs(10);
 
+/// How much is known at most.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Different contents.
+    pub(super) objects: usize,
+    /// Contents of one node.
+    pub(super) holds: u64,
+    /// Contents of all nodes together.
+    pub(super) holdings: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { objects: OBJECTS_MAX, holds: HOLDS_MAX as u64, holdings: HOLDINGS_MAX }
+    }
+}
+
 /// See above.
-#[derive(Default)]
 pub(super) struct Book {
+    limits: Limits,
     nodes: Nodes,
     objects: Objects,
     holdings: u64,
@@ -81,7 +98,18 @@ impl From<Full> for NotTaken {
     }
 }
 
+impl Default for Book {
+    fn default() -> Self {
+        Self::new(Limits::default())
+    }
+}
+
 impl Book {
+    /// Of nobody yet.
+    pub(super) fn new(limits: Limits) -> Self {
+        Self { limits, nodes: Nodes::default(), objects: Objects::new(limits.objects), holdings: 0, fetching: 0 }
+    }
+
     /// Hears a report; answers what is expected of the node next, and what the report was.
     pub(super) fn report(
         &mut self,
@@ -148,7 +176,7 @@ impl Book {
         }
         let Some(node) = self.nodes.get_mut(number) else { return Ok(()) };
         let before = node.holds.clone();
-        if before.len() + report.holds.len() as u64 > HOLDS_MAX as u64 {
+        if before.len() + report.holds.len() as u64 > self.limits.holds {
             return Err(NotTaken::HoldsTooMuch);
         }
         let mut after = before.clone();
@@ -163,7 +191,7 @@ impl Book {
 
     /// Enters a node as the holder of contents, and their numbers in a set.
     fn hold(&mut self, number: u32, contents: &[Md5], set: &mut RoaringBitmap) -> Result<(), NotTaken> {
-        if self.holdings + contents.len() as u64 > HOLDINGS_MAX {
+        if self.holdings + contents.len() as u64 > self.limits.holdings {
             return Err(NotTaken::TooManyObjects);
         }
         for md5 in contents {

@@ -366,6 +366,7 @@ mod tests {
         let path = directory.path().join("db");
         let one = Database::open(&path).unwrap();
         let other = Connection::open(&path).unwrap();
+        other.busy_timeout(Duration::ZERO).unwrap();
         let locked = other.query_row("SELECT count(*) FROM nodes", [], |_| Ok(())).unwrap_err();
         assert!(matches!(explain(&path, locked), RegistryError::Used(_)));
         drop((one, other));

@@ -19,8 +19,8 @@ pub(super) const OBJECTS_MAX: usize = 2_000_000;
 pub(super) struct Full;
 
 /// All contents that somebody holds.
-#[derive(Default)]
 pub(super) struct Objects {
+    max: usize,
     /// By number.
     rows: Vec<Row>,
     free: Vec<u32>,
@@ -72,7 +72,19 @@ impl Holders {
     }
 }
 
+impl Default for Objects {
+    fn default() -> Self {
+        Self::new(OBJECTS_MAX)
+    }
+}
+
 impl Objects {
+    /// None yet, and at most so many.
+    pub(super) fn new(max: usize) -> Self {
+        let (rows, free, index) = (Vec::new(), Vec::new(), HashTable::new());
+        Self { max, rows, free, index, secret: RandomState::new(), changed: RoaringBitmap::new() }
+    }
+
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.index.len()
@@ -105,7 +117,7 @@ impl Objects {
                 self.rows[number as usize] = row;
                 number
             }
-            None if self.rows.len() >= OBJECTS_MAX => return Err(Full),
+            None if self.rows.len() >= self.max => return Err(Full),
             None => {
                 self.rows.push(row);
                 (self.rows.len() - 1) as u32
@@ -160,7 +172,7 @@ impl Objects {
     /// From the database: a digest has this number. `false`: it cannot be. Who holds it is said by `restore_holder`, for all of them before anything else happens.
     pub(super) fn restore(&mut self, number: u32, md5: Md5) -> bool {
         let at = number as usize;
-        if at >= OBJECTS_MAX || at < self.rows.len() || self.find(&md5).is_some() {
+        if at >= self.max || at < self.rows.len() || self.find(&md5).is_some() {
             return false;
         }
         let unused = || Row { md5: Md5([0; 16]), holders: Holders::Free };

@@ -180,35 +180,30 @@ fn no_more_nodes_than_there_may_be_but_those_that_are_away_make_room() {
 }
 
 #[test]
-fn a_node_holds_no_more_than_one_may() {
-    let mut book = Book::default();
-    let page = |from: u32| (from..from + 10_000).collect::<Vec<_>>();
-    tell(&mut book, &report("a", &page(0)), at(0));
-    for number in 1..100 {
-        let more = change("a", 1 + u64::from(number), &page(number * 10_000), &[]);
-        assert_eq!(tell(&mut book, &more, at(0)), (false, Heard::Changes));
+fn no_more_is_known_than_may_be() {
+    let mut book = Book::new(Limits { objects: 2_000, holds: 1_000, holdings: 2_500 });
+    let page = |from: u32| (from..from + 100).collect::<Vec<_>>();
+    for (node, from) in [("a", 0), ("b", 1_000)] {
+        for number in 0..10 {
+            let said = change(node, 1 + u64::from(number), &page(from + number * 100), &[]);
+            tell(&mut book, &Report { full: number == 0, ..said }, at(0));
+        }
     }
-    assert_eq!(book.node("a").unwrap().holds, 1_000_000);
-    let more = change("a", 101, &[7_000_000], &[]);
+    assert_eq!((book.node("a").unwrap().holds, book.usage(at(0)).objects), (1_000, 2_000));
+    let more = change("a", 11, &[7_000], &[]);
     assert_eq!(book.report(&more, None, INTERVALS, at(1)).unwrap_err(), NotTaken::HoldsTooMuch);
-    assert_eq!(book.usage(at(1)).objects, 1_000_000);
-    assert_eq!(tell(&mut book, &change("a", 102, &[], &[]), at(1)), (true, Heard::Missed), "it must begin anew");
-    // The second is as large, then the registry is full; what was taken stays taken, and the sums are right.
-    for number in 0..100 {
-        let said = Report {
-            full: number == 0,
-            sequence: 1 + number,
-            ..report("b", &page(1_000_000 + number as u32 * 10_000))
-        };
-        tell(&mut book, &said, at(1));
-    }
-    let third = report("c", &[7, 2_000_001, 8]);
+    assert_eq!(tell(&mut book, &change("a", 12, &[], &[]), at(1)), (true, Heard::Missed), "it must begin anew");
+    // Of a third one there is no room for a new content; what was taken stays taken, and the sums are right.
+    let third = report("c", &[7, 2_001, 8]);
     assert_eq!(book.report(&third, None, INTERVALS, at(1)).unwrap_err(), NotTaken::TooManyObjects);
     assert_eq!(holders(&book, 7, at(1)), ["a", "c"]);
-    assert_eq!(book.usage(at(1)).holdings, 2_000_001);
+    assert_eq!((book.usage(at(1)).holdings, book.usage(at(1)).objects), (2_001, 2_000));
+    // Nor is there for as many holdings of contents that are known.
+    let fourth = report("d", &(0..500).collect::<Vec<_>>());
+    assert_eq!(book.report(&fourth, None, INTERVALS, at(1)).unwrap_err(), NotTaken::TooManyObjects);
     tell(&mut book, &report("b", &[]), at(2));
     assert_eq!(tell(&mut book, &third, at(2)), (false, Heard::Everything), "there is room again");
-    assert_eq!(book.usage(at(2)).objects, 1_000_001);
+    assert_eq!((book.usage(at(2)).holdings, book.usage(at(2)).objects), (1_003, 1_001));
 }
 
 #[test]
