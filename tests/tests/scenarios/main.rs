@@ -27,6 +27,7 @@ mod restart;
 mod sharing;
 mod site;
 mod space;
+mod storm;
 mod strangers;
 mod tls;
 mod upstream_failures;
