@@ -12,6 +12,8 @@ mod http;
 mod live;
 mod machine;
 mod report;
+#[cfg(test)]
+mod scripted;
 mod server;
 mod tally;
 mod world;

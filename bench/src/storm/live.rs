@@ -64,7 +64,10 @@ pub(crate) async fn live(mut machine: Machine, net: Rc<Net>, backoff: Backoff) -
     let mut ended = net.ended.clone();
     let (mut was_known, mut had) = (false, 0);
     while !*ended.borrow() {
-        match machine.next(Instant::now()) {
+        let step = machine.next(Instant::now());
+        // Before it waits: what the line has brought by now counts now.
+        note(&machine, &net, &mut was_known, &mut had);
+        match step {
             Do::Ask(digests) => ask(&mut machine, &net, digests).await,
             Do::Report(report) => send(&mut machine, &net, *report).await,
             Do::Wait(until) => {
@@ -75,15 +78,19 @@ pub(crate) async fn live(mut machine: Machine, net: Rc<Net>, backoff: Backoff) -
                 }
             }
         }
-        let mut progress = net.progress.borrow_mut();
-        if machine.is_known() && !std::mem::replace(&mut was_known, true) {
-            progress.known += 1;
-        }
-        progress.held += machine.held() - had;
-        had = machine.held();
     }
     stream.abort();
     machine
+}
+
+/// How far one is, among all.
+fn note(machine: &Machine, net: &Net, was_known: &mut bool, had: &mut usize) {
+    let mut progress = net.progress.borrow_mut();
+    if machine.is_known() && !std::mem::replace(was_known, true) {
+        progress.known += 1;
+    }
+    let held = machine.held();
+    progress.held += held - std::mem::replace(had, held);
 }
 
 async fn ask(machine: &mut Machine, net: &Net, digests: Vec<Md5>) {
