@@ -4,7 +4,9 @@
 mod backoff;
 mod failover;
 mod spread;
+mod together;
 
 pub use backoff::Backoff;
 pub use failover::{Failover, Next};
 pub use spread::Spread;
+pub use together::together;
