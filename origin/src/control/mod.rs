@@ -105,7 +105,8 @@ impl Control {
         if !resource.takes(&request.method) {
             return Answer::Now(Response::method_not_allowed(resource.methods()));
         }
-        let asker = Asker::of(request, client);
+        let mut asker = Asker::of(request, client);
+        asker.tier = asker.node.as_deref().map_or(Tier::Client, |name| self.site.load().topology.tier_of(name));
         if let Err(refused) = self.admission.knock(asker.tier, Instant::now()) {
             return Answer::Now(self.admission.answer(refused));
         }
