@@ -12,8 +12,6 @@ mod http;
 mod live;
 mod machine;
 mod report;
-#[cfg(test)]
-mod scripted;
 mod server;
 mod tally;
 mod world;
@@ -39,7 +37,7 @@ use self::{
     live::{Net, Progress, live},
     machine::{Habits, Machine},
     report::Storm,
-    server::{SHARE, Server, State},
+    server::{Server, State},
     tally::Tally,
     world::{Environment, Member, members, topology},
 };
@@ -221,7 +219,7 @@ fn begin(options: &Options, members: Vec<Member>, net: &Rc<Net>) -> Vec<tokio::t
         let rate = if member.tier == Tier::Constrained { thin } else { thin * GOOD_LINE };
         // What comes together is heard within a moment.
         let gather = (options.gather / 2, options.gather);
-        let habits = Habits { backoff, gather, rate, begin, prefix: format!("/{SHARE}/package-") };
+        let habits = Habits { backoff, gather, rate, begin, prefix: "/package-".into() };
         let machine = Machine::new(member, habits, now, seeds.number());
         tokio::task::spawn_local(live(machine, net.clone(), backoff))
     };
@@ -261,6 +259,9 @@ fn publish(server: &Server) -> anyhow::Result<usize> {
     }
     Ok(PACKAGES * FILES.len())
 }
+
+#[cfg(test)]
+mod scripted;
 
 #[cfg(test)]
 mod tests {

@@ -16,7 +16,7 @@ use protocol::{
     digest::Md5,
     enrolment::{OrderState, Role, Stage, Update},
     membership::{Given, Ledger, Numbering, Rhythm},
-    patience::{Backoff, Spread},
+    patience::{Backoff, Spread, together},
     report::{Fetching, Report, Reported},
     sources::{Answer, DIGESTS_MAX},
     topology::Tier,
@@ -279,6 +279,7 @@ impl Machine {
     pub(crate) fn answered(&mut self, answer: Answer, asked: Instant, now: Instant) {
         self.health.succeeded(ORIGIN, Request::Sources);
         let expires_in = Duration::from_secs(answer.expires_in);
+        let mut again = Vec::new();
         for told in answer.contents {
             let Some(content) = self.contents.get_mut(&told.md5) else { continue };
             content.size = told.size.unwrap_or(content.size);
@@ -290,6 +291,22 @@ impl Machine {
                 content.story.not_ready += 1;
                 content.story.last_not_ready = Some(asked);
                 content.chain.not_ready(Duration::from_secs(told.retry_after.unwrap_or(0)), now);
+                again.push(told.md5);
+            }
+        }
+        self.ask_together(&again, now);
+    }
+
+    /// What is to be asked for again at different times is asked for in a few questions.
+    fn ask_together(&mut self, again: &[Md5], now: Instant) {
+        let mut due = Vec::new();
+        for md5 in again {
+            let step = self.contents.get_mut(md5).map(|content| content.chain.next(&self.health, now));
+            due.push(if let Some(Step::Wait(wait)) = step { wait.until } else { now });
+        }
+        for (md5, asked) in again.iter().zip(together(now, &due)) {
+            if let Some(content) = self.contents.get_mut(md5) {
+                content.not_before = asked;
             }
         }
     }

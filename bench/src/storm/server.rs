@@ -19,8 +19,8 @@ use super::http::{Request, connect};
 const START_MAX: Duration = Duration::from_secs(20);
 /// How often is looked.
 const LOOK: Duration = Duration::from_millis(20);
-/// What packages are published in.
-pub(crate) const SHARE: &str = "storm";
+/// Where packages are published, at `/`.
+const SHARE: &str = "storm";
 
 /// A running origin.
 pub(crate) struct Server {
@@ -52,13 +52,12 @@ impl Server {
         fs::write(path(SHARE).join("readme.txt"), "nothing is published yet\n")?;
         let [address, admin] = free_addresses()?;
         let text = format!(
-            "listen = [\"{address}\"]\nadmin = \"{admin}\"\n{configuration}\n[[share]]\nname = \"{SHARE}\"\npath = \"{}\"\n",
-            path(SHARE).display()
+            "listen = [\"{address}\"]\nadmin = \"{admin}\"\norigins = [\"http://{address}/\"]\n{configuration}"
         );
         fs::write(path("origin.toml"), text)?;
         let log = File::create(path("log"))?;
         let mut command = Command::new(program);
-        command.arg("--config").arg(path("origin.toml")).current_dir(place.path());
+        command.arg("--config").arg(path("origin.toml")).arg("--share").arg(path(SHARE)).current_dir(place.path());
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         os::process::end_with_thread(&mut command);
         let child = command.spawn().with_context(|| format!("cannot start {}", program.display()))?;

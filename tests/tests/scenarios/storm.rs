@@ -28,6 +28,9 @@ fn a_small_company_has_its_packages_without_a_storm() {
     // It says so itself when a goal is missed.
     let (status, printed) = run_to_end(program, &arguments, directory.path());
     assert_eq!(status, Some(0), "{printed}");
-    assert!(printed.contains("| upper proxies with their sources | not told | 1 of 1, at the first question |"), "{printed}");
+    assert!(
+        printed.contains("| upper proxies with their sources | not told | 1 of 1, at the first question |"),
+        "{printed}"
+    );
     assert!(printed.contains("| machines with all their sources | not told | 15 of 15 |"), "{printed}");
 }
