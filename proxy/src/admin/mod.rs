@@ -8,6 +8,7 @@
 //! | `GET /v1/status` | everything, as JSON | `status` |
 //! | `GET /v1/objects`, `GET` and `DELETE /v1/objects/MD5` | what is in the cache | `objects`, `selection` |
 //! | `GET /v1/why?path=`, `?md5=` | why something is here, or is not | `why` |
+//! | `GET`, `POST /v1/catalogue?upstream=NAME` | what is known of an upstream's names; learn of them | `catalogue` |
 //! | `POST`, `GET`, `DELETE` `/v1/import`, `/v1/export` | begin it, how it stands, stop it | `intake` |
 //! | `POST /v1/purge`, `/v1/scrub`, `/v1/drain` | do it | `actions` |
 //! | `GET`, `POST /v1/preload` | how preloading stands; preload now | `preload` |
@@ -15,6 +16,7 @@
 //! Errors are problem details like everywhere. Who may ask is said by `guard`, where it listens by `listener`.
 
 mod actions;
+pub(crate) mod catalogue;
 pub(crate) mod guard;
 mod intake;
 pub(crate) mod listener;
@@ -90,6 +92,10 @@ fn router(app: Arc<App>, over_tcp: bool) -> Router {
         .route("/v1/objects", get(objects::list))
         .route("/v1/objects/{md5}", get(objects::one).delete(objects::remove))
         .route("/v1/why", get(why::answer))
+        .route(
+            "/v1/catalogue",
+            get(catalogue::show).post(catalogue::learn).layer(DefaultBodyLimit::max(catalogue::LIST_BYTES_MAX)),
+        )
         .route("/v1/purge", post(actions::purge))
         .route("/v1/scrub", post(actions::scrub))
         .route("/v1/drain", post(actions::drain))
@@ -146,7 +152,7 @@ async fn accept(listener: Serving, router: Router) {
 fn no_such_path(path: &str) -> String {
     format!(
         "there is no {path}; there are /healthz, /readyz, /metrics, /v1/status, /v1/objects, /v1/why, /v1/purge, /v1/scrub, \
-         /v1/drain, /v1/import, /v1/export and /v1/preload"
+         /v1/drain, /v1/import, /v1/export, /v1/catalogue and /v1/preload"
     )
 }
 

@@ -14,6 +14,7 @@
 //! A subcommand shows a person tables and a script, with `--json`, what the admin interface said; its exit code is one of
 //! [`EXIT_CODES`]. Without a subcommand the program is the server.
 
+mod catalogue;
 mod check_config;
 mod client;
 mod completions;
@@ -71,6 +72,7 @@ static ALL: &[Subcommand] = &[
     scrub::SCRUB,
     import::IMPORT,
     export::EXPORT,
+    catalogue::CATALOGUE,
     drain::DRAIN,
     health::HEALTH,
     check_config::CHECK_CONFIG,

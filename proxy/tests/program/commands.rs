@@ -320,3 +320,31 @@ fn who_reads_only_the_beginning_is_no_failure() {
         assert_eq!((code, complaints.as_str()), (0, ""), "{arguments:?}");
     }
 }
+
+#[test]
+fn a_catalogue_is_carried_from_one_proxy_to_another() {
+    let (place, other) = (Place::new(), Place::new());
+    let proxy = place.start();
+    proxy.get("/hello.txt");
+    proxy.status_when("the object is here", |status| status["cache"]["names"] == 1);
+    let (code, text, complaints) = command(&place, &proxy, &["catalogue", "export", "-", "--upstream", "share"]);
+    assert_eq!((code, complaints.as_str()), (0, ""));
+    let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((lines.len(), &lines[0]["upstream"]), (2, &"share".into()));
+    assert_eq!((&lines[1]["path"], &lines[1]["md5"]), (&"/hello.txt".into(), &HELLO.into()));
+
+    let file = std::env::temp_dir().join(format!("outpost-catalogue-{}", std::process::id()));
+    std::fs::write(&file, &text).unwrap();
+    let path = file.to_str().unwrap();
+    let second = other.start();
+    let imported = command(&other, &second, &["catalogue", "import", path]);
+    assert_eq!(imported, (0, "1 name learnt, 0 known already\n".into(), String::new()));
+    second.status_when("the name is known", |status| status["cache"]["names"] == 1);
+    assert_eq!(second.get("/hello.txt").body, "hello\n");
+    std::fs::write(&file, &text[..text.len() - 5]).unwrap();
+    let (code, _, complaints) = command(&other, &second, &["catalogue", "import", path]);
+    assert!(code == 1 && complaints.contains("line 2 does not end"), "{complaints}");
+    let (code, _, complaints) = command(&place, &proxy, &["catalogue", "export", "-", "--upstream", "none"]);
+    assert!(code == 3 && complaints.contains("the upstreams are share"), "{complaints}");
+    std::fs::remove_file(&file).unwrap();
+}

@@ -1,6 +1,7 @@
 //! The cache between a scripted upstream and a real listener: what clients get, and what the upstream is asked.
 
 mod caching;
+mod catalogue;
 mod client;
 mod delivery;
 mod directories;
