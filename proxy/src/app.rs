@@ -9,7 +9,7 @@ use std::{
 };
 
 use cache::Cache;
-use config::{AdminAddress, Loaded, Settings};
+use config::{AdminAddress, Loaded, Settings, Sources};
 use intake::job::Slot;
 use parking_lot::Mutex;
 use serve::{access_log::AccessLog, server::Server};
@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 
 use crate::{
     banner::Facts,
+    belonging::status::Status,
     self_signed::SelfSigned,
     token::{Refusals, Token},
 };
@@ -85,12 +86,18 @@ pub(crate) struct App {
     /// In force now. Options that need a restart are compared with `at_start`, for those are the ones in force.
     pub(crate) config: Mutex<Loaded>,
     pub(crate) at_start: Loaded,
+    /// What `config` was made from.
+    pub(crate) sources: Mutex<Sources>,
+    /// Told when another configuration was read.
+    pub(crate) reconfigured: Notify,
+    /// The origin that it belongs to.
+    pub(crate) belonging: Mutex<Status>,
     phase: AtomicU8,
     parts: OnceLock<Parts>,
 }
 
 impl App {
-    pub(crate) fn new(loaded: Loaded, open_files_max: u64, token: Option<Token>) -> Self {
+    pub(crate) fn new(loaded: Loaded, sources: Sources, open_files_max: u64, token: Option<Token>) -> Self {
         Self {
             started: Instant::now(),
             started_at: SystemTime::now(),
@@ -107,6 +114,9 @@ impl App {
             last_reload_refused: AtomicBool::new(false),
             config: Mutex::new(loaded.clone()),
             at_start: loaded,
+            sources: Mutex::new(sources),
+            reconfigured: Notify::new(),
+            belonging: Mutex::default(),
             phase: AtomicU8::new(Phase::Starting as u8),
             parts: OnceLock::new(),
         }

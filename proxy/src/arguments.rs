@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use config::{
-    Loaded, Refused, Sources, flags,
+    Refused, Sources, flags,
     load::{ConfigFile, Said},
 };
 
@@ -34,10 +34,10 @@ impl Arguments {
         }
     }
 
-    /// Reads file and environment as they are now, under these flags. Called again for a reload.
-    pub(crate) fn load(&self) -> Result<Loaded, Refused> {
+    /// File and environment as they are now, under these flags. Called again for a reload.
+    pub(crate) fn sources(&self) -> Result<Sources, Refused> {
         let file = self.file.as_deref().map(ConfigFile::read).transpose()?;
-        config::load(&sources(file, self.flags.clone()))
+        Ok(sources(file, self.flags.clone()))
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! In reading order: this page is the program's life from its first to its last line; `arguments` is the server's command line, `command` that of who runs one, `preflight` what is looked
 //! at before anything is touched, `self_signed` a certificate for whoever has none, `app` what the parts of the program share, `banner` and `console` what a person sees, `log` where events go,
-//! `life` signals, reload and drain, `snapshot` all figures of one moment, `admin` the admin interface, `token` what it asks for.
+//! `life` signals, reload and drain, `belonging` what it and its origin say to each other, `snapshot` all figures of one moment, `admin` the admin interface, `token` what it asks for.
 //!
 //! It holds no policy of its own: what is fetched, kept, sent or refused is decided in the libraries.
 #![forbid(unsafe_code)]
@@ -11,6 +11,7 @@ mod admin;
 mod app;
 mod arguments;
 mod banner;
+mod belonging;
 mod command;
 mod console;
 mod failure;
@@ -30,7 +31,7 @@ use std::{
 
 use anyhow::{Context, anyhow};
 use cache::Cache;
-use config::{Loaded, Settings};
+use config::Settings;
 use serve::{access_log::AccessLog, server::Server};
 use store::{OpenError, Store};
 use tokio::runtime::{Builder, Handle};
@@ -39,6 +40,7 @@ use crate::{
     admin::listener::Listener,
     app::{App, Parts},
     arguments::Arguments,
+    belonging::begin::{self, Begun},
     command::Asked,
     console::Console,
     failure::Failure,
@@ -65,14 +67,16 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arc<Arguments>) -> Result<(), Failure> {
-    let loaded = arguments.load()?;
+    let begun = begin::load(arguments)?;
+    let loaded = &begun.loaded;
     if arguments.print_config {
-        print(&config::print::effective(&loaded));
+        print(&config::print::effective(loaded));
         return Ok(());
     }
     preflight::all(&loaded.settings)?;
     if arguments.check_config {
         print("the configuration is good\n");
+        begun.complaint.iter().for_each(|complaint| print(&format!("{}\n", without_delivered(complaint))));
         return Ok(());
     }
     let console = Console::start(arguments.line && !logs_to_terminal(&loaded.settings));
@@ -90,7 +94,7 @@ fn run(arguments: &Arc<Arguments>) -> Result<(), Failure> {
         .build()
         .context("cannot start the threads that fetch")?;
     let control = Builder::new_current_thread().enable_all().build().context("cannot start the control thread")?;
-    let ended = control.block_on(serve(arguments, loaded, open_files_max, admin, console, fetches.handle()));
+    let ended = control.block_on(serve(arguments, begun, open_files_max, admin, console, fetches.handle()));
     fetches.shutdown_timeout(TASKS_END_TIMEOUT);
     control.shutdown_timeout(TASKS_END_TIMEOUT);
     ended
@@ -99,7 +103,7 @@ fn run(arguments: &Arc<Arguments>) -> Result<(), Failure> {
 /// From the open store to the closed one.
 async fn serve(
     arguments: &Arc<Arguments>,
-    loaded: Loaded,
+    begun: Begun,
     open_files_max: u64,
     admin: Listener,
     console: Console,
@@ -107,6 +111,10 @@ async fn serve(
 ) -> Result<(), Failure> {
     // Before anything is opened, so that a signal that comes early ends in good order too.
     let mut signals = Signals::listen().context("cannot listen for signals")?;
+    let Begun { loaded, sources, complaint } = begun;
+    if let Some(complaint) = complaint {
+        tracing::error!("{}", without_delivered(&complaint));
+    }
     let mut settings = loaded.settings.clone();
     if let Some(complaint) = preflight::fit_open_files(&loaded, &mut settings, open_files_max) {
         tracing::warn!("{complaint}");
@@ -114,7 +122,7 @@ async fn serve(
     settings.store.pinning = settings.cache.pinning();
     let own = speak_tls(&mut settings)?;
     let token = preflight::token(&settings)?;
-    let app = Arc::new(App::new(loaded, open_files_max, token));
+    let app = Arc::new(App::new(loaded, sources, open_files_max, token));
     let admin_address = admin::start(admin, app.clone()).context("cannot start the admin interface")?;
 
     let access_log = open_access_log(&settings)?;
@@ -129,8 +137,10 @@ async fn serve(
     console.say(&banner::text(&settings, &parts.describe(&settings, admin_address, own)));
     app.serving(parts);
     let line = console.follow(app.clone());
+    let belonging = tokio::spawn(belonging::run(app.clone()));
 
     life::run(&app, arguments, &mut signals).await;
+    belonging.abort();
     life::end(&app, &mut signals).await;
     line.abort();
     console.finish();
@@ -194,6 +204,10 @@ fn open_access_log(settings: &Settings) -> Result<Option<AccessLog>, Failure> {
     let Some(path) = &settings.access_log else { return Ok(None) };
     let log = AccessLog::open(path, settings.access_log_format);
     Ok(Some(log.map_err(|error| anyhow!("{error}; choose another file with --access-log PATH"))?))
+}
+
+fn without_delivered(complaint: &str) -> String {
+    format!("what the origin delivered last is not used, and this proxy starts with its own configuration: {complaint}")
 }
 
 /// Whoever asked for it and closed the pipe has read enough.

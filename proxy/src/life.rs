@@ -13,7 +13,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use config::{Loaded, value::show_duration};
+use config::{Delivered, Loaded, Sources, value::show_duration};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     time::Instant,
@@ -150,17 +150,17 @@ async fn unless_told(signals: &mut Signals, closing: impl Future<Output = ()>) {
 fn reload(app: &App, arguments: &Arguments) {
     let Some(parts) = app.parts() else { return };
     let _one_at_a_time = app.reloading.lock();
-    let taken = arguments.load().map_err(|refused| refused.to_string()).and_then(|new| {
-        take(app, parts, &new)?;
-        Ok(new)
+    let taken = arguments.sources().map_err(|refused| refused.to_string()).and_then(|sources| {
+        // What the origin has delivered stays above what the file says.
+        let delivered = app.sources.lock().delivered.clone();
+        renew(app, parts, Sources { delivered, ..sources })
     });
     match taken {
-        Ok(new) => {
-            let restart = config::print::needs_restart(&app.at_start, &new);
-            *app.config.lock() = new;
+        Ok(restart) => {
             app.reloads.fetch_add(1, Ordering::Relaxed);
             app.last_reload_refused.store(false, Ordering::Relaxed);
             tracing::info!("the configuration was read again and is in use");
+            app.reconfigured.notify_one();
             if !restart.is_empty() {
                 tracing::warn!(
                     "these options were changed, but are only taken with the next start: {}",
@@ -174,6 +174,42 @@ fn reload(app: &App, arguments: &Arguments) {
             tracing::error!("the new configuration is not used, and the old one stays in use: {reason}");
         }
     }
+}
+
+/// Takes what the origin delivers, over file, environment and flags as they were last read: whoever is writing at the file has not sent SIGHUP yet. As a whole or
+/// not at all, as a reload does. Blocks.
+pub(crate) fn deliver(app: &App, delivered: Delivered) -> Result<(), String> {
+    let parts = app.parts().ok_or("the program is still starting")?;
+    let _one_at_a_time = app.reloading.lock();
+    let (generation, sources) = (delivered.generation, app.sources.lock().clone());
+    let restart = renew(app, parts, Sources { delivered: Some(delivered), ..sources })?;
+    let (options, left_out) = {
+        let loaded = app.config.lock();
+        (loaded.delivered().collect::<Vec<_>>().join(", "), loaded.left_out().to_vec())
+    };
+    tracing::info!(generation, options, "the configuration that the origin delivers is in use");
+    for left in left_out {
+        tracing::warn!(
+            generation,
+            option = left.option,
+            "the origin delivers an option that is left out: {}",
+            left.reason
+        );
+    }
+    if !restart.is_empty() {
+        tracing::warn!("these options were changed, but are only taken with the next start: {}", restart.join(", "));
+    }
+    Ok(())
+}
+
+/// Takes another configuration. Answers the options whose values are taken only with the next start.
+fn renew(app: &App, parts: &Parts, sources: Sources) -> Result<Vec<&'static str>, String> {
+    let new = config::load(&sources).map_err(|refused| refused.to_string())?;
+    take(app, parts, &new)?;
+    let restart = config::print::needs_restart(&app.at_start, &new);
+    *app.sources.lock() = sources;
+    *app.config.lock() = new;
+    Ok(restart)
 }
 
 fn take(app: &App, parts: &Parts, new: &Loaded) -> Result<(), String> {

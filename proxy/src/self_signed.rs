@@ -163,7 +163,7 @@ fn names(host: &str, listen: &[SocketAddr], own: &[IpAddr]) -> Vec<String> {
 }
 
 /// As the kernel has it; nothing where it does not tell.
-fn host_name() -> String {
+pub(crate) fn host_name() -> String {
     fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
 }
 

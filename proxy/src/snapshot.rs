@@ -8,7 +8,10 @@ use std::{
 use cache::status::{FillStatus, PreloadStatus, UpstreamStatus};
 use intake::job::Status;
 
-use crate::app::{App, Phase, Scrub};
+use crate::{
+    app::{App, Phase, Scrub},
+    belonging::status::Status as Belonging,
+};
 
 /// All figures of one moment.
 #[derive(Clone, Debug, Default)]
@@ -43,6 +46,7 @@ pub(crate) struct Snapshot {
     /// The one that runs, or the last.
     pub(crate) import: Option<Status>,
     pub(crate) export: Option<Status>,
+    pub(crate) origin: Belonging,
 }
 
 /// The listener's counters, read. See [`serve::counters::Counters`].
@@ -113,6 +117,7 @@ impl Snapshot {
             scrub: *app.scrub.lock(),
             import: app.import.last().map(|job| job.status()),
             export: app.export.last().map(|job| job.status()),
+            origin: app.belonging.lock().clone(),
             ..Self::default()
         };
         if let Some(parts) = app.parts() {

@@ -71,32 +71,14 @@ impl Refusals {
 }
 
 impl Token {
-    /// From its file, if its permissions are as they should be.
+    /// From its file.
     pub(crate) fn read(path: &Path) -> Result<Self, Refused> {
-        let shown = path.display();
-        let mut file = File::open(path).map_err(|error| unreadable(path, &error))?;
-        let metadata = file.metadata().map_err(|error| unreadable(path, &error))?;
-        let mode = metadata.mode() & 0o777;
-        if mode & TOO_OPEN != 0 {
-            let message = format!(
-                "the token file {shown} is open to more than its owner and readers of its group (its mode is {mode:03o})"
-            );
-            return Err(Fault::new(message, Some(format!("chmod 600 {shown}, and make a new token"))).into());
-        }
-        let text = read(&mut file).map_err(|error| unreadable(path, &error))?;
-        Self::new(&text).ok_or_else(|| {
-            let message = format!(
-                "the token file {shown} has no token: one line of at least {LETTERS_MIN} letters and digits, without spaces"
-            );
-            Fault::new(message, Some(HOW_TO_MAKE.into())).into()
-        })
+        secret(path).map(|token| Self::digest(token.as_bytes()))
     }
 
-    /// From what stands in the file.
+    #[cfg(test)]
     fn new(text: &str) -> Option<Self> {
-        let token = text.trim();
-        let is_good = token.len() >= LETTERS_MIN && token.bytes().all(|byte| byte.is_ascii_graphic());
-        is_good.then(|| Self::digest(token.as_bytes()))
+        token_in(text).map(|token| Self::digest(token.as_bytes()))
     }
 
     fn digest(token: &[u8]) -> Self {
@@ -112,6 +94,33 @@ impl Token {
         let is_it = Self::digest(presented.trim_ascii()).0.ct_eq(&self.0);
         if is_it.into() { Ok(()) } else { Err(Refusal::Wrong) }
     }
+}
+
+/// A token that is to be shown to others, from its file, if that one's permissions are as they should be.
+pub(crate) fn secret(path: &Path) -> Result<String, Refused> {
+    let shown = path.display();
+    let mut file = File::open(path).map_err(|error| unreadable(path, &error))?;
+    let metadata = file.metadata().map_err(|error| unreadable(path, &error))?;
+    let mode = metadata.mode() & 0o777;
+    if mode & TOO_OPEN != 0 {
+        let message = format!(
+            "the token file {shown} is open to more than its owner and readers of its group (its mode is {mode:03o})"
+        );
+        return Err(Fault::new(message, Some(format!("chmod 600 {shown}, and make a new token"))).into());
+    }
+    let text = read(&mut file).map_err(|error| unreadable(path, &error))?;
+    token_in(&text).map(str::to_owned).ok_or_else(|| {
+        let message = format!(
+            "the token file {shown} has no token: one line of at least {LETTERS_MIN} letters and digits, without spaces"
+        );
+        Fault::new(message, Some(HOW_TO_MAKE.into())).into()
+    })
+}
+
+fn token_in(text: &str) -> Option<&str> {
+    let token = text.trim();
+    let is_good = token.len() >= LETTERS_MIN && token.bytes().all(|byte| byte.is_ascii_graphic());
+    is_good.then_some(token)
 }
 
 /// The token of a client, which presents it as it stands there.

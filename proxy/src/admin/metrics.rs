@@ -20,6 +20,7 @@ use prometheus_client::{
 use super::preload::left;
 use crate::{
     app::{App, Phase},
+    belonging::status as origin,
     snapshot::Snapshot,
 };
 
@@ -350,6 +351,41 @@ static METRICS: &[Metric] = &[
     ),
     metric("outpost_config_reloads_total", "Reloads that were taken", Read::Counter(|s| s.reloads)),
     metric("outpost_config_reloads_refused_total", "Reloads that were refused", Read::Counter(|s| s.reloads_refused)),
+    metric(
+        "outpost_origin_member",
+        "Whether this proxy belongs to an origin",
+        Read::Gauge(|s| u64::from(s.origin.state == origin::State::Member)),
+    ),
+    metric(
+        "outpost_origin_trouble",
+        "Whether it and its origin do not come together now",
+        Read::Gauge(|s| u64::from(s.origin.trouble.is_some())),
+    ),
+    metric(
+        "outpost_origin_configuration",
+        "Generation of the delivered configuration that is in use; 0: none",
+        Read::Gauge(|s| s.origin.configuration.generation.unwrap_or(0)),
+    ),
+    metric(
+        "outpost_origin_options_refused",
+        "Delivered options that are not taken",
+        Read::Gauge(|s| s.origin.configuration.refused.len() as u64),
+    ),
+    metric(
+        "outpost_origin_reports_total",
+        "Reports that the origin answered",
+        Read::Counter(|s| s.origin.reports.sent),
+    ),
+    metric(
+        "outpost_origin_reports_failed_total",
+        "Reports that it did not take",
+        Read::Counter(|s| s.origin.reports.failed),
+    ),
+    metric(
+        "outpost_origin_orders",
+        "Orders of the origin that are being done",
+        Read::Gauge(|s| s.origin.orders.iter().filter(|order| !order.state.is_end()).count() as u64),
+    ),
     metric(
         "outpost_config_last_reload_successful",
         "Whether the last reload was taken; 1 before the first",

@@ -68,6 +68,7 @@ fn body(settings: &Settings, now: &Snapshot) -> Value {
         "scrub": scrub(&now.scrub),
         "import": intake(now.import.as_ref()),
         "export": intake(now.export.as_ref()),
+        "origin": now.origin,
     })
 }
 
@@ -256,6 +257,7 @@ mod tests {
             "/bytes/to_clients",
             "/preload",
             "/fills/0/followers",
+            "/origin/state",
         ] {
             assert!(body.pointer(pointer).is_some_and(|found| !found.is_null()), "{pointer}");
         }

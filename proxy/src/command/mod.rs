@@ -7,6 +7,7 @@
 //! | `what` | a path or a digest, as people write it |
 //! | `table`, `live`, `output` | what output looks like, the line that is written over and over, standard output itself |
 //! | `job` | what `import` and `export` have in common |
+//! | `belonging` | what `status` shows of an origin |
 //! | `check_config` | asks nobody |
 //! | `completions`, `manual`, `reference` | the command line told to shells, to `man`, and in `docs/cli.md` |
 //! | `status` and the others | a subcommand each: what its command line is, what it asks, and how the answer is shown |
@@ -14,6 +15,7 @@
 //! A subcommand shows a person tables and a script, with `--json`, what the admin interface said; its exit code is one of
 //! [`EXIT_CODES`]. Without a subcommand the program is the server.
 
+mod belonging;
 mod catalogue;
 mod check_config;
 mod client;

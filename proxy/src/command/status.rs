@@ -1,12 +1,13 @@
 //! `outpost-proxy status`: how a proxy is doing, on one screen.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use clap::{ArgMatches, Command};
 use serde::Deserialize;
 
 use super::{
     Subcommand,
+    belonging::Belonging,
     client::{self, Client},
     job::Job,
     output,
@@ -56,6 +57,8 @@ struct Status {
     export: Option<Job>,
     #[serde(default)]
     preload: Vec<Preload>,
+    /// A proxy of an earlier version tells of none.
+    origin: Option<Belonging>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -230,6 +233,8 @@ impl Status {
         for (what, job) in [("import", &self.import), ("export", &self.export)] {
             facts.extend(job.as_ref().and_then(Job::line).map(|line| (what, line)));
         }
+        let origin = self.origin.iter().flat_map(|origin| origin.lines(SystemTime::now()));
+        facts.extend(origin.enumerate().map(|(place, line)| (if place == 0 { "origin" } else { "" }, line)));
         facts.push(("process", self.process.text()));
         facts
     }

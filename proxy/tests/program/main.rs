@@ -2,9 +2,11 @@
 
 mod access;
 mod admin;
+mod belonging;
 mod commands;
 mod harness;
 mod intake;
 mod life;
+mod origin;
 mod preload;
 mod refusals;
