@@ -127,7 +127,7 @@ fn ways(settings: &Settings, name: &str) -> Ways {
         silence_max: servers.silence_max,
         requester: name.into(),
         authorities: servers.authorities.clone(),
-        local_address: None,
+        local_address: servers.local_address,
     };
     let source = |url: &String| Source { rank: Rank::Proxy, name: short(url), url: url.clone() };
     let finder = Finder {

@@ -1,6 +1,10 @@
 //! What comes out of the layers of an agent.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 use protocol::patience::Backoff;
 use serve::clients::ranges::Ranges;
@@ -47,6 +51,8 @@ pub struct Servers {
     pub urls: Vec<String>,
     /// Authorities to believe, in place of the system's.
     pub authorities: Option<PathBuf>,
+    /// From which of this machine's addresses they are asked; `None`: the system chooses.
+    pub local_address: Option<IpAddr>,
     /// For a connection.
     pub connect_timeout: Duration,
     /// For each next piece of an answer.
@@ -108,6 +114,7 @@ impl Default for Servers {
         Self {
             urls: Vec::new(),
             authorities: None,
+            local_address: None,
             connect_timeout: Duration::from_secs(5),
             silence_max: Duration::from_secs(30),
             backoff: Backoff::default(),

@@ -1,6 +1,6 @@
 //! Every option of an agent, defined once.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use super::settings::Settings;
 use crate::{
@@ -100,6 +100,17 @@ pub(super) static SETTINGS: &[Agent] = &[
         Kind::File { put: |s, v| s.servers.authorities = v, get: |s| s.servers.authorities.clone() },
     )
     .flag("ca"),
+    Agent::restart(
+        "servers.local_address",
+        "The address of this machine from which servers are asked, where it has several; `\"\"` = the system's choice.",
+        "By it an origin knows in which domain this machine is.",
+        Kind::Text {
+            range: "an IP address, or `\"\"`",
+            check: |text| if text.is_empty() { Ok(()) } else { address(text).map(drop) },
+            put: |s, v| s.servers.local_address = address(&v).ok(),
+            get: |s| s.servers.local_address.map_or_else(String::new, |address| address.to_string()),
+        },
+    ),
     Agent::restart(
         "servers.connect_timeout",
         "How long a server may take to accept a connection.",
@@ -222,4 +233,8 @@ fn is_extension(text: &str) -> Result<(), String> {
     } else {
         Err(format!("'{text}' is not the end of a name; write it without its dot, such as zip"))
     }
+}
+
+fn address(text: &str) -> Result<IpAddr, String> {
+    text.parse().map_err(|_| format!("'{text}' is no IP address, such as 10.7.0.12"))
 }
