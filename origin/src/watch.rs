@@ -173,7 +173,7 @@ impl Watch {
     fn run(self) {
         // Held for as long as the thread runs: dropping it ends the announcements.
         let watcher = if self.announced { self.watch() } else { None };
-        if watcher.is_none() {
+        if watcher.is_none() || self.scanner.share.is_remote() {
             self.scanner.feed.set_delay(self.rescan);
         }
         self.scan();

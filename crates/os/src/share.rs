@@ -20,7 +20,10 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, fcntl_setfl, fstat, openat, openat2, statat},
+    fs::{
+        AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, fcntl_setfl, fstat, fstatfs, openat, openat2,
+        statat,
+    },
     io::Errno,
 };
 
@@ -129,6 +132,11 @@ impl Share {
         &self.path
     }
 
+    /// Whether it lies on another machine, so that the kernel announces only what this one changes in it. What cannot be asked counts as local.
+    pub fn is_remote(&self) -> bool {
+        fstatfs(&self.root).is_ok_and(|found| is_remote(found.f_type as u64))
+    }
+
     /// Opens what stands at a relative path (bytes, no leading `/`; empty: the share itself). Links are followed as long as they stay beneath.
     /// Blocks. `NotFound` also for what lies outside, is neither file nor directory, or has an unreadable kind.
     pub fn find(&self, path: &[u8]) -> io::Result<Found> {
@@ -232,6 +240,24 @@ impl Share {
         }
         answer
     }
+}
+
+/// Whether a kind of file system is one of another machine (the numbers of `statfs(2)`). One in user space may be either, and counts as remote.
+fn is_remote(kind: u64) -> bool {
+    const REMOTE: [u32; 10] = [
+        0x6969,      // NFS
+        0xff53_4d42, // CIFS
+        0xfe53_4d42, // SMB 2
+        0x517b,      // SMB
+        0x0102_1997, // 9P
+        0x6573_5546, // FUSE
+        0x00c3_6400, // Ceph
+        0x5346_414f, // AFS
+        0x7375_7245, // Coda
+        0x0bd0_0bd0, // Lustre
+    ];
+    // Kernels of 32 bits say it with a sign.
+    u32::try_from(kind & 0xffff_ffff).is_ok_and(|kind| REMOTE.contains(&kind))
 }
 
 /// For files: a pipe must not block, a terminal must not become ours.

@@ -138,7 +138,7 @@ impl Feed {
     pub(crate) fn new(heartbeat: Duration) -> Self {
         let heartbeat = heartbeat.as_secs().max(1);
         let state = State { stale: StalePaths::everything(), ..State::default() };
-        let counters = FeedCounters::default();
+        let counters = FeedCounters { stale: AtomicU64::new(1), ..FeedCounters::default() };
         Self { state: Mutex::new(state), news: Notify::new(), counters, heartbeat, delay: AtomicU64::new(0) }
     }
 

@@ -242,3 +242,20 @@ fn times_before_1970_are_times() {
     let identity = Identity { modified: 1_500_000_000, ..identity };
     assert_eq!(identity.modified_time(), SystemTime::UNIX_EPOCH + Duration::from_millis(1500));
 }
+
+#[test]
+fn file_systems_of_other_machines_are_known() {
+    let signed = u64::from_ne_bytes(i64::from(0xff53_4d42_u32.cast_signed()).to_ne_bytes());
+    for (name, kind, expected) in [
+        ("ext4", 0xef53, false),
+        ("tmpfs", 0x0102_1994, false),
+        ("overlay", 0x794c_7630, false),
+        ("NFS", 0x6969, true),
+        ("CIFS", 0xff53_4d42, true),
+        ("CIFS of a kernel of 32 bits", signed, true),
+    ] {
+        assert_eq!(is_remote(kind), expected, "{name}");
+    }
+    let directory = tempfile::tempdir().expect("a directory");
+    assert!(!Share::open(directory.path()).expect("opens").is_remote());
+}
