@@ -1,4 +1,4 @@
-//! `/healthz`, `/readyz` and `/metrics` (Prometheus text) on a listener of their own, through the same engine as the files.
+//! `/healthz`, `/readyz` and `/metrics` (Prometheus text) on a listener of their own, through the same engine as the files; and what `commands` says.
 
 use std::{
     fmt::Write as _,
@@ -26,6 +26,8 @@ use crate::{
     admission::{Admission, Tally},
     answer,
     catalogue::Catalogue,
+    commands,
+    control::Control,
     counters::Counters,
     feed::Feed,
     registry::SqliteRegistry,
@@ -49,17 +51,20 @@ impl Admin {
         address: SocketAddr,
         counters: &Arc<Counters>,
         served: &Arc<serve::counters::Counters>,
-        admission: &Arc<Admission>,
         registry: &Arc<SqliteRegistry>,
-        catalogue: &Arc<dyn Catalogue>,
-        feed: &Arc<Feed>,
+        control: &Control,
     ) -> io::Result<Server> {
-        let (counters, served, admission) = (counters.clone(), served.clone(), admission.clone());
-        let (registry, catalogue, feed) = (registry.clone(), catalogue.clone(), feed.clone());
-        let admin = Self { counters, served, admission, registry, catalogue, feed };
+        let admin = Self {
+            counters: counters.clone(),
+            served: served.clone(),
+            admission: control.admission.clone(),
+            registry: registry.clone(),
+            catalogue: control.catalogue.clone(),
+            feed: control.feed.clone(),
+        };
         let options =
             Options { listen: vec![address], workers: 1, connections_max: CONNECTIONS_MAX, ..Options::default() };
-        Server::start(options, Arc::new(admin), None)
+        Server::start(options, Arc::new(Listener { admin, control: control.clone() }), None)
     }
 
     fn is_ready(&self) -> bool {
@@ -168,8 +173,20 @@ fn push_metric(text: &mut String, name: &str, kind: &str, help: &str, value: &At
     );
 }
 
-impl Handler for Admin {
-    fn answer(&self, request: &Request<'_>, _client: &Client) -> Answer {
+/// The listener: what monitors ask, and what the commands do.
+struct Listener {
+    admin: Admin,
+    control: Control,
+}
+
+impl Handler for Listener {
+    fn answer(&self, request: &Request<'_>, client: &Client) -> Answer {
+        commands::answer(&self.control, request, client).unwrap_or_else(|| self.admin.answer(request))
+    }
+}
+
+impl Admin {
+    fn answer(&self, request: &Request<'_>) -> Answer {
         let path = request.target.split(|&byte| byte == b'?').next().unwrap_or_default();
         Answer::Now(match path {
             b"/healthz" => text(StatusCode::OK, "ok\n".into()),
@@ -179,7 +196,10 @@ impl Handler for Admin {
             }
             b"/metrics" => text(StatusCode::OK, self.metrics()),
             _ => {
-                let detail = format!("there is no {}; there are /healthz, /readyz and /metrics", path.escape_ascii());
+                let detail = format!(
+                    "there is no {}; there are /healthz, /readyz, /metrics, /v1/nodes and /v1/orders",
+                    path.escape_ascii()
+                );
                 answer::problem(Kind::NotFound, detail)
             }
         })

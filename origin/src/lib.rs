@@ -4,6 +4,8 @@
 //! that they mean: of files `publish` finds and `answer` composes, all else is `control`'s, to whom `admission` lets as many as can be answered; `files` is what was opened a moment ago. Digests are made by `hasher` in the order of
 //! `queue` and kept in `catalogue`; `scan` and `watch` notice changes, `feed` tells them to who listens, `shares` says which folders are packages. `admin` is for monitors, `counters` what it shows.
 //!
+//! `members` is who belongs and `orders` what they are told to do; `command` is the command line that asks the admin listener, `commands` what it is answered.
+//!
 //! It writes nothing but its database and its access log, and fetches nothing.
 #![forbid(unsafe_code)]
 
@@ -12,6 +14,8 @@ mod admission;
 mod answer;
 mod arguments;
 mod catalogue;
+mod command;
+mod commands;
 mod control;
 mod counters;
 mod database;
@@ -20,6 +24,8 @@ mod files;
 mod handler;
 mod hasher;
 mod life;
+mod members;
+mod orders;
 mod origin;
 mod publish;
 mod queue;
@@ -47,9 +53,10 @@ use config::{Refused, origin::Loaded};
 pub use counters::Counters;
 pub use database::DatabaseError;
 use life::Signals;
+pub use members::DatabaseError as MembersError;
 pub use origin::{Origin, StartError};
 pub use registry::RegistryError;
-pub use site::SiteError;
+pub use site::{SiteError, TokensError};
 
 /// Threads that may block on the share at once; what is more waits for one of them.
 const BLOCKING_THREADS_MAX: usize = 64;
@@ -59,7 +66,11 @@ const CONFIGURATION: u8 = 78;
 
 /// The program: reads the command line, runs until it is told to end, and answers the exit code.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::from_matches(&arguments::command().get_matches());
+    let matches = command::program().get_matches();
+    if let Some(ended) = command::run(&matches) {
+        return ended.map_or_else(|failure| failure.tell(), |()| ExitCode::SUCCESS);
+    }
+    let arguments = Arguments::from_matches(&matches);
     let loaded = match arguments.load() {
         Ok(loaded) => loaded,
         Err(refused) => return refuse(&refused),

@@ -11,7 +11,7 @@ use std::{
         mpsc::{self, Receiver, RecvTimeoutError},
     },
     thread::JoinHandle,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use arc_swap::ArcSwap;
@@ -32,12 +32,14 @@ use crate::{
     admin::Admin,
     admission::{Admission, Limits},
     catalogue::{Catalogue, CatalogueError, sqlite::SqliteCatalogue},
-    control::{Control, Parts},
+    control::{Control, Parts, announce},
     counters::Counters,
     feed::Feed,
     files::OpenFiles,
     handler::OriginHandler,
     hasher::Hasher,
+    members::{self, DatabaseError as MembersDatabaseError, Members},
+    orders::{LOOK_EVERY, Orders, Tell},
     publish::Publication,
     queue::Queue,
     registry::{RegistryError, SqliteRegistry},
@@ -52,12 +54,15 @@ const THREADS_END_MAX: Duration = Duration::from_secs(5);
 /// How often files that were opened for requests are closed again.
 const TIDY_EVERY: Duration = Duration::from_secs(1);
 
+/// An order of which nothing is heard for so many times the expiry of a report has failed.
+const SILENT_EXPIRIES: u32 = 3;
+
 /// A running origin. Dropping it cuts what is being sent and waits for its threads.
 pub struct Origin {
     server: Server,
     admin: Option<Server>,
     counters: Arc<Counters>,
-    site: Arc<ArcSwap<Site>>,
+    control: Control,
     catalogue: Arc<dyn Catalogue>,
     feed: Arc<Feed>,
     queue: Arc<Queue>,
@@ -84,6 +89,9 @@ pub enum StartError {
     /// The database of the registry cannot be used.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// The database of members cannot be used.
+    #[error(transparent)]
+    Members(#[from] MembersDatabaseError),
     /// A pattern of a share's packages is none.
     #[error(transparent)]
     Shares(#[from] GlobError),
@@ -108,6 +116,7 @@ pub enum StartError {
 pub(crate) struct Change {
     site: Site,
     credentials: Option<Credentials>,
+    limits: Limits,
 }
 
 impl Change {
@@ -115,7 +124,7 @@ impl Change {
     pub(crate) fn prepare(options: &Options) -> Result<Self, StartError> {
         let tls = &options.serve.tls;
         let credentials = tls.is_on().then(|| tls.read()).transpose()?;
-        Ok(Self { site: Site::of(options)?, credentials })
+        Ok(Self { site: Site::of(options)?, credentials, limits: Limits::of(options.max_concurrent_info_requests) })
     }
 }
 
@@ -132,26 +141,35 @@ impl Origin {
 
         let admission =
             Admission::new(Limits::of(options.max_concurrent_info_requests), RandomState::new().hash_one(()));
+        let members_database = Arc::new(members::Database::open(&options.enrolment.database)?);
+        let members = Arc::new(Members::open(&members_database)?);
+        let tells = feed.clone();
+        // Who does not listen is told when its stream begins.
+        let tell: Tell = Box::new(move |node, change| _ = tells.tell(node, change));
+        let salt = RandomState::new().hash_one(());
+        let orders = Arc::new(Orders::open(&members_database, salt, tell, SystemTime::now())?);
         let publication = Publication { share: share.clone(), catalogue: catalogue.clone(), files: Arc::clone(&files) };
+        let control = Control::new(Parts {
+            runtime: runtime.clone(),
+            admission: admission.clone(),
+            registry: registry.clone(),
+            site,
+            catalogue: catalogue.clone(),
+            feed: feed.clone(),
+            shares: Share::all(&options.shares)?,
+            members,
+            orders,
+        });
         let handler = OriginHandler {
             publication: Arc::new(publication),
-            control: Control::new(Parts {
-                runtime: runtime.clone(),
-                admission: admission.clone(),
-                registry: registry.clone(),
-                site: site.clone(),
-                catalogue: catalogue.clone(),
-                feed: feed.clone(),
-                shares: Share::all(&options.shares)?,
-            }),
+            control: control.clone(),
             queue: queue.clone(),
             engine: engine.clone(),
             runtime: runtime.clone(),
         };
         let server = listen(options, handler)?;
-        let admin = options.admin.map(|address| {
-            Admin::start(address, &counters, server.counters(), &admission, &registry, &catalogue, &feed)
-        });
+        let admin =
+            options.admin.map(|address| Admin::start(address, &counters, server.counters(), &registry, &control));
         let admin = admin.transpose().map_err(|error| StartError::Listen(error, "--admin"))?;
 
         let (changes, stop) = (Arc::new(Changes::new()), Arc::new(AtomicBool::new(false)));
@@ -161,7 +179,7 @@ impl Origin {
             server,
             admin,
             counters: counters.clone(),
-            site,
+            control: control.clone(),
             catalogue: catalogue.clone(),
             feed: feed.clone(),
             queue: queue.clone(),
@@ -172,6 +190,7 @@ impl Origin {
             tasks: vec![
                 runtime.spawn(tidy(Arc::clone(&files))).abort_handle(),
                 runtime.spawn(feed.clone().run()).abort_handle(),
+                runtime.spawn(look_after_orders(control)).abort_handle(),
             ],
         };
         check_later(&origin.catalogue, runtime);
@@ -229,7 +248,11 @@ impl Origin {
         if let Some(credentials) = change.credentials {
             self.server.replace_credentials(credentials).map_err(|error| StartError::Listen(error, "tls.listen"))?;
         }
-        self.site.store(Arc::new(change.site));
+        self.control.admission.set_limits(change.limits);
+        let old = self.control.site.swap(Arc::new(change.site));
+        let control = self.control.clone();
+        // It looks at everybody who is known: nobody waits for it.
+        self.control.runtime.spawn_blocking(move || announce(&control, &old));
         Ok(())
     }
 
@@ -259,6 +282,10 @@ impl Origin {
             format!("  digests   {known} files known, in {}", options.database.display()),
             format!("  changes   {announced}every {}", show_duration(options.rescan)),
         ];
+        let (members, tokens) = (self.control.members.len(), self.control.site.load().tokens.len());
+        if members + tokens > 0 {
+            lines.push(format!("  members   {members} enrolled, {tokens} tokens to enrol with"));
+        }
         lines.extend(self.admin_address().map(|address| format!("  admin     http://{address}/")));
         lines.join("\n")
     }
@@ -326,6 +353,17 @@ fn check_later(catalogue: &Arc<dyn Catalogue>, runtime: &Handle) {
             tracing::error!(%error, "the database cannot be read to its end; stop this server before you remove it");
         }
     });
+}
+
+/// Ends orders of which nothing is heard for as long as three nodes would be away. Never ends.
+async fn look_after_orders(control: Control) {
+    let mut interval = tokio::time::interval(LOOK_EVERY);
+    loop {
+        interval.tick().await;
+        let (orders, silence) = (control.orders.clone(), control.site.load().intervals.expires_in * SILENT_EXPIRIES);
+        // Fails only when the program ends, or by a panic, which has been reported.
+        let _ = control.runtime.spawn_blocking(move || orders.tick(silence, SystemTime::now())).await;
+    }
 }
 
 /// Files must not be held open for long after their last request: one that is deleted would keep its room on the disk.

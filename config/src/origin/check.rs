@@ -106,12 +106,11 @@ fn tls(settings: &Settings) -> Vec<Complaint> {
             "give tls.client_ca the path of a PEM file with the certificates of the authorities that do",
         ));
     }
-    let by_certificate = tls.clients.wanted != Wanted::Off;
-    if settings.enrolment.required && settings.enrolment.tokens_file.is_none() && !by_certificate {
+    if settings.enrolment.required && settings.enrolment.tokens_file.is_none() {
         found.push(complaint(
             "enrolment is required, and there is no way to enrol",
-            &["enrolment.required", "enrolment.tokens_file", "tls.client_certificates"],
-            "give enrolment.tokens_file the path of a file with tokens, or ask for certificates with tls.client_certificates",
+            &["enrolment.required", "enrolment.tokens_file"],
+            "give enrolment.tokens_file the path of a file with tokens",
         ));
     }
     found

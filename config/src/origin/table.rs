@@ -166,7 +166,7 @@ pub(super) static SETTINGS: &[Setting<Settings>] = &[
             get: |s| s.blackout.client.clone(),
         },
     ),
-    Origin::restart(
+    Origin::reload(
         "admission.max_concurrent_info_requests",
         "Questions about sources, files and the catalogue that are answered at once. Each tier has a quarter for certain, and what nobody needs goes to the first that waits.",
         "What is more waits in a queue of its tier, and what finds no place there is answered 503 with the time to come again. Files are not counted.",
@@ -294,7 +294,7 @@ pub(super) static SETTINGS: &[Setting<Settings>] = &[
     Origin::reload(
         "tls.client_certificates",
         "Whether clients are asked for a certificate (mTLS): `off`, `optional`, `required`.",
-        "Who shows one that holds enrols by it, without a token, under the name in it. With `required` who has none is not even served files.",
+        "With `required` who has none is not even served files. Who enrols needs a token all the same.",
         Kind::Word {
             words: &["off", "optional", "required"],
             put: |s, v| s.serve.tls.clients.wanted = [Wanted::Off, Wanted::Optional, Wanted::Required][v],

@@ -27,6 +27,8 @@ pub enum Kind {
     NotAllowed,
     /// 401: a token is missing or wrong.
     Unauthorized,
+    /// 409: the name is somebody else's.
+    Taken,
     /// 400
     BadRequest,
     /// 404
@@ -88,6 +90,7 @@ impl Kind {
             Self::UpstreamInvalid => ("upstream-invalid", S::BAD_GATEWAY, "The upstream's answer is not valid"),
             Self::NoRoom => ("no-room", S::INSUFFICIENT_STORAGE, "The file does not fit in the cache"),
             Self::NotAllowed => ("not-allowed", S::FORBIDDEN, "This client is not allowed here"),
+            Self::Taken => ("taken", S::CONFLICT, "This name is taken"),
             Self::Unauthorized => ("unauthorized", S::UNAUTHORIZED, "A token is needed here"),
             Self::BadRequest => ("bad-request", S::BAD_REQUEST, "The request is not valid"),
             Self::NotFound => ("not-found", S::NOT_FOUND, "There is no such file"),

@@ -132,7 +132,6 @@ impl Admission {
     }
 
     /// Other limits from now on.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for limits that are taken over while it runs"))]
     pub(crate) fn set_limits(self: &Arc<Self>, limits: Limits) {
         let told = self.table.lock().set_limits(limits);
         self.tell(told);

@@ -25,7 +25,10 @@ pub(super) fn answer(control: &Control, asker: &Asker, target: &Target) -> Resul
     // It begins before the catalogue is looked at, so that nothing falls between.
     let subscription = control.feed.subscribe(asker.node.as_deref(), tops.clone()).map_err(full)?;
     let asked = since.map(|since| Asked { since, begun: 0, of_another_epoch, max: REPLAY_MAX });
-    let opening = opening(control, &tops, asked).map_err(|error| question::failed(&error))?;
+    let mut opening = opening(control, &tops, asked).map_err(|error| question::failed(&error))?;
+    // Who is told an order a second time knows its number.
+    let pending = asker.node.as_deref().map(|node| control.orders.pending(node)).unwrap_or_default();
+    opening.own.extend(pending.into_iter().map(Change::Order));
     Ok(answer::events(Box::pin(subscription.open(opening))))
 }
 

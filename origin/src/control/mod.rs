@@ -6,10 +6,13 @@
 
 #![allow(dead_code, reason = "each resource comes with its file")]
 
+mod announce;
 mod asker;
 mod body;
 mod catalog;
 mod changes;
+mod configuration;
+mod enrol;
 mod nodes;
 mod packages;
 mod question;
@@ -17,6 +20,7 @@ mod reports;
 mod resource;
 mod sources;
 mod topology;
+pub(crate) mod work;
 
 use std::{sync::Arc, time::Instant};
 
@@ -31,12 +35,14 @@ use serve::{
 use tokio::{runtime::Handle, sync::Semaphore};
 
 use self::reports::Pace;
-pub(crate) use self::{asker::Asker, resource::Resource};
+pub(crate) use self::{announce::announce, asker::Asker, body::with_json, resource::Resource};
 use crate::{
     admission::Admission,
     answer,
     catalogue::Catalogue,
     feed::Feed,
+    members::Members,
+    orders::Orders,
     registry::{self, Registry, SqliteRegistry},
     shares::Share,
     site::Site,
@@ -68,6 +74,10 @@ pub(crate) struct Control {
     pub(crate) shares: Arc<[Share]>,
     /// What somebody waits for.
     pub(crate) pending: Arc<Pending>,
+    /// Who belongs.
+    pub(crate) members: Arc<Members>,
+    /// Who is told to do what.
+    pub(crate) orders: Arc<Orders>,
 }
 
 /// What is opened before, and given to it.
@@ -79,12 +89,14 @@ pub(crate) struct Parts {
     pub(crate) catalogue: Arc<dyn Catalogue>,
     pub(crate) feed: Arc<Feed>,
     pub(crate) shares: Vec<Share>,
+    pub(crate) members: Arc<Members>,
+    pub(crate) orders: Arc<Orders>,
 }
 
 impl Control {
     /// Over what there is.
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { runtime, admission, registry, site, catalogue, feed, shares } = parts;
+        let Parts { runtime, admission, registry, site, catalogue, feed, shares, members, orders } = parts;
         Self {
             runtime,
             admission,
@@ -97,6 +109,8 @@ impl Control {
             feed,
             shares: shares.into(),
             pending: Arc::default(),
+            members,
+            orders,
         }
     }
 
@@ -105,8 +119,10 @@ impl Control {
         if !resource.takes(&request.method) {
             return Answer::Now(Response::method_not_allowed(resource.methods()));
         }
-        let mut asker = Asker::of(request, client);
-        asker.tier = asker.node.as_deref().map_or(Tier::Client, |name| self.site.load().topology.tier_of(name));
+        let asker = Asker::of(request, client, &self.site.load(), &self.members);
+        if let Some(refused) = self.unproven(resource, &asker) {
+            return Answer::Now(refused);
+        }
         if let Err(refused) = self.admission.knock(asker.tier, Instant::now()) {
             return Answer::Now(self.admission.answer(refused));
         }
@@ -119,13 +135,30 @@ impl Control {
             Resource::Topology => this.catalogue(tier, move |this| topology::answer(this, &asked)),
             Resource::Sources => sources::answer(self, asker, request, client),
             Resource::Reports => reports::answer(self, asker, request),
+            Resource::Enrol => enrol::answer(self, asker, request),
+            Resource::Configuration => {
+                Answer::later(this.later(tier, move |control| configuration::answer(&control, &asker)))
+            }
             Resource::Holders(md5) => {
                 Answer::later(this.later(tier, move |control| nodes::holders(&control, &md5, &asked)))
             }
             Resource::Nodes => Answer::later(this.later(tier, move |control| nodes::page(&control, &asked))),
             Resource::Node => Answer::Now(nodes::one(self, target)),
-            _ => Answer::Now(answer::not_found(target)),
         }
+    }
+
+    /// Why somebody is not listened to where names have to be proven: it has said one without proof, or none where one is needed.
+    fn unproven(&self, resource: Resource, asker: &Asker) -> Option<Response> {
+        let needs_name = matches!(resource, Resource::Reports | Resource::Configuration);
+        let is_nameless = needs_name && asker.node.is_none() && self.site.load().enrolment_required;
+        let is_refused = resource != Resource::Enrol && (asker.is_stranger || is_nameless);
+        let detail = "this origin believes a name only with its credential: enrol, and send it as Authorization: Bearer CREDENTIAL";
+        is_refused.then(|| answer::problem(Kind::Unauthorized, detail))
+    }
+
+    /// Who has reported, for the commands.
+    pub(crate) fn nodes(&self, target: &Target) -> Response {
+        nodes::page(self, target)
     }
 
     /// What a statement of the catalogue's answers, or why it is refused.
@@ -156,7 +189,7 @@ impl Control {
     }
 
     /// An answer that is made on a thread that may block, by one who has been admitted. Dropping it does not stop what has begun.
-    async fn aside(self, make: impl FnOnce(Self) -> Response + Send + 'static) -> Response {
+    pub(crate) async fn aside(self, make: impl FnOnce(Self) -> Response + Send + 'static) -> Response {
         let runtime = self.runtime.clone();
         // Fails only when the program ends, or by a panic, which has been reported.
         let made = runtime.spawn_blocking(move || make(self)).await;

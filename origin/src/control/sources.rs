@@ -65,9 +65,10 @@ fn made(control: &Control, asker: &Asker, reached: Option<String>, question: &Qu
         file_of: &file_of,
     };
     let who = Who { node: asker.node.as_deref(), address: asker.address };
-    let Answered { answer: told, tell: _ } = desk.answer(&who, question, now, control.pending.seed());
+    let Answered { answer: told, tell } = desk.answer(&who, question, now, control.pending.seed());
     if let Some(error) = failure.borrow().as_ref() {
         return *question::failed(error);
     }
+    tell.iter().for_each(|(node, contents)| control.orders.fetch(node, contents, now));
     answer::json(&told)
 }

@@ -7,6 +7,7 @@ use protocol::{
     enrolment::{Configuration, Role},
     topology::DomainName,
 };
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 /// Numbers beyond are not exact in every reader of JSON.
@@ -44,11 +45,14 @@ impl Given {
     }
 }
 
-/// The number of what it says otherwise: a digest, so that it is the same after a restart and on another origin, and another one whenever
-/// anything is. Never 0, which is what nobody has.
+/// The number of what it says otherwise.
 pub(super) fn generation(configuration: &Configuration) -> u64 {
-    let blank = Configuration { generation: 0, ..configuration.clone() };
-    let text = serde_json::to_vec(&blank).unwrap_or_default();
+    number(&Configuration { generation: 0, ..configuration.clone() })
+}
+
+/// A digest, so that it is the same after a restart and on another origin, and another one whenever anything is. Never 0, which is what nobody has.
+pub(super) fn number(of: &impl Serialize) -> u64 {
+    let text = serde_json::to_vec(of).unwrap_or_default();
     let digest: [u8; 32] = Sha256::digest(&text).into();
     let [a, b, c, d, e, f, g, h, ..] = digest;
     (u64::from_be_bytes([a, b, c, d, e, f, g, h]) >> (u64::BITS - NUMBER_BITS)).max(1)

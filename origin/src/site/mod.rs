@@ -1,8 +1,6 @@
 //! What the configuration says of the site: who stands where, what each is given, and what is told to all. It is replaced as a whole when the configuration is
 //! read again. `given` is what is delivered to whom, `tokens` by what one enrols.
 
-#![allow(dead_code, reason = "each member comes with who asks for it")]
-
 mod given;
 mod tokens;
 
@@ -14,7 +12,8 @@ use protocol::{
 };
 
 use self::given::Given;
-pub(crate) use self::tokens::{Tokens, TokensError};
+pub(crate) use self::tokens::Tokens;
+pub use self::tokens::TokensError;
 use crate::{
     registry::Intervals,
     sources::{Terms, near_to_far},
@@ -36,6 +35,8 @@ pub(crate) struct Site {
     /// Whether a name is believed only with its credential.
     pub(crate) enrolment_required: bool,
     given: Given,
+    /// As they were written.
+    domains: Vec<Domain>,
 }
 
 /// Why a configuration is no site.
@@ -58,7 +59,8 @@ impl Site {
         let domains: Vec<Domain> = settings.domains.iter().map(|domain| domain.domain.clone()).collect();
         let tokens = settings.enrolment.tokens_file.as_deref().map(Tokens::read).transpose()?;
         Ok(Self {
-            topology: Topology::new(domains)?,
+            topology: Topology::new(domains.clone())?,
+            domains,
             terms: Terms::of(&settings.sources, &settings.blackout, &settings.zone)?,
             origins: settings.origins.clone(),
             intervals: Intervals { next_in: settings.registry.report_every, expires_in: settings.registry.expiry },
@@ -66,6 +68,25 @@ impl Site {
             enrolment_required: settings.enrolment.required,
             given: Given::new(settings),
         })
+    }
+
+    /// Whether somebody is to be asked elsewhere than before.
+    pub(crate) fn is_elsewhere(&self, old: &Self) -> bool {
+        (&self.domains, &self.origins) != (&old.domains, &old.origins)
+    }
+
+    /// Whether a machine may be in another domain than before.
+    pub(crate) fn is_placed_otherwise(&self, old: &Self) -> bool {
+        let places = |site: &Self| -> Vec<_> {
+            let of = |domain: &Domain| (domain.name.clone(), domain.ranges.clone(), domain.machines.clone());
+            site.domains.iter().map(of).collect()
+        };
+        places(self) != places(old)
+    }
+
+    /// A number of the whole, which is another whenever the tree or the list of origins is.
+    pub(crate) fn generation(&self) -> u64 {
+        given::number(&(&self.domains, &self.origins))
     }
 
     /// What is wanted of a node, and what it needs to know to do without an origin for a while.

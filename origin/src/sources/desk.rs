@@ -54,7 +54,6 @@ pub(crate) struct Who<'a> {
 pub(crate) struct Answered {
     pub(crate) answer: Answer,
     /// Proxies by name, each with what it is to fetch for others.
-    #[cfg_attr(not(test), expect(dead_code, reason = "orders come with their room"))]
     pub(crate) tell: BTreeMap<String, Vec<Content>>,
 }
 

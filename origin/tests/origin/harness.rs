@@ -132,7 +132,12 @@ pub(crate) fn until(what: &str, mut done: impl FnMut() -> bool) {
 impl Answer {
     #[track_caller]
     pub(crate) fn of(address: SocketAddr, target: &str) -> Self {
-        let mut transfer = Transfer::start(address, "GET", target, &[]);
+        Self::with(address, target, &[])
+    }
+
+    #[track_caller]
+    pub(crate) fn with(address: SocketAddr, target: &str, fields: &[(&str, &str)]) -> Self {
+        let mut transfer = Transfer::start(address, "GET", target, fields);
         let body = transfer.rest();
         Self { status: transfer.status(), head: transfer.head, body }
     }
@@ -222,6 +227,19 @@ impl Transfer {
         let mut bytes = vec![0; count];
         self.stream.read_exact(&mut bytes).expect("bytes");
         bytes
+    }
+
+    /// The next line with this in it.
+    #[track_caller]
+    pub(crate) fn line_with(&mut self, part: &str) -> String {
+        loop {
+            let mut line = String::new();
+            let count = self.stream.read_line(&mut line).expect("a line");
+            assert_ne!(count, 0, "the connection ended without a line of {part:?}");
+            if line.contains(part) {
+                return line;
+            }
+        }
     }
 
     /// Up to the end of the connection, however it ends.

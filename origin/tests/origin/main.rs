@@ -1,5 +1,6 @@
 //! The origin over real sockets: in this process on a free port, and once as the program.
 
+mod belong;
 mod catalogue;
 mod changes;
 mod digests;

@@ -27,9 +27,13 @@ impl Program {
     pub(crate) fn start(share: &Path, arguments: &[&str]) -> Self {
         let database = arguments.iter().skip_while(|argument| **argument != "--database").nth(1);
         let place = database.and_then(|database| Path::new(database).parent()).expect("--database FILE");
+        let share = share.to_str().expect("text");
+        Self::run(place, &[&["--listen", "127.0.0.1:0", "--share", share], arguments].concat())
+    }
+
+    /// In a directory, with what its command line says.
+    pub(crate) fn run(place: &Path, arguments: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_outpost-origin"))
-            .args(["--listen", "127.0.0.1:0", "--share"])
-            .arg(share)
             .args(arguments)
             .current_dir(place)
             .stdout(Stdio::piped())

@@ -9,7 +9,7 @@ use protocol::{
     report::{FETCHING_MAX, PAGE_MAX, REFUSED_MAX, Report},
 };
 
-use super::super::asker::is_name;
+use protocol::enrolment::is_name;
 
 /// Letters of a release.
 const VERSION_LEN_MAX: usize = 64;

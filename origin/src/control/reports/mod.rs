@@ -102,11 +102,21 @@ fn take(control: &Control, asker: &Asker, body: &[u8]) -> Response {
     }
     let site = control.site.load();
     let url_refused = !keep_own_url(control, &site.topology, &mut report, asker.address);
-    let domain = site.topology.home_of(&report.node).or_else(|| site.topology.domain_of(asker.address, None));
+    take_orders(control, &mut report);
+    let domain = site.topology.home_of(&report.node).or(asker.domain.as_ref());
     match control.registry.report(&report, domain, site.intervals, SystemTime::now()) {
         Ok(reported) => answer::json(&Reported { url_refused, ..reported }),
         Err(NotTaken::HoldsTooMuch) => answer::problem(Kind::ContentTooLarge, NotTaken::HoldsTooMuch.to_string()),
         Err(full) => answer::problem_for_now(Kind::Overloaded, full.to_string(), FULL_RETRY_AFTER),
+    }
+}
+
+/// How far the orders of the node are. Their ends are written down aside: this may be a thread that must not wait for a disk.
+fn take_orders(control: &Control, report: &mut Report) {
+    let states = std::mem::take(&mut report.orders);
+    if !states.is_empty() {
+        let (orders, node) = (control.orders.clone(), report.node.clone());
+        control.runtime.spawn_blocking(move || orders.reported(&node, &states, SystemTime::now()));
     }
 }
 
