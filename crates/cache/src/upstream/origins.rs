@@ -134,7 +134,16 @@ impl Origins {
         if self.bases.len() == 1 {
             return;
         }
-        self.failover.lock().failed(server, now);
+        let before = {
+            let mut failover = self.failover.lock();
+            let before = failover.failures(server);
+            failover.failed(server, now);
+            before
+        };
+        if before > 0 {
+            return;
+        }
+        // Once, however often it is tried in vain from then on.
         let (upstream, origin) = (&self.name, self.bases[server].server());
         tracing::info!(upstream, origin, error, "an origin of an upstream failed; the next one is asked");
     }
