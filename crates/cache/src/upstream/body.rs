@@ -201,9 +201,9 @@ impl HttpPieces {
         Self { body, skip, timeout, counters, carried, server }
     }
 
-    /// The same, whose end says nothing against its server.
+    /// The same, whose end says nothing against its server, and whose bytes are none of files.
     pub(super) fn unjudged(self) -> Self {
-        Self { server: None, ..self }
+        Self { server: None, counters: Arc::default(), ..self }
     }
 
     /// How long the next piece may take.
