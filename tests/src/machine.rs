@@ -62,9 +62,10 @@ impl Machine {
         self.arguments = vec!["--config".into(), file.display().to_string()];
     }
 
-    /// Runs with these arguments from its next start on.
-    pub fn arguments(&mut self, arguments: Vec<String>) {
-        self.arguments = arguments;
+    /// Likewise, with a command before the configuration.
+    pub fn run(&mut self, command: &[&str], text: &str) {
+        self.configure(text);
+        self.arguments.splice(0..0, command.iter().map(|word| word.to_string()));
     }
 
     /// Starts it, and waits until it serves.

@@ -5,6 +5,7 @@ use std::{fs, net::Ipv4Addr, path::PathBuf};
 
 use harness::{
     KIB,
+    client::{Ask, fetch},
     content::{Content, md5_hex},
     machine::Machine,
     program::Program,
@@ -28,6 +29,7 @@ struct Site {
     share: Share,
     origins: Vec<Machine>,
     proxies: Vec<Machine>,
+    agents: Vec<Machine>,
 }
 
 impl Site {
@@ -41,11 +43,16 @@ impl Site {
             let name = format!("{}-{number}", DOMAINS[domain].0.replace('.', "-"));
             Machine::new(&name, env!("CARGO_BIN_EXE_outpost-proxy-under-test"), address(domain, number))
         };
+        let agent = |number: usize| {
+            let own = address(number % DOMAINS.len(), 100 + number);
+            Machine::new(&format!("agent-{number}"), env!("CARGO_BIN_EXE_outpost-agent-under-test"), own)
+        };
         let numbers = |domain: usize| (1..=DOMAINS[domain].2).map(move |number| (domain, number));
         let mut site = Self {
             share,
             origins: (1..=2).map(origin).collect(),
             proxies: (0..DOMAINS.len()).flat_map(numbers).map(|(domain, number)| proxy(domain, number)).collect(),
+            agents: (0..AGENTS).map(agent).collect(),
         };
         site.configure();
         site
@@ -64,6 +71,11 @@ impl Site {
                 urls.join(", "),
             ));
         }
+        self.configure_proxies();
+        self.configure_agents(&urls.join(", "));
+    }
+
+    fn configure_proxies(&mut self) {
         let upstream: Vec<_> = self.origins.iter().map(|origin| format!("outpost+{}", origin.url())).collect();
         for proxy in &mut self.proxies {
             proxy.configure(&format!(
@@ -78,6 +90,22 @@ impl Site {
                 upstream[0],
                 upstream[1],
             ));
+        }
+    }
+
+    fn configure_agents(&mut self, origins: &str) {
+        for (number, agent) in self.agents.iter_mut().enumerate() {
+            let own = agent.socket().ip();
+            let run = format!(
+                "local = \"{}\"\n[origin]\nname = \"{}\"\nurls = [{origins}]\n\
+                 [servers]\nlocal_address = \"{own}\"\nbackoff_first = \"200ms\"\nbackoff_max = \"1s\"\n\
+                 connect_timeout = \"2s\"\nsilence_max = \"5s\"\n[cache]\nmax_size = \"1GiB\"\nmin_free = \"0%\"\n\
+                 [peers]\nlisten = \"{own}:0\"\nextensions = [\"bin\"]\nmin_size = \"64KiB\"\nallow = [\"{}/24\"]\n",
+                agent.socket(),
+                agent.name(),
+                address(number % DOMAINS.len(), 0),
+            );
+            agent.run(&["run"], &run);
         }
     }
 
@@ -97,73 +125,58 @@ impl Site {
         )
     }
 
-    fn servers(&mut self) -> impl Iterator<Item = &mut Machine> {
-        self.origins.iter_mut().chain(&mut self.proxies)
+    fn machines(&mut self) -> impl Iterator<Item = &mut Machine> {
+        self.origins.iter_mut().chain(&mut self.proxies).chain(&mut self.agents)
     }
 
-    /// What the agent with this number runs to get a file.
+    /// A person at the machine of an agent wants a file.
     fn get(&self, agent: usize, path: &str, output: PathBuf) -> Program {
-        let own = address(agent % DOMAINS.len(), 100 + agent);
-        let origins: Vec<_> = self.origins.iter().map(Machine::url).collect();
-        let arguments = [
-            "get".to_owned(),
-            path.to_owned(),
-            format!("--output={}", output.display()),
-            format!("--name=agent-{agent}"),
-            format!("--local-address={own}"),
-            format!("--origin={}", origins.join(",")),
-            "--backoff-first=200ms".into(),
-            "--backoff-max=1s".into(),
-            "--connect-timeout=2s".into(),
-            "--silence-max=5s".into(),
-            "--json".into(),
-        ];
+        let local = format!("--local={}", self.agents[agent].socket());
+        let output = format!("--output={}", output.display());
+        let arguments = ["get", path, &output, &local, "--silence-max=5s", "--json"];
         Program::start(env!("CARGO_BIN_EXE_outpost-agent-under-test").as_ref(), arguments, self.share.path())
     }
 }
 
 /// One file on its way to all agents.
-struct Round<'s> {
-    site: &'s Site,
+struct Round {
     content: Content,
     path: String,
     outputs: tempfile::TempDir,
 }
 
-impl<'s> Round<'s> {
+impl Round {
     /// Publishes the file, and waits until both origins know it.
-    fn new(site: &'s Site, number: u64) -> Self {
+    fn new(site: &Site, number: u64) -> Self {
         let content = Content::random(number, FILE_LEN);
         let path = format!("/Redist/package-{number}/data.bin");
         site.share.write(&path[1..], &content);
         for origin in &site.origins {
             wait::until_true("the origin knows the digest", || {
-                let head = harness::client::Ask::head(&path).try_fetch(origin.socket());
+                let head = Ask::head(&path).try_fetch(origin.socket());
                 head.is_ok_and(|answer| answer.field("Repr-Digest").is_some())
             });
         }
-        Self { site, content, path, outputs: tempfile::tempdir().expect("a temporary directory") }
+        Self { content, path, outputs: tempfile::tempdir().expect("a temporary directory") }
     }
 
-    fn output(&self, agent: usize) -> PathBuf {
-        self.outputs.path().join(agent.to_string()).join("data.bin")
+    fn directory(&self, agent: usize) -> PathBuf {
+        self.outputs.path().join(agent.to_string())
     }
 
-    fn start(&self, agent: usize) -> Program {
-        fs::create_dir_all(self.output(agent).parent().expect("it has one")).expect("a directory");
-        self.site.get(agent, &self.path, self.output(agent))
+    fn start_all(&self, site: &Site) -> Vec<Program> {
+        let start = |agent: usize| {
+            fs::create_dir_all(self.directory(agent)).expect("a directory");
+            site.get(agent, &self.path, self.directory(agent).join("data.bin"))
+        };
+        (0..AGENTS).map(start).collect()
     }
 
-    fn start_all(&self) -> Vec<Program> {
-        (0..AGENTS).map(|agent| self.start(agent)).collect()
-    }
-
-    /// Waits until some of the file is at an agent, and not all of it at every one.
-    fn wait_for_the_middle(&self, agent: usize) {
+    /// Waits until some of the file is with a person.
+    fn wait_for_the_middle(&self) {
         wait::until_true("something has come", || {
-            let directory = self.output(agent);
-            let entries = fs::read_dir(directory.parent().expect("it has one")).into_iter().flatten().flatten();
-            entries.filter_map(|entry| entry.metadata().ok()).any(|found| found.len() > 0)
+            let directories = (0..AGENTS).filter_map(|agent| fs::read_dir(self.directory(agent)).ok());
+            directories.flatten().flatten().filter_map(|entry| entry.metadata().ok()).any(|found| found.len() > 0)
         });
     }
 
@@ -171,8 +184,8 @@ impl<'s> Round<'s> {
     fn expect_all(&self, programs: Vec<Program>, what: &str) {
         for (agent, mut program) in programs.into_iter().enumerate() {
             let status = program.wait();
-            assert!(status.success(), "{what}: agent {agent} ended with {status}: {}", program.printed());
-            let found = fs::read(self.output(agent)).expect("the file that it has brought");
+            assert!(status.success(), "{what}: the get at agent {agent} ended with {status}: {}", program.printed());
+            let found = fs::read(self.directory(agent).join("data.bin")).expect("the file that it has brought");
             assert_eq!(md5_hex(&found), self.content.md5_hex(), "{what}: agent {agent}");
         }
     }
@@ -181,33 +194,27 @@ impl<'s> Round<'s> {
 #[test]
 fn whoever_is_killed_every_download_ends_right() {
     let mut site = Site::new();
-    site.servers().for_each(Machine::start);
+    site.machines().for_each(Machine::start);
     let round = Round::new(&site, 1);
-    round.expect_all(round.start_all(), "nobody is killed");
-    drop(round);
-    let servers = site.servers().count();
-    for victim in 0..servers {
+    round.expect_all(round.start_all(&site), "nobody is killed");
+    for victim in 0..site.machines().count() {
         let round = Round::new(&site, 100 + victim as u64);
-        let programs = round.start_all();
-        round.wait_for_the_middle(victim % AGENTS);
-        let (content, path, outputs) = (round.content, round.path, round.outputs);
-        let server = site.servers().nth(victim).expect("there are so many");
-        server.kill();
-        let what = format!("{} is killed", server.name());
-        let round = Round { site: &site, content, path, outputs };
+        let programs = round.start_all(&site);
+        round.wait_for_the_middle();
+        let machine = site.machines().nth(victim).expect("there are so many");
+        machine.kill();
+        let what = format!("{} is killed", machine.name());
+        // Who asks the agent of its own machine waits for that one, and everybody else for nobody.
+        let is_agent = machine.name().starts_with("agent");
+        if is_agent {
+            machine.start();
+        }
         round.expect_all(programs, &what);
-        let (content, path) = (round.content, round.path);
-        // It comes back to its place, and is of use again.
-        let server = site.servers().nth(victim).expect("there are so many");
-        server.start();
-        harness::client::fetch(server.socket(), &path).expect(&content);
-    }
-    for agent in 0..AGENTS {
-        let round = Round::new(&site, 200 + agent as u64);
-        let mut programs = round.start_all();
-        round.wait_for_the_middle(agent);
-        programs[agent].kill();
-        programs[agent] = round.start(agent);
-        round.expect_all(programs, &format!("agent {agent} is killed"));
+        if !is_agent {
+            // It comes back to its place, and is of use again.
+            let machine = site.machines().nth(victim).expect("there are so many");
+            machine.start();
+            fetch(machine.socket(), &round.path).expect(&round.content);
+        }
     }
 }
