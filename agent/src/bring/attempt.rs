@@ -59,6 +59,9 @@ pub(crate) struct Attempt<'a> {
 impl Attempt<'_> {
     /// Asks. An error is one of our own disk.
     pub(crate) async fn make(&mut self) -> Result<Came, SinkError> {
+        if let Some(digests) = self.whole().await? {
+            return Ok(Came::All(digests));
+        }
         let targets = targets(self.wanted, self.source.rank, self.by_digest);
         let mut came = Came::Not(Outcome::Absent);
         for target in targets {
@@ -68,6 +71,26 @@ impl Attempt<'_> {
             }
         }
         Ok(came)
+    }
+
+    /// All is here, as it is after an end that came just behind the last byte: then nobody is asked, and a part that is none of a file would be refused.
+    async fn whole(&mut self) -> Result<Option<Digests>, SinkError> {
+        let (position, identity) = (self.sink.position(), self.sink.identity());
+        let is_all = identity.md5.is_some() && identity.size.or(self.wanted.identity.size) == Some(position);
+        if position == 0 || !is_all {
+            return Ok(None);
+        }
+        match self.sink.finish().await {
+            Ok(digests) => Ok(Some(digests)),
+            Err(SinkError::Wrong(why)) => {
+                tracing::warn!(why, "what was here of a file is wrong; it is thrown away, and the file is begun anew");
+                self.sink.anew().await?;
+                self.blame.anew();
+                self.told.at(0);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     async fn ask(&mut self, target: &str) -> Result<Came, SinkError> {

@@ -134,6 +134,26 @@ fn after_kill_9_the_same_command_goes_on_where_it_was() {
 }
 
 #[test]
+fn a_part_that_is_whole_already_is_given_its_name_and_nobody_is_asked_for_what_follows() {
+    let content = Content::random(25, 4 * MIB);
+    let (upstream, gate) = (ScriptedUpstream::start(), Gate::new());
+    let at = content.at_percent(50);
+    upstream.publish("/file", Page::tagged(&content).repr_digest().next(Reply::right().hold(at, &gate)));
+    let agent = agent();
+    let url = format!("{}file", upstream.url());
+    let mut get = agent.start(&url, "file");
+    gate.wait_for_arrival();
+    wait_for_part(&get, at - IN_FLIGHT);
+    get.program.kill();
+    gate.open();
+    // As if the end had come just behind the last byte.
+    fs::write(get.part(), content.bytes()).expect("the part is there");
+    let asked = upstream.asked("/file").len();
+    let got = agent.get(&url, "file").expect(&content);
+    assert_eq!((got.said["resumed"].as_u64(), upstream.asked("/file").len()), (Some(content.len()), asked));
+}
+
+#[test]
 fn ctrl_c_leaves_what_can_be_continued_also_elsewhere() {
     let content = Content::random(6, 4 * MIB);
     let (first, second, gate) = (ScriptedUpstream::start(), ScriptedUpstream::start(), Gate::new());

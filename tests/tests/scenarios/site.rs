@@ -18,7 +18,7 @@ const DOMAINS: [(&str, &str, usize); 3] =
     [("hq", "unconstrained", 1), ("hq.north", "constrained", 2), ("hq.south", "constrained", 1)];
 const AGENTS: usize = 12;
 /// Long enough that a machine can be killed in the middle.
-const FILE_LEN: u64 = 1536 * KIB;
+const FILE_LEN: u64 = 768 * KIB;
 
 /// An address of a machine: the loopback network of this scenario, its domain, its number there.
 fn address(domain: usize, number: usize) -> Ipv4Addr {
@@ -82,7 +82,7 @@ impl Site {
                 "listen = [\"{}\"]\nadmin = \"{}:0\"\n[cache]\ndir = \"cache\"\nmax_size = \"1GiB\"\nmin_free = \"0%\"\n\
                  [serve]\nretry_delay = \"1s\"\n[origin]\nname = \"{}\"\nadvertise = \"{}\"\n\
                  [[upstream]]\nname = \"hq\"\nmount = \"/\"\nurl = \"{}\"\norigins = [\"{}\"]\n\
-                 retry_backoff = \"10ms\"\nretry_backoff_max = \"50ms\"\nrate = \"2MB/s\"\n",
+                 retry_backoff = \"10ms\"\nretry_backoff_max = \"50ms\"\nrate = \"1MB/s\"\n",
                 proxy.socket(),
                 proxy.socket().ip(),
                 proxy.name(),
