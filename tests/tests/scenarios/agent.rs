@@ -259,7 +259,7 @@ fn in_a_queue_it_waits_for_its_place_and_takes_the_file_from_the_proxy_alone() {
 }
 
 #[test]
-fn by_an_origin_it_learns_the_digest_and_goes_to_the_proxy() {
+fn by_an_origin_it_learns_the_digest_and_without_one_goes_to_the_proxy() {
     let (share, content) = (Share::new(), Content::random(12, 2 * MIB));
     share.write("dir/file.bin", &content);
     let origin = origin_over(&share).start();
@@ -271,7 +271,8 @@ fn by_an_origin_it_learns_the_digest_and_goes_to_the_proxy() {
     assert_eq!(got.said["verified"].as_bool(), Some(true));
     agent.get(&content.md5_hex(), "by-digest").expect(&content);
     agent.get("/dir/none", "none").expect_code(3);
-    // Nobody at headquarters: the proxy has it, and it is asked for the digest.
+    // Nobody at headquarters: a proxy that it is told of has it, and is asked for the digest.
+    proxy.get("/dir/file.bin").expect(&content);
     origin.terminate();
     agent.get(&content.md5_hex(), "without-origin").expect(&content);
 }
