@@ -26,7 +26,7 @@ fn a_small_company_has_its_packages_without_a_storm() {
         "[catalogue]\nsettle = \"100ms\"",
     ];
     // It says so itself when a goal is missed.
-    let (status, printed) = run_to_end(program, &arguments, directory.path());
+    let (status, printed) = run_to_end(program, arguments, directory.path());
     assert_eq!(status, Some(0), "{printed}");
     assert!(
         printed.contains("| upper proxies with their sources | not told | 1 of 1, at the first question |"),
