@@ -12,7 +12,7 @@ use std::{
 
 use os::{
     engine::Engine,
-    share::{Found, Identity, Share},
+    share::{Found, Identity},
 };
 use protocol::digest::{Digests, DigestsHasher};
 use tokio::runtime::Handle;
@@ -22,6 +22,7 @@ use crate::{
     catalogue::{Catalogue, CatalogueError, Hashed, shown},
     counters::Counters,
     feed::Feed,
+    published::Published,
     queue::{FilePath, Outcome, Queue, Takes},
 };
 
@@ -36,7 +37,7 @@ const BATCH_WAIT_MAX: Duration = Duration::from_millis(100);
 
 /// What the threads share.
 pub(crate) struct Hasher {
-    pub(crate) share: Arc<Share>,
+    pub(crate) share: Arc<dyn Published>,
     pub(crate) catalogue: Arc<dyn Catalogue>,
     pub(crate) feed: Arc<Feed>,
     pub(crate) queue: Arc<Queue>,
@@ -239,7 +240,7 @@ fn until_settled(identity: &Identity, now: Duration, settle: Duration) -> Option
 mod tests {
     use std::fs;
 
-    use os::engine::Choice;
+    use os::{engine::Choice, share::Share};
 
     use super::*;
     use crate::catalogue::sqlite::SqliteCatalogue;

@@ -1,7 +1,7 @@
 //! The origin at headquarters: publishes a directory with the same engine that the proxies serve with, and knows the digests of its files.
 //!
 //! In reading order: `arguments` is the command line, `site` what the configuration says of who stands where, `origin` what runs, `life` how it reloads and ends, `handler` answers requests with what `route` says
-//! that they mean: of files `publish` finds and `answer` composes, all else is `control`'s, to whom `admission` lets as many as can be answered; `files` is what was opened a moment ago. Digests are made by `hasher` in the order of
+//! that they mean: of files (`published`) `publish` finds and `answer` composes, all else is `control`'s, to whom `admission` lets as many as can be answered; `files` is what was opened a moment ago. Digests are made by `hasher` in the order of
 //! `queue` and kept in `catalogue`; `scan` and `watch` notice changes, `feed` tells them to who listens, `shares` says which folders are packages. `admin` is for monitors, `counters` what it shows.
 //!
 //! `members` is who belongs and `orders` what they are told to do; `command` is the command line that asks the admin listener, `commands` what it is answered.
@@ -28,6 +28,7 @@ mod members;
 mod orders;
 mod origin;
 mod publish;
+mod published;
 mod queue;
 mod registry;
 mod route;

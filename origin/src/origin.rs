@@ -41,6 +41,7 @@ use crate::{
     members::{self, DatabaseError as MembersDatabaseError, Members},
     orders::{LOOK_EVERY, Orders, Tell},
     publish::Publication,
+    published::Published,
     queue::Queue,
     registry::{RegistryError, SqliteRegistry},
     scan::Scanner,
@@ -311,7 +312,7 @@ impl Drop for Origin {
 }
 
 /// The share, and where its database is.
-fn places(options: &Options) -> Result<(Arc<Directory>, PathBuf), StartError> {
+fn places(options: &Options) -> Result<(Arc<dyn Published>, PathBuf), StartError> {
     let refuse = |error| StartError::Share(options.directory.clone(), error);
     let top = options.directory.canonicalize().map_err(refuse)?;
     let share = Directory::open(&top).map_err(refuse)?;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use os::share::{DirEntry, Found, Identity, Share};
+use os::share::{DirEntry, Found, Identity};
 use protocol::{
     content_type,
     digest::{Digests, Md5, Md5Hasher},
@@ -23,6 +23,7 @@ use tracing::error;
 use crate::{
     catalogue::{Catalogue, shown},
     files::{OpenFile, OpenFiles},
+    published::Published,
 };
 
 /// Paths with equal bytes that are tried for a digest without a path.
@@ -30,7 +31,7 @@ const PATHS_MAX: u32 = 16;
 
 /// The share with what is known of it.
 pub(crate) struct Publication {
-    pub(crate) share: Arc<Share>,
+    pub(crate) share: Arc<dyn Published>,
     pub(crate) catalogue: Arc<dyn Catalogue>,
     pub(crate) files: Arc<OpenFiles>,
 }

@@ -12,13 +12,13 @@ use std::{
     time::SystemTime,
 };
 
-use os::share::Share;
 use tracing::warn;
 
 use crate::{
     catalogue::{Catalogue, CatalogueError, Stamp, join, shown},
     counters::Counters,
     feed::{Feed, Mark},
+    published::Published,
     queue::Queue,
 };
 
@@ -27,7 +27,7 @@ const DEPTH_MAX: usize = 256;
 
 /// See the head of this file.
 pub(crate) struct Scanner {
-    pub(crate) share: Arc<Share>,
+    pub(crate) share: Arc<dyn Published>,
     pub(crate) catalogue: Arc<dyn Catalogue>,
     pub(crate) feed: Arc<Feed>,
     pub(crate) queue: Arc<Queue>,
