@@ -4,8 +4,6 @@
 //! Everything that costs a statement of a database goes by way of [`Control::later`]: on a thread that may block, and when it is admitted
 //! ([`admission`](crate::admission)). Whom there is no room for is refused in [`Control::answer`], before anything else is done for it.
 
-#![allow(dead_code, reason = "each resource comes with its file")]
-
 mod announce;
 mod asker;
 mod body;

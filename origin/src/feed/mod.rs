@@ -176,13 +176,11 @@ impl Feed {
     }
 
     /// Tells everybody.
-    #[allow(dead_code, reason = "orders and configurations come with their parts")]
     pub(crate) fn publish(&self, change: &Change) {
         self.state.lock().push(&self.counters, None, 0, change);
         self.news.notify_one();
     }
 
-    #[allow(dead_code, reason = "orders and configurations come with their parts")]
     /// Tells one node, on each of its streams; answers whether it has one.
     pub(crate) fn tell(&self, node: &str, change: &Change) -> bool {
         let text = Bytes::from(change.to_text());

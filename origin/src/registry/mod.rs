@@ -3,8 +3,6 @@
 //! [`Registry`] is what the rest of the origin asks. All of it is in memory, so that an answer takes microseconds and may be had on any thread; a database beside it
 //! only lets a restart know what was known. What is checked of a report before it comes here is `control::reports`' business.
 
-#![allow(dead_code, reason = "each question comes with who asks it")]
-
 mod book;
 mod counters;
 mod database;
