@@ -88,6 +88,12 @@ impl Admin {
             ("change_streams_cut_total", "counter", "Streams that were cut off, being too slow.", &feed.cut),
             ("changes_told_total", "counter", "Changes told to all streams.", &feed.events),
             ("stale_paths", "gauge", "Paths that have changed and are not known yet.", &feed.stale),
+            (
+                "admission_places",
+                "gauge",
+                "Questions that may be answered at once.",
+                &(self.admission.places() as u64).into(),
+            ),
             ("http_connections", "gauge", "Connections that are open.", &served.connections),
             ("http_requests_total", "counter", "Requests answered.", &served.requests),
             ("http_sent_bytes_total", "counter", "Bytes sent, heads included.", &served.bytes_sent),
@@ -236,6 +242,7 @@ mod tests {
         assert_eq!(lines("# HELP"), lines("# TYPE"));
         // Those of admission have a line for each tier, of nodes there are three kinds, of reports four.
         assert_eq!(lines("outpost_origin_"), lines("# TYPE") + 4 * 2 + 2 + 3);
+        assert!(text.contains("\noutpost_origin_admission_places 16\n"), "{text}");
         assert!(text.contains("\noutpost_origin_admission_waiting{tier=\"client\"} 0\n"), "{text}");
     }
 }

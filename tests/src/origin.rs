@@ -68,6 +68,18 @@ impl Origin {
         format!("outpost+http://{}/", self.files)
     }
 
+    /// Where its admin listener is, if it was told to have one.
+    #[track_caller]
+    pub fn admin(&self) -> SocketAddr {
+        let find = |line: &str| line.contains("admin ").then(|| address_in(line)).flatten();
+        self.program.find_line("where its admin listener is", find)
+    }
+
+    /// What runs.
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
     /// GET over a connection of its own.
     #[track_caller]
     pub fn get(&self, target: impl AsRef<[u8]>) -> Answer {

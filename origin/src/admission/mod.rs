@@ -137,6 +137,11 @@ impl Admission {
         self.tell(told);
     }
 
+    /// Questions that may be answered at once.
+    pub(crate) fn places(&self) -> usize {
+        self.table.lock().places()
+    }
+
     /// By tier, the first to be admitted first.
     pub(crate) fn tallies(&self) -> [(Tier, Tally); TIERS] {
         let present = self.table.lock().present();

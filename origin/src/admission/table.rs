@@ -148,6 +148,11 @@ impl<W> Table<W> {
         std::iter::from_fn(|| self.next()).collect()
     }
 
+    /// How many may be answered at once, now.
+    pub(super) fn places(&self) -> usize {
+        self.limits.places
+    }
+
     /// How many of each tier are here.
     pub(super) fn present(&self) -> [Present; TIERS] {
         std::array::from_fn(|at| {
