@@ -58,7 +58,7 @@ pub(crate) async fn list(
             }
             Ok(Folder::No(reason)) => {
                 walk.unreadable();
-                first_trouble.get_or_insert(format!("{}: {reason}", folder.target));
+                first_trouble.get_or_insert_with(|| (folder.target.to_string(), reason));
             }
             // The rest would fail likewise.
             Err(error) => return Err(Unlisted::Trouble(format!("{}: {error}", folder.target))),
@@ -66,13 +66,13 @@ pub(crate) async fn list(
         *met.lock() = walk.met;
     }
     match first_trouble {
-        Some(trouble) if walk.met.folders == 0 => return Err(Unlisted::Nothing(trouble)),
-        Some(trouble) => {
+        Some((folder, reason)) if walk.met.folders == 0 => return Err(Unlisted::Nothing { folder, reason }),
+        Some((folder, reason)) => {
             let (name, folders) = (&upstream.options.name, walk.met.unreadable);
             tracing::warn!(
                 upstream = name,
                 folders,
-                "some folders could not be listed for preload; the first is {trouble}"
+                "some folders could not be listed for preload; the first is {folder}: {reason}"
             );
         }
         None => {}

@@ -97,7 +97,12 @@ pub(crate) enum Became {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Unlisted {
     /// There is none.
-    Nothing(String),
+    Nothing {
+        /// Of which folder, below the mount.
+        folder: String,
+        /// Why not.
+        reason: String,
+    },
     /// The upstream could not be asked; perhaps later.
     Trouble(String),
 }
@@ -502,10 +507,10 @@ impl Plan {
                     }
                 }
             }
-            Err(Unlisted::Nothing(reason)) => {
+            Err(Unlisted::Nothing { folder, reason }) => {
                 round.failed += 1;
-                self.notices.push(Notice::Unlisted { reason: reason.clone(), is_tried_again: false });
-                self.fail(Failed { path: "/".into(), reason, at: now });
+                self.notices.push(Notice::Unlisted { reason: format!("{folder}: {reason}"), is_tried_again: false });
+                self.fail(Failed { path: folder, reason, at: now });
             }
             Err(Unlisted::Trouble(reason)) => {
                 round.listing_tries += 1;

@@ -330,6 +330,7 @@ impl Upstream {
         Ok(match reply {
             Reply::Listing(listing) => Folder::Entries(listed::of_listing(&question.target, listing)),
             Reply::No(failure) => Folder::No(failure.detail().into()),
+            Reply::Answer(opened) if opened.status == StatusCode::NOT_FOUND => Folder::No(page::NOT_THERE.into()),
             Reply::Answer(opened) => {
                 Folder::No(format!("the upstream answers {} where its index should be", opened.status))
             }

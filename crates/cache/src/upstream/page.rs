@@ -14,6 +14,8 @@ use super::{
 
 /// Bytes of a page; one of 100,000 entries has some ten million.
 const PAGE_BYTES_MAX: usize = 32 << 20;
+/// What is said of a folder that is not there.
+pub(super) const NOT_THERE: &str = "the upstream has no such folder";
 /// From the head of a page to its end.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -29,6 +31,7 @@ impl Http {
             status if status.is_server_error() => {
                 return Err(AskError::Failing(format!("the upstream answers {status} where its index should be")));
             }
+            StatusCode::NOT_FOUND => return Ok(Folder::No(NOT_THERE.into())),
             status => return Ok(Folder::No(format!("the upstream answers {status} where its index should be"))),
         }
         let too_long = || Folder::No(format!("its index has more than {PAGE_BYTES_MAX} bytes"));

@@ -213,9 +213,16 @@ fn an_upstream_that_cannot_be_reached_is_waited_for() {
     let mut case = Case::new(&["00:00-24:00"], None, "2026-11-23T02:00:00Z");
     case.does(&["list"]);
     let (turn, scope) = case.listing.take().unwrap();
-    case.plan.listed(turn, scope, Err(Unlisted::Nothing("no index".into())), case.now);
+    case.plan.listed(
+        turn,
+        scope,
+        Err(Unlisted::Nothing { folder: "/office/".into(), reason: "no index".into() }),
+        case.now,
+    );
     assert_eq!(case.turn().0, [] as [&str; 0]);
     assert_eq!(case.turn().1, Some(at("2026-11-23T03:00:00Z")));
+    let failed = &case.plan.failures[0];
+    assert_eq!((failed.path.as_str(), failed.reason.as_str()), ("/office/", "no index"));
 }
 
 #[test]
