@@ -128,8 +128,11 @@ impl Client {
         );
         stream.write_all((head + body).as_bytes())?;
         let mut answer = String::new();
-        stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer)?;
-        Ok(answer)
+        match stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer)? {
+            // It fell while it was asked.
+            0 => Err(std::io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(answer),
+        }
     }
 
     fn foreign(&self) -> Failure {

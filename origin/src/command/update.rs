@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     io::{self, IsTerminal, Write},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -19,6 +19,8 @@ use crate::control::work::{Given, Listed, Wanted};
 
 /// How often it is looked how far they are.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// An origin that is started anew knows its orders, and they go on meanwhile: for so long it is waited for.
+const AWAY_MAX: Duration = Duration::from_secs(60);
 /// Orders that are asked for at once: their numbers stand in one request.
 const ASKED_MAX: usize = 400;
 
@@ -53,20 +55,16 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
 }
 
 fn follow(client: &Client, ids: &[u64], is_json: bool) -> Result<(), Failure> {
-    let mut known = Progress::new();
+    let (mut known, mut answered) = (Progress::new(), Instant::now());
     loop {
-        let open: Vec<u64> = ids.iter().filter(|id| !has_ended(&known, **id)).copied().collect();
-        for piece in open.chunks(ASKED_MAX) {
-            let numbers: Vec<String> = piece.iter().map(u64::to_string).collect();
-            let (listed, _): (Listed, String) = client.get(&format!("/v1/orders?ids={}", numbers.join(",")))?;
-            for shown in listed.orders {
-                if shown.state.state.is_end() && !is_json {
-                    clear_line();
-                    print(&line(&shown.node, &shown.state))?;
-                }
-                known.insert(shown.state.id, (shown.node, shown.state));
+        match look(client, ids, is_json, &mut known) {
+            Err(Failure::Unavailable(_)) if answered.elapsed() < AWAY_MAX => {
+                pause();
+                continue;
             }
+            looked => looked?,
         }
+        answered = Instant::now();
         if known.len() < ids.len() {
             return Err(Failure::Run(
                 "the origin knows no more of some of these orders: it was started anew with another database".into(),
@@ -78,6 +76,23 @@ fn follow(client: &Client, ids: &[u64], is_json: bool) -> Result<(), Failure> {
         show(&known);
         pause();
     }
+}
+
+/// Asks for those that have not ended yet, and tells of each that has.
+fn look(client: &Client, ids: &[u64], is_json: bool, known: &mut Progress) -> Result<(), Failure> {
+    let open: Vec<u64> = ids.iter().filter(|id| !has_ended(known, **id)).copied().collect();
+    for piece in open.chunks(ASKED_MAX) {
+        let numbers: Vec<String> = piece.iter().map(u64::to_string).collect();
+        let (listed, _): (Listed, String) = client.get(&format!("/v1/orders?ids={}", numbers.join(",")))?;
+        for shown in listed.orders {
+            if shown.state.state.is_end() && !is_json {
+                clear_line();
+                print(&line(&shown.node, &shown.state))?;
+            }
+            known.insert(shown.state.id, (shown.node, shown.state));
+        }
+    }
+    Ok(())
 }
 
 #[expect(clippy::disallowed_methods, reason = "what happens at the proxies gives no event to wait for here")]
