@@ -6,6 +6,7 @@ mod admin;
 mod agent;
 mod agent_service;
 mod ahead;
+mod belonging;
 mod change;
 mod clients;
 mod coalescing;
