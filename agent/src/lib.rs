@@ -34,7 +34,10 @@ fn seed() -> u64 {
     std::hash::RandomState::new().build_hasher().finish()
 }
 
-/// The host's own name.
+/// The host's own name, as far as it can be that of a node.
 fn host_name() -> String {
-    fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let fits = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.');
+    let name: String = host.trim().chars().map(|letter| if fits(letter) { letter } else { '-' }).take(64).collect();
+    if name.is_empty() { "agent".into() } else { name }
 }

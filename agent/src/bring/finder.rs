@@ -32,6 +32,7 @@ use crate::{
 const UNCONFIRMED_EXPIRY: Duration = Duration::from_secs(600);
 
 /// Who asks.
+#[derive(Clone)]
 pub(crate) struct Finder {
     pub(crate) client: Arc<Client>,
     pub(crate) health: Arc<Mutex<Health>>,
@@ -40,9 +41,16 @@ pub(crate) struct Finder {
     /// Where no origin can be asked, in their order.
     pub(crate) fallback: Vec<Source>,
     /// Our name and what proves it, for origins.
-    pub(crate) node: Option<(String, String)>,
+    pub(crate) node: Option<Node>,
     /// The addresses of our network cards, for who has not enrolled.
     pub(crate) machines: Vec<String>,
+}
+
+/// Our name, and what proves it.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    pub(crate) name: String,
+    pub(crate) credential: Option<String>,
 }
 
 /// What was found.
@@ -124,8 +132,11 @@ impl Finder {
                 Next::Wait(until) => return Answered::Nobody(until),
             };
             let mut ask = ask(origin);
-            if let Some((name, credential)) = &self.node {
-                ask = ask.with(NODE_FIELD, name).with("Authorization", &format!("Bearer {credential}"));
+            if let Some(node) = &self.node {
+                ask = ask.with(NODE_FIELD, &node.name);
+                if let Some(credential) = &node.credential {
+                    ask = ask.with("Authorization", &format!("Bearer {credential}"));
+                }
             }
             let answer = match self.client.send(ask).await {
                 Ok(answer) => json::read(answer).await,

@@ -1,20 +1,20 @@
 //! What is being brought to the service's cache: each content once, whoever asks for it, and whether or not they wait for it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
-use protocol::{digest::Digests, patience::Backoff};
+use protocol::digest::{Digests, Md5};
 use store::Store;
 use tokio::{
     runtime::Handle,
     sync::{Notify, Semaphore, watch},
 };
 
-use super::names;
+use super::{names, ways::Ways};
 use crate::{
     bring::{finder::Finder, object::ObjectPart, sink::Sink, task::Task, told::Told, wanted::Wanted},
     decide::{
@@ -26,21 +26,17 @@ use crate::{
 
 /// Contents on their way, those included that wait for somebody to ask; one more is refused.
 const DOWNLOADS_MAX: usize = 1_024;
+/// Contents that got a name since it was last asked which; those that are more are told with the next full report only.
+pub(crate) const NAMED_MAX: usize = 1_024;
 /// What has not come by then is given up.
 const DOWNLOAD_AGE_MAX: Duration = Duration::from_secs(7 * 86_400);
-
-/// Whom to ask, and how: replaced when the origin delivers something else.
-#[derive(Clone)]
-pub(crate) struct Ways {
-    pub(crate) finder: Arc<Finder>,
-    pub(crate) backoff: Backoff,
-}
 
 /// All that are being brought.
 pub(crate) struct Downloads {
     store: Store,
-    ways: Ways,
+    ways: Mutex<Ways>,
     running: Mutex<BTreeMap<String, Arc<Download>>>,
+    named: Mutex<BTreeSet<Md5>>,
     slots: Arc<Semaphore>,
     retry_now: Arc<Notify>,
     handle: Handle,
@@ -80,8 +76,9 @@ impl Downloads {
     pub(crate) fn new(store: Store, ways: Ways, at_once: usize, handle: Handle) -> Arc<Self> {
         Arc::new(Self {
             store,
-            ways,
+            ways: Mutex::new(ways),
             running: Mutex::default(),
+            named: Mutex::default(),
             slots: Arc::new(Semaphore::new(at_once)),
             retry_now: Arc::default(),
             handle,
@@ -93,7 +90,12 @@ impl Downloads {
     }
 
     pub(crate) fn ways(&self) -> Ways {
-        self.ways.clone()
+        self.ways.lock().clone()
+    }
+
+    /// From now on others are asked.
+    pub(crate) fn change_ways(&self, change: impl FnOnce(&mut Finder)) {
+        self.ways.lock().change(change);
     }
 
     /// Begins to bring something, or joins what is on.
@@ -131,6 +133,7 @@ impl Downloads {
                 // What was asked for by a digest may have learned its path on the way; a digest is no name.
                 if let Some(name) = task.wanted.path() {
                     names::remember(&self.store, name, &digests.md5);
+                    self.was_named([digests.md5]);
                 }
                 Ended::Here { digests, size: task.sink.position(), verified }
             }
@@ -164,6 +167,18 @@ impl Downloads {
         }
     }
 
+    /// By its name it may be one that neighbours may have.
+    pub(crate) fn was_named(&self, contents: impl IntoIterator<Item = Md5>) {
+        let mut named = self.named.lock();
+        let room = NAMED_MAX.saturating_sub(named.len());
+        named.extend(contents.into_iter().take(room));
+    }
+
+    /// Contents that got a name since this was asked last.
+    pub(crate) fn take_named(&self) -> BTreeSet<Md5> {
+        std::mem::take(&mut *self.named.lock())
+    }
+
     /// What is being brought now, in the order of its names.
     pub(crate) fn running(&self) -> Vec<Arc<Download>> {
         self.running.lock().values().cloned().collect()
@@ -171,7 +186,7 @@ impl Downloads {
 
     /// All waits are over; answers how many waited.
     pub(crate) fn retry_now(&self) -> usize {
-        self.ways.finder.health.lock().forgive();
+        self.ways.lock().finder.health.lock().forgive();
         self.retry_now.notify_waiters();
         self.running.lock().len()
     }

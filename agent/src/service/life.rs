@@ -8,7 +8,6 @@ use std::{
 };
 
 use config::agent::Settings;
-use parking_lot::Mutex;
 use serve::{
     clients::access::{Access, Rules},
     options::{Clients, Options},
@@ -22,19 +21,14 @@ use tokio::{
 };
 
 use super::{
-    downloads::{Downloads, Ways},
+    cards,
+    downloads::Downloads,
+    kept,
     local::Local,
+    member::{Member, Sharing},
     peers::{Peers, Shared},
     subnets,
-};
-use crate::{
-    bring::finder::Finder,
-    decide::{
-        health::Health,
-        source::{Rank, Source},
-    },
-    net::client::{Client, Manners},
-    seed, short,
+    ways::{self, Ways},
 };
 
 /// Programs of this machine that ask at once, and neighbours.
@@ -56,10 +50,25 @@ impl Service {
     /// Starts it. `handle` is where downloads run.
     pub(crate) fn start(settings: &Settings, name: &str, handle: &Handle) -> Result<Self, String> {
         let store = Store::open(settings.store.clone()).map_err(|error| format!("{error} with --cache-dir DIR"))?;
-        let downloads = Downloads::new(store.clone(), ways(settings, name), settings.downloads_max, handle.clone());
+        let machines = cards::own();
+        let mut ways = Ways::of(settings, name, machines.clone());
+        let started_with = kept::configuration(&settings.origins, name);
+        if let Some(configuration) = &started_with {
+            ways.change(|finder| ways::deliver(finder, settings, configuration));
+        }
+        let (client, health) = (ways.finder.client.clone(), ways.finder.health.clone());
+        let places = Arc::new(Semaphore::new(settings.peers.uploads));
+        let downloads = Downloads::new(store.clone(), ways, settings.downloads_max, handle.clone());
         let peers = settings.peers.listen.filter(|_| settings.peers.uploads > 0);
-        let peers = peers.map(|address| peer_server(settings, address, &store)).transpose();
+        let peers = peers.map(|address| peer_server(settings, address, &store, &places)).transpose();
         let peers = peers.map_err(|error| format!("{error} (--peer-listen)"))?.map(Arc::new);
+        if !settings.origins.urls.is_empty() {
+            let shares = peers.as_deref().and_then(|server| sharing(settings, server, &places));
+            let (backoff, downloads) = (settings.servers.backoff, downloads.clone());
+            let (settings, name) = (settings.clone(), name.to_owned());
+            let member = Member { settings, name, client, health, downloads, shares, machines, backoff, started_with };
+            handle.spawn(member.belong());
+        }
         let at = |server: &Server| server.addresses().first().map(|address| format!("http://{address}/"));
         let answers = Local {
             downloads,
@@ -119,28 +128,6 @@ impl Service {
     }
 }
 
-/// Whom to ask, as the configuration says.
-fn ways(settings: &Settings, name: &str) -> Ways {
-    let servers = &settings.servers;
-    let manners = Manners {
-        connect_timeout: servers.connect_timeout,
-        silence_max: servers.silence_max,
-        requester: name.into(),
-        authorities: servers.authorities.clone(),
-        local_address: servers.local_address,
-    };
-    let source = |url: &String| Source { rank: Rank::Proxy, name: short(url), url: url.clone() };
-    let finder = Finder {
-        client: Arc::new(Client::new(manners)),
-        health: Arc::new(Mutex::new(Health::new(servers.backoff, seed()))),
-        origins: settings.origins.urls.clone(),
-        fallback: servers.urls.iter().map(source).collect(),
-        node: None,
-        machines: Vec::new(),
-    };
-    Ways { finder: Arc::new(finder), backoff: servers.backoff }
-}
-
 fn options(address: SocketAddr, connections_max: usize) -> Options {
     Options {
         listen: vec![address],
@@ -156,17 +143,23 @@ fn local_server(address: SocketAddr, answers: Local) -> io::Result<Server> {
     Server::start(options(address, LOCAL_CONNECTIONS_MAX), Arc::new(answers), None)
 }
 
-fn peer_server(settings: &Settings, address: SocketAddr, store: &Store) -> io::Result<Server> {
+fn peer_server(settings: &Settings, address: SocketAddr, store: &Store, places: &Arc<Semaphore>) -> io::Result<Server> {
     let peers = &settings.peers;
     let allowed = if peers.allow.is_empty() { subnets::own() } else { peers.allow.clone() };
     let clients = Clients { access: access(allowed), ..Clients::default() };
-    let answers = Peers {
-        store: store.clone(),
-        places: Arc::new(Semaphore::new(peers.uploads)),
-        uploads: peers.uploads,
-        shared: Shared { extensions: peers.extensions.clone(), min_size: peers.min_size },
-    };
+    let answers =
+        Peers { store: store.clone(), places: places.clone(), uploads: peers.uploads, shared: shared(settings) };
     Server::start(Options { clients, ..options(address, PEER_CONNECTIONS_MAX) }, Arc::new(answers), None)
+}
+
+fn shared(settings: &Settings) -> Shared {
+    Shared { extensions: settings.peers.extensions.clone(), min_size: settings.peers.min_size }
+}
+
+/// What the origin is told of what neighbours may have here.
+fn sharing(settings: &Settings, server: &Server, places: &Arc<Semaphore>) -> Option<Sharing> {
+    let listens = *server.addresses().first()?;
+    Some(Sharing { shared: shared(settings), places: places.clone(), uploads: settings.peers.uploads, listens })
 }
 
 fn access(allowed: serve::clients::ranges::Ranges) -> Access {

@@ -48,7 +48,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// Whether a file of that name and size is one of them. Pure.
-    fn has(&self, name: Option<&str>, size: u64) -> bool {
+    pub(super) fn has(&self, name: Option<&str>, size: u64) -> bool {
         let ends_right = || {
             let name = name.unwrap_or_default();
             let file = name.split('?').next().unwrap_or(name).rsplit('/').next().unwrap_or(name);

@@ -39,7 +39,8 @@ pub(super) fn own() -> Ranges {
     Ranges::new(texts.filter_map(|text| text.parse::<Range>().ok()).collect())
 }
 
-fn is_neighbours(interface: &str) -> bool {
+/// Whether who is behind an interface is a neighbour.
+pub(super) fn is_neighbours(interface: &str) -> bool {
     !NOT_NEIGHBOURS.iter().any(|begin| interface.starts_with(begin))
 }
 

@@ -30,6 +30,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, Refused> {
     }
     let base = &sources.working_directory;
     layers.settings.store.dir = absolute(&layers.settings.store.dir, base);
+    layers.settings.origins.state_dir = absolute(&layers.settings.origins.state_dir, base);
     let settings = &layers.settings;
     let mut complaints = Vec::new();
     if settings.servers.backoff.max < settings.servers.backoff.first {
@@ -44,6 +45,13 @@ pub fn load(sources: &Sources) -> Result<Loaded, Refused> {
             "programs of other machines could ask the service",
             &["local"],
             "give it an address such as 127.0.0.1:7777",
+        ));
+    }
+    if settings.origins.state_dir.starts_with(&settings.store.dir) {
+        complaints.push(complaint(
+            "the cache's directory would hold what it did not put there",
+            &["origin.state_dir", "cache.dir"],
+            "give origin.state_dir a directory of its own",
         ));
     }
     complaints.into_iter().for_each(|complaint| layers.complain(complaint));

@@ -30,12 +30,18 @@ pub struct Settings {
 }
 
 /// See [`Settings::origins`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origins {
     /// In the order in which they are asked.
     pub urls: Vec<String>,
     /// Unlike all others; empty: the host's name.
     pub name: String,
+    /// With what it enrols.
+    pub token_file: Option<PathBuf>,
+    /// Where its credential and the last configuration that was delivered are kept.
+    pub state_dir: PathBuf,
+    /// Between two reports; zero: as the origin says.
+    pub report_every: Duration,
 }
 
 /// See [`Settings::servers`].
@@ -68,6 +74,8 @@ pub struct Peers {
     pub min_size: u64,
     /// Who is served; none: the networks that this machine is in.
     pub allow: Ranges,
+    /// Under which URL others reach it; empty: found out.
+    pub advertise: String,
 }
 
 impl Default for Settings {
@@ -85,6 +93,18 @@ impl Default for Settings {
             store,
             downloads_max: 4,
             peers: Peers::default(),
+        }
+    }
+}
+
+impl Default for Origins {
+    fn default() -> Self {
+        Self {
+            urls: Vec::new(),
+            name: String::new(),
+            token_file: None,
+            state_dir: "outpost-agent-origin".into(),
+            report_every: Duration::ZERO,
         }
     }
 }
@@ -110,6 +130,19 @@ impl Default for Peers {
             extensions: ["kit", "iso", "msi", "zip", "exe", "cab"].map(String::from).into(),
             min_size: 1 << 20,
             allow: Ranges::default(),
+            advertise: String::new(),
         }
+    }
+}
+
+impl Origins {
+    /// Where the credential is kept.
+    pub fn credential_file(&self) -> PathBuf {
+        self.state_dir.join("credential")
+    }
+
+    /// Where the last configuration that was delivered is kept.
+    pub fn configuration_file(&self) -> PathBuf {
+        self.state_dir.join("configuration.json")
     }
 }

@@ -47,7 +47,7 @@ pub(super) static SETTINGS: &[Agent] = &[
     Agent::restart(
         "origin.name",
         "This machine's name, unlike all others; `\"\"` is the name of the host.",
-        "By it the machine counts once at each server.",
+        "By it the machine counts once at each server, and the origin's configuration calls it so.",
         Kind::Text {
             range: "1 to 64 letters, digits, `-`, `_`, `.`, or `\"\"`",
             check: |text| if text.is_empty() { Ok(()) } else { is_node(text) },
@@ -57,9 +57,34 @@ pub(super) static SETTINGS: &[Agent] = &[
     )
     .flag("name"),
     Agent::restart(
+        "origin.token_file",
+        "File with the token by which this machine enrols at its origin; none = it says its name only.",
+        "Needed once: what it is given in exchange is kept in `origin.state_dir`.",
+        Kind::File { put: |s, v| s.origins.token_file = v, get: |s| s.origins.token_file.clone() },
+    )
+    .flag("token-file"),
+    Agent::restart(
+        "origin.state_dir",
+        "Directory of what the origin gave to this machine: its credential, and the last configuration, with which it starts when no origin can be reached.",
+        "It is made when there is something to keep. Who reads the credential can pass for this machine.",
+        Kind::Path { put: |s, v| s.origins.state_dir = v, get: |s| s.origins.state_dir.clone() },
+    )
+    .flag("state-dir"),
+    Agent::restart(
+        "origin.report_every",
+        "Between two reports to the origin; `0s` = as the origin says.",
+        "That a content came is told within a second all the same.",
+        Kind::Duration {
+            min: Duration::ZERO,
+            max: DAY,
+            put: |s, v| s.origins.report_every = v,
+            get: |s| s.origins.report_every,
+        },
+    ),
+    Agent::restart(
         "servers.urls",
         "Proxies in the order in which they are asked, where no origin says who is.",
-        "One that fails is left for the next, and asked again later.",
+        "Those that the origin has delivered come behind them.",
         Kind::Texts {
             range: "`http://HOST:PORT/` or `https://HOST:PORT/`",
             check: is_server,
@@ -187,6 +212,17 @@ pub(super) static SETTINGS: &[Agent] = &[
         "Who may have them; none: machines in the networks that this one is in itself, those of containers and tunnels left out.",
         "Others are answered 403.",
         Kind::Ranges { put: |s, v| s.peers.allow = v, get: |s| s.peers.allow.clone() },
+    ),
+    Agent::restart(
+        "peers.advertise",
+        "URL under which other agents reach this one, such as `http://10.7.0.9:7778/`; `\"\"` = found out from the address that speaks to the origin.",
+        "The origin names it to those who ask where a file is.",
+        Kind::Text {
+            range: "`http://HOST:PORT/`, or `\"\"`",
+            check: |text| if text.is_empty() { Ok(()) } else { is_server(text) },
+            put: |s, v| s.peers.advertise = v,
+            get: |s| s.peers.advertise.clone(),
+        },
     ),
 ];
 

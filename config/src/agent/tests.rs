@@ -48,6 +48,7 @@ fn what_makes_no_sense_is_refused() {
     for (text, word) in [
         ("local = \"0.0.0.0:7777\"", "other machines"),
         ("[servers]\nbackoff_max = \"1s\"", "shorter than the first"),
+        ("[origin]\nstate_dir = \"/c/x\"\n[cache]\ndir = \"/c\"", "did not put there"),
         ("[peers]\nextensions = [\".zip\"]", "without its dot"),
         ("[origin]\nurls = [\"hq\"]", "hq"),
         ("[peer]\nuploads = 1", "unknown section"),

@@ -276,3 +276,70 @@ fn by_an_origin_it_learns_the_digest_and_without_one_goes_to_the_proxy() {
     origin.terminate();
     agent.get(&content.md5_hex(), "without-origin").expect(&content);
 }
+
+/// An origin that knows a domain around all of this machine with that proxy in it, if any.
+fn origin_of_a_site(share: &Share, proxies: &str) -> (harness::origin::Origin, tempfile::TempDir) {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let file = directory.path().join("origin.toml");
+    let text = format!(
+        "[sources]\nretry_min = \"1s\"\nretry_max = \"2s\"\n[registry]\nreport_every = \"1s\"\nexpiry = \"60s\"\n\
+         [[domain]]\nname = \"hq\"\ntier = \"constrained\"\nranges = [\"127.0.0.0/8\"]\nproxies = [{proxies}]\n"
+    );
+    fs::write(&file, text).expect("a file in a temporary directory");
+    (origin_over(share).arguments(&["--config", &file.display().to_string()]).start(), directory)
+}
+
+#[test]
+fn a_service_without_its_origin_goes_on_by_what_was_delivered() {
+    let (share, content) = (Share::new(), Content::random(31, 2 * MIB));
+    share.write("dir/file.zip", &content);
+    // The proxy has its place before the origin tells of it.
+    let first = origin_over(&share).start();
+    first.wait_until_hashed("/dir/file.zip");
+    let proxy = proxy().upstream("/", &first.url()).start();
+    harness::client::fetch(proxy.files(), "/dir/file.zip").expect(&content);
+    let named = format!("{{ name = \"hq-1\", url = \"http://{}/\" }}", proxy.files());
+    let (origin, _directory) = origin_of_a_site(&share, &named);
+    let setup = agent();
+    let kept = setup.directory().join("outpost-agent-origin/configuration.json");
+    let at_origin = format!("http://{}/", origin.files());
+    // Nobody but the origin is named: where the proxy is, it is told.
+    let service = setup.serve(&["--origin", &at_origin, "--name", "pc1"]);
+    wait::until_true("the configuration is kept", || kept.exists());
+    service.terminate();
+    origin.terminate();
+    first.terminate();
+    let service = setup.serve(&["--origin", &at_origin, "--name", "pc1"]);
+    let get = setup.clone().by(&service);
+    get.get(&content.md5_hex(), "by-digest").expect(&content);
+    get.get("/dir/file.zip", "by-path").expect(&content);
+}
+
+#[test]
+fn a_neighbour_is_found_through_the_registry() {
+    let (share, content) = (Share::new(), Content::random(32, 2 * MIB));
+    share.write("dir/file.zip", &content);
+    let (origin, _directory) = origin_of_a_site(&share, "");
+    origin.wait_until_hashed("/dir/file.zip");
+    let at_origin = format!("http://{}/", origin.files());
+    let (one, other) = (agent(), agent());
+    let holder = one.serve(&["--origin", &at_origin, "--name", "pc1"]);
+    let service = other.serve(&["--origin", &at_origin, "--name", "pc2"]);
+    one.clone().by(&holder).get("/dir/file.zip", "file").expect(&content);
+    let holders = format!("/.outpost/v1/objects/{}/holders", content.md5_hex());
+    let at = format!("http://{}/", holder.peers);
+    let held = || String::from_utf8_lossy(&origin.get(&holders).body).contains(&at);
+    wait::until_true("the origin knows who has it", held);
+    other.clone().by(&service).get("/dir/file.zip", "file").expect(&content);
+    wait::until_true("two have it", || {
+        let body = origin.get(&holders).body;
+        String::from_utf8_lossy(&body).matches("http://").count() == 2
+    });
+    // A `get` without a service says from whom it came.
+    let got =
+        agent().arguments(&["--origin", &at_origin, "--name", "pc3"]).get("/dir/file.zip", "file").expect(&content);
+    assert_eq!(got.said["sources"][0]["rank"], "peer", "{got:?}");
+    // What is here no more is not told any longer.
+    holder.ask(&["cache", "clear"]);
+    wait::until_true("the origin knows that it is gone", || !held());
+}

@@ -1,0 +1,99 @@
+//! What the service keeps of its origin: its credential, and the last configuration, with which it starts when no origin can be reached. Each is one
+//! file, readable by this user alone, replaced as a whole, and names the machine that it is for: under another name it counts as not there.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, ErrorKind, Read, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::Path,
+};
+
+use config::agent::Origins;
+use protocol::enrolment::Configuration;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+/// Bytes of such a file.
+const FILE_BYTES_MAX: u64 = 4 << 20;
+
+#[derive(Serialize, Deserialize)]
+struct Kept<T> {
+    node: String,
+    kept: T,
+}
+
+/// The credential, if there is one.
+pub(crate) fn credential(origins: &Origins, node: &str) -> Option<String> {
+    read(&origins.credential_file(), node)
+}
+
+/// Keeps a credential.
+pub(crate) fn keep_credential(origins: &Origins, node: &str, credential: &str) -> io::Result<()> {
+    write(&origins.state_dir, &origins.credential_file(), node, &credential)
+}
+
+/// The last configuration, if there is one.
+pub(crate) fn configuration(origins: &Origins, node: &str) -> Option<Configuration> {
+    read(&origins.configuration_file(), node)
+}
+
+/// Keeps a configuration.
+pub(crate) fn keep_configuration(origins: &Origins, node: &str, configuration: &Configuration) -> io::Result<()> {
+    write(&origins.state_dir, &origins.configuration_file(), node, configuration)
+}
+
+/// One that cannot be read is as good as none, which is said: the origin gives another.
+fn read<T: DeserializeOwned>(file: &Path, node: &str) -> Option<T> {
+    let mut text = String::new();
+    let found = File::open(file).and_then(|opened| opened.take(FILE_BYTES_MAX).read_to_string(&mut text));
+    let kept = found.and_then(|_| serde_json::from_str::<Kept<T>>(&text).map_err(io::Error::other));
+    match kept {
+        Ok(kept) => Some(kept.kept).filter(|_| kept.node == node),
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(error) => {
+            let file = file.display().to_string();
+            tracing::warn!(file, %error, "what was kept of the origin cannot be read; the origin is asked for it anew");
+            None
+        }
+    }
+}
+
+/// Whole, or as it was before.
+fn write(directory: &Path, file: &Path, node: &str, kept: &impl Serialize) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    let aside = file.with_extension("new");
+    // One that a crash has left may have other permissions.
+    match fs::remove_file(&aside) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut new = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
+    serde_json::to_writer_pretty(&mut new, &Kept { node: node.to_owned(), kept })?;
+    new.write_all(b"\n")?;
+    new.sync_all()?;
+    fs::rename(&aside, file)?;
+    File::open(directory)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_there_after_a_start_and_nobody_elses() {
+        let directory = tempfile::tempdir().unwrap();
+        let origins = Origins { state_dir: directory.path().join("deep/state"), ..Origins::default() };
+        assert_eq!((credential(&origins, "a"), configuration(&origins, "a")), (None, None));
+        keep_credential(&origins, "a", "secret").unwrap();
+        // What a crash has left in the way.
+        fs::write(origins.credential_file().with_extension("new"), "half").unwrap();
+        keep_credential(&origins, "a", "other").unwrap();
+        assert_eq!(credential(&origins, "a").as_deref(), Some("other"));
+        assert_eq!(credential(&origins, "b"), None, "that is another machine");
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&origins.credential_file()), mode(&origins.state_dir)), (0o600, 0o700));
+        fs::write(origins.configuration_file(), "{").unwrap();
+        assert_eq!(configuration(&origins, "a"), None);
+    }
+}
