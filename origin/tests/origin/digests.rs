@@ -103,7 +103,7 @@ fn a_restart_hashes_nothing_again() {
     }
     fixture.start();
     fixture.wait_until_known(50);
-    assert_eq!(fixture.hashed(), 50);
+    fixture.expect_hashed(50);
 
     fixture.write("d1/f1", "changed while the origin was away");
     fixture.start();
@@ -112,7 +112,7 @@ fn a_restart_hashes_nothing_again() {
     crate::harness::until("the changed file is hashed", || {
         fixture.get("/d1/f1").field("Repr-Digest") == Some(expected.as_str())
     });
-    assert_eq!(fixture.hashed(), 1);
+    fixture.expect_hashed(1);
     assert_eq!(fixture.get("/d0/f0").field("Repr-Digest"), Some(Digests::of(b"content 0").repr_digest().as_str()));
 }
 

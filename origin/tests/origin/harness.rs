@@ -84,6 +84,13 @@ impl Fixture {
         self.origin().counters().hashed.load(std::sync::atomic::Ordering::Relaxed)
     }
 
+    /// Files are counted as hashed just behind the moment when their digests are known: waits for that, and wants no more of them.
+    #[track_caller]
+    pub(crate) fn expect_hashed(&self, files: u64) {
+        until(&format!("{files} files are counted as hashed"), || self.hashed() >= files);
+        assert_eq!(self.hashed(), files);
+    }
+
     #[track_caller]
     pub(crate) fn wait_until_known(&self, files: u64) {
         until(&format!("{files} files are known"), || self.origin().known() == files);
