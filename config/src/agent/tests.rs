@@ -7,7 +7,7 @@ use crate::{ConfigFile, Sources, layers::Said};
 
 fn sources(text: &str) -> Sources {
     let file = ConfigFile { path: "agent.toml".into(), text: text.into() };
-    Sources { file: Some(file), working_directory: "/work".into(), ..Sources::default() }
+    Sources { file: Some(file), working_directory: "/etc/outpost".into(), ..Sources::default() }
 }
 
 #[test]
@@ -26,7 +26,7 @@ fn the_example_names_every_option_with_its_default() {
     let uncommented: String =
         text.lines().map(|line| line.strip_prefix("#= ").unwrap_or(line).to_owned() + "\n").collect();
     let loaded = load(&sources(&uncommented)).unwrap_or_else(|refused| panic!("{}", refused.render(false)));
-    let bare = load(&Sources { working_directory: "/work".into(), ..Sources::default() }).unwrap();
+    let bare = load(&Sources { working_directory: "/etc/outpost".into(), ..Sources::default() }).unwrap();
     for row in SETTINGS {
         assert!(loaded.origin(row.key) != crate::Origin::Default, "config/agent.toml does not name {}", row.key);
         assert_eq!(row.show(&loaded.settings), row.show(&bare.settings), "{}", row.key);
@@ -64,7 +64,8 @@ fn flags_are_read() {
     command.clone().debug_assert();
     let said: Vec<Said> =
         flags::said(&command.get_matches_from(["x", "--server", "http://a", "--server", "http://b", "--local", ""]));
-    let loaded = load(&Sources { flags: said, working_directory: "/work".into(), ..Sources::default() }).unwrap();
+    let loaded =
+        load(&Sources { flags: said, working_directory: "/etc/outpost".into(), ..Sources::default() }).unwrap();
     assert_eq!((loaded.settings.servers.urls.len(), loaded.settings.local), (2, None));
 }
 

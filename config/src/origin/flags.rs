@@ -60,11 +60,11 @@ mod tests {
         let command = arguments(Command::new("x"));
         command.clone().debug_assert();
         let flags = said(&command.get_matches_from(line));
-        let loaded = load(&Sources { flags, working_directory: "/work".into(), ..Sources::default() }).unwrap();
+        let loaded = load(&Sources { flags, working_directory: "/etc/outpost".into(), ..Sources::default() }).unwrap();
         let settings = loaded.settings;
         assert_eq!(settings.directory.to_str(), Some("/srv/share"));
         assert_eq!((settings.serve.listen.len(), settings.watch), (2, false));
         assert_eq!((settings.rescan.as_secs(), settings.settle.as_secs()), (60, 0));
-        assert_eq!(settings.registry.database.to_str(), Some("/work/outpost-registry.db"));
+        assert_eq!(settings.registry.database.to_str(), Some("/etc/outpost/outpost-registry.db"));
     }
 }

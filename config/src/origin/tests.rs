@@ -17,7 +17,7 @@ use crate::{
 fn sources(text: &str) -> Sources {
     let file = ConfigFile { path: "origin.toml".into(), text: text.into() };
     let directory = Said { key: "catalogue.directory", flag: "--share".into(), value: "/srv".into() };
-    Sources { file: Some(file), flags: vec![directory], working_directory: "/work".into(), ..Sources::default() }
+    Sources { file: Some(file), flags: vec![directory], working_directory: "/etc/outpost".into(), ..Sources::default() }
 }
 
 /// Behind everything that has sections of its own.
@@ -33,7 +33,7 @@ fn refused(text: &str) -> Refused {
 
 fn example() -> Loaded {
     let file = ConfigFile::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("origin.toml")).unwrap();
-    load(&Sources { file: Some(file), working_directory: "/work".into(), ..Sources::default() })
+    load(&Sources { file: Some(file), working_directory: "/etc/outpost".into(), ..Sources::default() })
         .unwrap_or_else(|refused| panic!("{}", refused.render(false)))
 }
 
@@ -70,7 +70,7 @@ fn every_option_stands_in_the_example_with_its_default() {
             continue;
         }
         let shown = row.show(&example.settings);
-        let shown = shown.replace("/work/", "");
+        let shown = shown.replace("/etc/outpost/", "");
         assert_eq!(shown, row.show(&defaults), "{}", row.key);
     }
     let blocks = [("share", keys(SHARE)), ("domain", keys(DOMAIN)), ("node", keys(NODE))];

@@ -71,7 +71,7 @@ fn a_switch_is_written_in_two_ways_and_no_third() {
 fn example() -> Loaded {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("proxy.toml");
     let file = ConfigFile::read(&path).unwrap();
-    load(&Sources { file: Some(file), working_directory: "/work".into(), ..Sources::default() })
+    load(&Sources { file: Some(file), working_directory: "/etc/outpost".into(), ..Sources::default() })
         .unwrap_or_else(|refused| panic!("{}", refused.render(false)))
 }
 
@@ -103,7 +103,8 @@ fn the_values_of_the_example_are_the_defaults() {
     };
     let upstream = Said { key: "upstream", flag: "--upstream".into(), value: "/srv/share".into() };
     let defaults =
-        load(&Sources { flags: vec![upstream], working_directory: "/work".into(), ..Sources::default() }).unwrap();
+        load(&Sources { flags: vec![upstream], working_directory: "/etc/outpost".into(), ..Sources::default() })
+            .unwrap();
     let expected: Vec<_> = without_notes(&defaults)
         .into_iter()
         .map(|line| line.replace("name = \"default\"", "name = \"prod\""))
