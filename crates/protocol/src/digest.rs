@@ -122,7 +122,7 @@ impl Md5 {
 }
 
 /// Standard alphabet. It reads with and without padding, as RFC 8941 section 4.2.7 wants of a recipient.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
+pub(crate) const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new()
         .with_decode_padding_mode(DecodePaddingMode::Indifferent)

@@ -149,6 +149,9 @@ pub struct Problem {
     /// Bytes of the object in all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub total: Option<u64>,
+    /// URLs of others that are getting the file, and share what they have; at most [`HAVE_PEERS_MAX`](crate::pieces::HAVE_PEERS_MAX) are read.
+    #[serde(default, deserialize_with = "crate::pieces::have::few", skip_serializing_if = "Vec::is_empty")]
+    pub peers: Vec<String>,
 }
 
 impl Problem {

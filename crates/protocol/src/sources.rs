@@ -11,7 +11,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{digest::Md5, topology::DomainName};
+use crate::{
+    digest::{Md5, Sha256},
+    topology::DomainName,
+};
 
 /// Digests of one question; more are refused with 413.
 pub const DIGESTS_MAX: usize = 1_000;
@@ -56,6 +59,9 @@ pub struct Sources {
     /// Bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
+    /// The root of its list of [pieces](crate::pieces), if it has several and they are known: with it a list can be believed that comes from anybody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pieces: Option<Sha256>,
     /// The nearest first; at most [`SOURCES_MAX`].
     #[serde(default)]
     pub sources: Vec<Source>,
@@ -79,6 +85,9 @@ pub struct Source {
     /// Whether it has reported that it holds it. Who has not may fetch it.
     #[serde(default)]
     pub holds: bool,
+    /// A peer that is still fetching it, and may have some pieces already. Such ones stand behind all others, and nobody is ready because of them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub partial: bool,
 }
 
 /// What a source is.

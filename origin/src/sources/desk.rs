@@ -103,6 +103,7 @@ impl Counter<'_> {
             ready: true,
             path: file.as_ref().map(|file| file.path.clone()),
             size: file.as_ref().map(|file| file.size),
+            pieces: None,
             sources: Vec::new(),
             retry_after: None,
             unknown: false,
@@ -145,17 +146,23 @@ impl Counter<'_> {
             Pick::Peer(at) => {
                 let node = &peers[at];
                 let url = node.url.clone().unwrap_or_default();
-                Source { kind: Kind::Peer, name: node.name.clone(), url, holds: true }
+                Source { kind: Kind::Peer, name: node.name.clone(), url, holds: true, partial: false }
             }
             Pick::Proxy(at) => {
                 let neighbour = self.scene.around[at].neighbour;
                 let kind = if Some(neighbour.domain) == self.scene.domain { Kind::Proxy } else { Kind::Parent };
                 let (name, url) = (neighbour.proxy.name.clone(), neighbour.proxy.url.clone());
-                Source { kind, name, url, holds: facts.holds[at] }
+                Source { kind, name, url, holds: facts.holds[at], partial: false }
             }
             Pick::Origin(at) => {
                 let url = &self.desk.origins[at];
-                Source { kind: Kind::Origin, name: url.clone(), url: url.clone(), holds: facts.is_known }
+                Source {
+                    kind: Kind::Origin,
+                    name: url.clone(),
+                    url: url.clone(),
+                    holds: facts.is_known,
+                    partial: false,
+                }
             }
         }
     }

@@ -67,6 +67,17 @@ impl Extents {
         reached
     }
 
+    /// What can be read where everything up to `watermark` can, and of the runs what is before `end`: in order, and no two touch.
+    pub(crate) fn behind(&self, watermark: u64, end: u64) -> Vec<Span> {
+        let front = self
+            .runs
+            .iter()
+            .fold(watermark, |front, run| if run.start <= front { front.max(run.end.min(end)) } else { front });
+        let ahead = self.runs.iter().filter(|run| run.start > front).map(|run| Span::new(run.start, run.end.min(end)));
+        let spans = std::iter::once(Span::new(0, front)).chain(ahead);
+        spans.filter(|span| !span.is_empty()).collect()
+    }
+
     /// How many runs.
     pub fn count(&self) -> usize {
         self.runs.len()
@@ -150,6 +161,29 @@ mod tests {
             let mut extents = of(&[(10, 20), (30, 40)]);
             assert_eq!((extents.reach(front), extents.count()), (reached, left), "{front}");
         }
+    }
+
+    #[test]
+    fn what_can_be_read_is_the_front_and_what_is_ahead() {
+        let extents = of(&[(10, 20), (30, 40), (50, 60)]);
+        for (watermark, end, expected) in [
+            (0, 100, &[(10, 20), (30, 40), (50, 60)][..]),
+            (5, 100, &[(0, 5), (10, 20), (30, 40), (50, 60)]),
+            // What the front has reached is still there for a moment.
+            (10, 100, &[(0, 20), (30, 40), (50, 60)]),
+            (20, 100, &[(0, 20), (30, 40), (50, 60)]),
+            (35, 100, &[(0, 40), (50, 60)]),
+            (70, 100, &[(0, 70)]),
+            (5, 55, &[(0, 5), (10, 20), (30, 40), (50, 55)]),
+            (5, 35, &[(0, 5), (10, 20), (30, 35)]),
+            (5, 30, &[(0, 5), (10, 20)]),
+            (15, 12, &[(0, 15)]),
+            (5, 0, &[(0, 5)]),
+        ] {
+            let expected: Vec<_> = expected.iter().map(|(start, end)| Span::new(*start, *end)).collect();
+            assert_eq!(extents.behind(watermark, end), expected, "{watermark} {end}");
+        }
+        assert_eq!(Extents::default().behind(0, 0), []);
     }
 
     #[test]

@@ -144,6 +144,12 @@ impl Growing {
         if self.is_ahead.load(Ordering::Acquire) { self.ahead.lock().clone() } else { Extents::default() }
     }
 
+    /// What can be read now. The runs ahead are looked at first: what the front reaches meanwhile is seen twice, and not missed.
+    pub(crate) fn here(&self) -> Vec<Span> {
+        let ahead = if self.end.get().is_some_and(Result::is_err) { Extents::default() } else { self.ahead() };
+        ahead.behind(self.watermark(), self.readable_max.load(Ordering::Acquire))
+    }
+
     /// Up to where a run beyond the front can be read from `position`; `position` itself if not at all.
     fn readable_ahead(&self, position: u64) -> u64 {
         if !self.is_ahead.load(Ordering::Acquire) {

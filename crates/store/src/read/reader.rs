@@ -54,6 +54,16 @@ impl Reader {
         }
     }
 
+    /// What can be read now without waiting: runs of bytes in order, no two of which touch; at most one more than [`EXTENTS_MAX`](crate::EXTENTS_MAX).
+    pub fn here(&self) -> Vec<Span> {
+        match &self.0 {
+            Kind::Sealed(sealed) => {
+                Some(Span::new(0, sealed.len)).filter(|span| !span.is_empty()).into_iter().collect()
+            }
+            Kind::Growing(growing) => growing.here(),
+        }
+    }
+
     /// Whether it is verified and whole. A sealed reader never waits and never fails.
     pub fn is_sealed(&self) -> bool {
         match &self.0 {

@@ -56,6 +56,7 @@ async fn what_came_ahead_is_read_at_once_and_hashed_in_its_turn() {
     assert_eq!((fill.position(), reader.watermark()), (0, 0));
     assert_eq!((fill.taken(), reader.fetched()), (MIB as u64, MIB as u64));
     assert!(waits(&reader, 4 * MIB as u64).await, "what is behind the run is not here");
+    assert_eq!(reader.here(), [Span::new(3 * MIB as u64, 4 * MIB as u64)]);
 
     push(&mut fill, &content.slice(..2 * MIB)).await;
     push_at(&fill, &content, 2 * MIB + 100_000, 2 * MIB + 300_000).await;
@@ -63,11 +64,14 @@ async fn what_came_ahead_is_read_at_once_and_hashed_in_its_turn() {
     push_at(&fill, &content, 2 * MIB, 3 * MIB).await;
     assert_eq!(fill.position(), 4 * MIB as u64, "the front jumps over what is here");
     assert_eq!(follow(&reader, 0, 4 * MIB).await, content[..4 * MIB]);
+    assert_eq!(reader.here(), [Span::new(0, 4 * MIB as u64)]);
+    let whole = Span::new(0, content.len() as u64);
     push(&mut fill, &content.slice(4 * MIB..)).await;
     let verified = fill.verify(true).await.expect("all is hashed, in order");
     assert_eq!(verified.digests(), digests(&content));
     verified.commit().await.expect("it is durable");
     assert_eq!(read(&hit(&store, &md5)), content);
+    assert_eq!((reader.here(), hit(&store, &md5).here()), (vec![whole], vec![whole]));
     drop(reader);
     let report = close(&store).await;
     assert_eq!((report.parts, report.reserved, report.unlinked), (0, 0, 0));
@@ -107,6 +111,7 @@ async fn the_tail_stays_withheld_also_when_it_came_first() {
     let visible = 2 * MIB - TAIL;
     assert_eq!(follow(&reader, MIB, visible).await, content[MIB..visible]);
     assert!(waits(&reader, visible as u64).await);
+    assert_eq!(reader.here(), [Span::new(MIB as u64, visible as u64)]);
     push(&mut fill, &content.slice(..MIB)).await;
     assert!(waits(&reader, visible as u64).await, "all is here and nothing verified");
     let verified = fill.verify(true).await.expect("it is right");

@@ -1,0 +1,90 @@
+//! `GET /.outpost/v1/have/MD5?piece=BYTES`: which pieces somebody has now, and who else wants the content.
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::bitmap::Bitmap;
+
+/// Others that one answer names.
+pub const HAVE_PEERS_MAX: usize = 30;
+
+/// The answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Have {
+    /// Bytes of the content, if they are known here; without them nothing is here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// The pieces that can be had now without waiting. Who reads it checks how many it tells of: [`Bitmap::of_len`].
+    #[serde(default)]
+    pub have: Bitmap,
+    /// More are on their way.
+    #[serde(default)]
+    pub filling: bool,
+    /// Where others serve what they have of it: URLs, chosen at random among those who asked lately, without the asker. At most [`HAVE_PEERS_MAX`] are
+    /// read.
+    #[serde(default, deserialize_with = "few", skip_serializing_if = "Vec::is_empty")]
+    pub peers: Vec<String>,
+    /// Machines that want it now, the asker included; 0 if nobody counts them.
+    #[serde(default)]
+    pub askers: u64,
+    /// Milliseconds until it may be asked again; it grows with the number of askers.
+    #[serde(default)]
+    pub next_in: u64,
+}
+
+/// Reads the first of a list of peers, and forgets the others.
+pub(crate) fn few<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let mut peers = Vec::deserialize(deserializer)?;
+    peers.truncate(HAVE_PEERS_MAX);
+    Ok(peers)
+}
+
+/// The port in an `Outpost-Peer` field: decimal digits, from 1 to 65535. Anything else is none.
+pub fn peer_port(field: &[u8]) -> Option<u16> {
+    let text = std::str::from_utf8(field.trim_ascii()).ok()?;
+    let is_number = (1..=5).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| text.parse().ok()).flatten().filter(|port| *port != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_a_number_and_nothing_else() {
+        for (field, expected) in [
+            ("9180", Some(9180)),
+            (" 1 ", Some(1)),
+            ("65535", Some(65535)),
+            ("65536", None),
+            ("0", None),
+            ("00000", None),
+            ("00080", Some(80)),
+            ("000080", None),
+            ("", None),
+            ("+80", None),
+            ("-80", None),
+            ("80x", None),
+            ("80, 81", None),
+            ("10.0.0.1:80", None),
+            ("http://10.0.0.1", None),
+            ("\u{661}", None),
+        ] {
+            assert_eq!(peer_port(field.as_bytes()), expected, "{field:?}");
+        }
+        assert_eq!(peer_port(b"\xff"), None);
+    }
+
+    #[test]
+    fn what_is_not_said_is_nothing_and_too_many_peers_are_cut() {
+        let have: Have = serde_json::from_str("{}").expect("reads");
+        assert_eq!(have, Have::default());
+        let mut have = Bitmap::new(3);
+        have.set(1);
+        let told = Have { size: Some(9), have, filling: true, peers: vec!["u".into()], askers: 7, next_in: 500 };
+        let text = serde_json::to_string(&told).expect("serialises");
+        assert_eq!(text, r#"{"size":9,"have":"Ag==","filling":true,"peers":["u"],"askers":7,"next_in":500}"#);
+        let many = serde_json::json!({ "peers": vec!["http://a/"; 1000] });
+        let have: Have = serde_json::from_value(many).expect("reads");
+        assert_eq!(have.peers.len(), HAVE_PEERS_MAX);
+    }
+}
