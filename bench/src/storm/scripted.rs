@@ -98,10 +98,16 @@ fn sources(script: &Script, node: &str, question: &Question) -> Answer {
     let above = if node.starts_with("agent") { "proxy-0000" } else { "upper-0" };
     let content = |md5: &Md5| {
         let ready = node == "upper-0" || script.held.borrow().contains(&(above.to_owned(), *md5));
-        let source = Source { kind: Kind::Parent, name: above.into(), url: "http://127.1.0.1/".into(), holds: true };
+        let source = Source {
+            kind: Kind::Parent,
+            name: above.into(),
+            url: "http://127.1.0.1/".into(),
+            holds: true,
+            partial: false,
+        };
         let sources = if ready { vec![source] } else { Vec::new() };
         let retry_after = (!ready).then_some(1);
-        Sources { md5: *md5, ready, path: None, size: Some(1_000), sources, retry_after, unknown: false }
+        Sources { md5: *md5, ready, path: None, size: Some(1_000), pieces: None, sources, retry_after, unknown: false }
     };
     Answer { domain: None, expires_in: 600, contents: question.digests.iter().map(content).collect() }
 }
