@@ -441,9 +441,15 @@ mod tests {
     }
 
     fn answer(contents: &[(u8, bool)]) -> Answer {
-        let source =
-            Source { kind: Kind::Parent, name: "upper-0".into(), url: "http://127.1.0.1:8080/".into(), holds: true };
+        let source = Source {
+            kind: Kind::Parent,
+            name: "upper-0".into(),
+            url: "http://127.1.0.1:8080/".into(),
+            holds: true,
+            partial: false,
+        };
         let contents = contents.iter().map(|(number, ready)| Sources {
+            pieces: None,
             md5: Md5([*number; 16]),
             ready: *ready,
             unknown: false,
