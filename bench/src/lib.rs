@@ -2,13 +2,14 @@
 //!
 //! Threads and epoll, no runtime (but in `storm`, where machines wait most of the time): what the client costs is taken from the server on a small machine. In reading order:
 //! `target` (what is asked for), `response` and `exchange` (one request and its answer), `crowd` (many at once), `poll`,
-//! `histogram`, `server_cpu`, and the commands `load`, `cold`, `limit`, `origin`, `compare`, `registry`, `storm` and `traces`.
+//! `histogram`, `server_cpu`, `svg`, and the commands `load`, `cold`, `limit`, `origin`, `compare`, `registry`, `storm`, `fleet` and `traces`.
 #![forbid(unsafe_code)]
 
 mod cold;
 mod compare;
 mod crowd;
 mod exchange;
+mod fleet;
 mod histogram;
 mod limit;
 mod load;
@@ -19,6 +20,7 @@ mod registry;
 mod response;
 mod server_cpu;
 mod storm;
+mod svg;
 mod target;
 mod traces;
 
@@ -53,6 +55,8 @@ enum Command {
     Registry(registry::Options),
     /// Ten packages published at once, and a whole company that wants them: a real origin, real HTTP, simulated machines; prints the tables of docs/storms.md.
     Storm(storm::Options),
+    /// Branches whose agents all want one large file, in virtual time: nobody managing, whole-file peers, a proxy, pieces; prints the tables of docs/fleet.md.
+    Fleet(Box<fleet::Options>),
     /// Request traces, replayed against the store's eviction policy beside others and the offline bound; prints the tables of docs/eviction.md.
     Traces(traces::Options),
 }
@@ -68,6 +72,7 @@ pub fn main() -> ExitCode {
         Command::Compare(options) => compare::run(&options),
         Command::Registry(options) => registry::run(&options),
         Command::Storm(options) => storm::run(&options),
+        Command::Fleet(options) => fleet::run(&options),
         Command::Traces(options) => traces::run(&options),
     };
     match outcome {

@@ -4,7 +4,7 @@
 //! bucket ([`pace`]) holds all connections together to the rate. Threads and blocking sockets: proxies open few connections.
 
 pub(crate) mod content;
-mod pace;
+pub(crate) mod pace;
 mod reply;
 
 use std::{

@@ -32,6 +32,7 @@ use tokio::{
     task::LocalSet,
 };
 
+pub(crate) use self::report::thousands;
 use self::{
     findings::Findings,
     live::{Net, Progress, live},

@@ -6,6 +6,7 @@ use super::{
     replay::Kind,
     report::{AtSize, Section},
 };
+use crate::svg::{COLOURS, escaped, frame};
 
 const COLUMNS: usize = 3;
 /// A panel with its margins, and what of it is the field of the curves.
@@ -56,18 +57,15 @@ pub(crate) fn svg(sections: &[Section], above: Option<Kind>) -> String {
     let panels_height = HEIGHT * sections.len().div_ceil(columns) as f64;
     let width = WIDTH * columns.max(2) as f64;
     let height = panels_height + LEGEND_LINE * (kinds.len().div_ceil(LEGEND_COLUMNS) + 1) as f64 + 4.0;
-    let mut text = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" \
-         font-family=\"sans-serif\" font-size=\"11\">\n<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n"
-    );
+    let mut text = String::new();
     for (at, section) in sections.iter().enumerate() {
         let (x, y) = ((at % columns) as f64 * WIDTH, (at / columns) as f64 * HEIGHT);
         // Writing to a string cannot fail.
         let _ = writeln!(text, "<g transform=\"translate({x} {y})\">\n{}</g>", panel(section, above));
     }
     let legend = legend(&kinds, width, above);
-    let _ = writeln!(text, "<g transform=\"translate(0 {panels_height})\">\n{legend}</g>\n</svg>");
-    text
+    let _ = writeln!(text, "<g transform=\"translate(0 {panels_height})\">\n{legend}</g>");
+    frame(width, height, &text)
 }
 
 fn panel(section: &Section, above: Option<Kind>) -> String {
@@ -131,27 +129,23 @@ fn legend(kinds: &[Kind], width: f64, above: Option<Kind>) -> String {
     text
 }
 
-/// Colours that the colour-blind can tell apart (after Okabe and Ito), and dashes where they come round again.
+/// Colours, and dashes where they come round again.
 fn stroke(kind: Kind) -> String {
     let (colour, width, dashes) = match kind {
-        Kind::Outpost => ("#d55e00", 2.6, ""),
-        Kind::Fifo => ("#999999", 1.2, ""),
-        Kind::Lru => ("#0072b2", 1.2, ""),
-        Kind::Lfu => ("#56b4e9", 1.2, ""),
-        Kind::Gdsf => ("#009e73", 1.2, ""),
-        Kind::TinyLfu => ("#cc79a7", 1.2, ""),
-        Kind::TinyLfuClimbing => ("#cc79a7", 1.2, "5 2"),
-        Kind::S3Fifo => ("#e69f00", 1.2, ""),
+        Kind::Outpost => (COLOURS[0], 2.6, ""),
+        Kind::Fifo => (COLOURS[6], 1.2, ""),
+        Kind::Lru => (COLOURS[1], 1.2, ""),
+        Kind::Lfu => (COLOURS[4], 1.2, ""),
+        Kind::Gdsf => (COLOURS[2], 1.2, ""),
+        Kind::TinyLfu => (COLOURS[3], 1.2, ""),
+        Kind::TinyLfuClimbing => (COLOURS[3], 1.2, "5 2"),
+        Kind::S3Fifo => (COLOURS[5], 1.2, ""),
         Kind::Sieve => ("#8a6d00", 1.2, ""),
-        Kind::Belady => ("#000000", 1.2, "2 2"),
+        Kind::Belady => (COLOURS[7], 1.2, "2 2"),
         Kind::BeladySize => ("#777777", 1.2, "2 2"),
     };
     let dashed = if dashes.is_empty() { String::new() } else { format!(" stroke-dasharray=\"{dashes}\"") };
     format!("stroke=\"{colour}\" stroke-width=\"{width}\"{dashed}")
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ mod names;
 mod pass;
 mod pins;
 pub mod preload;
-mod requesters;
+pub mod requesters;
 mod resolve;
 mod settings;
 mod shared;

@@ -1,10 +1,12 @@
 //! Who may have an object's body at once. A transfer holds one of the object's places; who finds none learns its position.
 //!
-//! A place is held by somebody ([`Requester`]), not by a transfer: all transfers of one machine can share one place, and it is given back with
+//! A place is held by somebody (`Requester`), not by a transfer: all transfers of one machine can share one place, and it is given back with
 //! the last of them. Positions are those of the recently refused that are expected to come back; they expire.
 
+pub mod queue;
+
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::HashMap,
     net::IpAddr,
     sync::{
         Arc, Weak,
@@ -17,10 +19,10 @@ use parking_lot::Mutex;
 use protocol::digest::Md5;
 use serve::handler::Client;
 
+use self::queue::Queue;
+pub(crate) use self::queue::Refused;
 use crate::options::RequestersBy;
 
-/// The refused that are remembered per object; more get the position behind the last.
-const WAITING_MAX: usize = 1024;
 /// Bytes of a self-given name that count.
 const AGENT_NAME_MAX: usize = 64;
 /// Below this many objects the table is not swept.
@@ -49,7 +51,7 @@ impl Requester {
 /// The places of one object, known beforehand by a fill or by its digest.
 #[derive(Debug)]
 pub(crate) struct Places {
-    queue: Mutex<Queue>,
+    queue: Mutex<Queue<Requester>>,
     held: Arc<AtomicUsize>,
 }
 
@@ -58,69 +60,6 @@ pub(crate) struct Places {
 pub(crate) struct Place {
     places: Arc<Places>,
     who: Requester,
-}
-
-/// No place was free.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Refused {
-    /// From 1.
-    pub(crate) position: u64,
-}
-
-/// Holders and the refused of one object: pure, with `now` as an argument.
-#[derive(Debug, Default)]
-struct Queue {
-    holders: HashMap<Requester, usize>,
-    waiting: VecDeque<(Requester, Instant)>,
-}
-
-impl Queue {
-    fn take(&mut self, who: &Requester, places_max: usize, now: Instant, expires: Instant) -> Result<(), Refused> {
-        if let Some(transfers) = self.holders.get_mut(who) {
-            *transfers += 1;
-            return Ok(());
-        }
-        if places_max == 0 || self.holders.len() < places_max {
-            self.waiting.retain(|(waiting, until)| waiting != who && *until > now);
-            self.holders.insert(who.clone(), 1);
-            return Ok(());
-        }
-        self.waiting.retain(|(_, until)| *until > now);
-        let position = match self.waiting.iter().position(|(waiting, _)| waiting == who) {
-            Some(rank) => {
-                self.waiting[rank].1 = expires;
-                rank
-            }
-            None => {
-                if self.waiting.len() < WAITING_MAX {
-                    self.waiting.push_back((who.clone(), expires));
-                    self.waiting.len() - 1
-                } else {
-                    self.waiting.len()
-                }
-            }
-        };
-        Err(Refused { position: position as u64 + 1 })
-    }
-
-    fn give_back(&mut self, who: &Requester) {
-        if let Some(transfers) = self.holders.get_mut(who) {
-            *transfers -= 1;
-            if *transfers == 0 {
-                self.holders.remove(who);
-            }
-        }
-    }
-
-    /// 0 if `who` would get a place now.
-    fn position(&self, who: &Requester, places_max: usize, now: Instant) -> u64 {
-        if places_max == 0 || self.holders.len() < places_max || self.holders.contains_key(who) {
-            return 0;
-        }
-        let mut waiting = self.waiting.iter().filter(|(_, until)| *until > now);
-        let rank = waiting.clone().position(|(waiting, _)| waiting == who);
-        rank.unwrap_or_else(|| waiting.by_ref().count()) as u64 + 1
-    }
 }
 
 impl Places {
@@ -139,7 +78,7 @@ impl Places {
 
     /// Transfers now.
     pub(crate) fn transfers(&self) -> usize {
-        self.queue.lock().holders.values().sum()
+        self.queue.lock().transfers()
     }
 
     /// The position of somebody who has no transfer yet; 0: a place is free.
