@@ -194,7 +194,7 @@ impl Finder {
     }
 
     fn with_origins(&self) -> Vec<Source> {
-        let origin = |url: &String| Source { rank: Rank::Origin, name: url.clone(), url: url.clone() };
+        let origin = |url: &String| Source { rank: Rank::Origin, name: url.clone(), url: url.clone(), partial: false };
         self.fallback.iter().cloned().chain(self.origins.iter().map(origin)).collect()
     }
 }

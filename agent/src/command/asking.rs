@@ -85,7 +85,7 @@ impl Asking {
 
     /// The servers as sources.
     pub(crate) fn proxies(&self) -> Vec<Source> {
-        let source = |url: &String| Source { rank: Rank::Proxy, name: short(url), url: url.clone() };
+        let source = |url: &String| Source { rank: Rank::Proxy, name: short(url), url: url.clone(), partial: false };
         self.servers.iter().map(source).collect()
     }
 

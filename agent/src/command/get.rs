@@ -178,7 +178,7 @@ async fn take_from_service(arguments: &Arguments, task: &mut Task, identity: Ide
     }
     (task.wanted.identity, task.wanted.is_given, task.by_digest) = (identity, true, true);
     let url = format!("http://{}/", arguments.local);
-    let service = Source { rank: Rank::Peer, name: "this machine".into(), url };
+    let service = Source { rank: Rank::Peer, name: "this machine".into(), url, partial: false };
     let alone = given(&[], &task.wanted);
     let sources = [service].into_iter().chain(alone).collect();
     task.chain = Chain::given(sources, arguments.asking.backoff(), seed());

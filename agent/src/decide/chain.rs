@@ -34,6 +34,8 @@ const MOMENT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_sec
 const PLACE_FREE_SPREAD: Duration = Duration::from_secs(1);
 /// How often somebody comes before the time that was said because a place was free, until that time is over once.
 const HURRIES_MAX: u32 = 2;
+/// Beyond all that is waited for.
+const EVER: Duration = Duration::from_secs(365 * 86_400);
 /// Whoever says "not yet" is asked again no sooner.
 const LEAST_WAIT: Duration = Duration::from_secs(1);
 
@@ -149,6 +151,16 @@ impl Chain {
         self.sources.iter().map(|tried| (&tried.source, tried.gone))
     }
 
+    /// From when on a list is wanted, though others may be asked meanwhile: the one that is here has expired.
+    pub fn looks_again_at(&self, now: Instant) -> Instant {
+        let expires = match self.list {
+            List::None => now,
+            List::Until(until) => until,
+            List::Given => now + EVER,
+        };
+        self.discover_at.map_or(expires, |(at, _)| at.max(expires))
+    }
+
     /// What to do now.
     pub fn next(&mut self, health: &Health, now: Instant) -> Step {
         let may_discover = self.discover_at.is_none_or(|(at, _)| at <= now);
@@ -241,11 +253,11 @@ impl Chain {
     /// Takes a list; who was in the one before, and is banned or said to come back later, still is.
     fn put(&mut self, sources: Vec<Source>) {
         let before = std::mem::take(&mut self.sources);
-        self.sources.extend(sources.into_iter().map(|source| {
-            match before.iter().find(|tried| tried.source.url == source.url) {
-                Some(known) => Tried { source, gone: known.gone.filter(|gone| *gone == End::Wrong), ..known.clone() },
-                None => Tried { source, gone: None, until: None, hurries: 0, in_full: false },
-            }
+        // Who is still fetching gives pieces, and a whole is asked for here.
+        let whole = sources.into_iter().filter(|source| !source.partial);
+        self.sources.extend(whole.map(|source| match before.iter().find(|tried| tried.source.url == source.url) {
+            Some(known) => Tried { source, gone: known.gone.filter(|gone| *gone == End::Wrong), ..known.clone() },
+            None => Tried { source, gone: None, until: None, hurries: 0, in_full: false },
         }));
     }
 

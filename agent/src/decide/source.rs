@@ -24,6 +24,8 @@ pub struct Source {
     pub name: String,
     /// `http://10.7.0.2:8080/`; two sources with one URL are one server.
     pub url: String,
+    /// It is still fetching: pieces can be had there, and not the whole.
+    pub partial: bool,
 }
 
 impl Rank {
@@ -51,6 +53,6 @@ impl From<Kind> for Rank {
 
 impl From<sources::Source> for Source {
     fn from(source: sources::Source) -> Self {
-        Self { rank: source.kind.into(), name: source.name, url: source.url }
+        Self { rank: source.kind.into(), name: source.name, url: source.url, partial: source.partial }
     }
 }

@@ -194,6 +194,11 @@ impl Downloads {
 
 /// Sources that are given, where no origin tells others: the servers, then that of the URL.
 pub(crate) fn given(servers: &[Source], wanted: &Wanted) -> Vec<Source> {
-    let url = wanted.server.iter().map(|url| Source { rank: Rank::Origin, name: short(url), url: url.clone() });
+    let url = wanted.server.iter().map(|url| Source {
+        rank: Rank::Origin,
+        name: short(url),
+        url: url.clone(),
+        partial: false,
+    });
     servers.iter().cloned().chain(url).collect()
 }

@@ -65,7 +65,7 @@ pub(crate) fn deliver(finder: &mut Finder, settings: &Settings, configuration: &
 }
 
 fn proxy(name: &str, url: &str) -> Source {
-    Source { rank: Rank::Proxy, name: name.into(), url: url.into() }
+    Source { rank: Rank::Proxy, name: name.into(), url: url.into(), partial: false }
 }
 
 /// Each server once, however its URL is written at the end.

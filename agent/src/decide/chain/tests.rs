@@ -64,7 +64,7 @@ fn list(sources: &str) -> Vec<Source> {
             "u" => Rank::Parent,
             _ => Rank::Origin,
         };
-        Source { rank, name: name.into(), url: format!("http://{name}/") }
+        Source { rank, name: name.into(), url: format!("http://{name}/"), partial: false }
     };
     sources.split(' ').map(source).collect()
 }

@@ -1,0 +1,455 @@
+//! One content on its way in pieces: which piece is asked of whom next, who is asked what he has, and when a plain download is all that is needed.
+//!
+//! | what is known | what follows |
+//! | --- | --- |
+//! | nothing yet | the nearest server that may be asked is asked what it has, and who else wants the content |
+//! | no more want it than a server is asked for copies, and nobody near has all of it | [`Step::Plain`]: exactly one download, from its first missing byte |
+//! | a neighbour has pieces that are missing | the rarest of these first; ties are broken by the seed, so that agents differ |
+//! | only a server has a piece | it is asked for when it is our turn (`turns`): so about as many agents as [`Terms`] has copies bring it to the others |
+//! | a server neither has a piece nor fetches it | whose turn it is for the first of these asks for it, which makes it begin |
+//! | all that is missing is on its way | what another source has too is asked for once more, so that nobody waits for one who stalls |
+//! | 503 of a neighbour | another one; it is asked again in a moment |
+//! | 503 of a server | nobody farther away; neighbours go on |
+//! | a server fails | the next of its rank, then those that are farther |
+//! | a neighbour lacks what it said to have | it is asked anew what it has; the third time in a row it is left |
+//! | a wrong piece | never again anything from whoever sent it |
+//! | nobody is left who may be asked | [`Step::Leave`]: the [chain](super::chain) knows until when |
+//!
+//! In reading order: [`terms`] are the numbers, `turns` shares out what is asked of a server, `place` is one source, `choice` which piece is asked of whom. What [`Swarm::next`] hands out counts as begun:
+//! for each [`Step::Take`] one of [`Swarm::took`], [`Swarm::failed`] and [`Swarm::wrong`] is told, for each [`Step::Have`] one of [`Swarm::told`] and [`Swarm::untold`].
+
+mod choice;
+mod flight;
+mod place;
+pub mod terms;
+mod turns;
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+use protocol::{patience::Spread, pieces::Bitmap};
+
+use self::{
+    flight::Flight,
+    place::{Has, Place},
+    terms::Terms,
+};
+use super::{
+    health::{Health, Request},
+    outcome::Outcome,
+    source::{Rank, Source},
+};
+
+/// Neighbours that are known at once.
+pub const PEERS_MAX: usize = 30;
+/// Servers that are known at once: as many as one list has.
+const SERVERS_MAX: usize = protocol::sources::SOURCES_MAX;
+/// Senders of wrong pieces that are remembered.
+const BANNED_MAX: usize = 1_024;
+/// Where nothing is known of when something happens, one looks again then.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+
+/// What to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Ask this source, by its place, for this piece.
+    Take {
+        /// Whom.
+        source: usize,
+        /// For what.
+        piece: u32,
+    },
+    /// Ask this source what it has.
+    Have(usize),
+    /// Nothing before then, unless something that is on its way ends.
+    Wait(Instant),
+    /// Nobody else is around: one plain download from this source. Its end is told by [`Swarm::plain_ended`].
+    Plain(usize),
+    /// Pieces lead nowhere now; nothing is on its way but questions.
+    Leave(Why),
+    /// All pieces are here.
+    Done,
+}
+
+/// Why pieces lead nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// No neighbour is known, and no server may be asked now.
+    Nobody,
+    /// No neighbour is known, and a server has said to come back later.
+    Busy,
+}
+
+/// What somebody has.
+#[derive(Clone, Copy, Debug)]
+pub struct Said<'a> {
+    /// Of this content; as many as there are.
+    pub have: &'a Bitmap,
+    /// More are on their way to it.
+    pub filling: bool,
+    /// Machines that want it, this one included; 0: not told.
+    pub askers: u64,
+    /// Until it may be asked again.
+    pub next_in: Duration,
+}
+
+/// One content on its way in pieces.
+#[derive(Clone, Debug)]
+pub struct Swarm {
+    terms: Terms,
+    seed: u64,
+    spread: Spread,
+    /// The moments of [`Place`] count from here.
+    began: Option<Instant>,
+    here: Bitmap,
+    /// No piece before this one is missing.
+    first_missing: u32,
+    flying: Vec<Flight>,
+    places: Vec<Place>,
+    /// Neighbours that have a piece and not all of them, for each.
+    rarity: Vec<u16>,
+    banned: BTreeSet<String>,
+    /// As the nearest server says.
+    askers: u64,
+}
+
+impl Swarm {
+    /// Of so many pieces, none of them here. The seed is another one for each machine and content.
+    pub fn new(count: u32, terms: Terms, seed: u64) -> Self {
+        Self {
+            terms,
+            seed,
+            spread: Spread::new(seed),
+            began: None,
+            here: Bitmap::new(count),
+            first_missing: 0,
+            flying: Vec::new(),
+            places: Vec::new(),
+            rarity: vec![0; count as usize],
+            banned: BTreeSet::new(),
+            askers: 0,
+        }
+    }
+
+    /// The sources of a list, the nearest first. Neighbours that were known before stay; servers that it lacks are asked no more.
+    pub fn put(&mut self, sources: Vec<Source>, now: Instant) {
+        for place in self.places.iter_mut().filter(|place| !place.is_peer()) {
+            if !sources.iter().any(|source| source.url == place.source.url) {
+                place.leave(now);
+            }
+        }
+        for (order, source) in sources.into_iter().enumerate() {
+            self.add(source, order, now);
+        }
+    }
+
+    /// Neighbours that somebody named, by their URLs: who fetches it too.
+    pub fn peers(&mut self, urls: impl IntoIterator<Item = String>, now: Instant) {
+        for url in urls {
+            let known = self.places.iter().find(|place| place.source.url == url);
+            if known.is_none_or(|place| place.may_return(now)) {
+                let name = crate::short(&url);
+                self.add(Source { rank: Rank::Peer, name, url, partial: true }, usize::MAX, now);
+            }
+        }
+    }
+
+    fn add(&mut self, source: Source, order: usize, now: Instant) {
+        self.began.get_or_insert(now);
+        if self.banned.contains(&source.url) {
+            return;
+        }
+        if let Some(at) = self.places.iter().position(|place| place.source.url == source.url) {
+            self.forget_what_it_has(at, source.partial);
+            return self.places[at].listed_again(source, order, now);
+        }
+        let is_peer = source.rank == Rank::Peer;
+        let most = if is_peer { PEERS_MAX } else { SERVERS_MAX };
+        let known = self.places.iter().filter(|place| place.is_peer() == is_peer).count();
+        let place = Place::new(source, order, now);
+        if known < most {
+            return self.places.push(place);
+        }
+        // Who is of no use any more makes room for another.
+        let is_free = |old: &Place| old.is_peer() == is_peer && old.is_gone() && old.in_flight == 0 && !old.is_asked;
+        if let Some(old) = self.places.iter_mut().find(|old| is_free(old)) {
+            *old = place;
+        }
+    }
+
+    /// Before a neighbour that had pieces counts as one that has all, or comes back.
+    fn forget_what_it_has(&mut self, at: usize, is_partial: bool) {
+        if self.places[at].is_peer() && (self.places[at].is_gone() || !is_partial) {
+            self.has_now(at, Has::Unknown);
+        }
+    }
+
+    /// A piece is here, and was compared with its digest.
+    pub fn here(&mut self, piece: u32) {
+        self.here.set(piece);
+        while self.first_missing < self.here.len() && self.here.get(self.first_missing) {
+            self.first_missing += 1;
+        }
+    }
+
+    /// The pieces that are here.
+    pub fn all_here(&self) -> &Bitmap {
+        &self.here
+    }
+
+    /// A source by its place.
+    ///
+    /// # Panics
+    /// If there is none: places come from [`Step`]s, and hold while what they were handed out for is on its way.
+    pub fn source(&self, place: usize) -> &Source {
+        &self.places[place].source
+    }
+
+    /// Sources that may be asked now or later.
+    pub fn sources(&self) -> impl Iterator<Item = &Source> {
+        self.places.iter().filter(|place| !place.is_gone()).map(|place| &place.source)
+    }
+
+    /// Machines that want it, as far as is known: as the server says, else those that were met.
+    pub fn askers(&self) -> u64 {
+        let met = self.places.iter().filter(|place| place.is_peer() && !place.is_gone() && place.has != Has::All);
+        if self.askers > 0 { self.askers } else { 1 + met.count() as u64 }
+    }
+
+    /// What to do now. Called again and again, until it says to wait.
+    pub fn next(&mut self, health: &Health, now: Instant) -> Step {
+        if self.here.is_full() {
+            return Step::Done;
+        }
+        let server = self.server(health, now);
+        if let Some(place) = self.question(server, health, now) {
+            self.places[place].is_asked = true;
+            return Step::Have(place);
+        }
+        if self.flying.is_empty()
+            && let Some(place) = server.filter(|server| self.is_plain(*server, health, now))
+        {
+            return Step::Plain(place);
+        }
+        let mut until = self.next_word(server, health, now);
+        if self.flying.len() < self.terms.in_flight {
+            match self.choose(server, health, now) {
+                Ok((source, piece)) => {
+                    self.places[source].in_flight += 1;
+                    self.flying.push(Flight { source, piece, since: now });
+                    return Step::Take { source, piece };
+                }
+                Err(turn) => until = until.into_iter().chain(turn).min(),
+            }
+        }
+        match self.is_left(server) {
+            Some(why) if self.flying.is_empty() => Step::Leave(why),
+            _ => Step::Wait(until.unwrap_or(now + LOOK_AGAIN)),
+        }
+    }
+
+    /// The nearest server that may be asked. One that is busy keeps us from those that are farther than it.
+    fn server(&self, health: &Health, now: Instant) -> Option<usize> {
+        let servers = || self.places.iter().enumerate().filter(|(_, place)| !place.is_peer() && !place.is_gone());
+        let is_before_walls = |place: &Place| servers().all(|(_, wall)| wall.lets_past(place, now));
+        servers()
+            .filter(|(_, place)| place.waits(health, now).is_none() && is_before_walls(place))
+            .min_by_key(|(_, place)| place.order)
+            .map(|(at, _)| at)
+    }
+
+    /// Who is to be asked what he has: the server first, for it may say that nobody else is around. While it is busy it is asked too: it names others.
+    fn question(&self, server: Option<usize>, health: &Health, now: Instant) -> Option<usize> {
+        let is_due = |place: &Place| !place.is_gone() && !place.is_asked && place.ask_at.is_some_and(|at| at <= now);
+        if self.places.iter().filter(|place| place.is_asked).count() >= self.terms.questions {
+            return None;
+        }
+        let server = server.or_else(|| self.nearest_wall(now));
+        if let Some(server) = server {
+            if is_due(&self.places[server]) {
+                return Some(server);
+            }
+            if !self.places[server].is_told {
+                return None;
+            }
+        }
+        let peers = self.places.iter().enumerate().filter(|(_, place)| place.is_peer() && is_due(place));
+        peers
+            .filter(|(_, place)| place.waits(health, now).is_none())
+            .min_by_key(|(_, place)| place.ask_at)
+            .map(|(at, _)| at)
+    }
+
+    fn nearest_wall(&self, now: Instant) -> Option<usize> {
+        let walls = self.places.iter().enumerate().filter(|(_, place)| place.is_wall(now));
+        walls.min_by_key(|(_, place)| place.order).map(|(at, _)| at)
+    }
+
+    /// Whether one download of all that is missing is as good: it is everybody's turn, nobody near has it all, and what is missing is one run.
+    fn is_plain(&self, server: usize, health: &Health, now: Instant) -> bool {
+        let place = &self.places[server];
+        let is_near = |peer: &&Place| {
+            let may = peer.is_peer() && !peer.is_gone() && peer.waits(health, now).is_none();
+            may && peer.has == Has::All
+        };
+        place.is_told
+            && self.askers() <= u64::from(self.terms.turns(place.source.rank).copies)
+            && !self.places.iter().any(|peer| is_near(&peer))
+            && self.here.count() == self.first_missing
+    }
+
+    /// When somebody is to be asked next, or may be asked again.
+    fn next_word(&self, server: Option<usize>, health: &Health, now: Instant) -> Option<Instant> {
+        let asked = server.or_else(|| self.nearest_wall(now));
+        let all = self.places.iter().enumerate().filter(|(_, place)| !place.is_gone());
+        let words = all.flat_map(|(at, place)| {
+            let ask_at = place.ask_at.filter(|_| !place.is_asked && (place.is_peer() || asked == Some(at)));
+            ask_at.into_iter().chain(place.waits(health, now))
+        });
+        words.filter(|at| *at > now).min()
+    }
+
+    /// Why nobody is left: no neighbour that has or may have something, and no server that may be asked.
+    fn is_left(&self, server: Option<usize>) -> Option<Why> {
+        let is_peer = self.places.iter().any(|place| place.is_peer() && !place.is_gone());
+        if is_peer || server.is_some() {
+            return None;
+        }
+        let is_busy = |place: &Place| !place.is_gone() && place.until.is_some_and(|(_, busy)| busy.is_some());
+        Some(if self.places.iter().any(is_busy) { Why::Busy } else { Why::Nobody })
+    }
+
+    /// When somebody is to be asked what he has, though there is nothing else to do.
+    pub fn asks_at(&self, now: Instant) -> Option<Instant> {
+        let places = self.places.iter().filter(|place| !place.is_gone() && !place.is_asked);
+        let wall = self.nearest_wall(now).map(|at| &self.places[at]);
+        places.filter(|place| place.is_peer()).chain(wall).filter_map(|place| place.ask_at).min()
+    }
+
+    /// What a source has.
+    pub fn told(&mut self, at: usize, said: &Said<'_>, now: Instant) {
+        let began = *self.began.get_or_insert(now);
+        let place = &mut self.places[at];
+        let before = place.has.clone();
+        place.told(said.have, said.filling, said.next_in, began, now);
+        if place.is_peer() {
+            let after = std::mem::replace(&mut place.has, before);
+            self.has_now(at, after);
+        } else if said.askers > 0 {
+            self.askers = said.askers;
+        }
+    }
+
+    /// A source was asked and told nothing.
+    pub fn untold(&mut self, at: usize, outcome: &Outcome, health: &mut Health, now: Instant) {
+        if matches!(outcome, Outcome::Failed { .. }) {
+            health.failed(&self.places[at].source.url, Request::Content, now);
+        }
+        self.places[at].untold(outcome, &mut self.spread, now);
+        self.forget_if_gone(at);
+    }
+
+    /// Keeps the number of holders of each piece right.
+    fn has_now(&mut self, at: usize, has: Has) {
+        let before = std::mem::replace(&mut self.places[at].has, has);
+        let rarity = &mut self.rarity;
+        let mut each = |has: &Has, change: fn(u16) -> u16| {
+            if let Has::These(these) = has {
+                these.ones().for_each(|piece| rarity[piece as usize] = change(rarity[piece as usize]));
+            }
+        };
+        each(&before, |count| count.saturating_sub(1));
+        each(&self.places[at].has, |count| count.saturating_add(1));
+    }
+
+    /// What one had who is gone counts no more.
+    fn forget_if_gone(&mut self, at: usize) {
+        if self.places[at].is_gone() && self.places[at].is_peer() {
+            self.has_now(at, Has::Unknown);
+        }
+    }
+
+    fn landed(&mut self, at: usize, piece: u32) {
+        if let Some(found) = self.flying.iter().position(|flight| (flight.source, flight.piece) == (at, piece)) {
+            self.flying.swap_remove(found);
+            self.places[at].in_flight -= 1;
+        }
+    }
+
+    /// A piece came, and was compared with its digest.
+    pub fn took(&mut self, at: usize, piece: u32, health: &mut Health) {
+        self.landed(at, piece);
+        self.places[at].gave();
+        health.succeeded(&self.places[at].source.url, Request::Content);
+        self.here(piece);
+    }
+
+    /// A piece did not come.
+    pub fn failed(&mut self, at: usize, piece: u32, outcome: &Outcome, health: &mut Health, now: Instant) {
+        self.landed(at, piece);
+        if *outcome == (Outcome::Failed { got: 0 }) {
+            health.failed(&self.places[at].source.url, Request::Content, now);
+        }
+        if let (Outcome::Absent, Has::These(these)) = (outcome, &self.places[at].has)
+            && self.places[at].is_peer()
+        {
+            // Taken out of the count before it is taken out of what it has.
+            let mut less = these.clone();
+            less.clear(piece);
+            self.has_now(at, Has::These(less));
+        }
+        self.places[at].failed(outcome, &mut self.spread, now);
+        self.forget_if_gone(at);
+    }
+
+    /// A piece came that is not that piece: nothing is asked of whoever sent it, ever again.
+    pub fn wrong(&mut self, at: usize, piece: u32, now: Instant) {
+        self.landed(at, piece);
+        self.places[at].leave(now);
+        if self.banned.len() < BANNED_MAX {
+            self.banned.insert(self.places[at].source.url.clone());
+        }
+        self.forget_if_gone(at);
+    }
+
+    /// Pieces that are here and still on their way from another source: nobody needs them.
+    pub fn needless(&self) -> impl Iterator<Item = (usize, u32)> {
+        let needless = self.flying.iter().filter(|flight| self.here.get(flight.piece));
+        needless.map(|flight| (flight.source, flight.piece))
+    }
+
+    /// A piece is not waited for any more, and nobody is to blame.
+    pub fn cancelled(&mut self, at: usize, piece: u32) {
+        self.landed(at, piece);
+    }
+
+    /// Nothing is waited for any more, and nobody is to blame.
+    pub fn dropped(&mut self) {
+        self.flying.clear();
+        for place in &mut self.places {
+            (place.in_flight, place.is_asked) = (0, false);
+        }
+    }
+
+    /// The plain download ended before all was here. Whether others are around is asked anew. Of failures the caller has told [`Health`].
+    pub fn plain_ended(&mut self, at: usize, outcome: &Outcome, now: Instant) {
+        self.places[at].failed(outcome, &mut self.spread, now);
+        for place in self.places.iter_mut().filter(|place| place.ask_at.is_some() && !place.is_peer()) {
+            (place.ask_at, place.is_told) = (Some(now), false);
+        }
+        self.forget_if_gone(at);
+    }
+
+    /// Forgets all waits, but nobody's wrong pieces.
+    pub fn forgive(&mut self, now: Instant) {
+        for place in &mut self.places {
+            place.until = None;
+            place.ask_at = place.ask_at.map(|at| at.min(now));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,251 @@
+//! One source of a content in pieces: what it has, as far as it has said, and when it may be asked for what.
+
+use std::time::{Duration, Instant};
+
+use protocol::{
+    patience::{Backoff, Spread},
+    pieces::Bitmap,
+};
+
+use super::turns;
+use crate::decide::{
+    health::{Health, Request},
+    outcome::{Busy, Outcome},
+    source::{Rank, Source},
+    swarm::terms::Turns,
+};
+
+/// A neighbour without a free place is asked again within this, doubled with each time in a row: a piece is there in a moment.
+const PEER_BUSY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(250));
+/// Doublings of it at most.
+const PEER_BUSY_DOUBLINGS_MAX: u32 = 4;
+/// Who broke off in mid-piece, or lacked a piece that it had said to have, is asked again within this.
+const MOMENT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3));
+/// Pieces in a row that somebody had said to have and did not give; then nothing is asked of it any more.
+const LIES_MAX: u32 = 3;
+/// Nobody is asked again sooner for what they said of their own time.
+const LEAST_WAIT: Duration = Duration::from_secs(1);
+/// What somebody has is asked no sooner again, and no later, whatever they say.
+const NEXT_IN: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(60));
+/// A neighbour that is named again after this may have come back.
+const RETURN_AFTER: Duration = Duration::from_secs(30);
+/// No piece was seen at that time.
+const NEVER: u32 = u32::MAX;
+
+/// A source, and what is known of it.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) source: Source,
+    /// Its place in the list that came last; of a neighbour it does not matter.
+    pub(super) order: usize,
+    pub(super) has: Has,
+    /// When a server was first seen to have a piece, in milliseconds from the beginning; the turns count from then.
+    seen: Vec<u32>,
+    /// Since when a server neither has all nor fetches it.
+    idle_since: Option<Instant>,
+    /// When it is to be asked what it has; `None`: not any more.
+    pub(super) ask_at: Option<Instant>,
+    /// It is being asked.
+    pub(super) is_asked: bool,
+    /// It has told what it has, or that it cannot tell.
+    pub(super) is_told: bool,
+    /// It has no word for us before then, and why.
+    pub(super) until: Option<(Instant, Option<Busy>)>,
+    /// Pieces on their way from it.
+    pub(super) in_flight: usize,
+    /// Refusals in a row.
+    refusals: u32,
+    /// Untruths in a row.
+    lies: u32,
+    /// Since when nothing is asked of it.
+    gone_at: Option<Instant>,
+}
+
+/// Which pieces somebody has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Has {
+    /// Nothing is known.
+    Unknown,
+    All,
+    These(Bitmap),
+}
+
+impl Place {
+    pub(super) fn new(source: Source, order: usize, now: Instant) -> Self {
+        let mut place = Self {
+            source,
+            order,
+            has: Has::Unknown,
+            seen: Vec::new(),
+            idle_since: None,
+            ask_at: None,
+            is_asked: false,
+            is_told: false,
+            until: None,
+            in_flight: 0,
+            refusals: 0,
+            lies: 0,
+            gone_at: None,
+        };
+        place.listed(now);
+        place
+    }
+
+    /// It stands in a list: an origin has everything, a neighbour that is not partial too, and all others are to be asked.
+    fn listed(&mut self, now: Instant) {
+        match self.source.rank {
+            Rank::Origin => self.has_all(now),
+            Rank::Peer if !self.source.partial => self.has_all(now),
+            _ => self.ask_at = Some(now),
+        }
+    }
+
+    /// It stands in a later list.
+    pub(super) fn listed_again(&mut self, source: Source, order: usize, now: Instant) {
+        let is_whole_now = self.source.partial && !source.partial;
+        (self.source, self.order) = (source, order);
+        if self.gone_at.take().is_some() || is_whole_now {
+            self.listed(now);
+        }
+    }
+
+    pub(super) fn is_peer(&self) -> bool {
+        self.source.rank == Rank::Peer
+    }
+
+    /// Nothing is asked of it any more.
+    pub(super) fn leave(&mut self, now: Instant) {
+        self.gone_at.get_or_insert(now);
+    }
+
+    pub(super) fn is_gone(&self) -> bool {
+        self.gone_at.is_some()
+    }
+
+    /// It left a while ago, and may have come back.
+    pub(super) fn may_return(&self, now: Instant) -> bool {
+        self.gone_at.is_some_and(|at| now.saturating_duration_since(at) >= RETURN_AFTER)
+    }
+
+    pub(super) fn has_all(&mut self, now: Instant) {
+        (self.has, self.is_told, self.ask_at) = (Has::All, true, None);
+        self.idle_since.get_or_insert(now);
+    }
+
+    pub(super) fn has_piece(&self, piece: u32) -> bool {
+        match &self.has {
+            Has::Unknown => false,
+            Has::All => true,
+            Has::These(these) => these.get(piece),
+        }
+    }
+
+    /// Until when it may not be asked for a piece; `None`: it may.
+    pub(super) fn waits(&self, health: &Health, now: Instant) -> Option<Instant> {
+        let own = self.until.map(|(until, _)| until).filter(|until| *until > now);
+        own.into_iter().chain(health.due(&self.source.url, Request::Content, now)).max()
+    }
+
+    /// Its own word keeps us from those that are farther away.
+    pub(super) fn is_wall(&self, now: Instant) -> bool {
+        !self.is_gone() && !self.is_peer() && self.until.is_some_and(|(until, busy)| until > now && busy.is_some())
+    }
+
+    /// Whether another server may be asked in spite of this one's word: where its places are taken nobody behind it, else nobody farther away.
+    pub(super) fn lets_past(&self, other: &Self, now: Instant) -> bool {
+        match self.until {
+            Some((_, Some(Busy::Places(_)))) if self.is_wall(now) => other.order < self.order,
+            _ if self.is_wall(now) => other.source.rank <= self.source.rank,
+            _ => true,
+        }
+    }
+
+    /// What it has. A neighbour that has all needs not be asked again; a server is, for it tells who else wants it.
+    pub(super) fn told(&mut self, have: &Bitmap, filling: bool, next_in: Duration, began: Instant, now: Instant) {
+        (self.is_asked, self.is_told) = (false, true);
+        if !self.is_peer() {
+            self.note(have, began, now);
+            let is_idle = !filling && !have.is_full();
+            self.idle_since = if is_idle { self.idle_since.or(Some(now)) } else { None };
+        }
+        let is_over = have.is_full() && self.is_peer();
+        self.ask_at = (!is_over).then(|| now + next_in.clamp(NEXT_IN.0, NEXT_IN.1));
+        self.has = if have.is_full() { Has::All } else { Has::These(have.clone()) };
+    }
+
+    fn note(&mut self, have: &Bitmap, began: Instant, now: Instant) {
+        self.seen.resize(have.len() as usize, NEVER);
+        let moment = u32::try_from(now.saturating_duration_since(began).as_millis()).unwrap_or(NEVER - 1);
+        for piece in have.ones() {
+            let seen = &mut self.seen[piece as usize];
+            *seen = (*seen).min(moment);
+        }
+    }
+
+    /// It was asked and told nothing. A server that does not know the question may still give what it is asked for.
+    pub(super) fn untold(&mut self, outcome: &Outcome, spread: &mut Spread, now: Instant) {
+        self.is_asked = false;
+        match (outcome, self.is_peer()) {
+            (Outcome::Absent | Outcome::Refused, false) => self.has_all(now),
+            (Outcome::Busy(_, wait), _) => {
+                self.ask_at = Some(now + Backoff::obey((*wait).max(LEAST_WAIT), spread));
+                // Where it has told nothing yet nobody waits for its word: others have pieces.
+                self.is_told = true;
+            }
+            (_, true) => self.leave(now),
+            (_, false) => {
+                self.is_told = true;
+                self.ask_at = Some(now + spread.between(NEXT_IN.1 / 4, NEXT_IN.1));
+            }
+        }
+    }
+
+    /// When it is our turn to ask a server for a piece; `None`: it has not got it.
+    pub(super) fn turn(&self, piece: u32, seed: u64, askers: u64, terms: Turns, began: Instant) -> Option<Instant> {
+        if !self.has_piece(piece) {
+            return None;
+        }
+        let seen = self.seen.get(piece as usize).filter(|seen| **seen != NEVER);
+        let since = seen.map(|seen| began + Duration::from_millis(u64::from(*seen))).or(self.idle_since)?;
+        since.checked_add(turns::wait(seed, piece, askers, terms))
+    }
+
+    /// When it is our turn to ask a server for a piece that it neither has nor fetches, which makes it begin.
+    pub(super) fn turn_to_begin(&self, piece: u32, seed: u64, askers: u64, terms: Turns) -> Option<Instant> {
+        let since = self.idle_since.filter(|_| !self.has_piece(piece))?;
+        since.checked_add(turns::wait(seed, piece, askers, terms))
+    }
+
+    /// A piece came.
+    pub(super) fn gave(&mut self) {
+        (self.refusals, self.lies, self.until) = (0, 0, None);
+        // A server that sends what it had not is fetching it.
+        self.idle_since = self.idle_since.filter(|_| self.has == Has::All);
+    }
+
+    /// A piece did not come.
+    pub(super) fn failed(&mut self, outcome: &Outcome, spread: &mut Spread, now: Instant) {
+        match *outcome {
+            Outcome::Busy(busy, wait) => self.is_busy(busy, wait, spread, now),
+            // It is asked again what it has; where it is asked no more, it has lost it.
+            Outcome::Absent if self.is_peer() && self.ask_at.is_some() && self.lies + 1 < LIES_MAX => {
+                self.lies += 1;
+                self.until = Some((now + spread.between(MOMENT.0, MOMENT.1), None));
+            }
+            Outcome::Absent | Outcome::Refused | Outcome::Wrong => self.leave(now),
+            Outcome::Failed { got: 0 } => {}
+            Outcome::Failed { .. } => self.until = Some((now + spread.between(MOMENT.0, MOMENT.1), None)),
+        }
+    }
+
+    fn is_busy(&mut self, busy: Busy, wait: Duration, spread: &mut Spread, now: Instant) {
+        let until = if self.is_peer() {
+            let factor = 1 << self.refusals.min(PEER_BUSY_DOUBLINGS_MAX);
+            self.refusals = self.refusals.saturating_add(1);
+            now + spread.between(PEER_BUSY.0 * factor, PEER_BUSY.1 * factor)
+        } else {
+            now + Backoff::obey(wait.max(LEAST_WAIT), spread)
+        };
+        self.until = Some((until, Some(busy)));
+    }
+}

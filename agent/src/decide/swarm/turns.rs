@@ -1,0 +1,62 @@
+//! When it is whose turn to ask a server for a piece. Everybody draws a number for each piece, from their own seed; with as many agents as are
+//! known to want it, that says how many of them come first. So about as many ask as there are to be copies, without a word between them.
+
+use std::time::Duration;
+
+use protocol::patience::Spread;
+
+use super::terms::Turns;
+
+/// A number for a seed and a piece: the same each time, and another one for each of both.
+pub(super) fn number(seed: u64, piece: u32) -> u64 {
+    Spread::new(seed ^ u64::from(piece).wrapping_mul(0xd6e8_feb8_6659_fd93)).number()
+}
+
+/// How long after a server had the piece it is our turn, with so many `askers`, ourselves included.
+pub(super) fn wait(seed: u64, piece: u32, askers: u64, turns: Turns) -> Duration {
+    // How many are before us, in thousandths: the draw is a part of all.
+    let before = (u128::from(number(seed, piece)) * u128::from(askers) * 1_000) >> 64;
+    let turn = (before / u128::from(turns.copies.max(1))).saturating_sub(1_000);
+    let waited = turns.every.as_nanos().saturating_mul(turn) / 1_000;
+    Duration::from_nanos(u64::try_from(waited).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TURNS: Turns = Turns { copies: 2, every: Duration::from_secs(2) };
+
+    #[test]
+    fn with_few_it_is_everybodys_turn() {
+        for askers in 0..=2 {
+            assert!((0..1_000).all(|seed| wait(seed, 7, askers, TURNS).is_zero()), "{askers}");
+        }
+    }
+
+    #[test]
+    fn of_many_about_as_many_as_copies_ask_in_each_turn() {
+        let turn = |from: u64| Duration::from_secs(2 * from);
+        let mut asked = [0_u32; 3];
+        for piece in 0..500 {
+            for seed in 0..40 {
+                let wait = wait(seed, piece, 40, TURNS);
+                for (at, count) in (0..).zip(&mut asked) {
+                    *count += u32::from(wait <= turn(at) && (at == 0 || wait > turn(at - 1)));
+                }
+            }
+        }
+        // 500 pieces, two copies each.
+        for count in asked {
+            assert!((850..1_150).contains(&count), "{asked:?}");
+        }
+    }
+
+    #[test]
+    fn a_draw_is_the_same_each_time_and_differs_by_seed_and_piece() {
+        let mut numbers: Vec<_> = (0..100).flat_map(|seed| (0..100).map(move |piece| number(seed, piece))).collect();
+        numbers.sort_unstable();
+        assert!(numbers.windows(2).all(|two| two[0] != two[1]));
+        assert_eq!(number(3, 4), number(3, 4));
+    }
+}
