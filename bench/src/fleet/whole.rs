@@ -337,7 +337,7 @@ fn source(host: u32) -> Source {
         PROXY => Rank::Proxy,
         _ => Rank::Peer,
     };
-    Source { rank, name: String::new(), url: host.to_string() }
+    Source { rank, name: String::new(), url: host.to_string(), partial: false }
 }
 
 fn host_of(source: &Source) -> u32 {
