@@ -8,6 +8,7 @@ use os::engine::Engine;
 use protocol::{
     condition::{Conditions, Validators, Verdict, decide},
     listing::{Listing, PAGE_POLICY},
+    pieces::Pieces,
     problem::{Kind, Problem},
     range::{Selection, content_range, unsatisfied_range},
     target::Target,
@@ -21,6 +22,9 @@ use serve::{
 };
 
 use crate::files::OpenFile;
+
+/// Of what a digest names: it never changes.
+pub(crate) const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 
 /// The conditions as they stand in a request. `Range` counts for GET only, and not if it is there twice: as one field that would not be valid.
 pub(crate) fn conditions<'a>(request: &Request<'a>) -> Conditions<'a> {
@@ -126,6 +130,13 @@ pub(crate) fn needs_slash(target: &Target) -> Response {
 pub(crate) fn json(body: &impl Serialize) -> Response {
     let mut response = Response::json(StatusCode::OK, serde_json::to_vec(body).unwrap_or_default());
     response.fields.push("Cache-Control", "no-store");
+    response
+}
+
+/// The digests of a content's pieces, which are what they are for ever.
+pub(crate) fn pieces(pieces: &Pieces) -> Response {
+    let mut response = Response::json(StatusCode::OK, serde_json::to_vec(pieces).unwrap_or_default());
+    response.fields.push("Cache-Control", IMMUTABLE);
     response
 }
 

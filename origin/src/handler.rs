@@ -14,6 +14,7 @@ use protocol::{
     digest::{Digests, Md5},
     info::Info,
     listing::prefers_json,
+    pieces::{Pieces, has_several},
     problem::Kind,
     progress::Event,
     target::Target,
@@ -29,6 +30,7 @@ use tokio::runtime::Handle;
 
 use crate::{
     answer,
+    catalogue::FileOf,
     control::Control,
     files::OpenFile,
     publish::{Opened, Publication},
@@ -69,6 +71,16 @@ enum Hashed {
     Directory,
 }
 
+/// What is known of the pieces of a content.
+enum Listed {
+    Known(Pieces),
+    /// A file that was read before digests of pieces were made.
+    Unread(FileOf),
+    /// It has but one.
+    Single,
+    NoFile,
+}
+
 impl Handler for OriginHandler {
     fn answer(&self, request: &Request<'_>, client: &Client) -> Answer {
         let routed = Target::parse(request.target).and_then(|target| Ok((route(&target)?, target)));
@@ -102,6 +114,7 @@ impl Handler for OriginHandler {
                 Answer::later(async move { this.object(md5, path, target, asked).await })
             }
             Route::Progress(md5) => Answer::later(async move { this.progress(md5, target).await }),
+            Route::Pieces(md5) => Answer::later(async move { this.pieces(md5).await }),
             Route::Control(_) | Route::Unknown => Answer::Now(answer::not_found(&target)),
         }
     }
@@ -192,14 +205,11 @@ impl OriginHandler {
             Some(open) => {
                 let mut response = self.send(&open, &asked);
                 if response.status.is_success() || response.status == StatusCode::NOT_MODIFIED {
-                    response.fields.push("Cache-Control", "public, max-age=31536000, immutable");
+                    response.fields.push("Cache-Control", answer::IMMUTABLE);
                 }
                 response
             }
-            None => answer::problem(
-                Kind::NotFound,
-                format!("no file with the digest {md5} is known here; ask for it by its path"),
-            ),
+            None => no_object(&md5),
         }
     }
 
@@ -213,6 +223,36 @@ impl OriginHandler {
                 response
             }
             Ok(None) => answer::not_found(&target),
+            Err(error) => failed(&error),
+        }
+    }
+
+    /// The digests of the pieces of a content. A file that was read before such were made is read before all others.
+    async fn pieces(&self, md5: Md5) -> Response {
+        let find = move |publication: &Publication| {
+            Ok(match publication.catalogue.pieces(&md5).map_err(io::Error::other)? {
+                Some(pieces) => Listed::Known(pieces),
+                None => match publication.catalogue.file_of(&md5).map_err(io::Error::other)? {
+                    Some(file) if has_several(file.size) => Listed::Unread(file),
+                    Some(_) => Listed::Single,
+                    None => Listed::NoFile,
+                },
+            })
+        };
+        let mut found = self.blocking(find).await;
+        if let Ok(Listed::Unread(file)) = &found {
+            let Ok(finished) = self.queue.ask(&file.path) else { return refused() };
+            finished.wait().await;
+            found = self.blocking(find).await;
+        }
+        match found {
+            Ok(Listed::Known(pieces)) => answer::pieces(&pieces),
+            Ok(Listed::Unread(file)) => pending(file.size),
+            Ok(Listed::Single) => answer::problem(
+                Kind::NotFound,
+                format!("{md5} is of one piece, whose digest is its own; ask for all of it"),
+            ),
+            Ok(Listed::NoFile) => no_object(&md5),
             Err(error) => failed(&error),
         }
     }
@@ -267,19 +307,27 @@ impl Hashed {
         match self {
             Self::Known(..) | Self::Directory => answer::not_found(target),
             Self::Failed(error) => answer::unreadable(target, &error),
-            Self::Refused => {
-                let detail = "too many clients wait for digests; ask again in 10 s, or for the file itself";
-                answer::problem_for_now(Kind::Overloaded, detail, 10)
-            }
-            Self::Pending(identity) => {
-                let seconds = (identity.size / HASH_BYTES_PER_SECOND).clamp(2, RETRY_AFTER_MAX);
-                let detail = format!(
-                    "the file is still being read for its digest, or still being written; ask again in {seconds} s"
-                );
-                answer::problem_for_now(Kind::DigestPending, detail, seconds)
-            }
+            Self::Refused => refused(),
+            Self::Pending(identity) => pending(identity.size),
         }
     }
+}
+
+fn refused() -> Response {
+    let detail = "too many clients wait for digests; ask again in 10 s, or for the file itself";
+    answer::problem_for_now(Kind::Overloaded, detail, 10)
+}
+
+fn pending(size: u64) -> Response {
+    let seconds = (size / HASH_BYTES_PER_SECOND).clamp(2, RETRY_AFTER_MAX);
+    let detail =
+        format!("the file is still being read for its digest, or still being written; ask again in {seconds} s");
+    answer::problem_for_now(Kind::DigestPending, detail, seconds)
+}
+
+fn no_object(md5: &Md5) -> Response {
+    let detail = format!("no file with the digest {md5} is known here; ask for it by its path");
+    answer::problem(Kind::NotFound, detail)
 }
 
 fn failed(error: &io::Error) -> Response {

@@ -14,7 +14,10 @@ use os::{
     engine::Engine,
     share::{Found, Identity},
 };
-use protocol::digest::{Digests, DigestsHasher};
+use protocol::{
+    digest::{Digests, DigestsHasher},
+    pieces::{Pieces, PiecesHasher, has_several},
+};
 use tokio::runtime::Handle;
 use tracing::{debug, warn};
 
@@ -161,11 +164,14 @@ impl Hasher {
     fn hash_at(&self, path: &[u8], batch: &mut Batch, buffer: &mut [u8]) -> Result<Looked, HashError> {
         let seen = self.feed.mark();
         let Found::File(file, identity) = self.share.find(path)? else { return Ok(Looked::Done(Outcome::Finished)) };
-        let hashed = |digests| Hashed { path: path.into(), identity, digests, seen };
-        if let Some(digests) = self.catalogue.digests(path, &identity)? {
+        let hashed = |digests, pieces| Hashed { path: path.into(), identity, digests, pieces, seen };
+        let known = self.catalogue.digests(path, &identity)?;
+        if let Some(digests) = known
+            && !self.lacks_pieces(&digests, identity.size)?
+        {
             // Announced, and nothing has changed: who was told that it may have is told what it is.
             let is_asked = self.feed.is_stale(path);
-            return Ok(if is_asked { Looked::Known(hashed(digests)) } else { Looked::Done(Outcome::Finished) });
+            return Ok(if is_asked { Looked::Known(hashed(digests, None)) } else { Looked::Done(Outcome::Finished) });
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         if let Some(wait) = until_settled(&identity, now, self.settle) {
@@ -175,11 +181,29 @@ impl Hasher {
             // This may take minutes.
             self.record(batch);
         }
-        Ok(Looked::Hashed(hashed(self.read(Arc::new(file), &identity, buffer)?)))
+        let (digests, pieces) = self.read(Arc::new(file), &identity, buffer)?;
+        if let Some(pieces) = pieces.as_ref().filter(|_| known == Some(digests) && !self.feed.is_stale(path)) {
+            // It was read for its pieces alone: nobody has to be told of a change.
+            self.catalogue.keep_pieces(pieces)?;
+            return Ok(Looked::Done(Outcome::Finished));
+        }
+        Ok(Looked::Hashed(hashed(digests, pieces)))
     }
 
-    fn read(&self, file: Arc<File>, identity: &Identity, buffer: &mut [u8]) -> Result<Digests, HashError> {
+    /// Whether a content was read before digests of pieces were made.
+    fn lacks_pieces(&self, digests: &Digests, size: u64) -> Result<bool, CatalogueError> {
+        Ok(has_several(size) && self.catalogue.pieces(&digests.md5)?.is_none())
+    }
+
+    /// The digests of a file, and of its pieces if it has several.
+    fn read(
+        &self,
+        file: Arc<File>,
+        identity: &Identity,
+        buffer: &mut [u8],
+    ) -> Result<(Digests, Option<Pieces>), HashError> {
         let mut hasher = DigestsHasher::default();
+        let mut pieces = has_several(identity.size).then(|| PiecesHasher::new(identity.size));
         let (mut position, mut ahead) = (0, 0);
         while position < identity.size {
             if position >= ahead {
@@ -199,11 +223,15 @@ impl Hasher {
                 return Err(HashError::Changed);
             }
             hasher.update(&buffer[..count]);
+            if let Some(pieces) = &mut pieces {
+                pieces.update(&buffer[..count]);
+            }
             position += count as u64;
             self.counters.hashed_bytes.fetch_add(count as u64, Ordering::Relaxed);
         }
         unchanged(&file, identity)?;
-        Ok(hasher.finish())
+        let digests = hasher.finish();
+        Ok((digests, pieces.and_then(|pieces| pieces.finish(digests.md5))))
     }
 
     /// Asks for the next window but one; nobody waits for it, and a failure shows when it is read.
@@ -270,7 +298,7 @@ mod tests {
         let mut buffer = [0; 4];
         let mut read = |identity: &Identity| hasher.read(open(), identity, &mut buffer);
 
-        assert_eq!(read(&identity).expect("reads"), Digests::of(b"0123456789"));
+        assert_eq!(read(&identity).expect("reads"), (Digests::of(b"0123456789"), None));
         let earlier = Identity { changed: identity.changed - 1, ..identity };
         assert!(matches!(read(&earlier), Err(HashError::Changed)));
         fs::write(&path, "01234").expect("written");
@@ -312,11 +340,46 @@ mod tests {
         assert!(!hasher.feed.is_stale(b"f"));
     }
 
+    #[tokio::test]
+    async fn a_file_that_was_read_before_gets_its_pieces_and_nobody_is_told_of_a_change() {
+        let (share, state) = (tempfile::tempdir().expect("a share"), tempfile::tempdir().expect("a place"));
+        let hasher = hasher(share.path(), state.path());
+        let content: Vec<u8> =
+            (0..300_001_u64).flat_map(|at| at.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes()).collect();
+        fs::write(share.path().join("f"), &content).expect("written");
+        let (mut buffer, mut batch) = (vec![0; 100_000], Batch::default());
+        let digests = Digests::of(&content);
+        let identity = Identity::of(&File::open(share.path().join("f")).expect("opens")).expect("stat");
+        let (path, seen) = (b"f".as_slice().into(), hasher.feed.mark());
+        let before = Hashed { path, identity, digests, pieces: None, seen };
+        hasher.catalogue.record(&[before]).expect("as an earlier release did");
+        let mut look = || {
+            hasher.take(b"f".as_slice().into(), &mut batch, &mut buffer);
+            hasher.record(&mut batch);
+            (hasher.catalogue.generation(), hasher.counters.hashed_bytes.load(Ordering::Relaxed))
+        };
+        let size = content.len() as u64;
+        assert_eq!(look(), (1, size), "it is read, and no change is told");
+        assert_eq!(look(), (1, size), "it is not read again");
+        let pieces = hasher.catalogue.pieces(&digests.md5).expect("reads").expect("they are known");
+        let chunks: Vec<_> = content.chunks(1 << 20).collect();
+        assert_eq!((pieces.count(), pieces.size()), (chunks.len() as u32, size));
+        assert!((0..).zip(chunks).all(|(piece, bytes)| pieces.fits(piece, bytes)));
+        // What is read anew has them at once, in the same reading.
+        fs::write(share.path().join("f"), &content[1..]).expect("written");
+        assert_eq!(look(), (2, 2 * size - 1));
+        let md5 = Digests::of(&content[1..]).md5;
+        assert!(
+            hasher.catalogue.pieces(&md5).expect("reads").is_some_and(|pieces| pieces.fits(0, &content[1..=1 << 20]))
+        );
+        assert_eq!(hasher.catalogue.pieces(&digests.md5).expect("reads"), None, "they go with their content");
+    }
+
     #[test]
     fn digests_are_recorded_when_there_are_enough_or_one_has_waited() {
         let identity = Identity { device: 1, inode: 1, size: 1, modified: 0, changed: 0 };
         let seen = Feed::new(Duration::from_secs(5)).mark();
-        let one = Hashed { path: b"a".as_slice().into(), identity, digests: Digests::of(b""), seen };
+        let one = Hashed { path: b"a".as_slice().into(), identity, digests: Digests::of(b""), pieces: None, seen };
         let (mut batch, start) = (Batch::default(), Instant::now());
         assert!(!batch.is_due(start));
         (1..BATCH_MAX).for_each(|_| batch.add(one.clone(), start));

@@ -157,6 +157,7 @@ impl Origin {
             site,
             catalogue: catalogue.clone(),
             feed: feed.clone(),
+            queue: queue.clone(),
             shares: Share::all(&options.shares)?,
             members,
             orders,

@@ -3,6 +3,7 @@
 use protocol::{
     digest::Md5,
     info::{API, INFO, OBJECTS, PROGRESS},
+    pieces::PIECES,
     target::{BadTarget, Target},
 };
 
@@ -21,6 +22,8 @@ pub(crate) enum Route {
     Object(Md5, Option<Vec<u8>>),
     /// Whether bytes are here: they always are, or never.
     Progress(Md5),
+    /// The digests of the pieces of bytes.
+    Pieces(Md5),
     /// Something else than a file.
     Control(Resource),
     /// Below our own prefix, and nothing.
@@ -45,8 +48,9 @@ pub(crate) fn route(target: &Target) -> Result<Route, BadTarget> {
         let path = target.query_value("path").map(|path| below_share(&path));
         return Ok(Route::Object(md5, path.filter(|path| !path.is_empty())));
     }
-    let progress = path.strip_prefix(PROGRESS).and_then(|md5| md5.parse().ok());
-    Ok(progress.map_or(Route::Unknown, Route::Progress))
+    let digest = |prefix| path.strip_prefix(prefix).and_then(|md5| md5.parse().ok());
+    let pieces = || digest(PIECES).map(Route::Pieces);
+    Ok(digest(PROGRESS).map(Route::Progress).or_else(pieces).unwrap_or(Route::Unknown))
 }
 
 /// As decoded from a query, where the path begins with `/`.
@@ -84,6 +88,11 @@ mod tests {
             (format!("/.outpost/v1/objects/{text}/x"), Ok(Route::Unknown)),
             ("/.outpost/v1/objects/abc".into(), Ok(Route::Unknown)),
             (format!("/.outpost/v1/progress/{text}"), Ok(Route::Progress(md5))),
+            (format!("/.outpost/v1/pieces/{text}"), Ok(Route::Pieces(md5))),
+            (format!("/.outpost/v1/pieces/{text}?piece=1"), Ok(Route::Pieces(md5))),
+            (format!("/.outpost/v1/pieces/{text}0"), Ok(Route::Unknown)),
+            ("/.outpost/v1/pieces/".into(), Ok(Route::Unknown)),
+            (format!("/.outpost/v1/have/{text}"), Ok(Route::Unknown)),
         ];
         for (text, expected) in table {
             let target = Target::parse(text.as_bytes()).expect("valid");

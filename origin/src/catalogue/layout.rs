@@ -14,7 +14,7 @@ use crate::database::{Layout, explain};
 const APPLICATION_ID: i32 = 0x4f75_744f;
 
 /// A step that was released is never changed.
-pub(super) const LAYOUT: Layout = Layout { application_id: APPLICATION_ID, steps: &[FIRST, GENERATIONS] };
+pub(super) const LAYOUT: Layout = Layout { application_id: APPLICATION_ID, steps: &[FIRST, GENERATIONS, PIECES] };
 
 /// Digests by path.
 const FIRST: &str = "
@@ -56,6 +56,15 @@ const GENERATIONS: &str = "
     );
     INSERT INTO state SELECT lower(hex(randomblob(8))), coalesce(max(generation), 0), coalesce(max(generation), 0), 0, count(*)
         FROM files;
+";
+
+/// The digests of the pieces of contents that have several, each once however many files have that content. Files that were read before get theirs when
+/// they are read the next time.
+const PIECES: &str = "
+    CREATE TABLE pieces (
+        md5 BLOB NOT NULL UNIQUE CHECK (length(md5) = 16), size INTEGER NOT NULL, piece_size INTEGER NOT NULL,
+        root BLOB NOT NULL CHECK (length(root) = 32), sha256 BLOB NOT NULL
+    );
 ";
 
 /// Opens or makes the database of a share; the connection writes.

@@ -27,7 +27,8 @@ use std::{
 use os::share::Identity;
 use protocol::{
     catalog::{File, Page},
-    digest::{Digests, Md5},
+    digest::{Digests, Md5, Sha256},
+    pieces::Pieces,
     target::Target,
     timestamp,
 };
@@ -55,8 +56,12 @@ pub(crate) trait Catalogue: Send + Sync {
     fn directories_in(&self, directory: &[u8]) -> Result<BTreeSet<Vec<u8>>, CatalogueError>;
     /// Paths at which these bytes were found, at most `max`. Whether they are still there is for the caller to see.
     fn paths_of(&self, md5: &Md5, max: u32) -> Result<Vec<Vec<u8>>, CatalogueError>;
-    /// One of them, and its size in bytes.
-    fn file_of(&self, md5: &Md5) -> Result<Option<(Vec<u8>, u64)>, CatalogueError>;
+    /// One of them.
+    fn file_of(&self, md5: &Md5) -> Result<Option<FileOf>, CatalogueError>;
+    /// The digests of its pieces, if they are known.
+    fn pieces(&self, md5: &Md5) -> Result<Option<Pieces>, CatalogueError>;
+    /// Keeps those of a content whose files are known already.
+    fn keep_pieces(&self, pieces: &Pieces) -> Result<(), CatalogueError>;
     /// What is at or below some folders (none: everywhere), or what changed there.
     fn page(&self, tops: &[Box<[u8]>], asked: &Asked) -> Result<Page, CatalogueError>;
     /// Each directory at or below a folder, by path, with the sums of its files.
@@ -74,8 +79,21 @@ pub(crate) struct Hashed {
     pub(crate) path: Box<[u8]>,
     pub(crate) identity: Identity,
     pub(crate) digests: Digests,
+    /// Of a content that has several, if it was read for them.
+    pub(crate) pieces: Option<Pieces>,
     /// Taken before it was looked at.
     pub(crate) seen: Mark,
+}
+
+/// A file with a content that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FileOf {
+    /// Below the published directory.
+    pub(crate) path: Vec<u8>,
+    /// Bytes.
+    pub(crate) size: u64,
+    /// What its list of pieces is known by, if there is one.
+    pub(crate) root: Option<Sha256>,
 }
 
 /// A directory and the files directly in it.

@@ -5,10 +5,11 @@ use std::collections::{BTreeSet, HashMap};
 use protocol::{
     catalog::File,
     digest::{Digests, Md5, Sha256},
+    pieces::Pieces,
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{Folder, Stamp, below, file, join, split};
+use super::{FileOf, Folder, Stamp, below, file, join, split};
 
 pub(super) fn digests(connection: &Connection, path: &[u8], stamp: &Stamp) -> rusqlite::Result<Option<Digests>> {
     let (parent, name) = split(path);
@@ -65,15 +66,28 @@ pub(super) fn paths_of(connection: &Connection, md5: &Md5, max: u32) -> rusqlite
     rows.collect()
 }
 
-pub(super) fn path_and_size_of(connection: &Connection, md5: &Md5) -> rusqlite::Result<Option<(Vec<u8>, u64)>> {
+pub(super) fn one_of(connection: &Connection, md5: &Md5) -> rusqlite::Result<Option<FileOf>> {
     let mut statement = connection.prepare_cached(
-        "SELECT d.path, f.name, f.size FROM files f JOIN directories d ON d.id = f.directory WHERE f.md5 = ?1 LIMIT 1",
+        "SELECT d.path, f.name, f.size, p.root FROM files f JOIN directories d ON d.id = f.directory
+         LEFT JOIN pieces p ON p.md5 = f.md5 AND p.size = f.size WHERE f.md5 = ?1 LIMIT 1",
     )?;
     let found = statement.query_row(params![md5.0], |row| {
         let (parent, name): (Vec<u8>, Vec<u8>) = (row.get(0)?, row.get(1)?);
-        Ok((join(&parent, &name), row.get::<_, i64>(2)?.cast_unsigned()))
+        let size = row.get::<_, i64>(2)?.cast_unsigned();
+        Ok(FileOf { path: join(&parent, &name), size, root: row.get::<_, Option<_>>(3)?.map(Sha256) })
     });
     found.optional()
+}
+
+/// A list that does not fit itself any more is none: it is made again when it is asked for.
+pub(super) fn pieces(connection: &Connection, md5: &Md5) -> rusqlite::Result<Option<Pieces>> {
+    let mut statement = connection.prepare_cached("SELECT size, piece_size, sha256 FROM pieces WHERE md5 = ?1")?;
+    let found = statement.query_row(params![md5.0], |row| {
+        let (size, piece_size): (i64, i64) = (row.get(0)?, row.get(1)?);
+        let digests = row.get_ref(2)?.as_blob()?;
+        Ok(Pieces::from_bytes(*md5, size.cast_unsigned(), piece_size.cast_unsigned(), digests).ok())
+    });
+    Ok(found.optional()?.flatten())
 }
 
 pub(super) fn folders(connection: &Connection, top: &[u8], each: &mut dyn FnMut(Folder)) -> rusqlite::Result<()> {

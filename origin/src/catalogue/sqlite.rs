@@ -15,10 +15,11 @@ use parking_lot::{Mutex, MutexGuard};
 use protocol::{
     catalog::{File, Page},
     digest::{Digests, Md5},
+    pieces::Pieces,
 };
 use rusqlite::Connection;
 
-use super::{Asked, Catalogue, CatalogueError, Folder, Hashed, Stamp, layout, page, reader, writer::Writer};
+use super::{Asked, Catalogue, CatalogueError, FileOf, Folder, Hashed, Stamp, layout, page, reader, writer::Writer};
 use crate::{
     database::{self, Layout},
     feed::{Feed, Mark},
@@ -123,8 +124,16 @@ impl Catalogue for SqliteCatalogue {
         Ok(reader::paths_of(&self.reader(), md5, max)?)
     }
 
-    fn file_of(&self, md5: &Md5) -> Result<Option<(Vec<u8>, u64)>, CatalogueError> {
-        Ok(reader::path_and_size_of(&self.reader(), md5)?)
+    fn file_of(&self, md5: &Md5) -> Result<Option<FileOf>, CatalogueError> {
+        Ok(reader::one_of(&self.reader(), md5)?)
+    }
+
+    fn pieces(&self, md5: &Md5) -> Result<Option<Pieces>, CatalogueError> {
+        Ok(reader::pieces(&self.reader(), md5)?)
+    }
+
+    fn keep_pieces(&self, pieces: &Pieces) -> Result<(), CatalogueError> {
+        Ok(self.writer.lock().keep_pieces(pieces)?)
     }
 
     fn page(&self, tops: &[Box<[u8]>], asked: &Asked) -> Result<Page, CatalogueError> {
@@ -151,6 +160,7 @@ impl Catalogue for SqliteCatalogue {
 mod tests {
     use std::{fs, time::Duration};
 
+    use protocol::digest::Sha256;
     use rusqlite::Connection;
 
     use super::*;
@@ -177,7 +187,8 @@ mod tests {
 
     impl SqliteCatalogue {
         fn keep(&self, path: &[u8], identity: Identity, digests: Digests) {
-            self.record(&[Hashed { path: path.into(), identity, digests, seen: self.feed.mark() }]).expect("records");
+            let hashed = Hashed { path: path.into(), identity, digests, pieces: None, seen: self.feed.mark() };
+            self.record(&[hashed]).expect("records");
         }
 
         /// Records files of three bytes whose content is their path.
@@ -186,6 +197,7 @@ mod tests {
                 path: path.as_bytes().into(),
                 identity: identity(1),
                 digests: Digests::of(path.as_bytes()),
+                pieces: None,
                 seen: self.feed.mark(),
             };
             self.record(&paths.iter().map(one).collect::<Vec<_>>()).expect("records");
@@ -428,6 +440,64 @@ mod tests {
         assert_eq!(catalogue.paths_of(&digests.md5, 9).expect("reads").len(), 3);
         assert_eq!(catalogue.paths_of(&digests.md5, 2).expect("reads").len(), 2);
         assert_eq!(catalogue.paths_of(&Md5::of(b"other"), 9).expect("reads"), Vec::<Vec<u8>>::new());
+    }
+
+    #[test]
+    fn pieces_are_kept_once_for_a_content_and_go_with_its_last_file() {
+        let (_directory, catalogue) = new();
+        let digests = Digests::of(b"same");
+        let list = |size, byte| Pieces::new(digests.md5, size, 1 << 20, vec![Sha256([byte; 32]); 2]).expect("fits");
+        let pieces = list(2 << 20, 1);
+        let keep = |path: &str, digests: Digests, pieces: Option<&Pieces>| {
+            let identity = Identity { size: 2 << 20, ..identity(1) };
+            let (path, pieces) = (path.as_bytes().into(), pieces.cloned());
+            catalogue
+                .record(&[Hashed { path, identity, digests, pieces, seen: catalogue.feed.mark() }])
+                .expect("records");
+        };
+        let known = || catalogue.pieces(&digests.md5).expect("reads");
+        let root = || catalogue.file_of(&digests.md5).expect("reads").map(|file| file.root);
+        let rows = || -> i64 {
+            let count = "SELECT count(*) FROM pieces";
+            catalogue.reader().query_row(count, [], |row| row.get(0)).expect("counts")
+        };
+        keep("one", digests, None);
+        assert_eq!((known(), root()), (None, Some(None)));
+        catalogue.keep_pieces(&pieces).expect("keeps");
+        for path in ["d/two", "d/e/three"] {
+            keep(path, digests, Some(&pieces));
+        }
+        assert_eq!((known(), root(), rows()), (Some(pieces.clone()), Some(Some(pieces.root())), 1));
+        // Told once more without being read.
+        keep("one", digests, None);
+        assert_eq!(known(), Some(pieces.clone()));
+        catalogue.lose("one");
+        catalogue.lose("d/e");
+        assert_eq!(rows(), 1, "one file has it still");
+        keep("d/two", Digests::of(b"another"), None);
+        assert_eq!((known(), root(), rows()), (None, None, 0));
+
+        keep("d/two", digests, Some(&pieces));
+        catalogue.lose("d");
+        assert_eq!((known(), rows()), (None, 0));
+        keep("only", digests, Some(&list(2 << 20, 2)));
+        catalogue.lose("only");
+        assert_eq!((known(), rows()), (None, 0));
+    }
+
+    #[test]
+    fn a_list_that_was_damaged_is_none() {
+        let (directory, catalogue) = new();
+        let digests = Digests::of(b"same");
+        catalogue.keep(b"a", identity(1), digests);
+        let pieces = Pieces::new(digests.md5, 2 << 20, 1 << 20, vec![Sha256([1; 32]); 2]).expect("fits");
+        catalogue.keep_pieces(&pieces).expect("keeps");
+        assert_eq!(catalogue.file_of(&digests.md5).expect("reads").and_then(|file| file.root), None, "another size");
+        let other = Connection::open(directory.path().join("db")).expect("opens");
+        other.execute("UPDATE pieces SET sha256 = zeroblob(33)", []).expect("writes");
+        assert_eq!(catalogue.pieces(&digests.md5).expect("reads"), None);
+        catalogue.keep_pieces(&pieces).expect("keeps");
+        assert_eq!(catalogue.pieces(&digests.md5).expect("reads"), Some(pieces), "it is made anew");
     }
 
     #[test]

@@ -4,12 +4,12 @@
 //! known. So generations are reserved some thousand at a time, and only that waits for the disk; a start begins behind what was reserved.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use protocol::{catalog::Gone, changes::Change, target::Target};
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use protocol::{catalog::Gone, changes::Change, digest::Md5, pieces::Pieces, target::Target};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 
 use super::{Hashed, Stamp, below, file, split};
 use crate::feed::{Committed, Mark};
@@ -84,7 +84,7 @@ impl Writer {
         let mut state = self.state;
         let mut committed = Vec::with_capacity(hashed.len());
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut sums = HashMap::new();
+        let (mut sums, mut lost) = (HashMap::new(), HashSet::new());
         let mut last: Option<(&[u8], i64)> = None;
         for one in hashed {
             let (parent, name) = split(&one.path);
@@ -95,7 +95,8 @@ impl Writer {
             last = Some((parent, directory));
             state.generation += 1;
             let sum: &mut Sum = sums.entry(directory).or_default();
-            let before = remove_file(&transaction, directory, name)?;
+            let before = remove_file(&transaction, directory, name, &mut lost)?;
+            one.pieces.as_ref().map_or(Ok(()), |pieces| insert_pieces(&transaction, pieces))?;
             insert_file(&transaction, directory, name, one, state.generation)?;
             sum.files += if before.is_some() { 0 } else { 1 };
             sum.bytes += Stamp::from(&one.identity).size - before.unwrap_or(0);
@@ -103,6 +104,7 @@ impl Writer {
             state.files += if before.is_some() { 0 } else { 1 };
             committed.push(told(one, state.generation));
         }
+        remove_pieces(&transaction, &lost)?;
         finish(transaction, &state, &sums)?;
         self.state = state;
         self.committed = committed;
@@ -113,11 +115,11 @@ impl Writer {
         self.reserve(1)?;
         let mut state = self.state;
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut sums = HashMap::new();
-        let removed = remove_below(&transaction, path)?;
+        let (mut sums, mut lost) = (HashMap::new(), HashSet::new());
+        let removed = remove_below(&transaction, path, &mut lost)?;
         let (parent, name) = split(path);
         let above = directory_at(&transaction, parent)?;
-        let file = above.map(|above| remove_file(&transaction, above, name)).transpose()?.flatten();
+        let file = above.map(|above| remove_file(&transaction, above, name, &mut lost)).transpose()?.flatten();
         let files = removed + i64::from(file.is_some());
         let mut change = None;
         if files > 0 {
@@ -131,11 +133,19 @@ impl Writer {
             let path = Target::from_file_path(path).path().into();
             change = Some(Change::Gone(Gone { path, generation: state.generation.cast_unsigned() }));
         }
+        remove_pieces(&transaction, &lost)?;
         finish(transaction, &state, &sums)?;
         self.state = state;
         let generation = state.generation.cast_unsigned();
         self.committed = vec![Committed { path: path.into(), change, generation, seen }];
         Ok(files.cast_unsigned())
+    }
+
+    /// Keeps the digests of a content's pieces.
+    pub(super) fn keep_pieces(&mut self, pieces: &Pieces) -> rusqlite::Result<()> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        insert_pieces(&transaction, pieces)?;
+        transaction.commit()
     }
 
     /// Sees that so many generations may be told: what is reserved survives a power loss.
@@ -177,11 +187,38 @@ fn directory(transaction: &Transaction<'_>, path: &[u8]) -> rusqlite::Result<i64
     transaction.prepare_cached("INSERT INTO directories (path) VALUES (?1)")?.insert(params![path])
 }
 
-/// Answers the size of what was there.
-fn remove_file(transaction: &Transaction<'_>, directory: i64, name: &[u8]) -> rusqlite::Result<Option<i64>> {
+/// Answers the size of what was there; its content may have lost its last file.
+fn remove_file(
+    transaction: &Transaction<'_>,
+    directory: i64,
+    name: &[u8],
+    lost: &mut HashSet<Md5>,
+) -> rusqlite::Result<Option<i64>> {
     let mut statement =
-        transaction.prepare_cached("DELETE FROM files WHERE directory = ?1 AND name = ?2 RETURNING size")?;
-    statement.query_row(params![directory, name], |row| row.get(0)).optional()
+        transaction.prepare_cached("DELETE FROM files WHERE directory = ?1 AND name = ?2 RETURNING size, md5")?;
+    let found = statement.query_row(params![directory, name], |row| Ok((row.get(0)?, Md5(row.get(1)?)))).optional()?;
+    Ok(found.map(|(size, md5)| {
+        lost.insert(md5);
+        size
+    }))
+}
+
+/// What is there already is the same, or was damaged.
+fn insert_pieces(transaction: &Transaction<'_>, pieces: &Pieces) -> rusqlite::Result<()> {
+    let mut statement = transaction.prepare_cached(
+        "INSERT OR REPLACE INTO pieces (md5, size, piece_size, root, sha256) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?;
+    let (size, piece_size) = (pieces.size().cast_signed(), pieces.piece_size().cast_signed());
+    statement.execute(params![pieces.md5().0, size, piece_size, pieces.root().0, pieces.to_bytes()])?;
+    Ok(())
+}
+
+/// Of contents that have no file any more.
+fn remove_pieces(transaction: &Transaction<'_>, lost: &HashSet<Md5>) -> rusqlite::Result<()> {
+    let mut statement = transaction.prepare_cached(
+        "DELETE FROM pieces WHERE md5 = ?1 AND NOT EXISTS (SELECT 1 FROM files WHERE files.md5 = ?1)",
+    )?;
+    lost.iter().try_for_each(|md5| statement.execute(params![md5.0]).map(drop))
 }
 
 fn insert_file(
@@ -211,22 +248,34 @@ fn insert_file(
 }
 
 /// Removes a directory and what is below it, but nothing of a file at that path; answers how many files that were.
-fn remove_below(transaction: &Transaction<'_>, path: &[u8]) -> rusqlite::Result<i64> {
+fn remove_below(transaction: &Transaction<'_>, path: &[u8], lost: &mut HashSet<Md5>) -> rusqlite::Result<i64> {
     let (first, end) = below(path);
     // Two statements each, so that each is one step in the index and none looks through the table.
-    let files = transaction
-        .prepare_cached("DELETE FROM files WHERE directory = (SELECT id FROM directories WHERE path = ?1)")?
-        .execute(params![path])?
-        + transaction
+    let mut files = 0_i64;
+    {
+        let mut each = |row: &Row<'_>| {
+            files += 1;
+            lost.insert(Md5(row.get(0)?));
+            Ok(())
+        };
+        transaction
             .prepare_cached(
-                "DELETE FROM files WHERE directory IN (SELECT id FROM directories WHERE path >= ?1 AND path < ?2)",
+                "DELETE FROM files WHERE directory = (SELECT id FROM directories WHERE path = ?1) RETURNING md5",
             )?
-            .execute(params![first, end])?;
+            .query_map(params![path], &mut each)?
+            .collect::<rusqlite::Result<()>>()?;
+        transaction
+            .prepare_cached(
+                "DELETE FROM files WHERE directory IN (SELECT id FROM directories WHERE path >= ?1 AND path < ?2) RETURNING md5",
+            )?
+            .query_map(params![first, end], &mut each)?
+            .collect::<rusqlite::Result<()>>()?;
+    }
     transaction.prepare_cached("DELETE FROM directories WHERE path = ?1")?.execute(params![path])?;
     transaction
         .prepare_cached("DELETE FROM directories WHERE path >= ?1 AND path < ?2")?
         .execute(params![first, end])?;
-    Ok(i64::try_from(files).unwrap_or(i64::MAX))
+    Ok(files)
 }
 
 /// Notes that a path is gone, and forgets what has been gone for long, or is too much.

@@ -41,6 +41,7 @@ use crate::{
     feed::Feed,
     members::Members,
     orders::Orders,
+    queue::Queue,
     registry::{self, Registry, SqliteRegistry},
     shares::Share,
     site::Site,
@@ -68,6 +69,8 @@ pub(crate) struct Control {
     pub(crate) catalogue: Arc<dyn Catalogue>,
     /// What changes.
     pub(crate) feed: Arc<Feed>,
+    /// What is read for its digests.
+    pub(crate) queue: Arc<Queue>,
     /// What is published under which name.
     pub(crate) shares: Arc<[Share]>,
     /// What somebody waits for.
@@ -86,6 +89,7 @@ pub(crate) struct Parts {
     pub(crate) site: Arc<ArcSwap<Site>>,
     pub(crate) catalogue: Arc<dyn Catalogue>,
     pub(crate) feed: Arc<Feed>,
+    pub(crate) queue: Arc<Queue>,
     pub(crate) shares: Vec<Share>,
     pub(crate) members: Arc<Members>,
     pub(crate) orders: Arc<Orders>,
@@ -94,7 +98,7 @@ pub(crate) struct Parts {
 impl Control {
     /// Over what there is.
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { runtime, admission, registry, site, catalogue, feed, shares, members, orders } = parts;
+        let Parts { runtime, admission, registry, site, catalogue, feed, queue, shares, members, orders } = parts;
         Self {
             runtime,
             admission,
@@ -105,6 +109,7 @@ impl Control {
             site,
             catalogue,
             feed,
+            queue,
             shares: shares.into(),
             pending: Arc::default(),
             members,

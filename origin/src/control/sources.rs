@@ -4,6 +4,7 @@ use std::{cell::RefCell, time::SystemTime};
 
 use protocol::{
     digest::Md5,
+    pieces::has_several,
     problem::Kind,
     sources::{DIGESTS_MAX, Question},
     target::Target,
@@ -50,7 +51,14 @@ fn made(control: &Control, asker: &Asker, reached: Option<String>, question: &Qu
     let reached: Vec<String> = reached.into_iter().collect();
     let failure = RefCell::new(None);
     let file_of = |md5: &Md5| match control.catalogue.file_of(md5) {
-        Ok(found) => found.map(|(path, size)| File { path: Target::from_file_path(&path).path().into(), size }),
+        Ok(found) => found.map(|found| {
+            if found.root.is_none() && has_several(found.size) {
+                // It was read before digests of pieces were made.
+                control.queue.want(&found.path);
+            }
+            let path = Target::from_file_path(&found.path).path().into();
+            File { path, size: found.size, pieces: found.root }
+        }),
         Err(error) => {
             *failure.borrow_mut() = Some(error);
             None

@@ -23,6 +23,7 @@ use roaring::RoaringBitmap;
 
 use super::{
     Intervals, NodeState, NotTaken, Usage,
+    fetching::FetchingIndex,
     nodes::{Changed, NODES_MAX, Node, Nodes},
     numbering::Heard,
     objects::{Full, Holders, OBJECTS_MAX, Objects},
@@ -30,8 +31,6 @@ use super::{
 
 /// Holdings of all nodes together. Each takes two to four bytes.
 const HOLDINGS_MAX: u64 = 50_000_000;
-/// Contents on their way that are kept of all nodes together; what is more is not known.
-const FETCHING_TOTAL_MAX: usize = 200_000;
 /// Of what a node refuses, and what needs a restart of it, so many are kept, and so many letters of each.
 const REFUSED_KEPT_MAX: usize = 16;
 const TEXT_KEPT_MAX: usize = 200;
@@ -65,7 +64,7 @@ pub(super) struct Book {
     nodes: Nodes,
     objects: Objects,
     holdings: u64,
-    fetching: usize,
+    fetching: FetchingIndex,
 }
 
 /// All of a node but what it holds: its state, and the number of its last report.
@@ -107,7 +106,13 @@ impl Default for Book {
 impl Book {
     /// Of nobody yet.
     pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, nodes: Nodes::default(), objects: Objects::new(limits.objects), holdings: 0, fetching: 0 }
+        Self {
+            limits,
+            nodes: Nodes::default(),
+            objects: Objects::new(limits.objects),
+            holdings: 0,
+            fetching: FetchingIndex::default(),
+        }
     }
 
     /// Hears a report; answers what is expected of the node next, and what the report was.
@@ -215,10 +220,7 @@ impl Book {
         let Some(node) = self.nodes.get_mut(number) else { return };
         node.sequence = sequence;
         let holds = node.holds.len();
-        self.fetching -= node.state.fetching.len();
-        let room = FETCHING_TOTAL_MAX - self.fetching;
-        let fetching = &report.fetching[..report.fetching.len().min(room)];
-        self.fetching += fetching.len();
+        let fetching = self.fetching.replace(number, &node.state.fetching, &report.fetching);
         self.nodes.update(number, |state| {
             state.role = report.role;
             state.version.clone_from(&report.version);
@@ -256,6 +258,19 @@ impl Book {
                 members.map_or_else(Vec::new, |members| self.some(&(&**set & members), max, turn, now))
             }
         }
+    }
+
+    /// Who of a domain has a content on its way and is not away: at most `max`, with another `turn` others if there are more.
+    pub(super) fn fetching(
+        &self,
+        md5: &Md5,
+        within: &DomainName,
+        max: usize,
+        turn: u64,
+        now: SystemTime,
+    ) -> Vec<Arc<NodeState>> {
+        let both = self.fetching.of(md5).zip(self.nodes.within(within));
+        both.map_or_else(Vec::new, |(fetching, members)| self.some(&(fetching & members), max, turn, now))
     }
 
     fn some(&self, set: &RoaringBitmap, max: usize, turn: u64, now: SystemTime) -> Vec<Arc<NodeState>> {
@@ -317,7 +332,7 @@ impl Book {
     fn forget(&mut self, number: u32) {
         let Some(node) = self.nodes.remove(number) else { return };
         self.holdings -= node.holds.len();
-        self.fetching -= node.state.fetching.len();
+        self.fetching.remove(number, &node.state.fetching);
         for object in &node.holds {
             self.objects.release(object, number);
         }

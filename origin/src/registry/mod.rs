@@ -6,6 +6,7 @@
 mod book;
 mod counters;
 mod database;
+mod fetching;
 mod nodes;
 mod numbering;
 mod objects;
@@ -40,6 +41,9 @@ pub(crate) trait Registry: Send + Sync {
     /// Who holds a content and is not away, of everybody or of one domain (without those below it). If there are more than `max`, others each time: so that who asks is
     /// not always sent to the same.
     fn holders(&self, md5: &Md5, within: Option<&DomainName>, max: usize, now: SystemTime) -> Vec<Arc<NodeState>>;
+
+    /// Who of one domain (without those below it) has a content on its way, as it said last, and is not away. Likewise others each time.
+    fn fetching(&self, md5: &Md5, within: &DomainName, max: usize, now: SystemTime) -> Vec<Arc<NodeState>>;
 
     /// Whether somebody holds a content and is not away.
     fn holds(&self, node: &str, md5: &Md5, now: SystemTime) -> bool;

@@ -109,6 +109,11 @@ impl Registry for SqliteRegistry {
         self.shared.book.read().holders(md5, within, max, turn, now)
     }
 
+    fn fetching(&self, md5: &Md5, within: &DomainName, max: usize, now: SystemTime) -> Vec<Arc<NodeState>> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        self.shared.book.read().fetching(md5, within, max, turn, now)
+    }
+
     fn holds(&self, node: &str, md5: &Md5, now: SystemTime) -> bool {
         self.shared.book.read().has(node, md5, now)
     }

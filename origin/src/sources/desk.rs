@@ -4,9 +4,9 @@
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::SystemTime};
 
 use protocol::{
-    digest::Md5,
+    digest::{Md5, Sha256},
     enrolment::Content,
-    sources::{Answer, Kind, MACHINES_MAX, Question, Source, Sources},
+    sources::{Answer, Kind, MACHINES_MAX, Question, SOURCES_MAX, Source, Sources},
     topology::{DomainName, Topology},
 };
 
@@ -15,7 +15,7 @@ use super::{
     pending::Pending,
     rule::{Facts, NotReady, Pick, Reason, Verdict, decide},
     scene::{Scene, Standing},
-    terms::{ORIGINS_MAX, PEERS_MAX, Terms},
+    terms::{ORIGINS_MAX, PARTIALS_MAX, PEERS_MAX, Terms},
     wait::{Asked, UNKNOWN_AFTER},
 };
 use crate::registry::{NodeState, Registry};
@@ -39,6 +39,8 @@ pub(crate) struct File {
     /// Encoded, with its leading `/`.
     pub(crate) path: String,
     pub(crate) size: u64,
+    /// The root of its list of pieces, if it has several and they are known.
+    pub(crate) pieces: Option<Sha256>,
 }
 
 /// Who asks.
@@ -103,14 +105,15 @@ impl Counter<'_> {
             ready: true,
             path: file.as_ref().map(|file| file.path.clone()),
             size: file.as_ref().map(|file| file.size),
-            pieces: None,
+            pieces: file.as_ref().and_then(|file| file.pieces),
             sources: Vec::new(),
             retry_after: None,
             unknown: false,
         };
         match decide(&self.scene, &facts, self.desk.terms) {
             Verdict::Ready(picks) => {
-                let sources = picks.into_iter().map(|pick| self.source(pick, &facts, &peers)).collect();
+                let mut sources: Vec<_> = picks.into_iter().map(|pick| self.source(pick, &facts, &peers)).collect();
+                sources.extend(self.partials(&md5, SOURCES_MAX.saturating_sub(sources.len()), &peers, !seed));
                 Sources { sources, ..known }
             }
             Verdict::NotReady(not_ready) => self.not_ready(&not_ready, known, tell),
@@ -128,6 +131,17 @@ impl Counter<'_> {
         }
     }
 
+    /// Agents of the same domain that are fetching it, but those that have it already.
+    fn partials(&self, md5: &Md5, room: usize, peers: &[Arc<NodeState>], seed: u64) -> Vec<Source> {
+        let domain = self.scene.domain.filter(|_| self.scene.standing == Standing::Client);
+        let fetching = domain
+            .map(|domain| self.desk.registry.fetching(md5, domain, PEERS_LOOKED_MAX, self.now))
+            .unwrap_or_default();
+        let only = fetching.into_iter().filter(|node| !peers.iter().any(|peer| peer.name == node.name)).collect();
+        let chosen = choose(only, self.node, PARTIALS_MAX.min(room), seed);
+        chosen.iter().map(|node| Source { holds: false, partial: true, ..peer(node) }).collect()
+    }
+
     fn facts(&self, md5: &Md5, file: Option<&File>, peers: usize) -> Facts {
         let around = &self.scene.around;
         let holds = |name: &str| self.desk.registry.holds(name, md5, self.now);
@@ -143,11 +157,7 @@ impl Counter<'_> {
 
     fn source(&self, pick: Pick, facts: &Facts, peers: &[Arc<NodeState>]) -> Source {
         match pick {
-            Pick::Peer(at) => {
-                let node = &peers[at];
-                let url = node.url.clone().unwrap_or_default();
-                Source { kind: Kind::Peer, name: node.name.clone(), url, holds: true, partial: false }
-            }
+            Pick::Peer(at) => peer(&peers[at]),
             Pick::Proxy(at) => {
                 let neighbour = self.scene.around[at].neighbour;
                 let kind = if Some(neighbour.domain) == self.scene.domain { Kind::Proxy } else { Kind::Parent };
@@ -182,4 +192,10 @@ impl Counter<'_> {
         let unknown = not_ready.reason == Reason::Unknown && wait.waited >= UNKNOWN_AFTER;
         Sources { ready: false, retry_after: Some(wait.retry_after), unknown, ..known }
     }
+}
+
+/// An agent that holds it.
+fn peer(node: &NodeState) -> Source {
+    let url = node.url.clone().unwrap_or_default();
+    Source { kind: Kind::Peer, name: node.name.clone(), url, holds: true, partial: false }
 }

@@ -12,6 +12,8 @@ use protocol::{
 const AHEAD: Duration = Duration::from_secs(7 * 86_400);
 /// Peers of one list, at most.
 pub(crate) const PEERS_MAX: usize = 4;
+/// Peers of one list that are still fetching the content, at most.
+pub(crate) const PARTIALS_MAX: usize = 8;
 /// Origins of one list, at most.
 pub(crate) const ORIGINS_MAX: usize = 4;
 

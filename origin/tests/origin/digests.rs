@@ -3,7 +3,10 @@
 use std::{fs, time::Duration};
 
 use outpost_origin::{Options, Origin, StartError};
-use protocol::digest::{Digests, Md5};
+use protocol::{
+    digest::{Digests, Md5},
+    pieces::Pieces,
+};
 
 use crate::harness::Fixture;
 
@@ -136,4 +139,72 @@ fn a_start_that_cannot_be_says_why() {
     assert!(!fixture.path("registry.db").exists());
     let file = fixture.write("file", "");
     assert!(matches!(error(&Options { directory: file, ..fixture.options.clone() }), StartError::Share(..)));
+}
+
+/// Of several pieces.
+fn large(seed: u64) -> Vec<u8> {
+    let number = |at: u64| (at ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes();
+    (0..(5 << 20) / 16).flat_map(number).collect()
+}
+
+#[test]
+fn digests_of_pieces_are_told_by_the_digest_of_the_content_and_by_their_root() {
+    let mut fixture = Fixture::new();
+    let content = large(1);
+    fixture.write("d/large", &content);
+    fixture.write("copy", &content);
+    fixture.write("small", "abc");
+    fixture.start();
+    fixture.wait_until_known(3);
+    let md5 = Md5::of(&content);
+    let ask = |fixture: &Fixture, md5: &dyn std::fmt::Display| fixture.get(&format!("/.outpost/v1/pieces/{md5}"));
+    let answer = ask(&fixture, &md5);
+    assert_eq!((answer.status, answer.field("Cache-Control")), (200, Some("public, max-age=31536000, immutable")));
+    let pieces: Pieces = serde_json::from_slice(&answer.body).expect("a list");
+    assert_eq!((pieces.md5(), pieces.size(), pieces.count()), (md5, content.len() as u64, 3));
+    assert!((0..).zip(content.chunks(1 << 20)).all(|(piece, bytes)| pieces.fits(piece, bytes)));
+
+    let question = serde_json::json!({ "digests": [md5, Md5::of(b"abc")] });
+    let sources = fixture.post("/.outpost/v1/sources", &[], question.to_string().as_bytes()).json();
+    assert_eq!(sources["contents"][0]["pieces"], pieces.root().to_string());
+    assert!(sources["contents"][1]["pieces"].is_null(), "{sources}");
+
+    let one = ask(&fixture, &Md5::of(b"abc"));
+    assert_eq!((one.status, one.json()["detail"].as_str().is_some_and(|text| text.contains("one piece"))), (404, true));
+    for (unknown, status) in [(Md5::of(b"unknown").to_string(), 404), ("xyz".into(), 404), (format!("{md5}0"), 404)] {
+        assert_eq!(ask(&fixture, &unknown).status, status, "{unknown}");
+    }
+    assert_eq!(fixture.ask("POST", &format!("/.outpost/v1/pieces/{md5}"), &[]).status, 405);
+    let head = fixture.ask("HEAD", &format!("/.outpost/v1/pieces/{md5}"), &[]);
+    assert_eq!((head.status, head.body.len()), (200, 0));
+}
+
+/// As after an update: the database is of a release that knew no pieces.
+#[test]
+fn files_that_were_read_before_get_their_pieces_when_they_are_asked_for() {
+    let mut fixture = Fixture::new();
+    let contents = [large(1), large(2)];
+    for (name, content) in ["asked", "told"].iter().zip(&contents) {
+        fixture.write(name, content);
+    }
+    fixture.start();
+    fixture.wait_until_known(2);
+    fixture.stop();
+    let database = rusqlite::Connection::open(&fixture.options.database).expect("opens");
+    database.execute_batch("DROP TABLE pieces; PRAGMA user_version = 2;").expect("as it was");
+    drop(database);
+    fixture.start();
+    assert_eq!(fixture.origin().known(), 2, "nothing is forgotten by the step");
+    let [asked, told] = contents.map(|content| Md5::of(&content));
+    let generation = || fixture.get("/.outpost/v1/catalog").json()["generation"].as_u64();
+    let before = generation();
+    let answer = fixture.get(&format!("/.outpost/v1/pieces/{asked}"));
+    assert_eq!((answer.status, answer.json()["size"].as_u64()), (200, Some(5 << 19)));
+    // Who asks where it is to be had is not kept waiting: the next is told.
+    let question = serde_json::json!({ "digests": [told] }).to_string();
+    let root =
+        || fixture.post("/.outpost/v1/sources", &[], question.as_bytes()).json()["contents"][0]["pieces"].clone();
+    assert!(root().is_null());
+    crate::harness::until("the other one was read for its pieces", || !root().is_null());
+    assert_eq!(generation(), before, "nobody is told of a change");
 }

@@ -17,6 +17,11 @@ pub fn piece_size(size: u64) -> u64 {
     piece
 }
 
+/// Whether a content of `size` bytes has more than one piece: only then there is a list of them.
+pub fn has_several(size: u64) -> bool {
+    size > PIECE_SIZE
+}
+
 /// A size and the size of its pieces, which fit each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
@@ -94,6 +99,7 @@ mod tests {
             let layout = Layout::of(size);
             assert_eq!((piece_size(size), layout.piece_size(), layout.count()), (piece, piece, count), "{size}");
             assert_eq!(Layout::new(size, piece), Some(layout), "{size}");
+            assert_eq!(has_several(size), count > 1, "{size}");
         }
     }
 

@@ -88,7 +88,7 @@ fn in_a_large_site_what_is_staged_is_ready_and_nothing_else() {
             origins: &["http://hq.example:8090/".to_owned(), "http://hq2.example:8090/".to_owned()],
             registry: &registry,
             pending: &pending,
-            file_of: &|md5| Some(File { path: format!("/prod/package/{md5}"), size: 1 << 20 }),
+            file_of: &|md5| Some(File { path: format!("/prod/package/{md5}"), size: 1 << 20, pieces: None }),
         };
         for digests in [1, 10, CONTENTS] {
             let question = Question { digests: contents().take(digests).collect(), machines: Vec::new() };

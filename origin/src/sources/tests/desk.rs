@@ -9,9 +9,9 @@ use std::{
 };
 
 use protocol::{
-    digest::Md5,
+    digest::{Md5, Sha256},
     enrolment::Role,
-    report::{Report, Reported},
+    report::{Fetching, Report, Reported},
     sources::{Kind, Question, Sources},
     topology::{Domain, DomainName, Topology},
 };
@@ -41,6 +41,15 @@ impl Registry for Known {
         self.nodes.values().filter(is_wanted).take(max).cloned().collect()
     }
 
+    fn fetching(&self, md5: &Md5, within: &DomainName, max: usize, now: SystemTime) -> Vec<Arc<NodeState>> {
+        let is_wanted = |node: &&Arc<NodeState>| {
+            !node.is_away(now)
+                && node.domain.as_ref() == Some(within)
+                && node.fetching.iter().any(|fetching| fetching.md5 == *md5)
+        };
+        self.nodes.values().filter(is_wanted).take(max).cloned().collect()
+    }
+
     fn holds(&self, node: &str, md5: &Md5, now: SystemTime) -> bool {
         self.nodes.get(node).is_some_and(|node| !node.is_away(now)) && self.holds.contains(&(node.to_owned(), *md5))
     }
@@ -57,6 +66,7 @@ impl Registry for Known {
 const A: Md5 = Md5([1; 16]);
 const B: Md5 = Md5([2; 16]);
 const NO_FILE: Md5 = Md5([9; 16]);
+const ROOT: Sha256 = Sha256([3; 32]);
 
 /// Two branches below headquarters, whose proxies report; an agent in the first branch holds `A`.
 struct Site {
@@ -91,7 +101,11 @@ impl Site {
     fn ask(&self, node: Option<&str>, address: &str, question: &Question, now: SystemTime) -> Answered {
         let file_of = |md5: &Md5| {
             *self.looked_up.borrow_mut() += 1;
-            (*md5 != NO_FILE).then(|| File { path: format!("/{md5}"), size: 1 << 20 })
+            (*md5 != NO_FILE).then(|| File {
+                path: format!("/{md5}"),
+                size: 1 << 20,
+                pieces: (*md5 == A).then_some(ROOT),
+            })
         };
         let desk = Desk {
             topology: &self.topology,
@@ -127,6 +141,7 @@ fn each_digest_is_answered_in_its_place() {
     assert_eq!((b.md5, b.ready, b.sources.len(), b.path.as_deref()), (B, false, 0, Some(&*format!("/{B}"))));
     assert!(b.retry_after.is_some_and(|seconds| (5..=600).contains(&seconds)), "{:?}", b.retry_after);
     assert_eq!((a.md5, a.ready, a.size, a.retry_after), (A, true, Some(1 << 20), None));
+    assert_eq!((a.pieces, b.pieces), (Some(ROOT), None));
     assert_eq!(names(a), "agent p1 p2 u1 http://origin/");
     let kinds: Vec<_> = a.sources.iter().map(|source| (source.kind, source.holds)).collect();
     let expected =
@@ -198,6 +213,35 @@ fn a_content_becomes_ready_as_it_comes_down() {
     assert_eq!(names(&first(&site, None, "10.2.0.9")), "p2 p1 u1 http://origin/");
 }
 
+#[test]
+fn who_is_fetching_it_is_told_of_behind_all_others_and_makes_nobody_ready() {
+    let mut site = site();
+    let fetching = |md5| vec![Fetching { md5, fetched: 5, total: 10, ready_in: None }];
+    let mut agent = |name: &str, domain: &str, md5: &[Md5], change: &dyn Fn(&mut NodeState)| {
+        let fetching = md5.iter().flat_map(|md5| fetching(*md5)).collect();
+        let mut state = NodeState { role: Role::Agent, domain: domain.parse().ok(), fetching, ..node(name, false) };
+        change(&mut state);
+        site.registry.nodes.insert(name.into(), Arc::new(state));
+    };
+    let as_it_is = |_: &mut NodeState| {};
+    agent("comes", "hq.b1", &[A, B], &as_it_is);
+    agent("elsewhere", "hq.b2", &[A], &as_it_is);
+    agent("other", "hq.b1", &[B], &as_it_is);
+    agent("away", "hq.b1", &[A], &|state| state.expires = NOW);
+    agent("mute", "hq.b1", &[A], &|state| state.url = None);
+    agent("agent", "hq.b1", &[A], &as_it_is);
+    let asked = |node| site.ask(node, "10.1.0.9", &question(&[A, B]), NOW).answer.contents;
+    let [a, b] = &asked(None)[..] else { panic!("two were asked for") };
+    assert_eq!(names(a), "agent p1 p2 u1 http://origin/ comes", "who has it already is told of once");
+    let told: Vec<_> = a.sources.iter().map(|source| (source.kind, source.holds, source.partial)).collect();
+    assert_eq!((told[0], told[5]), ((Kind::Peer, true, false), (Kind::Peer, false, true)));
+    assert_eq!((b.ready, b.sources.len()), (false, 0), "what only comes is not here");
+    assert_eq!(names(&asked(Some("comes"))[0]), "agent p1 p2 u1 http://origin/", "not of oneself");
+    site.registry.holds.insert(("u1".into(), A));
+    let proxy = site.ask(Some("p1"), "10.1.0.9", &question(&[A]), NOW).answer.contents;
+    assert_eq!(names(&proxy[0]), "u1 http://origin/", "a proxy asks no agents");
+}
+
 /// The longest answer that there can be.
 #[test]
 fn an_answer_has_an_end() {
@@ -211,7 +255,13 @@ fn an_answer_has_an_end() {
         .chain([format!("hq.a.b.c.d: {many}")])
         .collect();
     let topology = tree(&above.iter().map(String::as_str).collect::<Vec<_>>());
-    let site = Site { topology, registry: Known::default(), ..site() };
+    let mut site = Site { topology, registry: Known::default(), ..site() };
+    for number in 0..100 {
+        let fetching = (0..=255).map(|byte| Fetching { md5: Md5([byte; 16]), fetched: 0, total: 1, ready_in: None });
+        let (domain, name) = ("hq.a.b.c.d".parse().ok(), format!("agent{number}"));
+        let state = NodeState { role: Role::Agent, domain, fetching: fetching.collect(), ..node(&name, false) };
+        site.registry.nodes.insert(name, Arc::new(state));
+    }
     let digests: Vec<_> = (0..protocol::sources::DIGESTS_MAX).map(|number| Md5([number as u8; 16])).collect();
     let answer = site.ask(Some("p39"), "10.1.0.9", &question(&digests), NOW).answer;
     assert_eq!(answer.contents.len(), 1_000);
