@@ -285,7 +285,7 @@ fn other_kind(place: usize, upstream: &UpstreamOptions, origin: &Location) -> Op
 }
 
 /// A line so slow that heads alone take seconds is a mistake in the unit.
-fn rates(key: &str, whose: &str, rates: &Rates) -> Vec<Complaint> {
+pub(crate) fn rates(key: &str, whose: &str, rates: &Rates) -> Vec<Complaint> {
     let all = rates.rules.iter().map(Rule::rate).chain([rates.otherwise]);
     let least = all.filter(|rate| *rate > 0).min().filter(|rate| *rate < RATE_LEAST);
     let about = |rate: u64| {

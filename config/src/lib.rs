@@ -28,6 +28,7 @@ mod raw;
 pub mod reference;
 mod settings;
 mod table;
+mod times;
 pub mod value;
 
 pub use admin::AdminAddress;

@@ -85,6 +85,10 @@ impl AgentSetup {
             ("OUTPOST__SERVERS__SILENCE_MAX", "1s"),
             ("OUTPOST__SERVERS__BACKOFF_FIRST", "200ms"),
             ("OUTPOST__SERVERS__BACKOFF_MAX", "1s"),
+            // Other tests keep this machine busy.
+            ("OUTPOST__SHARING__CPU_MAX", "100"),
+            ("OUTPOST__SHARING__DISK_MAX", "100"),
+            ("OUTPOST__SHARING__FREE_MIN", "0%"),
         ];
         let mut command = Command::new(&self.executable);
         command.arg("run").args(fixed).args(arguments).current_dir(self.directory());

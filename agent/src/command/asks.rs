@@ -73,7 +73,8 @@ pub(super) fn status(place: &Where) -> Result<(), Ending> {
             let urls: Vec<_> = list.as_array().into_iter().flatten().map(word).collect();
             text.push_str(&format!("{title:10} {}\n", if urls.is_empty() { "none".into() } else { urls.join(" ") }));
         }
-        text.push_str(&format!("peers      {}\n", value["peers"].as_str().unwrap_or("not served")));
+        text.push_str(&member(&value["membership"]));
+        text.push_str(&format!("peers      {}\n", peers(&value["peers"], &value["sharing"])));
         text + &downloads(&value["downloads"]) + &waits(&value["waiting"])
     })
 }
@@ -128,6 +129,42 @@ fn list(place: &Where) -> Result<(), Ending> {
         }
         let Some(cursor) = page["cursor"].as_str() else { return Ok(()) };
         target = format!("/v1/cache?cursor={cursor}");
+    }
+}
+
+/// How it stands with its origin.
+fn member(value: &Value) -> String {
+    if value.is_null() {
+        return String::new();
+    }
+    let word = |key: &str, none: &str| value[key].as_str().unwrap_or(none).to_owned();
+    let stands = match value["member"].as_bool() {
+        Some(true) => format!("belongs to {}", word("origin", "an origin")),
+        _ => "not known to an origin yet".into(),
+    };
+    let mut text = format!(
+        "member     {stands}, in {}; configuration {}\n",
+        word("domain", "no domain"),
+        value["generation"].as_u64().unwrap_or_default()
+    );
+    for refused in value["refused"].as_array().into_iter().flatten() {
+        let option = refused["option"].as_str().filter(|option| !option.is_empty()).unwrap_or("all of it");
+        text.push_str(&format!("           not taken: {option} ({})\n", refused["reason"].as_str().unwrap_or("")));
+    }
+    let restart: Vec<_> = value["needs_restart"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if !restart.is_empty() {
+        text.push_str(&format!("           with the next start: {}\n", restart.join(", ")));
+    }
+    text
+}
+
+/// Where neighbours are served, or why not now.
+fn peers(at: &Value, sharing: &Value) -> String {
+    let Some(at) = at.as_str() else { return "not served".into() };
+    match (sharing["on"].as_bool(), sharing["text"].as_str()) {
+        (Some(true), _) => at.into(),
+        (_, Some(why)) => format!("{at}, not served now: {why}"),
+        (_, None) => format!("{at}, nothing is shared"),
     }
 }
 

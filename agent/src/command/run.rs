@@ -9,12 +9,12 @@ use std::{
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use config::{
     ConfigFile, Refused, Said, Sources,
-    agent::{self, Loaded, flags},
+    agent::{self, flags},
 };
 use tokio::runtime::Builder;
 
 use super::ending::Ending;
-use crate::{host_name, service::life::Service};
+use crate::service::{begin::Begun, life::Service};
 
 /// The arguments of `run`: the common few options have flags, made from their table.
 #[derive(Clone, Debug)]
@@ -63,11 +63,12 @@ impl FromArgMatches for Arguments {
 }
 
 impl Arguments {
-    fn load(&self) -> Result<Loaded, Refused> {
+    /// File and environment as they are now, under these flags. Called again for a reload.
+    fn sources(&self) -> Result<Sources, Refused> {
         let unicode = |(name, value): (OsString, OsString)| {
             Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
         };
-        agent::load(&Sources {
+        Ok(Sources {
             file: self.file.as_deref().map(ConfigFile::read).transpose()?,
             environment: std::env::vars_os().filter_map(unicode).collect(),
             flags: self.said.clone(),
@@ -79,30 +80,28 @@ impl Arguments {
 
 /// Runs until it is told to end.
 pub(super) fn run(arguments: &Arguments) -> Result<(), Ending> {
-    let loaded = arguments.load().map_err(|refused| {
+    let begun = arguments.sources().and_then(Begun::load).map_err(|refused| {
         let shown = refused.render(std::io::stderr().is_terminal());
         Ending::Configuration(format!("cannot use this configuration:\n{shown}"))
     })?;
     if arguments.print {
-        print(&agent::reference::effective(&loaded));
+        print(&agent::reference::effective(&begun.loaded));
         return Ok(());
     }
     if arguments.check {
         print("the configuration is good\n");
         return Ok(());
     }
-    let settings = &loaded.settings;
-    let name = if settings.origins.name.is_empty() { host_name() } else { settings.origins.name.clone() };
     os::process::raise_open_files();
     let runtime = Builder::new_multi_thread().worker_threads(1).max_blocking_threads(4).enable_all().build();
     let runtime = runtime.map_err(|error| Ending::Failed(format!("cannot start: {error}")))?;
     let service = {
         // Servers and timers of the store are made within the runtime.
         let _entered = runtime.enter();
-        Service::start(settings, &name, runtime.handle()).map_err(Ending::Failed)?
+        Service::start(begun, runtime.handle()).map_err(Ending::Failed)?
     };
-    print(&format!("{}\n", service.describe(settings)));
-    let ended = runtime.block_on(service.until_ended());
+    print(&format!("{}\n", service.describe()));
+    let ended = runtime.block_on(service.until_ended(|| arguments.sources()));
     runtime.shutdown_background();
     ended.map_err(|error| Ending::Failed(format!("cannot listen for signals: {error}")))
 }

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use config::agent::Settings;
+use config::{Refused, Sources, agent::Settings};
 use serve::{
     clients::access::{Access, Rules},
     options::{Clients, Options},
@@ -17,16 +17,19 @@ use store::Store;
 use tokio::{
     runtime::Handle,
     signal::unix::{SignalKind, signal},
-    sync::Semaphore,
 };
 
 use super::{
+    begin::Begun,
     cards,
     downloads::Downloads,
-    kept,
     local::Local,
-    member::{Member, Sharing},
-    peers::{Peers, Shared},
+    member::Member,
+    membership::Membership,
+    peers::Peers,
+    renewal::{Renewal, shares},
+    settled::Settled,
+    sharing::Sharing,
     subnets,
     ways::{self, Ways},
 };
@@ -44,30 +47,50 @@ pub(crate) struct Service {
     store: Store,
     local: Option<Server>,
     peers: Option<Arc<Server>>,
+    renewal: Arc<Renewal>,
 }
 
 impl Service {
     /// Starts it. `handle` is where downloads run.
-    pub(crate) fn start(settings: &Settings, name: &str, handle: &Handle) -> Result<Self, String> {
+    pub(crate) fn start(begun: Begun, handle: &Handle) -> Result<Self, String> {
+        let (settings, name) = (begun.loaded.settings.clone(), begun.name.clone());
+        let settled = Arc::new(Settled::new(settings.clone()));
+        let settings = &settings;
         let store = Store::open(settings.store.clone()).map_err(|error| format!("{error} with --cache-dir DIR"))?;
         let machines = cards::own();
-        let mut ways = Ways::of(settings, name, machines.clone());
-        let started_with = kept::configuration(&settings.origins, name);
-        if let Some(configuration) = &started_with {
-            ways.change(|finder| ways::deliver(finder, settings, configuration));
-        }
+        let mut ways = Ways::of(settings, &name, machines.clone());
+        let (origins, servers) = (&settings.origins.urls, &settings.servers.urls);
+        ways.change(|finder| ways::renew(finder, origins, servers, begun.configuration.as_ref()));
         let (client, health) = (ways.finder.client.clone(), ways.finder.health.clone());
-        let places = Arc::new(Semaphore::new(settings.peers.uploads));
         let downloads = Downloads::new(store.clone(), ways, settings.downloads_max, handle.clone());
-        let peers = settings.peers.listen.filter(|_| settings.peers.uploads > 0);
-        let peers = peers.map(|address| peer_server(settings, address, &store, &places)).transpose();
+        let sharing = Arc::new(Sharing::new(settings));
+        let peers = settings.peers.listen.map(|address| peer_server(settings, address, &store, &sharing)).transpose();
         let peers = peers.map_err(|error| format!("{error} (--peer-listen)"))?.map(Arc::new);
+        if let Some(complaint) = &begun.complaint {
+            tracing::warn!("the options that the origin delivered last are not used: {complaint}");
+        }
+        let renewal = Renewal::new(begun, settled.clone(), downloads.clone(), sharing.clone(), peers.clone());
+        let (renewal, membership) = (Arc::new(renewal), Arc::new(Membership::default()));
         if !settings.origins.urls.is_empty() {
-            let shares = peers.as_deref().and_then(|server| sharing(settings, server, &places));
-            let (backoff, downloads) = (settings.servers.backoff, downloads.clone());
-            let (settings, name) = (settings.clone(), name.to_owned());
-            let member = Member { settings, name, client, health, downloads, shares, machines, backoff, started_with };
+            let listens = peers.as_deref().and_then(|server| server.addresses().first().copied());
+            let member = Member {
+                origins: settings.origins.clone(),
+                name: name.clone(),
+                client,
+                health,
+                downloads: downloads.clone(),
+                shares: listens.map(|listens| (sharing.clone(), listens)),
+                machines,
+                local_address: settings.servers.local_address,
+                backoff: settings.servers.backoff,
+                renewal: renewal.clone(),
+                membership: membership.clone(),
+            };
             handle.spawn(member.belong());
+        }
+        if let Some(peers) = &peers {
+            handle.spawn(keep_to_own_networks(peers.clone(), settled.clone()));
+            handle.spawn(sharing.clone().keep_watch(settled));
         }
         let at = |server: &Server| server.addresses().first().map(|address| format!("http://{address}/"));
         let answers = Local {
@@ -75,18 +98,19 @@ impl Service {
             began: Instant::now(),
             handle: handle.clone(),
             peers: peers.as_deref().and_then(at),
-            name: name.into(),
+            name,
+            sharing,
+            renewal: renewal.clone(),
+            membership,
         };
         let local = settings.local.map(|address| local_server(address, answers)).transpose();
         let local = local.map_err(|error| format!("{error} (--local)"))?;
-        if let (Some(peers), true) = (&peers, settings.peers.allow.is_empty()) {
-            handle.spawn(keep_to_own_networks(peers.clone()));
-        }
-        Ok(Self { store, local, peers })
+        Ok(Self { store, local, peers, renewal })
     }
 
     /// What it does, in a few lines for a person.
-    pub(crate) fn describe(&self, settings: &Settings) -> String {
+    pub(crate) fn describe(&self) -> String {
+        let settings = self.renewal.settled.now();
         let at = |server: Option<&Server>| {
             server
                 .and_then(|server| server.addresses().first())
@@ -104,13 +128,17 @@ impl Service {
         .join("\n")
     }
 
-    /// Waits for a signal, lets what is being sent finish, and closes the store. A second signal cuts.
-    pub(crate) async fn until_ended(self) -> io::Result<()> {
+    /// Waits for a signal, lets what is being sent finish, and closes the store. A second signal cuts. SIGHUP reads file and environment again.
+    pub(crate) async fn until_ended(self, read: impl Fn() -> Result<Sources, Refused>) -> io::Result<()> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        let mut hangup = signal(SignalKind::hangup())?;
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hangup.recv() => self.reload(read()).await,
+            }
         }
         tracing::info!("told to end: what is being sent may go on for a moment; a second signal ends at once");
         let drained = async {
@@ -125,6 +153,12 @@ impl Service {
         }
         self.store.close().await;
         Ok(())
+    }
+
+    async fn reload(&self, read: Result<Sources, Refused>) {
+        let renewal = self.renewal.clone();
+        // The limits of a cache may take a look at much of it. A panic has been told by its thread.
+        drop(tokio::task::spawn_blocking(move || renewal.reload(read)).await);
     }
 }
 
@@ -143,37 +177,29 @@ fn local_server(address: SocketAddr, answers: Local) -> io::Result<Server> {
     Server::start(options(address, LOCAL_CONNECTIONS_MAX), Arc::new(answers), None)
 }
 
-fn peer_server(settings: &Settings, address: SocketAddr, store: &Store, places: &Arc<Semaphore>) -> io::Result<Server> {
-    let peers = &settings.peers;
-    let allowed = if peers.allow.is_empty() { subnets::own() } else { peers.allow.clone() };
-    let clients = Clients { access: access(allowed), ..Clients::default() };
-    let answers =
-        Peers { store: store.clone(), places: places.clone(), uploads: peers.uploads, shared: shared(settings) };
-    Server::start(Options { clients, ..options(address, PEER_CONNECTIONS_MAX) }, Arc::new(answers), None)
+fn peer_server(settings: &Settings, address: SocketAddr, store: &Store, sharing: &Arc<Sharing>) -> io::Result<Server> {
+    let clients = Clients { access: access(settings), ..Clients::default() };
+    let answers = Peers { store: store.clone(), sharing: sharing.clone() };
+    let options = Options { clients, shares: shares(settings), ..options(address, PEER_CONNECTIONS_MAX) };
+    Server::start(options, Arc::new(answers), None)
 }
 
-fn shared(settings: &Settings) -> Shared {
-    Shared { extensions: settings.peers.extensions.clone(), min_size: settings.peers.min_size }
-}
-
-/// What the origin is told of what neighbours may have here.
-fn sharing(settings: &Settings, server: &Server, places: &Arc<Semaphore>) -> Option<Sharing> {
-    let listens = *server.addresses().first()?;
-    Some(Sharing { shared: shared(settings), places: places.clone(), uploads: settings.peers.uploads, listens })
-}
-
-fn access(allowed: serve::clients::ranges::Ranges) -> Access {
+/// Who is served: whom the owner says, else machines of the same networks.
+fn access(settings: &Settings) -> Access {
+    let allowed = if settings.peers.allow.is_empty() { subnets::own() } else { settings.peers.allow.clone() };
     Access { allow: Rules::of_ranges(allowed), deny: Rules::default() }
 }
 
-async fn keep_to_own_networks(peers: Arc<Server>) {
-    let mut known = subnets::own();
+async fn keep_to_own_networks(peers: Arc<Server>, settled: Arc<Settled>) {
+    let mut renewed = settled.renewed();
+    let mut known = access(&settled.now());
     loop {
-        tokio::time::sleep(LOOK_EVERY).await;
-        let now = subnets::own();
+        // The settings last as long as the service.
+        drop(tokio::time::timeout(LOOK_EVERY, renewed.changed()).await);
+        let now = access(&settled.now());
         if now != known {
             known = now.clone();
-            peers.replace_access(access(now));
+            peers.replace_access(now);
         }
     }
 }

@@ -12,7 +12,10 @@
 //!
 //! Pages of web sites cannot ask it, though they run on this machine: browsers say whose a request is.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
 use http::{Method, StatusCode};
 use protocol::{digest::Md5, info::OBJECTS, problem::Kind, target::Target};
@@ -28,9 +31,13 @@ use tokio::runtime::Handle;
 use super::{
     content::{self, problem},
     downloads::{Download, Downloads},
-    events, names,
+    events,
+    membership::Membership,
+    names,
+    renewal::Renewal,
+    sharing::Sharing,
 };
-use crate::bring::wanted::Wanted;
+use crate::{bring::wanted::Wanted, decide::sharing::Why};
 
 /// Contents of one page.
 const PAGE_MAX: usize = 1_000;
@@ -45,6 +52,9 @@ pub(crate) struct Local {
     /// Where neighbours are served, for people.
     pub(crate) peers: Option<String>,
     pub(crate) name: String,
+    pub(crate) sharing: Arc<Sharing>,
+    pub(crate) renewal: Arc<Renewal>,
+    pub(crate) membership: Arc<Membership>,
 }
 
 impl Handler for Local {
@@ -110,6 +120,8 @@ impl Local {
             "version": env!("CARGO_PKG_VERSION"),
             "uptime": self.began.elapsed().as_secs(),
             "peers": self.peers,
+            "sharing": self.shares(),
+            "membership": self.member(),
             "cache": {
                 "objects": report.objects,
                 "used": report.used,
@@ -120,6 +132,33 @@ impl Local {
             "servers": ways.finder.fallback.iter().map(|source| source.url.clone()).collect::<Vec<_>>(),
             "downloads": downloads,
             "waiting": self.waits(),
+        })
+    }
+
+    /// Whether neighbours are served, and if not, why and until when.
+    fn shares(&self) -> Value {
+        let why = self.sharing.why_not();
+        json!({
+            "on": self.peers.is_some() && self.sharing.is_on(),
+            "why": why.map(Why::name),
+            "text": why.map(Why::text),
+            "again_in": why.map(|why| why.retry_after(SystemTime::now())),
+        })
+    }
+
+    /// How it stands with its origin; nothing where it has none.
+    fn member(&self) -> Value {
+        if self.downloads.ways().finder.origins.is_empty() {
+            return Value::Null;
+        }
+        let (stands, (generation, taken)) = (self.membership.now(), self.renewal.taken());
+        json!({
+            "member": stands.is_member,
+            "origin": stands.origin,
+            "domain": stands.domain,
+            "generation": generation,
+            "refused": taken.refused,
+            "needs_restart": taken.needs_restart,
         })
     }
 

@@ -1,12 +1,12 @@
 //! Belongs to an origin: enrols, and takes its configuration. When and as whom is decided in `protocol::membership`; what is told is `telling`.
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
-use config::agent::Settings;
+use config::agent::Origins;
 use http::header;
 use parking_lot::Mutex;
 use protocol::{
@@ -17,9 +17,8 @@ use protocol::{
     patience::{Backoff, Next},
 };
 use serde::de::DeserializeOwned;
-use tokio::sync::Semaphore;
 
-use super::{downloads::Downloads, kept, peers::Shared, ways};
+use super::{downloads::Downloads, kept, membership::Membership, renewal::Renewal, sharing::Sharing};
 use crate::{
     bring::finder::{Node, now},
     decide::{
@@ -40,26 +39,21 @@ const CONFIGURATION_AGE: std::ops::RangeInclusive<u64> = 10..=86_400;
 
 /// Who belongs.
 pub(crate) struct Member {
-    pub(crate) settings: Settings,
+    pub(crate) origins: Origins,
     pub(crate) name: String,
     pub(crate) client: Arc<Client>,
     pub(crate) health: Arc<Mutex<Health>>,
     pub(crate) downloads: Arc<Downloads>,
-    /// What neighbours may have, and how many at once; none where nothing is shared.
-    pub(crate) shares: Option<Sharing>,
+    /// What neighbours may have, and where it listens for them; none where it does not.
+    pub(crate) shares: Option<(Arc<Sharing>, SocketAddr)>,
     pub(crate) machines: Vec<String>,
+    /// From which of its addresses it speaks to the origin, where that is said.
+    pub(crate) local_address: Option<IpAddr>,
     pub(crate) backoff: Backoff,
-    /// The configuration that the program was started with.
-    pub(crate) started_with: Option<Configuration>,
-}
-
-/// What neighbours may have.
-pub(crate) struct Sharing {
-    pub(crate) shared: Shared,
-    pub(crate) places: Arc<Semaphore>,
-    pub(crate) uploads: usize,
-    /// Where it listens for them.
-    pub(crate) listens: SocketAddr,
+    /// What takes what is delivered.
+    pub(crate) renewal: Arc<Renewal>,
+    /// Where it is said how it stands.
+    pub(crate) membership: Arc<Membership>,
 }
 
 /// Where the conversation stands.
@@ -70,7 +64,8 @@ pub(super) struct Talk {
     pub(super) is_member: bool,
     /// The credential was given just now, and has not been taken yet.
     is_fresh: bool,
-    pub(super) configuration: Option<Configuration>,
+    /// Neighbours are served, as the origin was told last.
+    pub(super) shares: bool,
     questions: Rhythm,
     pub(super) numbering: Numbering,
     pub(super) reports: Rhythm,
@@ -91,11 +86,18 @@ impl Member {
         let watch = store.watch();
         let mut talk = self.begin();
         self.know(&talk);
+        // Where nothing is shared nothing changes.
+        let mut renewed = self.renewal.settled.renewed();
+        let mut sharing =
+            self.shares.as_ref().map_or_else(|| tokio::sync::watch::channel(None).1, |(sharing, _)| sharing.changes());
         loop {
             tokio::select! {
                 () = tokio::time::sleep_until(talk.due().into()) => {}
                 () = watch.came() => talk.reports.soon(now()),
+                Ok(()) = sharing.changed() => self.shares_or_not(&mut talk),
+                Ok(()) = renewed.changed() => talk.everything_anew(),
             }
+            self.membership.say(|stands| stands.is_member = talk.is_member);
             if talk.questions.due() <= now() {
                 self.ask_what_is_wanted(&mut talk).await;
             } else if talk.is_member && talk.reports.due() <= now() {
@@ -104,16 +106,30 @@ impl Member {
         }
     }
 
+    /// Everything is told anew, or that there is nothing any more.
+    fn shares_or_not(&self, talk: &mut Talk) {
+        let shares = self.sharing().is_some();
+        if talk.shares != shares {
+            talk.shares = shares;
+            talk.everything_anew();
+        }
+    }
+
+    /// What neighbours may have now.
+    pub(super) fn sharing(&self) -> Option<&Arc<Sharing>> {
+        self.shares.as_ref().map(|(sharing, _)| sharing).filter(|sharing| sharing.is_on())
+    }
+
     fn begin(&self) -> Talk {
-        let credential = kept::credential(&self.settings.origins, &self.name);
+        let credential = kept::credential(&self.origins, &self.name);
         let start = now();
         let rhythm = || Rhythm::new(start, FIRST_WITHIN, self.backoff, seed());
         Talk {
-            standing: Standing::new(self.settings.origins.token_file.is_some(), credential.is_some()),
+            standing: Standing::new(self.origins.token_file.is_some(), credential.is_some()),
             credential,
             is_member: false,
             is_fresh: false,
-            configuration: self.started_with.clone(),
+            shares: self.sharing().is_some(),
             questions: rhythm(),
             numbering: Numbering::default(),
             reports: rhythm(),
@@ -151,21 +167,25 @@ impl Member {
         (talk.is_member, talk.is_fresh) = (true, false);
         let age = configuration.source_expiry.clamp(*CONFIGURATION_AGE.start(), *CONFIGURATION_AGE.end());
         talk.questions.done(now(), Duration::from_secs(age));
-        self.downloads.change_ways(|finder| ways::deliver(finder, &self.settings, &configuration));
-        if talk.configuration.as_ref() == Some(&configuration) {
-            return;
-        }
-        tracing::info!(generation = configuration.generation, "the origin has delivered a configuration");
-        let (origins, name, kept) = (self.settings.origins.clone(), self.name.clone(), configuration.clone());
-        talk.configuration = Some(configuration);
+        self.membership.say(|stands| stands.domain = configuration.domain.clone());
+        let (renewal, origins, name) = (self.renewal.clone(), self.origins.clone(), self.name.clone());
         // Not on the thread that serves.
-        let keeping = move || said(kept::keep_configuration(&origins, &name, &kept), &origins.state_dir);
-        drop(tokio::task::spawn_blocking(keeping).await);
+        let taking = tokio::task::spawn_blocking(move || {
+            if renewal.deliver(&configuration) {
+                said(kept::keep_configuration(&origins, &name, &configuration), &origins.state_dir);
+                return true;
+            }
+            false
+        });
+        // What became of it is told at once.
+        if taking.await.unwrap_or_default() {
+            talk.reports.soon(now());
+        }
     }
 
     /// Shows the token; `true` if there is a credential that was never shown now.
     async fn enrol(&self, talk: &mut Talk) -> bool {
-        let file = self.settings.origins.token_file.clone().unwrap_or_default();
+        let file = self.origins.token_file.clone().unwrap_or_default();
         let token = match std::fs::read_to_string(&file) {
             Ok(token) => token,
             Err(error) => {
@@ -208,7 +228,7 @@ impl Member {
 
     async fn enrolled(&self, talk: &mut Talk, credential: String) {
         tracing::info!(name = self.name, "this machine has enrolled at its origin");
-        let (origins, name, kept) = (self.settings.origins.clone(), self.name.clone(), credential.clone());
+        let (origins, name, kept) = (self.origins.clone(), self.name.clone(), credential.clone());
         talk.credential = Some(credential);
         talk.is_fresh = true;
         talk.standing.enrolled();
@@ -236,6 +256,7 @@ impl Member {
             match answer {
                 Ok(Ok(value)) => {
                     self.health.lock().succeeded(origin, request);
+                    self.membership.say(|stands| stands.origin = Some(origin.to_owned()));
                     return Ok(value);
                 }
                 Ok(Err(refusal)) => {
@@ -267,6 +288,12 @@ impl Talk {
     fn due(&self) -> std::time::Instant {
         let questions = self.questions.due();
         if self.is_member { questions.min(self.reports.due()) } else { questions }
+    }
+
+    /// What may be had is another: everything is told again.
+    fn everything_anew(&mut self) {
+        self.numbering.begin_anew();
+        self.reports.soon(now());
     }
 
     /// The origin does not know who reports: it is asked who that is.

@@ -4,8 +4,9 @@
 //! | --- | --- |
 //! | is here, and may be shared | its bytes, while a place is free; else 503 `max-requesters` with a short time |
 //! | is not here, is too small, has another name than those that are shared | 404 |
+//! | any, while this machine does not share | 503 `overloaded` with a time, and why |
 
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
 use http::Method;
 use protocol::{
@@ -20,43 +21,21 @@ use serve::{
     response::{Hold, Response},
 };
 use store::Store;
-use tokio::sync::Semaphore;
 
 use super::{
     content::{self, problem},
     names,
+    sharing::Sharing,
 };
+use crate::decide::sharing::Why;
 
 /// Seconds after which a neighbour that found no place may come again; it has others to ask.
 const RETRY_AFTER: u64 = 5;
 
-/// What may be shared.
+/// What it answers from.
 pub(crate) struct Peers {
     pub(crate) store: Store,
-    /// Free places.
-    pub(crate) places: Arc<Semaphore>,
-    pub(crate) uploads: usize,
-    pub(crate) shared: Shared,
-}
-
-/// Which files.
-#[derive(Clone, Debug)]
-pub(crate) struct Shared {
-    pub(crate) extensions: Vec<String>,
-    pub(crate) min_size: u64,
-}
-
-impl Shared {
-    /// Whether a file of that name and size is one of them. Pure.
-    pub(super) fn has(&self, name: Option<&str>, size: u64) -> bool {
-        let ends_right = || {
-            let name = name.unwrap_or_default();
-            let file = name.split('?').next().unwrap_or(name).rsplit('/').next().unwrap_or(name);
-            let end = file.rsplit_once('.').map(|(_, end)| end.to_ascii_lowercase()).unwrap_or_default();
-            self.extensions.contains(&end)
-        };
-        size >= self.min_size && (self.extensions.is_empty() || ends_right())
-    }
+    pub(crate) sharing: Arc<Sharing>,
 }
 
 impl Handler for Peers {
@@ -75,47 +54,33 @@ impl Peers {
         let Some(md5) = md5 else {
             return problem(Kind::NotFound, "this machine has only contents by their digest; ask a proxy for a path");
         };
-        let is_shared = self
-            .store
-            .peek(&md5)
-            .is_some_and(|info| self.shared.has(names::name_of(&self.store, &md5).as_deref(), info.size));
+        if let Some(why) = self.sharing.why_not() {
+            return not_now(why);
+        }
+        let terms = self.sharing.terms();
+        let shared = self.store.peek(&md5).filter(|_| terms.uploads > 0);
+        let is_shared =
+            shared.is_some_and(|info| terms.shared.has(names::name_of(&self.store, &md5).as_deref(), info.size));
         let reader = if is_shared { self.store.hit(&md5) } else { None };
         let Some(reader) = reader else { return content::not_here(&md5) };
-        let Ok(place) = self.places.clone().try_acquire_owned() else { return self.no_place() };
+        let Some(place) = self.sharing.place(terms.uploads) else { return no_place(terms.uploads) };
         let mut response = content::answer(request, &md5, reader);
         response.hold = Some(Hold::new(place));
         response
     }
-
-    fn no_place(&self) -> Response {
-        let detail = format!(
-            "this machine serves {} others already; ask again in {RETRY_AFTER} s, or another one",
-            self.uploads
-        );
-        let mut problem = Problem::new(Kind::MaxRequesters, detail).retry_after(RETRY_AFTER);
-        problem.max_requesters = Some(self.uploads as u64);
-        Response::problem(&problem, Kind::MaxRequesters)
-    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// All places are taken.
+fn no_place(uploads: usize) -> Response {
+    let detail = format!("this machine serves {uploads} others already; ask again in {RETRY_AFTER} s, or another one");
+    let mut problem = Problem::new(Kind::MaxRequesters, detail).retry_after(RETRY_AFTER);
+    problem.max_requesters = Some(uploads as u64);
+    Response::problem(&problem, Kind::MaxRequesters)
+}
 
-    #[test]
-    fn which_files_are_shared() {
-        let shared = Shared { extensions: vec!["zip".into(), "msi".into()], min_size: 100 };
-        for (name, size, expected) in [
-            (Some("/prod/a.zip"), 100, true),
-            (Some("/prod/a.ZIP?v=1.2"), 100, true),
-            (Some("/prod/a.zip"), 99, false),
-            (Some("/prod.zip/a"), 100, false),
-            (Some("/prod/a.txt"), 100, false),
-            (None, 100, false),
-        ] {
-            assert_eq!(shared.has(name, size), expected, "{name:?} {size}");
-        }
-        let all = Shared { extensions: Vec::new(), min_size: 0 };
-        assert!(all.has(None, 0));
-    }
+/// This machine serves nobody now.
+fn not_now(why: Why) -> Response {
+    let again_in = why.retry_after(SystemTime::now());
+    let detail = format!("this machine serves nobody now: {}; ask another one, or again in {again_in} s", why.text());
+    Response::problem(&Problem::new(Kind::Overloaded, detail).retry_after(again_in), Kind::Overloaded)
 }

@@ -7,16 +7,15 @@ use protocol::{
     enrolment::Role,
     info::REPORTS,
     membership::Meaning,
-    report::{HOLDS_MAX, PAGE_MAX, REFUSED_MAX, Refusal, Report, Reported},
+    report::{HOLDS_MAX, PAGE_MAX, Report, Reported},
 };
 use store::{Changed, Store, Watch};
 
 use super::{
     downloads::NAMED_MAX,
     member::{Member, Talk},
-    names,
-    peers::Shared,
-    reach,
+    names, reach,
+    sharing::Shared,
 };
 use crate::{
     bring::finder::now,
@@ -76,16 +75,16 @@ impl Member {
         }
         let changed = watch.take(PAGE_MAX - NAMED_MAX)?;
         let named: Vec<Md5> = self.downloads.take_named().into_iter().collect();
-        let (store, shares) = (self.downloads.store(), self.shares.as_ref().map(|shares| &shares.shared));
+        let (store, terms) = (self.downloads.store(), self.sharing().map(|sharing| sharing.terms()));
         let mut holds = changed.came.clone();
         holds.extend(named.iter().filter(|md5| !changed.came.contains(md5)));
-        holds.retain(|md5| shares.is_some_and(|shared| may_be_had(shared, store, md5)));
+        holds.retain(|md5| terms.as_ref().is_some_and(|terms| may_be_had(&terms.shared, store, md5)));
         Some(Part { holds, dropped: changed.gone.clone(), changed: Some((changed, named)) })
     }
 
     fn was_heard(&self, talk: &mut Talk, part: &Part, reported: &Reported) {
         talk.numbering.answered(reported.full);
-        let said = self.settings.origins.report_every;
+        let said = self.renewal.settled.now().origins.report_every;
         let next_in = Duration::from_secs(reported.next_in.clamp(*NEXT_IN.start(), *NEXT_IN.end()));
         talk.reports.done(now(), if said.is_zero() { next_in } else { said });
         // Who is asked for everything again and again does not answer in a tight loop.
@@ -103,17 +102,15 @@ impl Member {
     }
 
     async fn written(&self, talk: &Talk, part: &Part) -> Report {
-        let load = self.shares.as_ref().map_or(0, |shares| {
-            let busy = shares.uploads.saturating_sub(shares.places.available_permits());
-            (busy * 100 / shares.uploads.max(1)) as u8
-        });
+        let load = self.sharing().map_or(0, |sharing| sharing.load());
+        let (generation, taken) = self.renewal.taken();
         let store = self.downloads.store().report();
         let room = store.max_size.saturating_sub(store.used);
         Report {
             node: self.name.clone(),
             role: Role::Agent,
             version: env!("CARGO_PKG_VERSION").into(),
-            url: self.url().await,
+            url: if self.sharing().is_some() { self.url().await } else { None },
             sequence: talk.numbering.next(),
             full: talk.numbering.is_full(),
             holds: part.holds.clone(),
@@ -121,33 +118,33 @@ impl Member {
             fetching: Vec::new(),
             load,
             free: room.min(store.disk_available.saturating_sub(store.min_free)),
-            configuration: talk.configuration.as_ref().map_or(0, |configuration| configuration.generation),
+            configuration: generation,
             orders: Vec::new(),
-            refused: refused(talk),
-            needs_restart: Vec::new(),
+            refused: taken.refused,
+            needs_restart: taken.needs_restart,
         }
     }
 
     /// What neighbours may have: of the rest nobody needs to know.
     async fn all(&self) -> Vec<Md5> {
-        let Some(shared) = self.shares.as_ref().map(|shares| shares.shared.clone()) else { return Vec::new() };
+        let Some(terms) = self.sharing().map(|sharing| sharing.terms()) else { return Vec::new() };
         let store = self.downloads.store().clone();
         // Of a large cache that was just opened it waits for the disk.
-        tokio::task::spawn_blocking(move || all(&shared, &store)).await.unwrap_or_default()
+        tokio::task::spawn_blocking(move || all(&terms.shared, &store)).await.unwrap_or_default()
     }
 
     /// Where neighbours reach this machine. It may have come to another network since it was last asked.
     pub(super) async fn url(&self) -> Option<String> {
-        let listens = self.shares.as_ref()?.listens;
-        let own = match self.settings.servers.local_address {
+        let listens = self.shares.as_ref()?.1;
+        let own = match self.local_address {
             Some(own) => Some(own),
             None => {
-                let origins = self.settings.origins.urls.clone();
+                let origins = self.origins.urls.clone();
                 let asking = move || origins.iter().find_map(|origin| own_address::towards(origin));
                 tokio::task::spawn_blocking(asking).await.unwrap_or_default()
             }
         };
-        reach::url(&self.settings.peers.advertise, listens, own)
+        reach::url(&self.renewal.settled.now().peers.advertise, listens, own)
     }
 }
 
@@ -167,11 +164,4 @@ fn all(shared: &Shared, store: &Store) -> Vec<Md5> {
 fn may_be_had(shared: &Shared, store: &Store, md5: &Md5) -> bool {
     let name = names::name_of(store, md5);
     store.peek(md5).is_some_and(|info| shared.has(name.as_deref(), info.size))
-}
-
-/// Options that were delivered: an agent has its own.
-fn refused(talk: &Talk) -> Vec<Refusal> {
-    let options = talk.configuration.iter().flat_map(|configuration| configuration.options.keys());
-    let why = "agents of this release take no options from an origin";
-    options.take(REFUSED_MAX).map(|option| Refusal { option: option.clone(), reason: why.into() }).collect()
 }

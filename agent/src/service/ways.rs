@@ -57,11 +57,12 @@ impl Ways {
 }
 
 /// One's own first, then those that were delivered and are others.
-pub(crate) fn deliver(finder: &mut Finder, settings: &Settings, configuration: &Configuration) {
-    let own = settings.servers.urls.iter().map(|url| proxy(&short(url), url));
-    let delivered = configuration.proxies.iter().map(|given| proxy(&given.name, &given.url));
-    finder.origins = each_once(settings.origins.urls.iter().chain(&configuration.origins).cloned(), |url| url);
-    finder.fallback = each_once(own.chain(delivered), |source| &source.url);
+pub(super) fn renew(finder: &mut Finder, origins: &[String], servers: &[String], delivered: Option<&Configuration>) {
+    let own = servers.iter().map(|url| proxy(&short(url), url));
+    let proxies = delivered.into_iter().flat_map(|configuration| &configuration.proxies);
+    let others = delivered.into_iter().flat_map(|configuration| &configuration.origins);
+    finder.origins = each_once(origins.iter().chain(others).cloned(), |url| url);
+    finder.fallback = each_once(own.chain(proxies.map(|given| proxy(&given.name, &given.url))), |source| &source.url);
 }
 
 fn proxy(name: &str, url: &str) -> Source {
@@ -102,7 +103,8 @@ mod tests {
             source_expiry: 600,
         };
         for (proxies, expected) in [(&["near", "far"][..], "near far"), (&["other"], "near other")] {
-            ways.change(|finder| deliver(finder, &settings, &configuration(proxies)));
+            let (origins, servers) = (&settings.origins.urls, &settings.servers.urls);
+            ways.change(|finder| renew(finder, origins, servers, Some(&configuration(proxies))));
             let names: Vec<_> = ways.finder.fallback.iter().map(|source| source.name.as_str()).collect();
             assert_eq!(names.join(" "), expected);
             assert_eq!(ways.finder.origins, ["http://one/", "http://two"]);

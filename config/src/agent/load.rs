@@ -2,7 +2,7 @@
 
 use super::{settings::Settings, table::SETTINGS};
 use crate::{
-    check::complaint,
+    check::{complaint, rates},
     fault::Refused,
     layers::{Layers, Schema, Sources},
     print,
@@ -31,8 +31,10 @@ pub fn load(sources: &Sources) -> Result<Loaded, Refused> {
     let base = &sources.working_directory;
     layers.settings.store.dir = absolute(&layers.settings.store.dir, base);
     layers.settings.origins.state_dir = absolute(&layers.settings.origins.state_dir, base);
+    layers.settings.by_its_clocks();
     let settings = &layers.settings;
-    let mut complaints = Vec::new();
+    let mut complaints = rates("line.rate", "line", &settings.line.rates);
+    complaints.extend(rates("peers.rate", "peers", &settings.peers.rates));
     if settings.servers.backoff.max < settings.servers.backoff.first {
         complaints.push(complaint(
             "the longest wait of all is shorter than the first",

@@ -1,8 +1,9 @@
-//! What is written for an agent: its file, its flags, its reference. In reading order: `settings` is what comes out, `table` defines each option once,
-//! [`load`] puts the layers together, [`flags`] and [`mod@reference`] are made from the table.
+//! What is written for an agent: its file, its flags, its reference. In reading order: `settings` is what comes out, `table` defines each option once, with
+//! `manners` for what an agent spares its line and its user; [`load`] puts the layers together, [`flags`] and [`mod@reference`] are made from the table.
 
 pub mod flags;
 mod load;
+mod manners;
 pub mod reference;
 mod settings;
 mod table;
@@ -10,4 +11,6 @@ mod table;
 mod tests;
 
 pub use load::{Loaded, load, needs_restart};
-pub use settings::{Origins, Peers, Servers, Settings};
+pub use settings::{Line, Metered, Origins, Peers, Servers, Settings, Sharing};
+
+pub use crate::times::Times;

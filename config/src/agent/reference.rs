@@ -15,7 +15,9 @@ For `outpost-agent run`. Values come from, the later wins: the defaults, the fil
 (`OUTPOST__SECTION__KEY`, for instance `OUTPOST__CACHE__MAX_SIZE=20GB`), flags. Unknown keys and variables are refused. `--check-config` reads and
 checks all of it and ends with 0, or with 78 and what is wrong; `--print-config` shows the effective values and where each came from.
 
-- **Sizes** and **durations** are written as in [config.md](config.md).
+- **Sizes**, **durations**, **rates** and times of day are written as in [config.md](config.md).
+- **Applies** tells when a changed value takes effect: with a *reload* (SIGHUP, or when the origin delivers it), or with the next *restart*.
+- An origin that this machine belongs to may deliver options (`[domain.agent]`, `docs/origin.md`): they go before the file and behind environment and flags.
 ";
 
 /// The whole page.

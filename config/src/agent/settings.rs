@@ -6,8 +6,11 @@ use std::{
     time::Duration,
 };
 
-use protocol::patience::Backoff;
+use protocol::{patience::Backoff, rate::Rates, schedule::Zone};
 use serve::clients::ranges::Ranges;
+use store::Limit;
+
+use crate::times::Times;
 
 /// Objects' files that an agent keeps open: few ask it.
 const OPEN_FILES_MAX: usize = 16;
@@ -25,8 +28,23 @@ pub struct Settings {
     pub store: store::Options,
     /// Contents that are brought at once.
     pub downloads_max: usize,
+    /// By whose clocks all times of day are meant.
+    pub zone: Zone,
+    /// How what comes from servers may use the line.
+    pub line: Line,
     /// What others may have.
     pub peers: Peers,
+    /// When they may not.
+    pub sharing: Sharing,
+}
+
+/// See [`Settings::line`].
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Line {
+    /// Bytes per second, of all downloads together.
+    pub rates: Rates,
+    /// When nothing is brought over it.
+    pub blackout: Times,
 }
 
 /// See [`Settings::origins`].
@@ -62,7 +80,7 @@ pub struct Servers {
 }
 
 /// See [`Settings::peers`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Peers {
     /// Where they are served.
     pub listen: Option<SocketAddr>,
@@ -76,12 +94,49 @@ pub struct Peers {
     pub allow: Ranges,
     /// Under which URL others reach it; empty: found out.
     pub advertise: String,
+    /// How fast bytes leave for them all together.
+    pub rates: Rates,
+    /// Whether those in the same networks are found by multicast, and find this one.
+    pub find: bool,
+    /// Others that are known beforehand.
+    pub known: Vec<String>,
+}
+
+/// See [`Settings::sharing`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sharing {
+    /// Also while no mains are there.
+    pub on_battery: bool,
+    /// Whether the line costs by the byte.
+    pub metered: Metered,
+    /// Interfaces whose lines do, by the beginnings of their names.
+    pub metered_interfaces: Vec<String>,
+    /// Percent of the processors that may be busy.
+    pub cpu_max: u64,
+    /// Percent of the time that somebody may be waiting for a disk.
+    pub disk_max: u64,
+    /// Least that is free on the cache's disk.
+    pub free_min: Limit,
+    /// Times without.
+    pub not_during: Times,
+}
+
+/// Whether the line costs by the byte.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Metered {
+    /// It is seen from where most of the traffic leaves.
+    #[default]
+    Auto,
+    /// It does.
+    Yes,
+    /// It does not.
+    No,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         let mut store = store::Options::new("outpost-agent-cache");
-        store.max_size = store::Limit::Percent(10.0);
+        store.max_size = Limit::Percent(10.0);
         // A machine that somebody works at: little memory, few open files.
         (store.open_files_max, store.hot_bytes_max) = (OPEN_FILES_MAX, 0);
         (store.quarantine_max, store.history_max) = (0, 0);
@@ -92,7 +147,10 @@ impl Default for Settings {
             servers: Servers::default(),
             store,
             downloads_max: 4,
+            zone: Zone::named("local").unwrap_or_default(),
+            line: Line::default(),
             peers: Peers::default(),
+            sharing: Sharing::default(),
         }
     }
 }
@@ -131,6 +189,36 @@ impl Default for Peers {
             min_size: 1 << 20,
             allow: Ranges::default(),
             advertise: String::new(),
+            rates: Rates::default(),
+            find: true,
+            known: Vec::new(),
+        }
+    }
+}
+
+impl Default for Sharing {
+    fn default() -> Self {
+        Self {
+            on_battery: false,
+            metered: Metered::Auto,
+            metered_interfaces: ["bnep", "ppp", "rmnet", "usb", "ww"].map(String::from).into(),
+            cpu_max: 80,
+            disk_max: 50,
+            free_min: Limit::Percent(2.0),
+            not_during: Times::default(),
+        }
+    }
+}
+
+impl Settings {
+    /// All times of day by its clocks. A rate or window that was read in one zone is one in any other.
+    pub(super) fn by_its_clocks(&mut self) {
+        let zone = &self.zone;
+        for rates in [&mut self.line.rates, &mut self.peers.rates] {
+            *rates = rates.in_zone(zone).unwrap_or_else(|_| rates.clone());
+        }
+        for times in [&mut self.line.blackout, &mut self.sharing.not_during] {
+            *times = times.in_zone(zone);
         }
     }
 }

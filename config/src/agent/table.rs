@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use super::settings::Settings;
+use super::{manners, settings::Settings};
 use crate::{
     option::{Kind, Setting},
     proxies::{is_node, is_server, with_slash},
@@ -32,6 +32,7 @@ pub(super) static SETTINGS: &[Agent] = &[
         "More use a good line better, and take memory: up to a few MiB each.",
         Kind::Count { min: 1, max: 256, put: |s, v| s.downloads_max = v as usize, get: |s| s.downloads_max as u64 },
     ),
+    manners::TIME_ZONE,
     Agent::restart(
         "origin.urls",
         "The origins in the order in which they are asked; one that fails is left for the next, and asked again later.",
@@ -70,7 +71,7 @@ pub(super) static SETTINGS: &[Agent] = &[
         Kind::Path { put: |s, v| s.origins.state_dir = v, get: |s| s.origins.state_dir.clone() },
     )
     .flag("state-dir"),
-    Agent::restart(
+    Agent::reload(
         "origin.report_every",
         "Between two reports to the origin; `0s` = as the origin says.",
         "That a content came is told within a second all the same.",
@@ -81,7 +82,7 @@ pub(super) static SETTINGS: &[Agent] = &[
             get: |s| s.origins.report_every,
         },
     ),
-    Agent::restart(
+    Agent::reload(
         "servers.urls",
         "Proxies in the order in which they are asked, where no origin says who is.",
         "Those that the origin has delivered come behind them.",
@@ -155,6 +156,9 @@ pub(super) static SETTINGS: &[Agent] = &[
             get: |s| s.servers.backoff.max,
         },
     ),
+    manners::LINE_RATE,
+    manners::LINE_RATE_RULES,
+    manners::LINE_BLACKOUT,
     Agent::restart(
         "cache.dir",
         "Directory of the service's own cache. It is made if it is not there, and refused if it holds anything that Outpost did not put there.",
@@ -162,14 +166,14 @@ pub(super) static SETTINGS: &[Agent] = &[
         Kind::Path { put: |s, v| s.store.dir = v, get: |s| s.store.dir.clone() },
     )
     .flag("cache-dir"),
-    Agent::restart(
+    Agent::reload(
         "cache.max_size",
         "Most bytes that the cache directory takes, everything in it counted.",
         "Contents asked for least are evicted to stay below it.",
         Kind::Limit { put: |s, v| s.store.max_size = v, get: |s| s.store.max_size },
     )
     .flag("max-size"),
-    Agent::restart(
+    Agent::reload(
         "cache.min_free",
         "Least bytes that stay free on the cache's disk, whoever fills it.",
         "The cache gives way to other users of the disk: it shrinks when they grow.",
@@ -183,14 +187,14 @@ pub(super) static SETTINGS: &[Agent] = &[
         Kind::MaybeAddress { put: |s, v| s.peers.listen = v, get: |s| s.peers.listen },
     )
     .flag("peer-listen"),
-    Agent::restart(
+    Agent::reload(
         "peers.uploads",
         "Transfers to them at once; one more is asked to come again shortly. `0`: nothing is shared.",
         "More help neighbours sooner, and take of this machine's line and disk.",
         Kind::Count { min: 0, max: 256, put: |s, v| s.peers.uploads = v as usize, get: |s| s.peers.uploads as u64 },
     )
     .flag("peer-uploads"),
-    Agent::restart(
+    Agent::reload(
         "peers.extensions",
         "Which files are shared, by the ends of their names.",
         "None: every file. What is here by its digest alone has no name, and is not shared where there are any.",
@@ -201,19 +205,19 @@ pub(super) static SETTINGS: &[Agent] = &[
             get: |s| s.peers.extensions.clone(),
         },
     ),
-    Agent::restart(
+    Agent::reload(
         "peers.min_size",
         "Bytes of the smallest file that is shared.",
         "Smaller ones come from a proxy as quickly.",
         Kind::Size { min: 0, max: 1 << 50, put: |s, v| s.peers.min_size = v, get: |s| s.peers.min_size },
     ),
-    Agent::restart(
+    Agent::reload(
         "peers.allow",
         "Who may have them; none: machines in the networks that this one is in itself, those of containers and tunnels left out.",
         "Others are answered 403.",
         Kind::Ranges { put: |s, v| s.peers.allow = v, get: |s| s.peers.allow.clone() },
     ),
-    Agent::restart(
+    Agent::reload(
         "peers.advertise",
         "URL under which other agents reach this one, such as `http://10.7.0.9:7778/`; `\"\"` = found out from the address that speaks to the origin.",
         "The origin names it to those who ask where a file is.",
@@ -224,6 +228,17 @@ pub(super) static SETTINGS: &[Agent] = &[
             get: |s| s.peers.advertise.clone(),
         },
     ),
+    manners::PEERS_RATE,
+    manners::PEERS_RATE_RULES,
+    manners::PEERS_FIND,
+    manners::PEERS_KNOWN,
+    manners::ON_BATTERY,
+    manners::METERED,
+    manners::METERED_INTERFACES,
+    manners::CPU_MAX,
+    manners::DISK_MAX,
+    manners::FREE_MIN,
+    manners::NOT_DURING,
 ];
 
 fn is_extension(text: &str) -> Result<(), String> {

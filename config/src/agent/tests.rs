@@ -52,10 +52,27 @@ fn what_makes_no_sense_is_refused() {
         ("[peers]\nextensions = [\".zip\"]", "without its dot"),
         ("[origin]\nurls = [\"hq\"]", "hq"),
         ("[peer]\nuploads = 1", "unknown section"),
+        ("[line]\nrate = 50", "too slow to be meant"),
+        ("[line]\nblackout = [\"0 8 * * *\"]", "not when it ends"),
+        ("[sharing]\nmetered_interfaces = [\"wwan*\"]", "such as wwan"),
+        ("[sharing]\nmetered = \"maybe\"", "maybe"),
+        ("time_zone = \"Mars\"", "Mars"),
     ] {
         let refused = load(&sources(text)).err().unwrap_or_else(|| panic!("was accepted: {text}"));
         assert!(refused.render(false).contains(word), "{text}: {}", refused.render(false));
     }
+}
+
+#[test]
+fn times_of_day_are_those_of_the_zone() {
+    let text = "time_zone = \"Asia/Tokyo\"\n[line]\nblackout = [\"09:00-10:00\"]\nrate_rules = [{ during = \"09:00-10:00\", rate = \"1MB/s\" }]\n\
+                [sharing]\nnot_during = [\"09:00-10:00\"]";
+    let settings = load(&sources(text)).unwrap().settings;
+    // Nine there is midnight in UTC.
+    let midnight = std::time::UNIX_EPOCH + std::time::Duration::from_secs(86_400 * 365);
+    assert!(settings.line.blackout.windows().state(midnight).is_open());
+    assert!(settings.sharing.not_during.windows().state(midnight).is_open());
+    assert_eq!(settings.line.rates.at(midnight).0.map(u64::from), Some(1_000_000));
 }
 
 #[test]

@@ -36,7 +36,7 @@ const DELIVERED: &str = "
 What proxies and agents of the domain are given: options by their names in the program's own configuration, such as `mode` or `serve.max_requesters`. They stand above that
 program's file, and below its environment and its flags. Subdomains inherit each of them unless they say otherwise. A proxy can be given whatever takes effect with
 a reload and names no file; other keys are refused, and so are values that the proxy would refuse. Changed here and read again by SIGHUP, they are
-told at once to those whom they concern. Agents of this release take none, and say so in their reports.
+told at once to those whom they concern. Agents likewise; what they cannot use they say in their reports.
 ";
 
 const DELIVERED_TO_NODES: &str = "

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use protocol::schedule::{Windows, Zone};
+use protocol::schedule::Zone;
 use serve::{access_log::Format, tls::clients::Wanted};
 
 use super::settings::Settings;
 use crate::{
     option::{Kind, Setting},
     proxies::{is_server, with_slash},
+    times,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -139,7 +140,7 @@ pub(super) static SETTINGS: &[Setting<Settings>] = &[
         BLACKOUT,
         Kind::Texts {
             range: "such as `08:00-17:00` or `Mon-Fri 22:00-06:00`",
-            check: is_window,
+            check: times::check,
             put: |s, v| s.blackout.unconstrained = v,
             get: |s| s.blackout.unconstrained.clone(),
         },
@@ -150,7 +151,7 @@ pub(super) static SETTINGS: &[Setting<Settings>] = &[
         BLACKOUT,
         Kind::Texts {
             range: "likewise",
-            check: is_window,
+            check: times::check,
             put: |s, v| s.blackout.constrained = v,
             get: |s| s.blackout.constrained.clone(),
         },
@@ -161,7 +162,7 @@ pub(super) static SETTINGS: &[Setting<Settings>] = &[
         BLACKOUT,
         Kind::Texts {
             range: "likewise",
-            check: is_window,
+            check: times::check,
             put: |s, v| s.blackout.client = v,
             get: |s| s.blackout.client.clone(),
         },
@@ -335,12 +336,3 @@ pub(super) static SETTINGS: &[Setting<Settings>] = &[
     )
     .flag("access-log-format"),
 ];
-
-/// When it ends must be known: it is what those are told who have to wait.
-fn is_window(text: &str) -> Result<(), String> {
-    let windows = Windows::parse(&[text], &Zone::default()).map_err(|bad| bad.to_string())?;
-    if windows.has_starts() {
-        return Err(format!("'{text}' says when it begins, and not when it ends: write 08:00-17:00"));
-    }
-    Ok(())
-}

@@ -53,6 +53,7 @@ const NOT_MESSAGES: &[(&str, &str)] = &[
     ("agent/src/command/asks.rs", ""),
     ("agent/src/service/local.rs", "GET, HEAD, "),
     ("config/src/agent/table.rs", ""),
+    ("config/src/agent/manners.rs", ""),
     ("config/src/agent/reference.rs", ""),
     ("agent/src/command/bar.rs", ""),
     ("agent/src/command/ending.rs", "failed: "),

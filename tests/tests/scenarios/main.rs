@@ -20,6 +20,7 @@ mod import;
 mod keeping;
 mod kill_loop;
 mod lies;
+mod manners;
 mod names;
 mod preload;
 mod ranges;

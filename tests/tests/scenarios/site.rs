@@ -100,7 +100,8 @@ impl Site {
                 "local = \"{}\"\n[origin]\nname = \"{}\"\nurls = [{origins}]\n\
                  [servers]\nlocal_address = \"{own}\"\nbackoff_first = \"200ms\"\nbackoff_max = \"1s\"\n\
                  connect_timeout = \"2s\"\nsilence_max = \"5s\"\n[cache]\nmax_size = \"1GiB\"\nmin_free = \"0%\"\n\
-                 [peers]\nlisten = \"{own}:0\"\nextensions = [\"bin\"]\nmin_size = \"64KiB\"\nallow = [\"{}/24\"]\n",
+                 [peers]\nlisten = \"{own}:0\"\nextensions = [\"bin\"]\nmin_size = \"64KiB\"\nallow = [\"{}/24\"]\n\
+                 [sharing]\ncpu_max = 100\ndisk_max = 100\nfree_min = \"0%\"\n",
                 agent.socket(),
                 agent.name(),
                 address(number % DOMAINS.len(), 0),
