@@ -122,8 +122,23 @@ fn is_staged(scene: &Scene<'_>, facts: &Facts) -> bool {
         Standing::Constrained => {
             scene.levels.iter().all(|level| level.relation == Relation::Home) || scene.levels.iter().any(has)
         }
-        Standing::Client => facts.peers > 0 || home(scene).is_none_or(has),
+        Standing::Client => {
+            facts.peers > 0 || home(scene).is_none_or(|home| has(home) || is_coming(scene, home, facts))
+        }
     }
+}
+
+/// Whether the proxies that serve a client fetch it, or may do so at once: those above have it, or there are none. Whoever asks such a one fetches
+/// nothing twice, and has each byte as it comes.
+fn is_coming(scene: &Scene<'_>, home: &Level, facts: &Facts) -> bool {
+    let fetches = |at: &usize| facts.fetching.get(*at).is_some_and(Option::is_some);
+    if home.members.iter().any(fetches) {
+        return true;
+    }
+    let above = || scene.levels.iter().filter(|level| level.relation == Relation::Above);
+    let has = |level: &Level| holds(level, facts) || has_silent(scene, level);
+    let may = home.tier == Tier::Unconstrained || above().next().is_none() || above().any(has);
+    may && scene.blackout_of(home.tier).is_none()
 }
 
 /// The proxies that serve a client, if any of them is alive.
@@ -167,7 +182,11 @@ fn way(scene: &Scene<'_>, facts: &Facts) -> Way {
             way.forecast = Some(soonest);
             break;
         }
-        way.guess += guess(level.tier, facts.size);
+        // Who serves a client gives it each byte as it comes: only what is above that is waited for.
+        let is_followed = scene.standing == Standing::Client && level.relation == Relation::Home;
+        if !is_followed {
+            way.guess += guess(level.tier, facts.size);
+        }
         if forecasts.count() > 0 {
             break;
         }
