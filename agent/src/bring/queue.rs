@@ -14,8 +14,10 @@ use crate::{
     decide::outcome::Queue,
     net::{
         client::{Ask, Client},
+        error::NetError,
         pieces::Pieces,
     },
+    short,
 };
 
 /// What a server says of a fill.
@@ -29,14 +31,33 @@ enum Said {
     Nothing,
 }
 
-/// Follows until a place is free; `false`: nothing is known, or the time is over.
-pub(crate) async fn follow(client: &Client, server: &str, md5: &Md5, until: Instant, told: &Told) -> bool {
+/// What came of following.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Followed {
+    /// A place is free, or there is nothing to wait for any more.
+    Come,
+    /// The server is away, and its word with it.
+    Lost,
+    /// It tells nothing, or the time is over.
+    Nothing,
+}
+
+/// Follows until a place is free.
+pub(crate) async fn follow(client: &Client, server: &str, md5: &Md5, until: Instant, told: &Told) -> Followed {
     let following = async {
         let target = format!("{PROGRESS}{md5}");
-        let answer = client.send(Ask::get(server, &target)).await.ok().filter(|answer| answer.status().is_success())?;
+        let answer = match client.send(Ask::get(server, &target)).await {
+            Ok(answer) if answer.status().is_success() => answer,
+            Ok(_) => return Followed::Nothing,
+            Err(error) => return lost(&error, server, told),
+        };
         let mut pieces = Pieces::new(answer.into_body(), client.silence_max());
         let mut reader = Reader::default();
-        while let Some(Ok(piece)) = pieces.next().await {
+        while let Some(piece) = pieces.next().await {
+            let piece = match piece {
+                Ok(piece) => piece,
+                Err(error) => return lost(&error, server, told),
+            };
             let mut come = false;
             let taken = reader.take(&piece, |event| match read(&event) {
                 Said::So(queue) => told.queue(queue),
@@ -44,13 +65,21 @@ pub(crate) async fn follow(client: &Client, server: &str, md5: &Md5, until: Inst
                 Said::Nothing => {}
             });
             if come {
-                return Some(());
+                return Followed::Come;
             }
-            taken.ok()?;
+            if taken.is_err() {
+                break;
+            }
         }
-        None
+        Followed::Nothing
     };
-    matches!(tokio::time::timeout_at(until.into(), following).await, Ok(Some(())))
+    tokio::time::timeout_at(until.into(), following).await.unwrap_or(Followed::Nothing)
+}
+
+fn lost(error: &NetError, server: &str, told: &Told) -> Followed {
+    tracing::debug!(server, %error, "a server whose fill was followed went away");
+    told.say(|state| state.trouble = Some(format!("{}: {error}", short(server))));
+    Followed::Lost
 }
 
 fn read(event: &RawEvent) -> Said {

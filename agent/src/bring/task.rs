@@ -14,7 +14,7 @@ use super::{
     attempt::{Attempt, Came},
     blame::Blame,
     finder::{Finder, Found, now},
-    queue,
+    queue::{self, Followed},
     sink::Sink,
     told::{Stage, Told},
     trouble::SinkError,
@@ -205,24 +205,25 @@ impl Task {
                 self.health.lock().forgive();
                 self.chain.forgive();
             }
-            came = self.pass(wait, source.as_ref()) => {
-                if let (true, Some(place)) = (came, wait.source) {
-                    self.chain.place_free(place, now());
-                }
-            }
+            followed = self.pass(wait, source.as_ref()) => match (followed, wait.source) {
+                (Followed::Come, Some(place)) => self.chain.place_free(place, now()),
+                (Followed::Lost, Some(place)) => self.chain.lost(place, &mut self.health.lock(), now()),
+                _ => {}
+            },
         }
         Ok(())
     }
 
-    /// Lets the time pass; `true` if a place is free before it is over.
-    async fn pass(&self, wait: &Wait, source: Option<&Source>) -> bool {
-        if let (true, Some(source), Some(md5)) = (wait.follow, source, &self.wanted.identity.md5)
-            && queue::follow(&self.finder.client, &source.url, md5, wait.until, &self.told).await
-        {
-            return true;
+    /// Lets the time pass, unless the one whose fill is followed says something before it is over.
+    async fn pass(&self, wait: &Wait, source: Option<&Source>) -> Followed {
+        if let (true, Some(source), Some(md5)) = (wait.follow, source, &self.wanted.identity.md5) {
+            let followed = queue::follow(&self.finder.client, &source.url, md5, wait.until, &self.told).await;
+            if followed != Followed::Nothing {
+                return followed;
+            }
         }
         tokio::time::sleep_until(wait.until.into()).await;
-        false
+        Followed::Nothing
     }
 
     fn say_why(&self, wait: &Wait, source: Option<&Source>) {

@@ -9,6 +9,7 @@
 //! | a source failed | at once the next; it is asked again after its back-off ([`Health`]) |
 //! | a source broke off after 1 MiB or more | at once the next; where there is no other, the same after a moment, at the byte |
 //! | 503 `max-requesters` of a proxy | nobody farther away: the file would cross the line once more. Its fill is followed, and discovery is next, when a place is free, or after the time that it said |
+//! | the one whose fill is followed goes away | its word does not count any more: it has failed, and discovery is next |
 //! | another 503 | nobody of a farther rank; others of its rank may be asked |
 //! | any 503 of a peer | the next |
 //! | it does not have it, or not for us | never again with this list |
@@ -316,6 +317,12 @@ impl Chain {
             tried.until = Some((soon, tried.until.and_then(|(_, busy)| busy)));
             self.look_around_at(soon);
         }
+    }
+
+    /// The one whose fill was followed went away: it has failed as one that breaks off does.
+    pub fn lost(&mut self, place: usize, health: &mut Health, now: Instant) {
+        self.outcome(place, &Outcome::Failed { got: 0 }, health, now);
+        self.look_around_at(now);
     }
 
     /// The list is good until then, and no longer.

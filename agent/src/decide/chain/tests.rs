@@ -190,6 +190,24 @@ fn a_free_place_is_taken_soon_and_not_again_and_again() {
 }
 
 #[test]
+fn whose_fill_is_followed_keeps_nobody_when_it_is_gone() {
+    let mut agent = Agent::new(7);
+    agent.found("p:one p:two o:origin");
+    agent.came(queue(10));
+    assert_eq!(agent.next(), "wait: queue follow");
+    agent.chain.lost(0, &mut agent.health, agent.now);
+    assert_eq!(agent.health.failures("http://one/", Request::Content), 1);
+    assert_eq!(agent.next(), "discover");
+    agent.found("p:one p:two o:origin");
+    assert_eq!(agent.next(), "two", "not for the rest of the time that was said");
+    // Where nobody tells another list, the one that is here goes on.
+    agent.chain = Chain::given(list("p:three p:four"), Backoff::default(), 7);
+    agent.came(queue(10));
+    agent.chain.lost(0, &mut agent.health, agent.now);
+    assert_eq!(agent.next(), "four");
+}
+
+#[test]
 fn other_refusals_keep_from_farther_ranks_only_and_those_of_peers_from_nobody() {
     for busy in [Busy::Preload, Busy::Overloaded, Busy::NotReady] {
         let mut agent = Agent::new(8);
