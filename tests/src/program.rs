@@ -33,6 +33,20 @@ struct Lines {
     streams_ended: usize,
 }
 
+impl Output {
+    /// Waits for lines behind the first `count`.
+    fn behind(&self, count: usize) -> Result<Vec<String>, &'static str> {
+        let lines = self.lines.lock().expect("no holder panics");
+        let nothing = |lines: &mut Lines| lines.text.len() == count && lines.streams_ended < 2;
+        let (lines, waited) = self.more.wait_timeout_while(lines, PATIENCE, nothing).expect("no holder panics");
+        match &lines.text[count..] {
+            [] if waited.timed_out() => Err("did not print"),
+            [] => Err("ended without printing"),
+            new => Ok(new.to_vec()),
+        }
+    }
+}
+
 impl Program {
     /// Starts an executable in a directory.
     pub fn start(executable: &Path, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>, directory: &Path) -> Self {
@@ -74,21 +88,19 @@ impl Program {
     /// Waits for a line in which `find` finds something. Fails the test when the program ends without it.
     #[track_caller]
     pub fn find_line<T>(&self, what: &str, find: impl Fn(&str) -> Option<T>) -> T {
-        let mut lines = self.output.lines.lock().expect("no holder panics");
+        let mut looked = 0;
         let trouble = loop {
-            if let Some(found) = lines.text.iter().find_map(|line| find(line)) {
-                return found;
+            // What is looked for is looked for without the lock: that may fail, and what was printed is shown then.
+            match self.output.behind(looked) {
+                Ok(lines) => {
+                    if let Some(found) = lines.iter().find_map(|line| find(line)) {
+                        return found;
+                    }
+                    looked += lines.len();
+                }
+                Err(trouble) => break trouble,
             }
-            if lines.streams_ended == 2 {
-                break "ended without printing";
-            }
-            let waited = self.output.more.wait_timeout(lines, PATIENCE).expect("no holder panics");
-            if waited.1.timed_out() {
-                break "did not print";
-            }
-            lines = waited.0;
         };
-        // What it printed is shown by the drop that this brings about.
         panic!("the program {trouble} {what}");
     }
 

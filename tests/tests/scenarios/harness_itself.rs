@@ -1,9 +1,12 @@
 //! The scripted upstream and client against each other: a scenario proves something only if its instruments are right.
 
+use std::panic::{self, AssertUnwindSafe};
+
 use harness::{
     MIB,
     client::{Ask, Connection, Ending, fetch},
     content::Content,
+    program::Program,
     script::{Page, Reply},
     upstream::ScriptedUpstream,
     wait::Gate,
@@ -75,4 +78,18 @@ fn a_stopped_upstream_refuses_and_may_come_back() {
     let upstream = ScriptedUpstream::start_at(address);
     upstream.publish("/file", Page::new(&content).next(Reply::right().bytes_per_second(100)));
     fetch(address, "/file").expect(&content);
+}
+
+#[test]
+fn a_line_that_does_not_come_is_told_with_what_was_printed() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let program = Program::start("/bin/sh".as_ref(), ["-c", "echo one; echo two"], directory.path());
+    assert_eq!(program.find_line("a two", |line| (line == "two").then_some(2)), 2);
+    let look = |find: fn(&str) -> Option<()>| {
+        let failed = panic::catch_unwind(AssertUnwindSafe(|| program.find_line("a three", find))).unwrap_err();
+        failed.downcast::<String>().map(|text| *text).expect("it says why")
+    };
+    assert_eq!(look(|line| (line == "three").then_some(())), "the program ended without printing a three");
+    assert_eq!(look(|line| panic!("{line} makes no sense")), "one makes no sense");
+    assert!(program.printed().contains("one"), "it can still be shown");
 }
