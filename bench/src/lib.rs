@@ -1,17 +1,21 @@
 //! `outpost-bench`: load, measurements, and the machine's own limit to compare them with.
 //!
-//! Threads and epoll, no runtime (but in `storm`, where machines wait most of the time): what the client costs is taken from the server on a small machine. In reading order:
+//! Threads and epoll, no runtime (but in `storm` and `branch`, where machines wait most of the time): what the client costs is taken from the server on a small machine. In reading order:
 //! `target` (what is asked for), `response` and `exchange` (one request and its answer), `crowd` (many at once), `poll`,
-//! `histogram`, `server_cpu`, `svg`, and the commands `load`, `cold`, `limit`, `origin`, `compare`, `registry`, `storm`, `fleet` and `traces`.
+//! `histogram`, `server_cpu`, `svg`, and the commands `load`, `cold`, `limit`, `origin`, `compare`, `registry`, `storm`, `branch`, `fleet` and `traces`; `http` and `line` are what
+//! machines ask with, and over.
 #![forbid(unsafe_code)]
 
+mod branch;
 mod cold;
 mod compare;
 mod crowd;
 mod exchange;
 mod fleet;
 mod histogram;
+mod http;
 mod limit;
+mod line;
 mod load;
 mod origin;
 mod pause;
@@ -57,6 +61,8 @@ enum Command {
     Storm(storm::Options),
     /// Branches whose agents all want one large file, in virtual time: nobody managing, whole-file peers, a proxy, pieces; prints the tables of docs/fleet.md.
     Fleet(Box<fleet::Options>),
+    /// One file, a thin line, a proxy and forty agents, all of them real processes: what crosses the line, and when the last has it; prints the table of docs/branch.md.
+    Branch(branch::Options),
     /// Request traces, replayed against the store's eviction policy beside others and the offline bound; prints the tables of docs/eviction.md.
     Traces(traces::Options),
 }
@@ -73,6 +79,7 @@ pub fn main() -> ExitCode {
         Command::Registry(options) => registry::run(&options),
         Command::Storm(options) => storm::run(&options),
         Command::Fleet(options) => fleet::run(&options),
+        Command::Branch(options) => branch::run(&options),
         Command::Traces(options) => traces::run(&options),
     };
     match outcome {

@@ -1,6 +1,6 @@
 //! `storm`: ten packages are published at once, and a whole company wants them: a real origin, real HTTP, simulated machines.
 //!
-//! In reading order: [`world`] (who there is), [`server`] (the origin's process), [`http`], [`machine`] (what one does next, by the code of agents and
+//! In reading order: [`world`] (who there is), [`server`] (the origin's process), [`machine`] (what one does next, by the code of agents and
 //! proxies), [`live`] (it does it), [`tally`] and [`findings`] (what came of it), [`report`]; and [`flood`] (what a refusal costs).
 //!
 //! Time is compressed in what machines do: lines are `--factor` times as fast, and so much shorter are back-offs and the time between reports. What the
@@ -8,7 +8,6 @@
 
 mod findings;
 mod flood;
-mod http;
 mod live;
 mod machine;
 mod report;

@@ -12,11 +12,13 @@ use protocol::{digest::Md5, info::SOURCES, sources::Question};
 use tokio::net::TcpStream;
 
 use super::{
-    http::{Request, connect},
     report::{quantiles, thousands},
     server::Server,
 };
-use crate::histogram::Histogram;
+use crate::{
+    histogram::Histogram,
+    http::{Request, connect},
+};
 
 /// How often the upper proxy asks.
 const UPPER_EVERY: Duration = Duration::from_millis(20);

@@ -22,11 +22,11 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::{
-    http::{Incoming, Reply, Request, connect},
     machine::{Do, Machine},
     tally::{Came, Kind, Tally},
     world::Member,
 };
+use crate::http::{Incoming, Reply, Request, connect};
 
 /// Changes that wait for a machine that is asking something.
 const CHANGES_MAX: usize = 64;

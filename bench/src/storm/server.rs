@@ -13,7 +13,7 @@ use anyhow::{Context as _, bail};
 use os::process::{CpuTime, cpu_time_of};
 use tempfile::TempDir;
 
-use super::http::{Request, connect};
+use crate::http::{Request, connect};
 
 /// How long it may take to start.
 const START_MAX: Duration = Duration::from_secs(20);

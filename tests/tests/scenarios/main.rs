@@ -7,6 +7,7 @@ mod agent;
 mod agent_service;
 mod ahead;
 mod belonging;
+mod branch;
 mod change;
 mod clients;
 mod coalescing;

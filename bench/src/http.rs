@@ -1,5 +1,5 @@
-//! As much of an HTTP/1.1 client as a machine of the storm needs: a question on a connection of its own, or a stream that goes on. From an address
-//! of one's own.
+//! As much of an HTTP/1.1 client as a machine of a storm or of a branch needs: a question on a connection of its own, or a stream that goes on. From an
+//! address of one's own.
 
 use std::{
     io,
