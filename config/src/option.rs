@@ -7,7 +7,7 @@ use std::{
 };
 
 use cache::options::Location;
-use protocol::{glob::Globs, rate::Rule, topology::Proxy};
+use protocol::{glob::Globs, jobs::check_command, rate::Rule, topology::Proxy};
 use serve::clients::{
     access::{RULES_MAX, Rules},
     ranges::Ranges,
@@ -91,6 +91,8 @@ pub(crate) enum Kind<T> {
         put: fn(&mut T, Vec<String>),
         get: fn(&T) -> Vec<String>,
     },
+    /// A program and its arguments, or none.
+    Command { put: fn(&mut T, Vec<String>), get: fn(&T) -> Vec<String> },
     /// Patterns over paths, or none.
     Globs { put: fn(&mut T, Globs), get: fn(&T) -> Globs },
     /// Rates by the time of day, or none.
@@ -170,6 +172,7 @@ impl<T> Setting<T> {
                 put(settings, text);
             }
             Kind::Texts { check, put, .. } => put(settings, texts(raw, *check)?),
+            Kind::Command { put, .. } => put(settings, command(raw)?),
             Kind::Globs { put, .. } => put(settings, globs(raw)?),
             Kind::RateRules { put, .. } => put(settings, rate_rules::parse(raw)?),
             Kind::Proxies { put, .. } => put(settings, proxies::parse(raw)?),
@@ -209,7 +212,7 @@ impl<T> Setting<T> {
                 quoted(&get(settings).unwrap_or_default().to_string_lossy())
             }
             Kind::Text { get, .. } => quoted(&get(settings)),
-            Kind::Texts { get, .. } => {
+            Kind::Texts { get, .. } | Kind::Command { get, .. } => {
                 let list: Vec<_> = get(settings).iter().map(|text| quoted(text)).collect();
                 format!("[{}]", list.join(", "))
             }
@@ -253,6 +256,7 @@ impl<T> Setting<T> {
             Kind::RateRules { .. } => {
                 ("list of rules", "`{ during = \"Mon-Fri 08:00-17:00\", rate = \"10Mbit/s\" }`, or none".into())
             }
+            Kind::Command { .. } => ("command", "such as `[\"./install\", \"--quiet\"]`, or none".into()),
             Kind::Globs { .. } => ("patterns", "`/drivers/**`, `/packages/office-1.2/`, `*.iso`, or none".into()),
             Kind::Proxies { .. } => {
                 ("list of proxies", "`{ name = \"b7\", url = \"http://10.7.0.2:8080/\" }`, or none".into())
@@ -280,6 +284,7 @@ impl<T> Setting<T> {
             Kind::File { .. } => "PATH",
             Kind::Output { .. } => "PATH|-",
             Kind::Text { .. } | Kind::Texts { .. } => "TEXT",
+            Kind::Command { .. } => "COMMAND",
             Kind::Globs { .. } => "PATTERN",
             Kind::RateRules { .. } => "RULES",
             Kind::Proxies { .. } => "PROXIES",
@@ -401,6 +406,18 @@ fn texts(raw: &Raw, check: fn(&str) -> Result<(), String>) -> Result<Vec<String>
     let texts: Vec<_> = texts.into_iter().filter(|text| !text.is_empty()).collect();
     texts.iter().try_for_each(|text| check(text))?;
     Ok(texts)
+}
+
+/// In the file a list of words, each as it is; in the environment words with spaces between.
+fn command(raw: &Raw) -> Result<Vec<String>, String> {
+    let words = match raw {
+        Raw::Text(text) => Some(text.split_whitespace().map(str::to_owned).collect()),
+        other => other.texts(),
+    };
+    let words = words
+        .ok_or_else(|| format!("{} stands where a list of a program and its arguments is expected", raw.describe()))?;
+    check_command(&words)?;
+    Ok(words)
 }
 
 fn globs(raw: &Raw) -> Result<Globs, String> {

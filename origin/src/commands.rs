@@ -6,6 +6,7 @@
 //! | `GET /v1/orders`, `GET /v1/orders?ids=1,2` | the newest orders, or these |
 //! | `GET /v1/orders/ID` | one of them |
 //! | `GET /v1/nodes` | who has reported |
+//! | `GET /v1/jobs`, `GET /v1/jobs/NAME` | how jobs stand, or one of them, agent by agent |
 //! | `DELETE /v1/members/NAME` | 204: the name can enrol anew |
 //!
 //! Whatever changes something is for programs of this machine: it comes from a loopback address, and not from a page in a browser there.
@@ -38,6 +39,9 @@ pub(crate) fn answer(control: &Control, request: &Request<'_>, client: &Client) 
             Answer::Now(work::orders(control, ids.as_deref()))
         }
         (&Method::GET | &Method::HEAD, "/v1/nodes") => Answer::later(this.aside(move |control| control.nodes(&target))),
+        (&Method::GET | &Method::HEAD, path) if path == "/v1/jobs" || path.starts_with("/v1/jobs/") => {
+            Answer::later(this.aside(move |control| control.jobs(&target)))
+        }
         (&Method::GET | &Method::HEAD, _) if of_order.is_some() => {
             Answer::Now(work::order(control, of_order.unwrap_or_default()))
         }

@@ -1,6 +1,6 @@
 //! Shares: the management points below the published directory, and which of their folders are packages. Pure: it looks at no file.
 
-use config::origin::ShareOptions;
+use config::origin::{ShareOptions, USUAL_PACKAGES};
 use protocol::{
     glob::{GlobError, Globs},
     target::Target,
@@ -8,8 +8,6 @@ use protocol::{
 
 /// The share that there is where none is configured.
 const MAIN: &str = "main";
-/// Folders that are packages where nothing else is said.
-const PACKAGES: [&str; 3] = ["/ComputerJobs/*", "/UserJobs/*", "/Redist/*"];
 /// What may stand behind a version in the name of a folder: for which machines it is.
 const MACHINES: [&str; 14] = [
     "x86", "x64", "amd64", "arm64", "i386", "i686", "win32", "win64", "windows", "linux", "noarch", "any", "all",
@@ -33,7 +31,7 @@ impl Share {
     /// With patterns of folders; none: the usual ones.
     pub(crate) fn new(name: &str, path: &str, packages: &[impl AsRef<str>]) -> Result<Self, GlobError> {
         let folders: Vec<&str> = packages.iter().map(|pattern| pattern.as_ref().trim_end_matches('/')).collect();
-        let packages = Globs::parse(if folders.is_empty() { &PACKAGES } else { &folders[..] })?;
+        let packages = Globs::parse(if folders.is_empty() { &USUAL_PACKAGES } else { &folders[..] })?;
         // As clients ask for it: `/a%20b`.
         let top = Target::from_file_path(path.as_bytes());
         let top = Target::parse(path.as_bytes()).unwrap_or(top).decode().unwrap_or_default();
@@ -51,7 +49,7 @@ impl Share {
     /// Everything that is published.
     fn main() -> Self {
         // The usual patterns are sound, which a test shows.
-        let packages = Globs::parse(&PACKAGES).unwrap_or_default();
+        let packages = Globs::parse(&USUAL_PACKAGES).unwrap_or_default();
         Self { name: MAIN.into(), top: Box::default(), packages }
     }
 

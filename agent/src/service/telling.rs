@@ -122,6 +122,7 @@ impl Member {
             orders: Vec::new(),
             refused: taken.refused,
             needs_restart: taken.needs_restart,
+            jobs: None,
         }
     }
 

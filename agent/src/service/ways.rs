@@ -100,6 +100,7 @@ mod tests {
             options: Default::default(),
             proxies: proxies.iter().map(|name| Proxy { name: (*name).into(), url: format!("http://{name}") }).collect(),
             origins: vec!["http://one".into(), "http://two".into()],
+            jobs: Vec::new(),
             source_expiry: 600,
         };
         for (proxies, expected) in [(&["near", "far"][..], "near far"), (&["other"], "near other")] {

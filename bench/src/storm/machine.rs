@@ -346,6 +346,7 @@ impl Machine {
             orders: self.ledger.to_tell(),
             refused: Vec::new(),
             needs_restart: Vec::new(),
+            jobs: None,
         }
     }
 

@@ -1,14 +1,17 @@
-//! What may stand several times in the file of an origin: `[[share]]`, `[[domain]]`, `[[node]]`.
+//! What may stand several times in the file of an origin: `[[share]]`, `[[domain]]`, `[[node]]`, `[[job]]`.
+
+use std::time::Duration;
 
 use protocol::{
     glob::Globs,
-    topology::{Domain, Tier},
+    jobs::{check_dir, check_package, is_name as is_job},
+    topology::{Domain, DomainName, Tier},
 };
 use toml::de::DeTable;
 
 use super::{
     delivered::{self, KEYS},
-    settings::{Delivered, DomainOptions, NodeOptions, Settings, ShareOptions},
+    settings::{Delivered, DomainOptions, JobOptions, NodeOptions, Settings, ShareOptions},
 };
 use crate::{
     layers::{Entry, Layers, Origin, in_file_order},
@@ -20,6 +23,7 @@ use crate::{
 type Share = Setting<ShareOptions>;
 type InTree = Setting<DomainOptions>;
 type Node = Setting<NodeOptions>;
+type Job = Setting<JobOptions>;
 
 /// Options of one `[[share]]`.
 pub(super) static SHARE: &[Setting<ShareOptions>] = &[
@@ -68,7 +72,7 @@ pub(super) static DOMAIN: &[Setting<DomainOptions>] = &[
         "Domains above it need not be written.",
         Kind::Text {
             range: "up to 16 labels of letters, digits, `-`, `_`",
-            check: |name| name.parse::<protocol::topology::DomainName>().map(drop).map_err(|bad| bad.to_string()),
+            check: |name| name.parse::<DomainName>().map(drop).map_err(|bad| bad.to_string()),
             put: |d, v| d.domain.name = v.parse().unwrap_or_else(|_| d.domain.name.clone()),
             get: |d| d.domain.name.to_string(),
         },
@@ -127,6 +131,87 @@ pub(super) static NODE: &[Setting<NodeOptions>] = &[Node::reload(
     },
 )
 .default_note("must be given")];
+
+/// Options of one `[[job]]`.
+pub(super) static JOB: &[Setting<JobOptions>] = &[
+    Job::reload(
+        "name",
+        "Unlike all others: by it agents report, and `outpost-origin jobs NAME` shows who is where.",
+        "Under another name it is another job, and its command runs again.",
+        Kind::Text {
+            range: "1 to 64 letters, digits, `-`, `_`, `.`, not beginning with `.`",
+            check: |name| {
+                let help = || format!("'{name}' is not the name of a job: write 1 to 64 letters, digits, '-', '_' or '.', not beginning with '.'");
+                is_job(name).then_some(()).ok_or_else(help)
+            },
+            put: |j, v| j.name = v,
+            get: |j| j.name.clone(),
+        },
+    )
+    .default_note("must be given"),
+    Job::reload(
+        "package",
+        "Folder of the package, as it is asked for.",
+        "One that is not there yet is waited for. Another one is another package: it takes the place of the first.",
+        Kind::Text {
+            range: "such as `/prod/Redist/office-16/`",
+            check: |path| check_package(path).map_err(|bad| bad.to_string()),
+            put: |j, v| j.package = v,
+            get: |j| j.package.clone(),
+        },
+    )
+    .default_note("must be given"),
+    Job::reload(
+        "dir",
+        "Where agents keep it, below their own `jobs.dir`; `\"\"` is the name of the job.",
+        "Nothing that leads out of there is taken.",
+        Kind::Text {
+            range: "such as `office` or `apps/office`",
+            check: |dir| if dir.is_empty() { Ok(()) } else { check_dir(dir).map_err(|bad| bad.to_string()) },
+            put: |j, v| j.dir = v,
+            get: |j| j.dir.clone(),
+        },
+    ),
+    Job::reload(
+        "domains",
+        "Agents of these domains, and of all below them, keep it.",
+        "Each must be in the tree.",
+        Kind::Texts {
+            range: "names of domains",
+            check: |name| name.parse::<DomainName>().map(drop).map_err(|bad| bad.to_string()),
+            put: |j, v| j.domains = v.iter().filter_map(|name| name.parse().ok()).collect(),
+            get: |j| j.domains.iter().map(ToString::to_string).collect(),
+        },
+    ),
+    Job::reload(
+        "nodes",
+        "Agents with names like these keep it too, wherever they are.",
+        "`*` stands for any letters: `pc-*`.",
+        Kind::Texts {
+            range: "such as `pc-7` or `pc-*`",
+            check: |text| Globs::parse(&[text]).map(drop).map_err(|bad| bad.to_string()),
+            put: |j, v| j.nodes = Globs::parse(&v).unwrap_or_default(),
+            get: |j| j.nodes.texts().map(str::to_owned).collect(),
+        },
+    ),
+    Job::reload(
+        "on_ready",
+        "Program and arguments that are run, without a shell, when all of the package is in place; none: nothing is run.",
+        "Only agents with `jobs.commands = true` do so, others report the job as failed. It is run once for each state of the package, and again where it did not end well.",
+        Kind::Command { put: |j, v| j.on_ready = v, get: |j| j.on_ready.clone() },
+    ),
+    Job::reload(
+        "time_limit",
+        "How long that may take; what takes longer is killed, with all that it has started.",
+        "Agents have a limit of their own beside it (`jobs.time_limit`).",
+        Kind::Duration {
+            min: Duration::from_secs(1),
+            max: Duration::from_secs(86_400),
+            put: |j, v| j.time_limit = v,
+            get: |j| j.time_limit,
+        },
+    ),
+];
 
 impl Default for DomainOptions {
     /// A root without a name of its own, which each that is read is given.
@@ -192,4 +277,12 @@ fn deliver(
     layers.origins.insert(by.clone(), Origin::File(key.span()));
     delivered::read(layers, delivered, *role, &by, value);
     true
+}
+
+pub(super) fn job(layers: &mut Layers<'_, Settings>, place: usize, table: &DeTable<'_>) {
+    let mut job = JobOptions::default();
+    for entry in in_file_order(table) {
+        layers.entry(&mut job, JOB, ("job", place), entry);
+    }
+    layers.settings.jobs.push(job);
 }

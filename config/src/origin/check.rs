@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 use protocol::topology::{Domain, Topology};
 use serve::tls::clients::Wanted;
 
-use super::settings::Settings;
+use super::{jobs, settings::Settings};
 use crate::check::{Complaint, complaint};
 
 /// Reports that may be lost before one counts as away.
@@ -13,7 +13,16 @@ const REPORTS_LEAST: u32 = 2;
 
 /// All contradictions.
 pub(super) fn complaints(settings: &Settings) -> Vec<Complaint> {
-    [shares(settings), databases(settings), tls(settings), times(settings), tree(settings), nodes(settings)].concat()
+    [
+        shares(settings),
+        databases(settings),
+        tls(settings),
+        times(settings),
+        tree(settings),
+        nodes(settings),
+        jobs::complaints(settings),
+    ]
+    .concat()
 }
 
 fn key(block: &str, place: usize, name: &str) -> String {

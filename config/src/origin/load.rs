@@ -14,6 +14,8 @@ const SHARES_MAX: usize = 64;
 const DOMAINS_MAX: usize = 100_000;
 /// Machines with options of their own, likewise.
 const NODES_MAX: usize = 100_000;
+/// Jobs of all agents together, likewise.
+const JOBS_MAX: usize = 1_000;
 
 const ENOUGH: &str = "leave out what is not needed, or run a second origin";
 
@@ -41,6 +43,14 @@ pub(super) static ORIGIN: Schema<Settings> = Schema {
             read: blocks::domain,
         },
         Blocks { name: "node", many: "nodes", max: NODES_MAX, beyond: ENOUGH, required: &["name"], read: blocks::node },
+        Blocks {
+            name: "job",
+            many: "jobs",
+            max: JOBS_MAX,
+            beyond: ENOUGH,
+            required: &["name", "package"],
+            read: blocks::job,
+        },
     ],
     whole: None,
     page: "docs/origin-config.md",
@@ -88,6 +98,7 @@ fn shown(settings: &Settings, key: &str) -> String {
     let name = match block {
         "share" => settings.shares.get(place).map(|share| share.name.clone()),
         "domain" => settings.domains.get(place).map(|domain| domain.domain.name.to_string()),
+        "job" => settings.jobs.get(place).map(|job| job.name.clone()),
         _ => settings.nodes.get(place).map(|node| node.name.clone()),
     };
     name.map_or_else(|| key.to_owned(), |name| format!("{last} of {block} '{name}'"))

@@ -1,8 +1,8 @@
 //! `docs/origin-config.md`, made from the tables.
 
 use super::{
-    blocks::{DOMAIN, NODE, SHARE},
-    settings::{DomainOptions, NodeOptions, Settings, ShareOptions},
+    blocks::{DOMAIN, JOB, NODE, SHARE},
+    settings::{DomainOptions, JobOptions, NodeOptions, Settings, ShareOptions},
     table::SETTINGS,
 };
 use crate::{
@@ -57,6 +57,8 @@ pub fn markdown() -> String {
     text.push_str("\n## `[[node]]`\n\nOnce for each machine with options of its own. `name` must be given.\n");
     text.push_str(&entries(NODE, &NodeOptions::default()));
     text.push_str(DELIVERED_TO_NODES);
+    text.push_str("\n## `[[job]]`\n\nOnce for each package that agents keep: see [agent.md](agent.md#jobs). `name` and `package` must be given, and whose it is by `domains` or `nodes`.\n");
+    text.push_str(&entries(JOB, &JobOptions::default()));
     text
 }
 
@@ -80,6 +82,9 @@ pub fn effective(loaded: &super::Loaded) -> String {
         text.push_str(&block("node", NODE, node, |key| loaded.origin(&format!("node[{place}].{key}"))));
         text.push_str(&given("node.proxy", &node.proxy));
         text.push_str(&given("node.agent", &node.agent));
+    }
+    for (place, job) in settings.jobs.iter().enumerate() {
+        text.push_str(&block("job", JOB, job, |key| loaded.origin(&format!("job[{place}].{key}"))));
     }
     text
 }

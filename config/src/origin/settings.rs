@@ -8,8 +8,10 @@ use std::{
 };
 
 use protocol::{
+    glob::Globs,
+    jobs::Job,
     schedule::{ScheduleError, Windows, Zone},
-    topology::{Domain, Tier},
+    topology::{Domain, DomainName, Tier},
 };
 use serve::access_log::Format;
 
@@ -18,6 +20,9 @@ pub type Delivered = BTreeMap<String, serde_json::Value>;
 
 /// Where an origin serves files.
 const PORT: u16 = 8090;
+
+/// Folders that are packages where a share says nothing else, as seen from it.
+pub const USUAL_PACKAGES: [&str; 3] = ["/ComputerJobs/*", "/UserJobs/*", "/Redist/*"];
 
 /// Everything that can be set, checked.
 #[derive(Clone, Debug)]
@@ -62,6 +67,8 @@ pub struct Settings {
     pub domains: Vec<DomainOptions>,
     /// Single machines.
     pub nodes: Vec<NodeOptions>,
+    /// Packages that agents keep.
+    pub jobs: Vec<JobOptions>,
 }
 
 /// A management point: a folder of what is published.
@@ -143,6 +150,25 @@ pub struct NodeOptions {
     pub agent: Delivered,
 }
 
+/// A package, and the agents that keep it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobOptions {
+    /// Unlike all others.
+    pub name: String,
+    /// The package's folder, as it is asked for.
+    pub package: String,
+    /// Where agents keep it; empty: under the job's name.
+    pub dir: String,
+    /// Agents of these domains, and of all below them.
+    pub domains: Vec<DomainName>,
+    /// Agents with names like these.
+    pub nodes: Globs,
+    /// What is run when it is there.
+    pub on_ready: Vec<String>,
+    /// How long that may take.
+    pub time_limit: Duration,
+}
+
 impl Default for Settings {
     fn default() -> Self {
         let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
@@ -179,6 +205,7 @@ impl Default for Settings {
             enrolment: EnrolmentOptions { database: "outpost-members.db".into(), tokens_file: None, required: false },
             domains: Vec::new(),
             nodes: Vec::new(),
+            jobs: Vec::new(),
         }
     }
 }
@@ -195,6 +222,35 @@ impl Settings {
         let registry = RegistryOptions { database: beside("registry.db"), ..Self::default().registry };
         let enrolment = EnrolmentOptions { database: beside("members.db"), ..Self::default().enrolment };
         Self { directory: share.into(), serve, registry, enrolment, database, ..Self::default() }
+    }
+}
+
+impl Default for JobOptions {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            package: String::new(),
+            dir: String::new(),
+            domains: Vec::new(),
+            nodes: Globs::default(),
+            on_ready: Vec::new(),
+            time_limit: Duration::from_secs(1800),
+        }
+    }
+}
+
+impl JobOptions {
+    /// As agents are told of it.
+    pub fn job(&self) -> Job {
+        let dir = if self.dir.is_empty() { self.name.clone() } else { self.dir.clone() };
+        let (name, package, on_ready) = (self.name.clone(), self.package.clone(), self.on_ready.clone());
+        Job { name, package, dir, on_ready, time_limit: self.time_limit.as_secs() }
+    }
+
+    /// Whether it is a job of this agent.
+    pub fn is_for(&self, node: Option<&str>, domain: Option<&DomainName>) -> bool {
+        let mut above = std::iter::successors(domain.cloned(), DomainName::parent);
+        node.is_some_and(|node| self.nodes.matches(node.as_bytes())) || above.any(|name| self.domains.contains(&name))
     }
 }
 

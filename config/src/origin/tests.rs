@@ -3,7 +3,7 @@
 use std::{collections::HashSet, path::Path};
 
 use super::{
-    blocks::{DOMAIN, NODE, SHARE},
+    blocks::{DOMAIN, JOB, NODE, SHARE},
     table::SETTINGS,
     *,
 };
@@ -44,7 +44,7 @@ fn keys<T>(rows: &'static [Setting<T>]) -> Vec<&'static str> {
 #[test]
 fn every_key_and_flag_is_defined_once() {
     let flags: Vec<_> = SETTINGS.iter().filter_map(|row| row.flag).collect();
-    for names in [keys(SETTINGS), keys(SHARE), keys(DOMAIN), keys(NODE), flags] {
+    for names in [keys(SETTINGS), keys(SHARE), keys(DOMAIN), keys(NODE), keys(JOB), flags] {
         assert_eq!(names.iter().collect::<HashSet<_>>().len(), names.len(), "{names:?}");
     }
 }
@@ -207,4 +207,69 @@ fn an_origin_without_a_directory_says_how_to_name_one() {
     let refused = load(&Sources { flags: Vec::new(), ..sources("") }).err();
     let refused = refused.map(|refused| refused.to_string()).unwrap_or_default();
     assert!(refused.contains("give --share DIR, or catalogue.directory"), "{refused}");
+}
+
+const JOB_OF_HQ: &str =
+    "[[domain]]\nname = \"hq.b7\"\n[[job]]\nname = \"office\"\npackage = \"/prod/Redist/office-16/\"\n";
+
+#[test]
+fn a_job_is_for_domains_with_all_below_them_and_for_nodes_by_their_names() {
+    let text = format!(
+        "{JOB_OF_HQ}domains = [\"hq\"]\nnodes = [\"pc-*\", \"x\"]\non_ready = [\"./a\", \"b c\"]\ntime_limit = \"5m\"\n"
+    );
+    let settings = good(&text);
+    let job = &settings.jobs[0];
+    for (node, domain, expected) in [
+        ("a", Some("hq"), true),
+        ("a", Some("hq.b7.lab"), true),
+        ("a", Some("lab"), false),
+        ("a", None, false),
+        ("pc-1", None, true),
+        ("x", Some("lab"), true),
+    ] {
+        let domain = domain.map(|name| name.parse().unwrap());
+        assert_eq!(job.is_for(Some(node), domain.as_ref()), expected, "{node} {domain:?}");
+    }
+    let told = job.job();
+    assert_eq!((told.dir.as_str(), told.time_limit, told.on_ready.len()), ("office", 300, 2));
+}
+
+#[test]
+fn what_is_wrong_with_a_job_is_told_with_its_line() {
+    for (more, word, line) in [
+        ("domains = [\"hq\", \"hq.b8\"]", "there is no domain 'hq.b8'", "domains = ["),
+        ("", "nobody keeps the job 'office'", "name = \"office\""),
+        ("domains = [\"hq\"]\ndir = \"../etc\"", "no place below", "dir = "),
+        ("domains = [\"hq\"]\ndir = \"/etc\"", "no place below", "dir = "),
+        ("domains = [\"hq\"]\non_ready = [\"\"]", "begins with the name of a program", "on_ready = "),
+        ("domains = [\"hq\"]\ntime_limit = \"0s\"", "time_limit", "time_limit = "),
+        ("domains = [\"hq\"]\ncommand = \"x\"", "no key 'command'", "command = "),
+    ] {
+        let shown = refused(&format!("{JOB_OF_HQ}{more}\n")).render(false);
+        assert!(shown.contains(word) && shown.contains(line), "{more}: {shown}");
+    }
+    let of = |package: &str| JOB_OF_HQ.replace("/prod/Redist/office-16/", package) + "domains = [\"hq\"]\n";
+    for package in ["/Redist/office/", "/prod/office/", "/prod/Redist/office/sub/", "/prod/Redist/"] {
+        let shown = refused(&of(package)).render(false);
+        assert!(shown.contains("not a package of any share") && shown.contains("package = "), "{package}: {shown}");
+    }
+    for package in ["prod", "/prod/../x/", "/prod/Redist/office"] {
+        assert!(refused(&of(package)).render(false).contains("is not the folder of a package"), "{package}");
+    }
+    let twice = format!(
+        "{0}domains = [\"hq\"]\n{1}domains = [\"hq\"]\n",
+        JOB_OF_HQ,
+        JOB_OF_HQ.split("hq.b7\"\n").nth(1).unwrap()
+    );
+    assert!(refused(&twice).render(false).contains("two jobs are named 'office'"));
+}
+
+#[test]
+fn no_agent_is_given_more_jobs_than_it_can_keep() {
+    let job = |number: usize| {
+        format!("[[job]]\nname = \"j{number}\"\npackage = \"/prod/Redist/p{number}/\"\ndomains = [\"hq\"]\n")
+    };
+    let many = |count: usize| "[[domain]]\nname = \"hq.b7\"\n".to_owned() + &(0..count).map(job).collect::<String>();
+    assert_eq!(good(&many(protocol::jobs::JOBS_MAX)).jobs.len(), protocol::jobs::JOBS_MAX);
+    assert!(refused(&many(protocol::jobs::JOBS_MAX + 1)).render(false).contains("more than 64 jobs"));
 }

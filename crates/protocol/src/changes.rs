@@ -1,7 +1,7 @@
 //! `GET /.outpost/v1/changes?since=GENERATION&epoch=EPOCH`: what changes, told as it does ([`event_stream`]).
 //!
 //! Who says its name ([`NODE_FIELD`](crate::info::NODE_FIELD)) is also told what concerns it alone. `share=` (several times) leaves out the files
-//! of other shares. Nothing at all for longer than three heartbeats means that the stream is down: what was learned from it may be old from then on.
+//! of other shares, `below=` (several times) those that are not below one of these folders; below `/.outpost/` there are none. Nothing at all for longer than three heartbeats means that the stream is down: what was learned from it may be old from then on.
 //!
 //! The stream begins with `hello`. Where its `generation` is the one that was asked with, everything since is told; where it is greater, there was too much
 //! to be told here, and the catalogue has it (`since=` what was asked with). Then comes what is stale now, however long it has been.

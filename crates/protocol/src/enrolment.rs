@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::topology::{DomainName, Proxy, Tier};
+use crate::{
+    jobs::Job,
+    topology::{DomainName, Proxy, Tier},
+};
 
 /// Letters of a name.
 const NAME_LEN_MAX: usize = 64;
@@ -76,6 +79,9 @@ pub struct Configuration {
     /// Origins in the order in which they are asked, `http://hq.example:8090/`.
     #[serde(default)]
     pub origins: Vec<String>,
+    /// Packages that an agent is to keep.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub jobs: Vec<Job>,
     /// Seconds for which the sources of a content, and this list, may be used without asking again.
     pub source_expiry: u64,
 }

@@ -32,6 +32,8 @@ pub const ENROL: &str = "/.outpost/v1/enrol";
 pub const CONFIGURATION: &str = "/.outpost/v1/configuration";
 /// Who has reported: see [`report`](crate::report). With `/` and a name behind it, one of them.
 pub const NODES: &str = "/.outpost/v1/nodes";
+/// How jobs stand: see [`jobs`](crate::jobs). With `/` and a name behind it, one of them.
+pub const JOBS: &str = "/.outpost/v1/jobs";
 /// Behind the digest of an [object](OBJECTS): who holds it.
 pub const HOLDERS: &str = "/holders";
 /// Request field by which a proxy or an agent says its name to the origin.

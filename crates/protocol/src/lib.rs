@@ -7,7 +7,7 @@
 //!
 //! What the origin and those who depend on it say to each other: [`topology`] is who stands where ([`machines`] are told by their cards), [`catalog`]
 //! what there is, [`changes`] what has just changed ([`event_stream`] is how that is written), [`sources`] where to get it, [`report`] who has it,
-//! [`enrolment`] who belongs to it, [`patience`] how long one waits and whom one asks next, [`membership`] what one decides about belonging.
+//! [`enrolment`] who belongs to it, [`jobs`] what agents keep for it, [`patience`] how long one waits and whom one asks next, [`membership`] what one decides about belonging.
 #![forbid(unsafe_code)]
 
 pub mod cache_status;
@@ -21,6 +21,7 @@ pub mod etag;
 pub mod event_stream;
 pub mod glob;
 pub mod info;
+pub mod jobs;
 pub mod listing;
 pub mod machines;
 pub mod membership;

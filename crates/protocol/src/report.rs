@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     digest::Md5,
     enrolment::{OrderState, Role},
+    jobs::JobState,
     topology::DomainName,
 };
 
@@ -71,6 +72,9 @@ pub struct Report {
     /// Options that were delivered and are in use with its next start only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needs_restart: Vec<String>,
+    /// How all jobs stand, where that is not what was told last; in a full report in any case. Absent: as before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jobs: Option<Vec<JobState>>,
 }
 
 /// Something that was delivered and is not taken.
@@ -159,6 +163,9 @@ pub struct Node {
     /// Options that were delivered and are in use with its next start only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needs_restart: Vec<String>,
+    /// How its jobs stand.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub jobs: Vec<JobState>,
     /// RFC 3339, UTC: when it reported last.
     pub last_seen: String,
     /// RFC 3339, UTC: when it counts as away unless it reports.

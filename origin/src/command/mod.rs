@@ -5,9 +5,13 @@
 //! | here | which commands there are, and why one ends as it does |
 //! | `client` | asks the admin listener |
 //! | `update` | has proxies brought up to date, and follows that to the end |
+//! | `jobs` | how the packages stand that agents keep |
+//! | `columns` | tables for people |
 //! | `nodes` | who has reported; `forget` removes a name |
 
 mod client;
+mod columns;
+mod jobs;
 mod nodes;
 mod update;
 
@@ -68,7 +72,7 @@ impl From<Refused> for Failure {
 /// The whole command line.
 pub(crate) fn program() -> Command {
     arguments::command()
-        .subcommands([update::define(), nodes::define(), nodes::define_forget(), define_check()])
+        .subcommands([update::define(), nodes::define(), jobs::define(), nodes::define_forget(), define_check()])
         .disable_help_subcommand(true)
         .args_conflicts_with_subcommands(true)
 }
@@ -78,6 +82,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Option<Result<(), Failure>> {
     let (name, matches) = matches.subcommand()?;
     Some(match name {
         "update" => update::run(matches),
+        "jobs" => jobs::run(matches),
         "nodes" => nodes::run(matches),
         "forget" => nodes::forget(matches),
         _ => check(matches),

@@ -7,7 +7,7 @@ use protocol::report::{Node, Nodes};
 use super::{
     Failure,
     client::{self, Client},
-    print,
+    columns, print,
 };
 
 pub(super) fn define() -> Command {
@@ -53,13 +53,7 @@ pub(super) fn forget(matches: &ArgMatches) -> Result<(), Failure> {
 fn table(nodes: &[Node]) -> String {
     let head = ["NAME", "DOMAIN", "VERSION", "STATE", "LOAD", "FREE", "HOLDS"].map(str::to_owned);
     let rows: Vec<[String; 7]> = [head].into_iter().chain(nodes.iter().map(row)).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
-    let widths: Vec<usize> = (0..7).map(width).collect();
-    let line = |row: &[String; 7]| {
-        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        format!("{}\n", cells.join("  ").trim_end())
-    };
-    rows.iter().map(line).collect()
+    columns::table(&rows)
 }
 
 fn row(node: &Node) -> [String; 7] {

@@ -32,7 +32,7 @@ pub(super) fn define() -> Command {
         .about("Has proxies fetch now what is preloaded, or one package, and follows that to the end")
         .after_help("Exit codes: 0 done, 1 failed at one proxy at least, 3 no such proxy or domain, 69 nobody answers, 77 not allowed, 78 wrong configuration")
         .arg(Arg::new("path").value_name("PATH").help("A file, or a folder with its / and all below it [default: everything that is preloaded]"))
-        .arg(Arg::new("proxy").long("proxy").value_name("NAME").conflicts_with("domain").help("One proxy [default: all]"))
+        .arg(Arg::new("proxy").long("proxy").value_name("NAME").conflicts_with("domain").help("One proxy, or one agent [default: all proxies]"))
         .arg(Arg::new("domain").long("domain").value_name("NAME").help("The proxies of a domain, and of those below it"))
         .arg(Arg::new("no-wait").long("no-wait").action(ArgAction::SetTrue).help("Only orders it, and prints the numbers of the orders"));
     client::arguments(command)

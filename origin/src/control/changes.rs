@@ -19,7 +19,7 @@ const REPLAY_MAX: usize = 100;
 const RETRY_AFTER: u64 = 60;
 
 pub(super) fn answer(control: &Control, asker: &Asker, target: &Target) -> Result<Response, Refused> {
-    let tops = question::shares(&control.shares, target)?;
+    let tops = question::folders(&control.shares, target)?;
     let since = question::number(target, "since")?;
     let of_another_epoch = question::epoch(target).is_some_and(|epoch| epoch != control.catalogue.epoch());
     // It begins before the catalogue is looked at, so that nothing falls between.

@@ -11,6 +11,7 @@ mod catalog;
 mod changes;
 mod configuration;
 mod enrol;
+mod jobs;
 mod nodes;
 mod packages;
 mod question;
@@ -147,6 +148,8 @@ impl Control {
             }
             Resource::Nodes => Answer::later(this.later(tier, move |control| nodes::page(&control, &asked))),
             Resource::Node => Answer::Now(nodes::one(self, target)),
+            Resource::Jobs => Answer::later(this.later(tier, |control| jobs::all(&control))),
+            Resource::Job => Answer::later(this.later(tier, move |control| jobs::one(&control, &asked))),
         }
     }
 
@@ -162,6 +165,11 @@ impl Control {
     /// Who has reported, for the commands.
     pub(crate) fn nodes(&self, target: &Target) -> Response {
         nodes::page(self, target)
+    }
+
+    /// How jobs stand, likewise: all of them, or one.
+    pub(crate) fn jobs(&self, target: &Target) -> Response {
+        if target.path().ends_with("/jobs") { jobs::all(self) } else { jobs::one(self, target) }
     }
 
     /// What a statement of the catalogue's answers, or why it is refused.

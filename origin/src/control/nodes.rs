@@ -69,6 +69,7 @@ fn node(state: &NodeState, now: SystemTime) -> Node {
         configuration: state.configuration,
         refused: state.refused.clone(),
         needs_restart: state.needs_restart.clone(),
+        jobs: state.jobs.clone(),
         last_seen: rfc3339(state.last_seen),
         expires: rfc3339(state.expires),
         away: state.is_away(now),

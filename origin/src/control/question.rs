@@ -5,6 +5,9 @@ use serve::response::Response;
 
 use crate::{answer, catalogue::CatalogueError, shares::Share};
 
+/// Folders of one question; who names more is told of everything.
+const FOLDERS_MAX: usize = 256;
+
 /// What is answered instead.
 pub(super) type Refused = Box<Response>;
 
@@ -44,6 +47,19 @@ pub(super) fn shares(shares: &[Share], target: &Target) -> Result<Vec<Box<[u8]>>
         found.map(|share| share.top.clone()).ok_or_else(|| no_share(shares, &name))
     });
     named.collect()
+}
+
+/// Likewise where folders may be named too: `below=/prod/office/`. Nothing lies below our own prefix, so that who names that is told of no files.
+pub(super) fn folders(all: &[Share], target: &Target) -> Result<Vec<Box<[u8]>>, Refused> {
+    let mut tops = shares(all, target)?;
+    for folder in target.query_values("below").take(FOLDERS_MAX + 1) {
+        let decoded = Target::parse(&folder).and_then(|folder| folder.decode());
+        let decoded = decoded
+            .map_err(|error| answer::problem(Kind::BadRequest, format!("below={}: {error}", folder.escape_ascii())));
+        // What is not one folder is all of them.
+        tops.push(decoded?.into());
+    }
+    if tops.iter().any(|top| top.is_empty()) || tops.len() > FOLDERS_MAX { Ok(Vec::new()) } else { Ok(tops) }
 }
 
 fn no_share(shares: &[Share], name: &[u8]) -> Refused {
@@ -94,6 +110,19 @@ mod tests {
         assert_eq!(tops("share=prod&since=1&share=dev"), Ok(vec![top("prod"), top("dev")]));
         assert_eq!(tops("share=test"), Err(404));
         assert_eq!(tops("share="), Err(404));
+    }
+
+    #[test]
+    fn folders_are_named_beside_shares() {
+        let all = ["dev", "prod"].map(|name| Share::new(name, name, &[] as &[&str]).expect("valid"));
+        let tops = |query: &str| folders(&all, &target(query)).map_err(|refused| refused.status.as_u16());
+        let top = |name: &str| Box::from(name.as_bytes());
+        assert_eq!(tops("below=/prod/a%2520b/&below=/.outpost/"), Ok(vec![top("prod/a b"), top(".outpost")]));
+        assert_eq!(tops("share=dev&below=/prod/x/"), Ok(vec![top("dev"), top("prod/x")]));
+        for everything in ["", "below=/", "share=dev&below=/", &"below=/a/&".repeat(FOLDERS_MAX + 1)] {
+            assert_eq!(tops(everything), Ok(vec![]), "{everything}");
+        }
+        assert_eq!((tops("below=/a/../b/"), tops("share=x&below=/")), (Err(400), Err(404)));
     }
 
     #[test]

@@ -3,7 +3,9 @@
 use http::Method;
 use protocol::{
     digest::Md5,
-    info::{CATALOG, CHANGES, CONFIGURATION, ENROL, HOLDERS, NODES, OBJECTS, PACKAGES, REPORTS, SOURCES, TOPOLOGY},
+    info::{
+        CATALOG, CHANGES, CONFIGURATION, ENROL, HOLDERS, JOBS, NODES, OBJECTS, PACKAGES, REPORTS, SOURCES, TOPOLOGY,
+    },
     target::Target,
 };
 
@@ -34,6 +36,10 @@ pub(crate) enum Resource {
     Nodes,
     /// One of them.
     Node,
+    /// How jobs stand.
+    Jobs,
+    /// One of them.
+    Job,
 }
 
 impl Resource {
@@ -50,7 +56,9 @@ impl Resource {
             ENROL => Self::Enrol,
             CONFIGURATION => Self::Configuration,
             NODES => Self::Nodes,
-            _ if is_node(path) => Self::Node,
+            JOBS => Self::Jobs,
+            _ if is_named(NODES, path) => Self::Node,
+            _ if is_named(JOBS, path) => Self::Job,
             _ if is_package(path) => Self::Package,
             _ => Self::Holders(path.strip_prefix(OBJECTS)?.strip_suffix(HOLDERS)?.parse().ok()?),
         })
@@ -61,7 +69,7 @@ impl Resource {
         match self {
             Self::Sources | Self::Reports | Self::Enrol => "POST",
             Self::Catalog | Self::Packages | Self::Package | Self::Changes | Self::Configuration => "GET, HEAD",
-            Self::Holders(_) | Self::Topology | Self::Nodes | Self::Node => "GET, HEAD",
+            Self::Holders(_) | Self::Topology | Self::Nodes | Self::Node | Self::Jobs | Self::Job => "GET, HEAD",
         }
     }
 
@@ -71,9 +79,9 @@ impl Resource {
     }
 }
 
-/// A name behind the path of nodes.
-fn is_node(path: &str) -> bool {
-    let name = path.strip_prefix(NODES).and_then(|rest| rest.strip_prefix('/'));
+/// A name behind the path of all.
+fn is_named(all: &str, path: &str) -> bool {
+    let name = path.strip_prefix(all).and_then(|rest| rest.strip_prefix('/'));
     name.is_some_and(|name| !name.is_empty() && !name.contains('/'))
 }
 
@@ -104,6 +112,9 @@ mod tests {
             ("/.outpost/v1/objects/abc/holders".into(), None),
             ("/.outpost/v1/nodes?cursor=a".into(), Some(Resource::Nodes)),
             ("/.outpost/v1/nodes/b7-proxy".into(), Some(Resource::Node)),
+            ("/.outpost/v1/jobs".into(), Some(Resource::Jobs)),
+            ("/.outpost/v1/jobs/office?cursor=a".into(), Some(Resource::Job)),
+            ("/.outpost/v1/jobs/".into(), None),
             ("/.outpost/v1/nodes/".into(), None),
             ("/.outpost/v1/nodes/a/b".into(), None),
             ("/.outpost/v1/catalog/".into(), None),

@@ -15,6 +15,7 @@ use std::{
 use protocol::{
     digest::Md5,
     enrolment::Role,
+    jobs::JobState,
     patience::Spread,
     report::{HOLDS_MAX, Refusal, Report, Reported},
     topology::DomainName,
@@ -31,6 +32,9 @@ use super::{
 
 /// Holdings of all nodes together. Each takes two to four bytes.
 const HOLDINGS_MAX: u64 = 50_000_000;
+/// States of jobs that are kept of all nodes together, and how many there may be for what commands have printed to be kept too.
+const JOB_STATES_TOTAL_MAX: usize = 1_000_000;
+const JOB_OUTPUTS_UNTIL: usize = 50_000;
 /// Of what a node refuses, and what needs a restart of it, so many are kept, and so many letters of each.
 const REFUSED_KEPT_MAX: usize = 16;
 const TEXT_KEPT_MAX: usize = 200;
@@ -65,6 +69,8 @@ pub(super) struct Book {
     objects: Objects,
     holdings: u64,
     fetching: FetchingIndex,
+    /// Of all nodes together.
+    job_states: usize,
 }
 
 /// All of a node but what it holds: its state, and the number of its last report.
@@ -75,6 +81,7 @@ pub(super) type Described = (Arc<NodeState>, Option<u64>);
 pub(super) struct Batch {
     pub(super) nodes: Vec<(u32, Option<Described>)>,
     pub(super) holdings: Vec<(u32, Option<RoaringBitmap>)>,
+    pub(super) jobs: Vec<(u32, Option<Arc<NodeState>>)>,
     pub(super) objects: Vec<(u32, Option<Md5>)>,
 }
 
@@ -87,7 +94,10 @@ pub(super) struct Unwritten {
 
 impl Unwritten {
     pub(super) fn is_empty(&self) -> bool {
-        self.nodes.states.is_empty() && self.nodes.holdings.is_empty() && self.objects.is_empty()
+        self.nodes.states.is_empty()
+            && self.nodes.holdings.is_empty()
+            && self.nodes.jobs.is_empty()
+            && self.objects.is_empty()
     }
 }
 
@@ -112,6 +122,7 @@ impl Book {
             objects: Objects::new(limits.objects),
             holdings: 0,
             fetching: FetchingIndex::default(),
+            job_states: 0,
         }
     }
 
@@ -234,6 +245,23 @@ impl Book {
             state.needs_restart = options.map(|option| short(option)).collect();
         });
         self.nodes.move_to(number, domain);
+        if let Some(jobs) = &report.jobs {
+            self.jobs(number, jobs);
+        }
+    }
+
+    /// How its jobs stand, as far as there is room.
+    fn jobs(&mut self, number: u32, jobs: &[JobState]) {
+        let Some(node) = self.nodes.get_mut(number).filter(|node| node.state.jobs != jobs) else { return };
+        self.job_states -= node.state.jobs.len();
+        let room = JOB_STATES_TOTAL_MAX - self.job_states;
+        let mut kept: Vec<JobState> = jobs.iter().take(room).cloned().collect();
+        if self.job_states > JOB_OUTPUTS_UNTIL {
+            kept.iter_mut().for_each(|state| state.output = String::new());
+        }
+        self.job_states += kept.len();
+        Arc::make_mut(&mut node.state).jobs = kept;
+        self.nodes.jobs_changed(number);
     }
 
     /// Who holds a content and is not away: at most `max`, with another `turn` others if there are more.
@@ -333,6 +361,7 @@ impl Book {
         let Some(node) = self.nodes.remove(number) else { return };
         self.holdings -= node.holds.len();
         self.fetching.remove(number, &node.state.fetching);
+        self.job_states -= node.state.jobs.len();
         for object in &node.holds {
             self.objects.release(object, number);
         }
@@ -356,6 +385,7 @@ impl Book {
         Batch {
             nodes: unwritten.nodes.states.iter().map(|number| (number, node(number))).collect(),
             holdings: unwritten.nodes.holdings.iter().map(|number| (number, holdings(number))).collect(),
+            jobs: unwritten.nodes.jobs.iter().map(|number| (number, node(number).map(|(state, _)| state))).collect(),
             objects: unwritten.objects.iter().map(|number| (number, self.objects.digest(number))).collect(),
         }
     }
@@ -376,9 +406,11 @@ impl Book {
         let holds: RoaringBitmap = said.iter().filter(|object| self.objects.is_known(*object)).collect();
         let sequence = sequence.filter(|_| holds.len() == said.len());
         (state.holds, state.fetching) = (holds.len(), Vec::new());
-        let held = holds.clone();
+        state.jobs.truncate(JOB_STATES_TOTAL_MAX - self.job_states);
+        let (held, jobs) = (holds.clone(), state.jobs.len());
         if self.nodes.restore(number, Node { state: Arc::new(state), sequence, holds }) {
             self.holdings += held.len();
+            self.job_states += jobs;
             held.iter().for_each(|object| self.objects.restore_holder(object, number));
         }
     }

@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | `nodes` | one who has reported, by number | small, for it changes with every report |
 //! | `holdings` | what one holds: a Roaring bitmap of numbers of contents | a full report of the same contents writes nothing, a change one row, whatever it is |
+//! | `jobs` | how the jobs of one stand, as JSON | it changes seldom, and is not small |
 //! | `objects` | the digest of a number | written once for everybody who holds it |
 //!
 //! Who holds a content is not in it: that is made again in memory, which is quicker than to keep it in an index that every report changes in as many places as it has
@@ -13,6 +14,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -28,7 +30,7 @@ use super::{
 /// "OutR", so that a database of ours is known as one.
 const APPLICATION_ID: i32 = 0x4f75_7452;
 /// Layout of the tables.
-const VERSION: i32 = 1;
+const VERSION: i32 = 2;
 /// How long the start waits for another process to let go of the database.
 const BUSY_MAX: Duration = Duration::from_secs(5);
 /// Pages of the log that are written before they are copied to their places: 16 MiB. A page that many batches change is so copied once.
@@ -111,8 +113,8 @@ impl Database {
             book.restore_object(row.get(0)?, Md5(row.get(1)?));
         }
         let mut nodes = self.connection.prepare(
-            "SELECT number, name, role, domain, url, version, load, free, configuration, last_seen, expires, sequence, objects
-             FROM nodes LEFT JOIN holdings ON node = number ORDER BY number",
+            "SELECT number, name, role, domain, url, version, load, free, configuration, last_seen, expires, sequence, objects, states
+             FROM nodes LEFT JOIN holdings ON holdings.node = number LEFT JOIN jobs ON jobs.node = number ORDER BY number",
         )?;
         let mut rows = nodes.query([])?;
         while let Some(row) = rows.next()? {
@@ -120,7 +122,11 @@ impl Database {
             let holds = holds.and_then(|bytes| RoaringBitmap::deserialize_from(&bytes[..]).ok());
             // Without the set its number is worth nothing: everything is asked for.
             let sequence = sequence.map(i64::cast_unsigned).filter(|_| holds.is_some());
-            book.restore_node(row.get(0)?, state(row)?, sequence, &holds.unwrap_or_default());
+            let jobs: Option<String> = row.get(13)?;
+            // What cannot be read is told again when it changes, and with the next full report.
+            let jobs = jobs.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+            let state = NodeState { jobs, ..state(row)? };
+            book.restore_node(row.get(0)?, state, sequence, &holds.unwrap_or_default());
         }
         book.restored();
         Ok(book)
@@ -132,6 +138,7 @@ impl Database {
         write_objects(&transaction, &batch.objects)?;
         write_nodes(&transaction, &batch.nodes)?;
         write_holdings(&transaction, &batch.holdings)?;
+        write_jobs(&transaction, &batch.jobs)?;
         transaction.commit()
     }
 
@@ -202,6 +209,18 @@ fn write_holdings(transaction: &Transaction<'_>, holdings: &[(u32, Option<Roarin
     Ok(())
 }
 
+fn write_jobs(transaction: &Transaction<'_>, jobs: &[(u32, Option<Arc<NodeState>>)]) -> rusqlite::Result<()> {
+    let mut put = transaction.prepare_cached("INSERT OR REPLACE INTO jobs (node, states) VALUES (?1, ?2)")?;
+    let mut delete = transaction.prepare_cached("DELETE FROM jobs WHERE node = ?1")?;
+    for (node, state) in jobs {
+        match state.as_ref().filter(|state| !state.jobs.is_empty()) {
+            Some(state) => put.execute(params![node, serde_json::to_string(&state.jobs).unwrap_or_default()])?,
+            None => delete.execute(params![node])?,
+        };
+    }
+    Ok(())
+}
+
 /// The columns from `name` on.
 fn state(row: &Row<'_>) -> rusqlite::Result<NodeState> {
     let name: String = row.get(1)?;
@@ -239,7 +258,8 @@ fn check_owner(connection: &Connection, path: &Path) -> Result<(), RegistryError
     match (number("application_id")?, number("user_version")?) {
         (0, 0) if tables == 0 => make_tables(connection).map_err(explain),
         (APPLICATION_ID, version) if version > VERSION => Err(RegistryError::Newer { path: path.into(), version }),
-        (APPLICATION_ID, _) => Ok(()),
+        (APPLICATION_ID, VERSION) => Ok(()),
+        (APPLICATION_ID, _) => add_jobs(connection).map_err(explain),
         _ => Err(RegistryError::Foreign(path.into())),
     }
 }
@@ -253,9 +273,18 @@ fn make_tables(connection: &Connection) -> rusqlite::Result<()> {
              load INTEGER NOT NULL, free INTEGER NOT NULL, configuration INTEGER NOT NULL,
              last_seen INTEGER NOT NULL, expires INTEGER NOT NULL, sequence INTEGER
          );
-         CREATE TABLE holdings (node INTEGER PRIMARY KEY, objects BLOB NOT NULL);",
+         CREATE TABLE holdings (node INTEGER PRIMARY KEY, objects BLOB NOT NULL);
+         CREATE TABLE jobs (node INTEGER PRIMARY KEY, states TEXT NOT NULL);",
     )?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    transaction.commit()
+}
+
+/// What version 1 had not.
+fn add_jobs(connection: &Connection) -> rusqlite::Result<()> {
+    let transaction = connection.unchecked_transaction()?;
+    transaction.execute_batch("CREATE TABLE jobs (node INTEGER PRIMARY KEY, states TEXT NOT NULL);")?;
     transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.commit()
 }
@@ -274,6 +303,11 @@ fn explain(path: &Path, error: rusqlite::Error) -> RegistryError {
 
 #[cfg(test)]
 mod tests {
+    use protocol::{
+        jobs::{JobState, State},
+        report::Report,
+    };
+
     use super::{
         super::tests::{INTERVALS, at, change, md5, names, report},
         *,
@@ -318,6 +352,45 @@ mod tests {
     }
 
     #[test]
+    fn how_jobs_stand_survives_a_restart_and_a_database_of_before_is_taken() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("db");
+        let before = Database::open(&path).unwrap();
+        before.connection.execute_batch("DROP TABLE jobs; PRAGMA user_version = 1").unwrap();
+        drop(before);
+        let (mut database, mut book) = (Database::open(&path).unwrap(), Book::default());
+        let job = |state| JobState {
+            name: "office".into(),
+            state,
+            detail: "why".into(),
+            since: "2026-11-22T00:00:00Z".into(),
+            version: None,
+            generation: 7,
+            tree: None,
+            exit: Some(3),
+            output: "the end".into(),
+        };
+        let told = |sequence, jobs| Report { jobs, ..change("a", sequence, &[], &[]) };
+        let say = |book: &mut Book, report| _ = book.report(&report, None, INTERVALS, at(0)).unwrap();
+        say(&mut book, Report { full: true, ..told(1, Some(vec![job(State::Failed)])) });
+        write(&mut database, &mut book);
+        say(&mut book, told(2, None));
+        write(&mut database, &mut book);
+        drop(database);
+        let mut database = Database::open(&path).unwrap();
+        let mut book = database.load().unwrap();
+        assert_eq!(book.node("a").unwrap().jobs, [job(State::Failed)]);
+        say(&mut book, told(3, Some(vec![job(State::Installed)])));
+        write(&mut database, &mut book);
+        assert_eq!(database.load().unwrap().node("a").unwrap().jobs, [job(State::Installed)]);
+        say(&mut book, told(4, Some(Vec::new())));
+        write(&mut database, &mut book);
+        assert!(database.load().unwrap().node("a").unwrap().jobs.is_empty());
+        let rows: i64 = database.connection.query_row("SELECT count(*) FROM jobs", [], |row| row.get(0)).unwrap();
+        assert_eq!(rows, 0);
+    }
+
+    #[test]
     fn rows_that_make_no_sense_are_asked_for_again() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("db");
@@ -356,7 +429,7 @@ mod tests {
         drop(Database::open(&path("newer")).unwrap());
         Connection::open(path("newer")).unwrap().pragma_update(None, "user_version", VERSION + 1).unwrap();
         let error = Database::open(&path("newer")).err().unwrap();
-        assert!(error.to_string().contains("has version 2, and this release knows versions up to 1"), "{error}");
+        assert!(error.to_string().contains("has version 3, and this release knows versions up to 2"), "{error}");
         assert!(matches!(Database::open(Path::new("/nowhere/db")), Err(RegistryError::Open(..))));
     }
 

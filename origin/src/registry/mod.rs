@@ -20,6 +20,7 @@ use std::{
 use protocol::{
     digest::Md5,
     enrolment::Role,
+    jobs::JobState,
     report::{Fetching, HOLDS_MAX, Refusal, Report, Reported},
     topology::DomainName,
 };
@@ -82,6 +83,8 @@ pub(crate) struct NodeState {
     pub(crate) refused: Vec<Refusal>,
     /// Options that it uses with its next start only. Likewise.
     pub(crate) needs_restart: Vec<String>,
+    /// How its jobs stand.
+    pub(crate) jobs: Vec<JobState>,
     /// When it reported last.
     pub(crate) last_seen: SystemTime,
     /// When it counts as away unless it reports.
@@ -104,6 +107,7 @@ impl NodeState {
             fetching: Vec::new(),
             refused: Vec::new(),
             needs_restart: Vec::new(),
+            jobs: Vec::new(),
             last_seen: now,
             expires: now,
         }

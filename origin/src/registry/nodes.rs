@@ -36,6 +36,7 @@ pub(super) struct Nodes {
 pub(super) struct Changed {
     pub(super) states: RoaringBitmap,
     pub(super) holdings: RoaringBitmap,
+    pub(super) jobs: RoaringBitmap,
 }
 
 impl Nodes {
@@ -89,6 +90,7 @@ impl Nodes {
         self.enter(number, node);
         self.changed.states.insert(number);
         self.changed.holdings.insert(number);
+        self.changed.jobs.insert(number);
         Some(number)
     }
 
@@ -132,6 +134,11 @@ impl Nodes {
         self.changed.holdings.insert(number);
     }
 
+    /// How its jobs stand has changed.
+    pub(super) fn jobs_changed(&mut self, number: u32) {
+        self.changed.jobs.insert(number);
+    }
+
     /// Takes one out for good.
     pub(super) fn remove(&mut self, number: u32) -> Option<Node> {
         let node = self.rows.get_mut(number as usize)?.take()?;
@@ -140,6 +147,7 @@ impl Nodes {
         self.free.push(number);
         self.changed.states.insert(number);
         self.changed.holdings.insert(number);
+        self.changed.jobs.insert(number);
         Some(node)
     }
 
@@ -170,11 +178,12 @@ impl Nodes {
     pub(super) fn put_back_changed(&mut self, changed: &Changed) {
         self.changed.states |= &changed.states;
         self.changed.holdings |= &changed.holdings;
+        self.changed.jobs |= &changed.jobs;
     }
 
     /// How many wait to be written.
     pub(super) fn unwritten(&self) -> u64 {
-        (&self.changed.states | &self.changed.holdings).len()
+        (&self.changed.states | &self.changed.holdings | &self.changed.jobs).len()
     }
 
     /// From the database, in the order of their numbers. `false`: there cannot be such a one.

@@ -4,9 +4,10 @@
 mod given;
 mod tokens;
 
-use config::origin::Settings;
+use config::origin::{JobOptions, Settings};
 use protocol::{
     enrolment::{Configuration, Role},
+    jobs::{JOBS_MAX, Job},
     schedule::ScheduleError,
     topology::{Domain, DomainName, Tier, Topology, TopologyError},
 };
@@ -34,6 +35,8 @@ pub(crate) struct Site {
     pub(crate) tokens: Tokens,
     /// Whether a name is believed only with its credential.
     pub(crate) enrolment_required: bool,
+    /// Packages that agents keep.
+    pub(crate) jobs: Vec<JobOptions>,
     given: Given,
     /// As they were written.
     domains: Vec<Domain>,
@@ -66,6 +69,7 @@ impl Site {
             intervals: Intervals { next_in: settings.registry.report_every, expires_in: settings.registry.expiry },
             tokens: tokens.unwrap_or_default(),
             enrolment_required: settings.enrolment.required,
+            jobs: settings.jobs.clone(),
             given: Given::new(settings),
         })
     }
@@ -89,6 +93,11 @@ impl Site {
         given::number(&(&self.domains, &self.origins))
     }
 
+    /// Packages that an agent is to keep, in the order of the configuration.
+    pub(crate) fn jobs_of(&self, node: Option<&str>, domain: Option<&DomainName>) -> Vec<Job> {
+        self.jobs.iter().filter(|job| job.is_for(node, domain)).take(JOBS_MAX).map(JobOptions::job).collect()
+    }
+
     /// What is wanted of a node, and what it needs to know to do without an origin for a while.
     pub(crate) fn configuration(&self, node: Option<&str>, role: Role, domain: Option<&DomainName>) -> Configuration {
         let proxies = near_to_far(&self.topology, node.filter(|_| role == Role::Proxy), domain);
@@ -100,6 +109,7 @@ impl Site {
             options: self.given.options(node, role, domain),
             proxies,
             origins: self.origins.clone(),
+            jobs: if role == Role::Agent { self.jobs_of(node, domain) } else { Vec::new() },
             source_expiry: self.terms.source_expiry.as_secs(),
         };
         configuration.generation = given::generation(&configuration);
@@ -183,6 +193,25 @@ mod tests {
         assert_eq!(names("pc-1", Role::Agent), ["b7-1", "b7-2", "hq-1"]);
         assert_eq!(of(&site, "b7-1", Role::Proxy, Some("hq.b7")).tier, Tier::Constrained);
         assert_eq!(of(&site, "pc-1", Role::Agent, Some("hq.b7")).tier, Tier::Client);
+    }
+
+    #[test]
+    fn an_agent_is_told_its_jobs_and_no_proxy_is() {
+        let jobs = "[[job]]\nname = \"office\"\npackage = \"/Redist/office/\"\ndomains = [\"hq.b7\"]\n";
+        let (before, after) = (site(SITE), site(&format!("{SITE}\n{jobs}")));
+        let names = |node, role, domain| {
+            of(&after, node, role, domain).jobs.into_iter().map(|job| job.name).collect::<Vec<_>>()
+        };
+        assert_eq!(names("pc-1", Role::Agent, Some("hq.b7.lab")), ["office"]);
+        assert!(
+            names("pc-1", Role::Agent, Some("hq")).is_empty() && names("b7-1", Role::Proxy, Some("hq.b7")).is_empty()
+        );
+        for (role, domain, is_other) in
+            [(Role::Agent, "hq.b7", true), (Role::Agent, "hq", false), (Role::Proxy, "hq.b7", false)]
+        {
+            let generation = |site| of(site, "x", role, Some(domain)).generation;
+            assert_eq!(generation(&before) != generation(&after), is_other, "{role:?} {domain}");
+        }
     }
 
     #[test]

@@ -35,6 +35,7 @@ pub(crate) fn report(node: &str, holds: &[u32]) -> Report {
         orders: vec![],
         refused: vec![],
         needs_restart: vec![],
+        jobs: None,
     }
 }
 

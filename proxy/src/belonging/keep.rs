@@ -121,6 +121,7 @@ mod tests {
             options: [("mode".to_owned(), "preload".into())].into(),
             proxies: Vec::new(),
             origins: Vec::new(),
+            jobs: Vec::new(),
             source_expiry: 600,
         };
         keep_configuration(&options, "a", &wanted).unwrap();

@@ -35,6 +35,7 @@ pub(super) fn frame(app: &App, parts: &Parts, node: &str, before: &mut Moment) -
         orders: Vec::new(),
         refused: Vec::new(),
         needs_restart: needs_restart(app),
+        jobs: None,
     }
 }
 

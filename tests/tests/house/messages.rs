@@ -40,6 +40,7 @@ const NOT_MESSAGES: &[(&str, &str)] = &[
     ("config/src/option.rs", "list of ranges"),
     ("config/src/option.rs", "list of rules"),
     ("config/src/option.rs", "list of texts"),
+    ("config/src/option.rs", "such as `"),
     ("config/src/option.rs", "relative to the working directory"),
     ("config/src/option.rs", "size or percent of the disk"),
     ("proxy/src/admin/metrics.rs", ""),

@@ -5,8 +5,10 @@ use std::net::IpAddr;
 
 use http::Uri;
 use protocol::{
+    jobs::{self, DETAIL_MAX, JOBS_MAX, JobState, OUTPUT_MAX},
     membership::{ENDED_MAX, OPEN_MAX},
     report::{FETCHING_MAX, PAGE_MAX, REFUSED_MAX, Report},
+    timestamp::parse_rfc3339,
 };
 
 use protocol::enrolment::is_name;
@@ -36,6 +38,11 @@ pub(super) enum Unfit {
     /// Nothing that can be shown.
     #[error("the version of a report has 1 to {VERSION_LEN_MAX} printable letters of ASCII")]
     Version,
+    /// A state of a job that is none.
+    #[error(
+        "a state of a job has the name of one, a time, at most {DETAIL_MAX} letters of detail and {OUTPUT_MAX} bytes of output; that of '{0}' has not"
+    )]
+    Job(String),
     /// Nothing that can be asked.
     #[error(
         "{0:?} is not where files can be fetched; write http://HOST:PORT/ or https://HOST:PORT/, without user, path or query"
@@ -69,10 +76,14 @@ pub(super) fn check(report: &Report, asker: Option<&str>) -> Result<(), Unfit> {
         (report.orders.len(), "orders", OPEN_MAX + ENDED_MAX),
         (report.refused.len(), "refusals", REFUSED_MAX),
         (report.needs_restart.len(), "options that need a restart", REFUSED_MAX),
+        (report.jobs.iter().flatten().count(), "jobs", JOBS_MAX),
     ] {
         if count > max {
             return Err(Unfit::TooMany(count, what, max));
         }
+    }
+    if let Some(job) = report.jobs.iter().flatten().find(|job| !is_fit(job)) {
+        return Err(Unfit::Job(job.name.chars().take(URL_LEN_MAX).collect()));
     }
     let is_shown = |version: &str| version.bytes().all(|letter| letter.is_ascii_graphic() || letter == b' ');
     if report.version.is_empty() || report.version.len() > VERSION_LEN_MAX || !is_shown(&report.version) {
@@ -82,6 +93,16 @@ pub(super) fn check(report: &Report, asker: Option<&str>) -> Result<(), Unfit> {
         Some(url) if host(url).is_none() => Err(Unfit::Url(url.chars().take(URL_LEN_MAX).collect())),
         _ => Ok(()),
     }
+}
+
+/// Whether it can be kept and shown.
+fn is_fit(job: &JobState) -> bool {
+    jobs::is_name(&job.name)
+        && parse_rfc3339(&job.since).is_some()
+        && job.since.len() <= VERSION_LEN_MAX
+        && job.detail.chars().count() <= DETAIL_MAX
+        && job.output.len() <= OUTPUT_MAX
+        && job.version.as_ref().is_none_or(|version| version.len() <= URL_LEN_MAX)
 }
 
 /// Whether a URL leads to the address that names it, so that nobody can send others to a third machine. `known` is the URL that the administrator has written for this node: he may send
@@ -141,6 +162,7 @@ mod tests {
             orders: vec![],
             refused: vec![],
             needs_restart: vec![],
+            jobs: None,
         }
     }
 
@@ -168,6 +190,33 @@ mod tests {
         assert!(check(&Report { fetching, ..report() }, None).unwrap_err().is_too_large());
         let needs_restart = vec![String::new(); REFUSED_MAX + 1];
         assert!(check(&Report { needs_restart, ..report() }, None).unwrap_err().is_too_large());
+    }
+
+    #[test]
+    fn states_of_jobs_are_bounded() {
+        let good = JobState {
+            name: "office".into(),
+            state: jobs::State::Failed,
+            detail: "\u{fc}".repeat(DETAIL_MAX),
+            since: "2026-11-22T00:00:00Z".into(),
+            version: None,
+            generation: 1,
+            tree: None,
+            exit: None,
+            output: "x".repeat(OUTPUT_MAX),
+        };
+        let of = |states: Vec<JobState>| check(&Report { jobs: Some(states), ..report() }, None);
+        assert_eq!((of(vec![good.clone(); JOBS_MAX]), of(Vec::new())), (Ok(()), Ok(())));
+        assert!(of(vec![good.clone(); JOBS_MAX + 1]).unwrap_err().is_too_large());
+        for bad in [
+            JobState { name: "../x".into(), ..good.clone() },
+            JobState { since: "yesterday".into(), ..good.clone() },
+            JobState { detail: "x".repeat(DETAIL_MAX + 1), ..good.clone() },
+            JobState { output: "x".repeat(OUTPUT_MAX + 1), ..good.clone() },
+            JobState { version: Some("1".repeat(URL_LEN_MAX + 1)), ..good.clone() },
+        ] {
+            assert_eq!(of(vec![bad.clone()]), Err(Unfit::Job(bad.name)));
+        }
     }
 
     #[test]

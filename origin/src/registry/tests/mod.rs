@@ -37,6 +37,7 @@ pub(in crate::registry) fn report(node: &str, holds: &[u32]) -> Report {
         orders: vec![],
         refused: vec![],
         needs_restart: vec![],
+        jobs: None,
     }
 }
 

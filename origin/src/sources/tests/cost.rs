@@ -59,6 +59,7 @@ fn site(directory: &Path, is_staged: bool) -> (Topology, SqliteRegistry) {
             configuration: 0,
             orders: Vec::new(),
             needs_restart: Vec::new(),
+            jobs: None,
             refused: Vec::new(),
         };
         registry.report(&report, Some(domain), Intervals::default(), told_at()).unwrap();

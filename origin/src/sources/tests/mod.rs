@@ -56,6 +56,7 @@ pub(super) fn node(name: &str, is_away: bool) -> NodeState {
         fetching: Vec::new(),
         refused: Vec::new(),
         needs_restart: Vec::new(),
+        jobs: Vec::new(),
         last_seen: NOW,
         expires: if is_away { NOW } else { NOW + Duration::from_secs(60) },
     }
