@@ -72,6 +72,7 @@ impl Liar {
             orders: Vec::new(),
             refused: Vec::new(),
             needs_restart: Vec::new(),
+            jobs: None,
         };
         let own = if let IpAddr::V4(own) = self.address.ip() { own } else { Ipv4Addr::LOCALHOST };
         ask::post((own, NAME), origin, REPORTS, &serde_json::to_value(report)?).await.map(drop)
