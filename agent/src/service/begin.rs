@@ -59,6 +59,7 @@ mod tests {
             options: options.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect(),
             proxies: Vec::new(),
             origins: Vec::new(),
+            jobs: Vec::new(),
             source_expiry: 600,
         }
     }
