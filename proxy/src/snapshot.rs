@@ -35,6 +35,8 @@ pub(crate) struct Snapshot {
     pub(crate) upstreams: Vec<UpstreamStatus>,
     pub(crate) preloads: Vec<PreloadStatus>,
     pub(crate) requesters: u64,
+    /// Machines that asked lately what is here in pieces.
+    pub(crate) askers: u64,
     /// Connections to clients that are paced, and the bytes per second for all of them; 0: no limit.
     pub(crate) shares: (u64, u64),
     pub(crate) access_log_dropped: u64,
@@ -92,6 +94,9 @@ pub(crate) struct CacheFigures {
     pub(crate) resumed: u64,
     pub(crate) mismatches: u64,
     pub(crate) known_by_digest: u64,
+    pub(crate) have: u64,
+    pub(crate) piece_lists_made: u64,
+    pub(crate) piece_lists_refused: u64,
     pub(crate) streams: u64,
     pub(crate) changes: u64,
     pub(crate) preload_here: u64,
@@ -136,6 +141,7 @@ impl Snapshot {
             now.upstreams = parts.cache.upstreams();
             now.preloads = parts.cache.preloads();
             now.requesters = parts.cache.requesters() as u64;
+            now.askers = parts.cache.askers() as u64;
             now.shares = parts.server.shares();
             now.access_log_dropped = parts.access_log.as_ref().map_or(0, serve::access_log::AccessLog::dropped);
         }
@@ -197,6 +203,9 @@ impl CacheFigures {
             resumed: of(&counters.resumed),
             mismatches: of(&counters.mismatches),
             known_by_digest: of(&counters.known_by_digest),
+            have: of(&counters.have),
+            piece_lists_made: of(&counters.piece_lists_made),
+            piece_lists_refused: of(&counters.piece_lists_refused),
             streams: of(&counters.streams),
             changes: of(&counters.changes),
             preload_here: of(&counters.preload_here),

@@ -147,6 +147,11 @@ impl Cache {
         self.shared.requesters.held()
     }
 
+    /// Machines that asked lately what is here in pieces, of all contents.
+    pub fn askers(&self) -> usize {
+        self.shared.swarm.askers()
+    }
+
     /// Why something is here, or is not. Looks at all that is known of all names, beside the requests.
     pub async fn why(&self, subject: Subject) -> Why {
         why::why(&self.shared, subject).await

@@ -57,7 +57,12 @@ impl<'a> RequestContext<'a> {
         status: CacheStatus,
     ) -> Response {
         self.count(status);
-        let check = PlaceCheck { places, options: &self.settings.options, counters: &self.shared.counters };
+        let peers = |places: &Places| {
+            let address = self.asked.client.address.ip().to_canonical();
+            places.md5().map_or_else(Vec::new, |md5| self.shared.swarm.peers(md5, address))
+        };
+        let (options, counters) = (&self.settings.options, &self.shared.counters);
+        let check = PlaceCheck { places, peers: &peers, options, counters };
         self.reply(representation, status).with_bytes(source, &check)
     }
 

@@ -3,7 +3,7 @@
 //!
 //! In reading order: `resolve` is the request in one screen, and `follow`, `pass`, `methods`, `webdav` and `endpoints` are the ways that it can take; `asked` is what was asked, `forwarded` what of it goes upstream, `delivery` names of servers that are mounted nowhere,
 //! `context` what every step of answering needs, [`Cache`] the whole as its program sees it. `answer` is what is said to clients, `requesters` who may have
-//! bytes at once. `fetch` gets them once for all who ask; `upstream` is where they come from, `line` how fast; `names` is what is known of names. `shared` is what the parts
+//! bytes at once, `swarm` what is told to machines that give each other pieces. `fetch` gets them once for all who ask; `upstream` is where they come from, `line` how fast; `names` is what is known of names. `shared` is what the parts
 //! share, `settings` the options in force, `pins` what of the names these pin; [`link`] is the conversation with an origin beside files, `imports` and `catalogue` are what is known of names by other ways; [`preload`] fetches before anybody asks, by a [`clock`]; [`why`] tells what became of objects; [`options`] with [`hosts`], and [`status`], are what goes in and out.
 #![forbid(unsafe_code)]
 
@@ -38,6 +38,7 @@ pub mod requesters;
 mod resolve;
 mod settings;
 mod shared;
+pub mod swarm;
 mod upstream;
 mod webdav;
 pub mod why;

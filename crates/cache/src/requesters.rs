@@ -9,7 +9,7 @@ use std::{
     collections::HashMap,
     net::IpAddr,
     sync::{
-        Arc, Weak,
+        Arc, OnceLock, Weak,
         atomic::{AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -52,6 +52,8 @@ impl Requester {
 #[derive(Debug)]
 pub(crate) struct Places {
     queue: Mutex<Queue<Requester>>,
+    /// Of which object, from when that is known.
+    md5: OnceLock<Md5>,
     held: Arc<AtomicUsize>,
 }
 
@@ -74,6 +76,11 @@ impl Places {
         self.queue.lock().take(&who, places_max, now, now + retry_delay * 2)?;
         self.held.fetch_add(1, Ordering::Relaxed);
         Ok(Place { places: self.clone(), who })
+    }
+
+    /// The object's name, if it has one already.
+    pub(crate) fn md5(&self) -> Option<&Md5> {
+        self.md5.get()
     }
 
     /// Transfers now.
@@ -105,7 +112,7 @@ pub(crate) struct Requesters {
 impl Requesters {
     /// Places of an object that has no digest yet.
     pub(crate) fn unnamed(&self) -> Arc<Places> {
-        Arc::new(Places { queue: Mutex::default(), held: self.held.clone() })
+        Arc::new(Places { queue: Mutex::default(), md5: OnceLock::new(), held: self.held.clone() })
     }
 
     /// Places of an object.
@@ -137,6 +144,7 @@ impl Requesters {
         if objects.len() >= SWEEP_MIN && objects.len() == objects.capacity() {
             objects.retain(|_, places| places.strong_count() > 0);
         }
+        let _ = places.md5.set(md5);
         objects.insert(md5, Arc::downgrade(places));
     }
 }

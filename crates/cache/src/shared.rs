@@ -22,6 +22,7 @@ use crate::{
     requesters::Requesters,
     settings::Settings,
     status::{Counters, add},
+    swarm::Swarm,
     upstream::{Upstream, error::AskError, health::probe_wait},
 };
 
@@ -36,6 +37,8 @@ pub(crate) struct Shared {
     pub(crate) flights: Arc<Flights>,
     pub(crate) slots: Slots,
     pub(crate) requesters: Requesters,
+    /// Who gets what in pieces.
+    pub(crate) swarm: Swarm,
     pub(crate) counters: Arc<Counters>,
     /// The conversations with origins.
     pub(crate) desks: Desks,
@@ -68,6 +71,7 @@ impl Shared {
             flights: Arc::default(),
             slots: Slots::default(),
             requesters: Requesters::default(),
+            swarm: Swarm::default(),
             counters,
             desks: Desks::default(),
             clock,

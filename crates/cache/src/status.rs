@@ -53,6 +53,12 @@ pub struct Counters {
     pub streams: AtomicU64,
     /// Changes and other events that origins told.
     pub changes: AtomicU64,
+    /// Answers to what is here in pieces.
+    pub have: AtomicU64,
+    /// Lists of digests of pieces that were made from objects here.
+    pub piece_lists_made: AtomicU64,
+    /// Lists that upstreams sent and that were of another content.
+    pub piece_lists_refused: AtomicU64,
     /// Fetches saved because an upstream's digest was already here.
     pub known_by_digest: AtomicU64,
 }

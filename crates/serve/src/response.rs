@@ -139,7 +139,7 @@ impl Response {
     }
 
     /// A JSON body.
-    pub fn json(status: StatusCode, json: Vec<u8>) -> Self {
+    pub fn json(status: StatusCode, json: impl Into<Bytes>) -> Self {
         let mut response = Self::new(status);
         response.fields.push("Content-Type", "application/json");
         response.body = Body::Memory(json.into());

@@ -172,6 +172,22 @@ static METRICS: &[Metric] = &[
         }),
     ),
     metric("outpost_requesters", "Transfers that hold a requester place now", Read::Gauge(|s| s.requesters)),
+    metric(
+        "outpost_askers",
+        "Machines that asked lately which pieces of a content are here, once for each content",
+        Read::Gauge(|s| s.askers),
+    ),
+    metric("outpost_have_total", "Answers to which pieces of a content are here", Read::Counter(|s| s.cache.have)),
+    metric(
+        "outpost_piece_lists_made_total",
+        "Lists of digests of pieces that were made from objects here, for want of one from an upstream",
+        Read::Counter(|s| s.cache.piece_lists_made),
+    ),
+    metric(
+        "outpost_piece_lists_refused_total",
+        "Lists of digests of pieces from upstreams that were of another content, and not used",
+        Read::Counter(|s| s.cache.piece_lists_refused),
+    ),
     metric("outpost_fills", "Fetches in progress", Read::Gauge(|s| s.fills.len() as u64)),
     metric("outpost_fills_resumed_total", "Fetches continued at their byte", Read::Counter(|s| s.cache.resumed)),
     metric("outpost_mismatches_total", "Fetches with a wrong length or digest", Read::Counter(|s| s.cache.mismatches)),

@@ -87,6 +87,8 @@ impl Plan {
 /// Who asks for bytes, and of what object.
 pub(crate) struct PlaceCheck<'a> {
     pub(crate) places: &'a dyn Fn() -> Arc<Places>,
+    /// Who else is getting it, for whom there is no place.
+    pub(crate) peers: &'a dyn Fn(&Places) -> Vec<String>,
     pub(crate) options: &'a Options,
     pub(crate) counters: &'a Counters,
 }
@@ -113,11 +115,12 @@ impl Reply<'_> {
         if plan.needs_bytes(self.asked) && plan.body_bytes(self.representation.len) > SMALL_BODY_MAX {
             let options = check.options;
             let who = Requester::of(&self.asked.client, self.asked.agent, options.requesters_by);
-            match (check.places)().take(who, options.max_requesters, Instant::now(), options.retry_delay) {
+            let places = (check.places)();
+            match places.take(who, options.max_requesters, Instant::now(), options.retry_delay) {
                 Ok(place) => hold = Some(Hold::new(place)),
                 Err(refused) => {
                     add(&check.counters.refused_requesters, 1);
-                    return refusal(refused, options, &source);
+                    return refusal(refused, options, &source, (check.peers)(&places));
                 }
             }
         }
@@ -181,8 +184,8 @@ fn unsatisfiable(len: u64) -> Response {
     response
 }
 
-/// 503: the object has no place left. Says how far the fill is and which position the client has.
-fn refusal(refused: Refused, options: &Options, source: &Source) -> Response {
+/// 503: the object has no place left. Says how far the fill is, which position the client has, and who else is getting it.
+fn refusal(refused: Refused, options: &Options, source: &Source, peers: Vec<String>) -> Response {
     let detail = format!(
         "all places for this file are taken (serve.max_requesters = {}); this request is number {} of those waiting. Ask again \
          in {} s, or follow /.outpost/v1/progress/MD5",
@@ -193,6 +196,7 @@ fn refusal(refused: Refused, options: &Options, source: &Source) -> Response {
     let mut problem = Problem::new(Kind::MaxRequesters, detail).retry_after(options.retry_delay.as_secs());
     problem.position = Some(refused.position);
     problem.max_requesters = Some(options.max_requesters as u64);
+    problem.peers = peers;
     if let Source::Object(reader) = source {
         problem.fetched = Some(reader.fetched());
         problem.total = reader.len();

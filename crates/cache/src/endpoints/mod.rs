@@ -1,13 +1,17 @@
-//! Below `/.outpost/v1/`: an [`object`] by its digest, [`info`] on a path, and the [`progress`] of a fill.
+//! Below `/.outpost/v1/`: an [`object`] by its digest, [`info`] on a path, and the [`progress`] of a fill; the digests of an object's [`pieces`], and which of
+//! them one can [`have`].
 
+mod have;
 mod info;
 mod object;
+mod pieces;
 mod progress;
 mod sealed;
 
 use protocol::{
     digest::Md5,
     info::{INFO, OBJECTS, PROGRESS},
+    pieces::{HAVE, PIECES},
     problem::Kind,
     target::Target,
 };
@@ -27,13 +31,21 @@ fn answer_known(context: &mut RequestContext<'_>, target: Target, fields: Fields
     if let Some(text) = path.strip_prefix(PROGRESS) {
         return progress::answer(context, digest(text)?);
     }
+    if let Some(text) = path.strip_prefix(PIECES) {
+        return Ok(pieces::answer(context, target, digest(text)?));
+    }
+    if let Some(text) = path.strip_prefix(HAVE) {
+        return have::answer(context, &target, digest(text)?, fields);
+    }
     // The name keeps its leading slash.
     if let Some(name) = path.strip_prefix(INFO.trim_end_matches('/')).filter(|name| name.starts_with('/')) {
         return info::answer(context, name, fields);
     }
     Err(Failure::new(
         Kind::NotFound,
-        format!("there is nothing at {path}; ask for objects/MD5, progress/MD5 or info/PATH below /.outpost/v1/"),
+        format!(
+            "there is nothing at {path}; ask for objects/MD5, pieces/MD5, have/MD5, progress/MD5 or info/PATH below /.outpost/v1/"
+        ),
     ))
 }
 

@@ -207,6 +207,20 @@ impl Flights {
         }
     }
 
+    /// One that is known to bring a content; rather one whose bytes arrive.
+    pub(crate) fn of_content(&self, md5: &Md5) -> Option<Arc<Flight>> {
+        let mut found = None;
+        for shard in &self.shards {
+            for flight in shard.lock().values().filter(|flight| flight.md5.get() == Some(md5)) {
+                if flight.reader.get().is_some() {
+                    return Some(flight.clone());
+                }
+                found = Some(flight.clone());
+            }
+        }
+        found
+    }
+
     /// All flights.
     pub(crate) fn all(&self) -> Vec<Arc<Flight>> {
         self.shards.iter().flat_map(|shard| shard.lock().values().cloned().collect::<Vec<_>>()).collect()

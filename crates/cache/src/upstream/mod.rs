@@ -40,6 +40,7 @@ use bytes::Bytes;
 use protocol::{
     digest::{Digests, Md5},
     info::Info,
+    pieces::Pieces,
     problem::Kind as ProblemKind,
     target::Target,
 };
@@ -365,6 +366,14 @@ impl Upstream {
     pub(crate) async fn object(&self, md5: Md5, target: &Target) -> Result<Option<(Head, Body)>, AskError> {
         match &self.kind {
             Kind::Outpost(outpost) => outpost.object(md5, target).await,
+            Kind::Directory(_) | Kind::Http(_) => Ok(None),
+        }
+    }
+
+    /// The digests of an object's pieces, likewise.
+    pub(crate) async fn pieces(&self, md5: &Md5) -> Result<Option<Pieces>, AskError> {
+        match &self.kind {
+            Kind::Outpost(outpost) => outpost.pieces(md5).await,
             Kind::Directory(_) | Kind::Http(_) => Ok(None),
         }
     }

@@ -11,6 +11,7 @@ use protocol::{
     digest::Md5,
     info::{INFO, Info, OBJECTS},
     listing::Listing,
+    pieces::{PIECES, PIECES_BYTES_MAX, Pieces},
     problem::{Kind as ProblemKind, Problem},
     target::Target,
 };
@@ -210,6 +211,19 @@ impl Outpost {
         }
     }
 
+    /// The digests of an object's pieces; `None` if it does not know them, or has never heard of such.
+    pub(crate) async fn pieces(&self, md5: &Md5) -> Result<Option<Pieces>, AskError> {
+        let answer = self.http.send(Method::GET, &format!("{PIECES}{md5}"), HeaderMap::new()).await?;
+        match answer.status() {
+            StatusCode::OK => json_within(answer, PIECES_BYTES_MAX).await.map(Some),
+            StatusCode::NOT_FOUND => Ok(None),
+            StatusCode::SERVICE_UNAVAILABLE => Err(busy(answer).await),
+            status => Err(AskError::Invalid(format!(
+                "the upstream answered {status} when it was asked for the digests of pieces"
+            ))),
+        }
+    }
+
     /// See [`Http::call`].
     pub(crate) async fn call(
         &self,
@@ -297,8 +311,15 @@ async fn busy(answer: Response<Incoming>) -> AskError {
 }
 
 async fn json<T: serde::de::DeserializeOwned>(answer: Response<Incoming>) -> Result<T, AskError> {
+    json_within(answer, JSON_BYTES_MAX).await
+}
+
+async fn json_within<T: serde::de::DeserializeOwned>(
+    answer: Response<Incoming>,
+    bytes_max: usize,
+) -> Result<T, AskError> {
     let invalid = |what: String| AskError::Invalid(format!("the upstream sent JSON that cannot be read: {what}"));
-    let reading = Limited::new(answer.into_body(), JSON_BYTES_MAX).collect();
+    let reading = Limited::new(answer.into_body(), bytes_max).collect();
     let body = match tokio::time::timeout(JSON_TIMEOUT, reading).await {
         Ok(body) => body.map_err(|error| invalid(error.to_string()))?.to_bytes(),
         Err(_) => {

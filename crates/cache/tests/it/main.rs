@@ -15,6 +15,7 @@ mod modes;
 mod origin;
 mod origins;
 mod outposts;
+mod pieces;
 mod preload;
 mod proxy;
 mod requesters;
