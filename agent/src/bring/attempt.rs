@@ -27,7 +27,6 @@ use crate::{
         client::{Ask, Client},
         error::NetError,
         json,
-        pieces::Pieces,
     },
 };
 
@@ -40,6 +39,8 @@ pub(crate) enum Came {
     All(Digests),
     /// Not everything.
     Not(Outcome),
+    /// Our own line was closed on the way.
+    Closed,
 }
 
 /// One source is asked for one content.
@@ -156,7 +157,7 @@ impl Attempt<'_> {
         let known = self.known();
         let position = self.sink.position();
         for _ in 0..=REDIRECTS_MAX {
-            let mut ask = Ask::get(&server, &target);
+            let mut ask = Ask::get(&server, &target).over_line(self.source.rank.is_behind_line());
             if position > 0 && known.is_known() {
                 ask = ask.with("Range", &format!("bytes={position}-"));
                 if let Some(tag) = known.condition() {
@@ -197,11 +198,12 @@ impl Attempt<'_> {
         let source = (self.source.name.as_str(), self.source.rank.name());
         self.told.stage(Stage::Receiving, Some(source));
         self.blame.brought(&self.source.url);
-        let mut pieces = Pieces::new(body, self.client.silence_max());
+        let mut pieces = self.client.pieces(body, self.source.rank.is_behind_line());
         let (mut at, mut got) = (from, 0);
         while let Some(piece) = pieces.next().await {
             let mut piece = match piece {
                 Ok(piece) => piece,
+                Err(NetError::Closed(_)) => return Ok(Came::Closed),
                 Err(error) => return Ok(self.failed(&error, got)),
             };
             let len = piece.len() as u64;

@@ -15,7 +15,6 @@ use crate::{
     net::{
         client::{Ask, Client},
         error::NetError,
-        pieces::Pieces,
     },
     short,
 };
@@ -51,7 +50,7 @@ pub(crate) async fn follow(client: &Client, server: &str, md5: &Md5, until: Inst
             Ok(_) => return Followed::Nothing,
             Err(error) => return lost(&error, server, told),
         };
-        let mut pieces = Pieces::new(answer.into_body(), client.silence_max());
+        let mut pieces = client.pieces(answer.into_body(), false);
         let mut reader = Reader::default();
         while let Some(piece) = pieces.next().await {
             let piece = match piece {

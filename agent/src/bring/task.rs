@@ -26,6 +26,9 @@ use crate::decide::{
     source::Source,
 };
 
+/// During a blackout it is looked so often whether somebody may be asked all the same.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
 /// Brings one content. Dropping its future stops it; what is here stays.
 pub(crate) struct Task {
     pub(crate) finder: Arc<Finder>,
@@ -108,6 +111,7 @@ impl Task {
                         return Ok(digests);
                     }
                 }
+                Step::Ask(place) if self.is_held(place) => self.wait_for_line().await?,
                 Step::Ask(place) => {
                     if let Some(digests) = self.ask(place, &mut blame).await? {
                         return Ok(digests);
@@ -177,7 +181,31 @@ impl Task {
                 self.chain.outcome(place, &outcome, &mut self.health.lock(), now());
                 Ok(None)
             }
+            // It is nobody's fault, and what is here is kept.
+            Came::Closed => Ok(None),
         }
+    }
+
+    /// Whether a source is behind our own line, and nothing is brought over that now.
+    fn is_held(&self, place: usize) -> bool {
+        self.chain.source(place).rank.is_behind_line() && self.finder.client.line().closed().is_some()
+    }
+
+    /// Waits for the end of a blackout, but not long at once: a neighbour may have got it meanwhile.
+    async fn wait_for_line(&mut self) -> Result<(), BringError> {
+        let line = self.finder.client.line().clone();
+        let Some(until) = line.closed() else { return Ok(()) };
+        self.told.stage(Stage::Waiting, None);
+        let again_in = until.saturating_duration_since(now()) + Duration::from_millis(999);
+        self.told.say(|state| (state.why, state.again_in) = (Some("blackout".into()), Some(again_in.as_secs())));
+        if self.deadline.is_some_and(|deadline| until > deadline) {
+            return Err(BringError::TimedOut(self.told.now().trouble));
+        }
+        tokio::select! {
+            () = tokio::time::sleep_until(until.min(now() + LOOK_EVERY).into()) => {}
+            () = line.renewed() => {}
+        }
+        Ok(())
     }
 
     fn brought(&mut self, source: &Source, bytes: u64) {

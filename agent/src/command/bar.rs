@@ -80,6 +80,7 @@ fn message(state: &State) -> String {
             };
             format!("{number}in the queue of {source}{places}{has}")
         }
+        (Stage::Waiting, Some("blackout")) => format!("not at this time of day{again}"),
         (Stage::Waiting, Some("not-ready")) => format!("not here yet{again}"),
         (Stage::Waiting, Some("not-preloaded")) => format!("{source} has not preloaded it yet{again}"),
         (Stage::Waiting, Some("overloaded")) => format!("{source} is at a limit{again}"),

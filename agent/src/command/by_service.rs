@@ -7,10 +7,7 @@ use protocol::event_stream::{RawEvent, Reader};
 use crate::{
     bring::{told::Told, wanted::Wanted},
     decide::resume::Identity,
-    net::{
-        client::{Ask, Client, escaped},
-        pieces::Pieces,
-    },
+    net::client::{Ask, Client, escaped},
     service::events::{Failed, Ready, Standing},
 };
 
@@ -35,7 +32,7 @@ pub(crate) async fn fetch(client: &Client, service: SocketAddr, wanted: &Wanted,
         Ok(_) => return Served::Broken,
         Err(_) => return Served::NoService,
     };
-    let mut pieces = Pieces::new(answer.into_body(), client.silence_max());
+    let mut pieces = client.pieces(answer.into_body(), false);
     let mut reader = Reader::default();
     while let Some(Ok(piece)) = pieces.next().await {
         let mut end = None;

@@ -29,6 +29,11 @@ pub struct Source {
 }
 
 impl Rank {
+    /// Whether its bytes come over the line: those of other agents do not.
+    pub fn is_behind_line(self) -> bool {
+        self > Self::Peer
+    }
+
     /// For people and scripts.
     pub const fn name(self) -> &'static str {
         match self {

@@ -1,6 +1,11 @@
 //! Sends one request, and gives the head of its answer. Connections are kept for a moment and used again.
 
-use std::{net::IpAddr, path::PathBuf, sync::OnceLock, time::Duration};
+use std::{
+    net::IpAddr,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header};
@@ -11,9 +16,11 @@ use hyper_util::{
     client::legacy::{self, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
+use parking_lot::Mutex;
 use protocol::info::REQUESTER_FIELD;
 
-use super::{error::NetError, trust};
+use super::{error::NetError, line::SharedLine, pieces::Pieces, trust};
+use crate::decide::line::Terms;
 
 /// Fields of an answer's head; more is no answer.
 const FIELDS_MAX: usize = 128;
@@ -50,12 +57,21 @@ impl Manners {
 pub(crate) struct Client {
     manners: Manners,
     requester: HeaderValue,
-    plain: legacy::Client<HttpConnector, Full<Bytes>>,
-    /// Made when it is needed: to read a system's authorities takes time and memory.
-    tls: OnceLock<Result<Secure, String>>,
+    wide: Pool,
+    line: Arc<SharedLine>,
+    /// For the line while it is slow: what a connection may hold unread, and connections of that kind.
+    narrow: Mutex<Option<(u64, Arc<Pool>)>>,
 }
 
 type Secure = legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+
+/// Connections of one kind.
+struct Pool {
+    plain: legacy::Client<HttpConnector, Full<Bytes>>,
+    /// Made when it is needed: to read a system's authorities takes time and memory.
+    tls: OnceLock<Result<Secure, String>>,
+    unread_max: Option<u64>,
+}
 
 /// A request.
 pub(crate) struct Ask<'a> {
@@ -66,12 +82,14 @@ pub(crate) struct Ask<'a> {
     pub(crate) target: &'a str,
     pub(crate) fields: HeaderMap,
     pub(crate) body: Bytes,
+    /// Much comes back over the line.
+    is_large: bool,
 }
 
 impl<'a> Ask<'a> {
     /// GET.
     pub(crate) fn get(server: &'a str, target: &'a str) -> Self {
-        Self { method: Method::GET, server, target, fields: HeaderMap::new(), body: Bytes::new() }
+        Self { method: Method::GET, server, target, fields: HeaderMap::new(), body: Bytes::new(), is_large: false }
     }
 
     /// POST with a JSON body.
@@ -79,7 +97,12 @@ impl<'a> Ask<'a> {
         let mut fields = HeaderMap::new();
         fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let body = serde_json::to_vec(body).unwrap_or_default().into();
-        Self { method: Method::POST, server, target, fields, body }
+        Self { method: Method::POST, server, target, fields, body, is_large: false }
+    }
+
+    /// For a content from a server that is behind the line, or is not.
+    pub(crate) fn over_line(self, is_behind: bool) -> Self {
+        Self { is_large: is_behind, ..self }
     }
 
     /// With a field; one that cannot be sent is left out.
@@ -93,14 +116,37 @@ impl<'a> Ask<'a> {
 
 impl Client {
     pub(crate) fn new(manners: Manners) -> Self {
-        let requester = HeaderValue::from_str(&manners.requester).unwrap_or(HeaderValue::from_static("agent"));
-        let plain = pool().build(connector(&manners));
-        Self { manners, requester, plain, tls: OnceLock::new() }
+        Self::over(manners, Arc::new(SharedLine::new(Terms::default(), 0)))
     }
 
-    /// For each next piece of a body.
-    pub(crate) fn silence_max(&self) -> Duration {
-        self.manners.silence_max
+    /// With a line that may be limited.
+    pub(crate) fn over(manners: Manners, line: Arc<SharedLine>) -> Self {
+        let requester = HeaderValue::from_str(&manners.requester).unwrap_or(HeaderValue::from_static("agent"));
+        let wide = Pool::new(&manners, None);
+        Self { manners, requester, wide, line, narrow: Mutex::default() }
+    }
+
+    /// The line to servers.
+    pub(crate) fn line(&self) -> &Arc<SharedLine> {
+        &self.line
+    }
+
+    /// A body as it comes; of a server that is behind the line, as that allows.
+    pub(crate) fn pieces(&self, body: Incoming, is_behind_line: bool) -> Pieces {
+        let pieces = Pieces::new(body, self.manners.silence_max);
+        if is_behind_line { pieces.over(self.line.clone()) } else { pieces }
+    }
+
+    /// Connections for a line that is slow now.
+    fn narrow(&self) -> Option<Arc<Pool>> {
+        let unread_max = self.line.unread_max()?;
+        let mut narrow = self.narrow.lock();
+        let known = narrow.as_ref().filter(|(known, _)| *known == unread_max).map(|(_, pool)| pool.clone());
+        Some(known.unwrap_or_else(|| {
+            let pool = Arc::new(Pool::new(&self.manners, Some(unread_max)));
+            *narrow = Some((unread_max, pool.clone()));
+            pool
+        }))
     }
 
     /// One request up to the head of its answer.
@@ -118,25 +164,33 @@ impl Client {
         let agent = concat!("outpost-agent/", env!("CARGO_PKG_VERSION"));
         fields.insert(header::USER_AGENT, HeaderValue::from_static(agent));
         fields.insert(REQUESTER_FIELD, self.requester.clone());
-        let asking = if is_tls { self.secure()?.request(request) } else { self.plain.request(request) };
+        let narrow = if ask.is_large { self.narrow() } else { None };
+        let pool = narrow.as_deref().unwrap_or(&self.wide);
+        let asking = if is_tls { pool.secure(&self.manners)?.request(request) } else { pool.plain.request(request) };
         let limit = self.manners.connect_timeout + self.manners.silence_max;
         match tokio::time::timeout(limit, asking).await {
             Ok(answer) => answer.map_err(|error| NetError::broken(&error)),
             Err(_) => Err(NetError::Silent(limit)),
         }
     }
+}
 
-    fn secure(&self) -> Result<&Secure, NetError> {
+impl Pool {
+    fn new(manners: &Manners, unread_max: Option<u64>) -> Self {
+        Self { plain: builder().build(connector(manners, unread_max)), tls: OnceLock::new(), unread_max }
+    }
+
+    fn secure(&self, manners: &Manners) -> Result<&Secure, NetError> {
         let made = self.tls.get_or_init(|| {
-            let config = trust::config(self.manners.authorities.as_deref()).map_err(|error| error.to_string())?;
-            let builder = HttpsConnectorBuilder::new().with_tls_config(config).https_only().enable_http1();
-            Ok(pool().build(builder.wrap_connector(connector(&self.manners))))
+            let config = trust::config(manners.authorities.as_deref()).map_err(|error| error.to_string())?;
+            let https = HttpsConnectorBuilder::new().with_tls_config(config).https_only().enable_http1();
+            Ok(builder().build(https.wrap_connector(connector(manners, self.unread_max))))
         });
         made.as_ref().map_err(|why| NetError::Broken(why.clone()))
     }
 }
 
-fn pool() -> legacy::Builder {
+fn builder() -> legacy::Builder {
     let mut builder = legacy::Client::builder(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())
@@ -148,12 +202,13 @@ fn pool() -> legacy::Builder {
     builder
 }
 
-fn connector(manners: &Manners) -> HttpConnector {
+fn connector(manners: &Manners, unread_max: Option<u64>) -> HttpConnector {
     let mut connector = HttpConnector::new();
     connector.enforce_http(false);
     connector.set_nodelay(true);
     connector.set_connect_timeout(Some(manners.connect_timeout));
     connector.set_local_address(manners.local_address);
+    connector.set_recv_buffer_size(unread_max.map(|bytes| bytes as usize));
     connector
 }
 

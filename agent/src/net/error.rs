@@ -1,6 +1,6 @@
 //! Why a server gave no answer, or none that can be used.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Why not.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -14,6 +14,9 @@ pub(crate) enum NetError {
     /// Something that is no answer.
     #[error("the answer makes no sense: {0}")]
     Senseless(String),
+    /// Our own line is closed until then.
+    #[error("it is a time of day at which nothing is brought over this machine's line")]
+    Closed(Instant),
     /// It cannot be asked at all.
     #[error("{0} cannot be asked for")]
     Url(String),

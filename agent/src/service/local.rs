@@ -25,7 +25,7 @@ use serve::{
     request::Request,
     response::Response,
 };
-use store::Store;
+use store::{Lookup, Reader, Store};
 use tokio::runtime::Handle;
 
 use super::{
@@ -84,7 +84,7 @@ impl Local {
     fn get(&self, request: &Request<'_>, target: &Target) -> Response {
         let path = target.path();
         if let Some(md5) = path.strip_prefix(OBJECTS).and_then(|text| text.parse::<Md5>().ok()) {
-            return match self.downloads.store().hit(&md5) {
+            return match whole(self.downloads.store(), &md5) {
                 Some(reader) => content::answer(request, &md5, reader),
                 None => content::not_here(&md5),
             };
@@ -214,6 +214,15 @@ impl Local {
             }
         })
     }
+}
+
+/// Also one that is verified and about to be sealed: who followed its download hears of the end before the disk has it.
+fn whole(store: &Store, md5: &Md5) -> Option<Reader> {
+    store.hit(md5).or_else(|| match store.lookup(md5) {
+        Lookup::Hit(reader) => Some(reader),
+        Lookup::Filling(reader) if reader.digests().is_some() => Some(reader),
+        Lookup::Filling(_) | Lookup::Miss(_) => None,
+    })
 }
 
 async fn verify(store: Store) -> Value {

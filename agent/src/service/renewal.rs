@@ -120,6 +120,9 @@ impl Renewal {
             server.replace_shares(shares(&new.settings));
         }
         self.change_ways(&new.settings, state);
+        if self.settled.now().line != new.settings.line {
+            self.downloads.ways().finder.client.line().renew(ways::line(&new.settings));
+        }
         (state.taken, state.sources) = (taken(&self.at_start, &new), sources);
         state.generation = new.generation().unwrap_or_default();
         for refusal in &state.taken.refused {

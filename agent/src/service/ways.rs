@@ -10,9 +10,13 @@ use crate::{
     bring::finder::Finder,
     decide::{
         health::Health,
+        line::Terms,
         source::{Rank, Source},
     },
-    net::client::{Client, Manners},
+    net::{
+        client::{Client, Manners},
+        line::SharedLine,
+    },
     seed, short,
 };
 
@@ -38,7 +42,7 @@ impl Ways {
             local_address: servers.local_address,
         };
         let finder = Finder {
-            client: Arc::new(Client::new(manners)),
+            client: Arc::new(Client::over(manners, Arc::new(SharedLine::new(line(settings), seed())))),
             health: Arc::new(Mutex::new(Health::new(servers.backoff, seed()))),
             origins: settings.origins.urls.clone(),
             fallback: servers.urls.iter().map(|url| proxy(&short(url), url)).collect(),
@@ -63,6 +67,11 @@ pub(super) fn renew(finder: &mut Finder, origins: &[String], servers: &[String],
     let others = delivered.into_iter().flat_map(|configuration| &configuration.origins);
     finder.origins = each_once(origins.iter().chain(others).cloned(), |url| url);
     finder.fallback = each_once(own.chain(proxies.map(|given| proxy(&given.name, &given.url))), |source| &source.url);
+}
+
+/// What the line to servers allows.
+pub(super) fn line(settings: &Settings) -> Terms {
+    Terms { rates: settings.line.rates.clone(), blackout: settings.line.blackout.windows().clone() }
 }
 
 fn proxy(name: &str, url: &str) -> Source {

@@ -8,10 +8,10 @@ use harness::{
     client::{Answer, Ask, fetch},
     content::Content,
     machine::Machine,
-    script::Page,
+    script::{Page, Reply},
     share::Share,
     upstream::ScriptedUpstream,
-    wait,
+    wait::{self, Gate},
 };
 use rustix::process::Signal;
 
@@ -94,6 +94,39 @@ fn what_is_shared_is_another_behind_a_reload() {
     scene.wait_for(503);
     on.rest().expect(&big);
     scene.service.terminate();
+}
+
+#[test]
+fn in_a_blackout_a_download_waits_at_its_byte_and_goes_on_behind_it() {
+    const BLACKOUT: &str = "[line]\nblackout = [\"00:00-24:00\"]\n";
+    let (setup, content, upstream, gate) =
+        (agent(), Content::random(75, 4 * MIB), ScriptedUpstream::start(), Gate::new());
+    let at = content.at_percent(50);
+    upstream.publish("/file.zip", Page::new(&content).repr_digest().next(Reply::right().hold(at, &gate)));
+    upstream.publish("/late.zip", Page::new(&content).repr_digest());
+    let config = setup.directory().join("agent.toml");
+    fs::write(&config, "").expect("a temporary directory");
+    let service = setup.serve(&["--config", "agent.toml", "--server", &upstream.url()]);
+    let get = setup.clone().by(&service);
+    let on = get.start("/file.zip", "file");
+    gate.wait_for_arrival();
+    let renew = |text: &str| {
+        fs::write(&config, text).expect("a temporary directory");
+        service.program.signal(Signal::HUP);
+    };
+    // What comes now is left: the line is closed.
+    renew(BLACKOUT);
+    service.program.find_line("that it is in use", |line| line.contains("was read again").then_some(()));
+    gate.open();
+    wait::until_true("it waits", || service.ask(&["status"]).contains("(blackout)"));
+    let late = get.start("/late.zip", "late");
+    wait::until_true("what is begun then waits too", || service.ask(&["status"]).matches("(blackout)").count() == 2);
+    assert_eq!(upstream.gets("/late.zip"), 0);
+    renew("");
+    on.wait().expect(&content);
+    late.wait().expect(&content);
+    assert!(upstream.body_bytes("/file.zip") < content.len() * 3 / 2, "it went on at its byte");
+    service.terminate();
 }
 
 #[test]
