@@ -297,7 +297,7 @@ fn elsewhere(server: &str, location: &str) -> (String, String) {
     }
 }
 
-fn head(answer: &Response<Incoming>) -> Head<'_> {
+pub(super) fn head(answer: &Response<Incoming>) -> Head<'_> {
     let fields = answer.headers();
     let field = |name: &str| fields.get(name).map(|value| value.as_bytes());
     let len = fields.get(header::CONTENT_LENGTH).and_then(|len| len.to_str().ok()?.parse().ok());
@@ -319,7 +319,7 @@ fn claims(fields: &HeaderMap, status: StatusCode) -> Claims {
 }
 
 /// Whether the bytes are not the file's, but those of a coding that nobody asked for.
-fn is_coded(answer: &Response<Incoming>) -> bool {
+pub(super) fn is_coded(answer: &Response<Incoming>) -> bool {
     let coding = answer.headers().get(header::CONTENT_ENCODING);
     coding.is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }

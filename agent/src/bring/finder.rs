@@ -98,6 +98,7 @@ impl Finder {
             return self.without_origin(now() + UNCONFIRMED_EXPIRY);
         };
         wanted.identity.size = wanted.identity.size.or(content.size);
+        wanted.pieces = content.pieces.or(wanted.pieces);
         if wanted.target.is_none() {
             wanted.target = content.path;
         }

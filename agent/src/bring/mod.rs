@@ -2,6 +2,7 @@
 //!
 //! In reading order: [`wanted`] is what somebody asked for, [`task`] brings it, [`finder`] asks who has it, [`attempt`] asks one source for the bytes,
 //! [`queue`] follows a server's fill, [`sink`] takes the bytes: [`part`] a file beside the one that is wanted, which is written by its [`lane`], or [`object`] one of the service's cache.
+//! [`swarm`] brings a content in pieces from many.
 //! [`told`] is what others are shown meanwhile, [`blame`] who sent wrong bytes, [`trouble`] why
 //! bytes cannot be taken.
 
@@ -13,6 +14,7 @@ pub(crate) mod object;
 pub(crate) mod part;
 pub(crate) mod queue;
 pub(crate) mod sink;
+pub(crate) mod swarm;
 pub(crate) mod task;
 pub(crate) mod told;
 pub(crate) mod trouble;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use protocol::digest::{Claims, Digests, Md5};
-use store::{Fill, FillSpec, Lookup, Store};
+use store::{Fill, FillSpec, Lookup, Reader, Store};
 
 use super::trouble::SinkError;
 use crate::decide::resume::Identity;
@@ -102,6 +102,24 @@ impl ObjectPart {
             State::Filling(fill) => Ok(fill.push(bytes).await?),
             State::None | State::Here(_) => Ok(()),
         }
+    }
+
+    /// Bytes that begin at `offset`, which may be ahead of others.
+    pub(crate) async fn push_at(&self, offset: u64, bytes: Bytes) -> Result<(), SinkError> {
+        match &self.state {
+            State::Filling(fill) => Ok(fill.push_at(offset, bytes).await?),
+            State::None | State::Here(_) => Ok(()),
+        }
+    }
+
+    /// The first byte that is wanted, and how many there are in all.
+    pub(crate) fn progress(&self) -> Option<(u64, u64)> {
+        if let State::Filling(fill) = &self.state { Some((fill.position(), fill.taken())) } else { None }
+    }
+
+    /// Follows what is here.
+    pub(crate) fn reader(&self) -> Option<Reader> {
+        if let State::Filling(fill) = &self.state { Some(fill.reader()) } else { None }
     }
 
     /// Compares with what was announced, and makes it an object. `None`: nothing has begun.

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use protocol::digest::Digests;
+use store::Reader;
 
 use super::{
     object::{ObjectPart, Prepared},
@@ -103,8 +104,41 @@ impl Sink {
         self.position += bytes.len() as u64;
         match &mut self.kind {
             Kind::File(part) => Ok(part.push(bytes).await?),
-            Kind::Object(part) => part.push(bytes).await,
+            Kind::Object(part) => {
+                part.push(bytes).await?;
+                self.jump();
+                Ok(())
+            }
         }
+    }
+
+    /// Bytes that begin at `offset`, ahead of others that are missing; of a file nothing is taken so. Waits while the disk is behind.
+    pub(crate) async fn push_at(&mut self, offset: u64, bytes: Bytes) -> Result<(), SinkError> {
+        if let Kind::Object(part) = &self.kind {
+            part.push_at(offset, bytes).await?;
+        }
+        self.jump();
+        Ok(())
+    }
+
+    /// What came ahead of its turn counts when its turn has come.
+    fn jump(&mut self) {
+        if let Kind::Object(part) = &self.kind {
+            self.position = part.progress().map_or(self.position, |(position, _)| position);
+        }
+    }
+
+    /// Bytes that are here, also those ahead of others.
+    pub(crate) fn taken(&self) -> u64 {
+        match &self.kind {
+            Kind::File(_) => self.position,
+            Kind::Object(part) => part.progress().map_or(self.position, |(_, taken)| taken),
+        }
+    }
+
+    /// Follows what is here, where others may have it too.
+    pub(crate) fn reader(&self) -> Option<Reader> {
+        if let Kind::Object(part) = &self.kind { part.reader() } else { None }
     }
 
     /// All is here: compares it with what is known, and gives it its name.

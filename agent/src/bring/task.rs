@@ -16,6 +16,7 @@ use super::{
     finder::{Finder, Found, now},
     queue::{self, Followed},
     sink::Sink,
+    swarm::{arrivals::Arrivals, party::Party, session::Turn},
     told::{Stage, Told},
     trouble::SinkError,
     wanted::Wanted,
@@ -23,6 +24,7 @@ use super::{
 use crate::decide::{
     chain::{Chain, End, Step, Wait, Why},
     health::Health,
+    outcome::Outcome,
     source::Source,
 };
 
@@ -47,6 +49,10 @@ pub(crate) struct Task {
     pub(crate) slots: Option<Arc<Semaphore>>,
     /// Who brought how much.
     pub(crate) sources: Vec<Brought>,
+    /// Where neighbours find what arrives; without it everything comes in one piece.
+    pub(crate) arrivals: Option<Arc<Arrivals>>,
+    /// What may come in pieces.
+    pub(crate) party: Option<Party>,
 }
 
 /// A source, and what it brought.
@@ -104,6 +110,16 @@ impl Task {
         }
         self.told.at(self.sink.position());
         loop {
+            match self.in_pieces(&mut blame).await? {
+                Turn::Here(digests) => return Ok(digests),
+                Turn::Plain(source) => {
+                    if let Some(digests) = self.ask_in_one(&source, &mut blame).await? {
+                        return Ok(digests);
+                    }
+                    continue;
+                }
+                Turn::Chain => {}
+            }
             let step = self.chain.next(&self.health.lock(), now());
             match step {
                 Step::Discover => {
@@ -133,8 +149,14 @@ impl Task {
         let found = finder.find(&mut self.wanted).await;
         let now = now();
         match found {
-            Found::Sources(sources, expires_in) => self.chain.found(sources, expires_in, now),
-            Found::NotReady(retry_after) => self.chain.not_ready(retry_after, now),
+            Found::Sources(sources, expires_in) => {
+                self.meet(&sources);
+                self.chain.found(sources, expires_in, now);
+            }
+            Found::NotReady(retry_after) => {
+                self.meet(&[]);
+                self.chain.not_ready(retry_after, now);
+            }
             Found::Unknown(until) => self.chain.unknown(until, now),
             Found::Absent => return Err(BringError::Absent),
         }
@@ -149,6 +171,17 @@ impl Task {
         Ok(self.sink.prepare(&self.wanted.identity).await?)
     }
 
+    /// One download of all that is missing.
+    async fn ask_in_one(&mut self, source: &Source, blame: &mut Blame) -> Result<Option<Digests>, BringError> {
+        match self.chain.place_of(&source.url) {
+            Some(place) => self.ask(place, blame).await,
+            None => {
+                self.plain_ended(source, &Outcome::Absent);
+                Ok(None)
+            }
+        }
+    }
+
     async fn ask(&mut self, place: usize, blame: &mut Blame) -> Result<Option<Digests>, BringError> {
         let source = self.chain.source(place).clone();
         // Who waits for an answer or in a queue takes nobody's place.
@@ -160,7 +193,10 @@ impl Task {
         if let Some(digests) = self.sink.prepare(&self.wanted.identity).await? {
             return Ok(Some(digests));
         }
-        let before = self.sink.position();
+        if let Some(digests) = self.arrive_in_one().await? {
+            return Ok(Some(digests));
+        }
+        let before = self.sink.taken();
         let (chain, health) = (&mut self.chain, &self.health);
         let mut began = || chain.began(place, &mut health.lock());
         let mut attempt = Attempt {
@@ -173,11 +209,19 @@ impl Task {
             told: &self.told,
             began: &mut began,
         };
-        let came = attempt.make().await?;
-        self.brought(&source, self.sink.position().saturating_sub(before));
+        let came = match &mut self.party {
+            Some(party) => tokio::select! {
+                biased;
+                came = attempt.make() => came,
+                never = party.beside(health) => match never {},
+            },
+            None => attempt.make().await,
+        }?;
+        self.brought(&source, self.sink.taken().saturating_sub(before));
         match came {
             Came::All(digests) => Ok(Some(digests)),
             Came::Not(outcome) => {
+                self.plain_ended(&source, &outcome);
                 self.chain.outcome(place, &outcome, &mut self.health.lock(), now());
                 Ok(None)
             }
@@ -208,7 +252,7 @@ impl Task {
         Ok(())
     }
 
-    fn brought(&mut self, source: &Source, bytes: u64) {
+    pub(super) fn brought(&mut self, source: &Source, bytes: u64) {
         match self.sources.iter_mut().find(|brought| brought.url == source.url) {
             Some(brought) => brought.bytes += bytes,
             None if bytes > 0 => self.sources.push(Brought {
@@ -228,11 +272,11 @@ impl Task {
             return Err(BringError::TimedOut(self.told.now().trouble));
         }
         let retry_now = self.retry_now.clone();
+        let pieces_at = self.party.as_ref().and_then(|party| party.looks_again_at(now()));
         tokio::select! {
-            () = retry_now.notified() => {
-                self.health.lock().forgive();
-                self.chain.forgive();
-            }
+            () = retry_now.notified() => self.forgive(),
+            // Who keeps us waiting is asked meanwhile who else has pieces.
+            () = sleep_until(pieces_at), if pieces_at.is_some() => {}
             followed = self.pass(wait, source.as_ref()) => match (followed, wait.source) {
                 (Followed::Come, Some(place)) => self.chain.place_free(place, now()),
                 (Followed::Lost, Some(place)) => self.chain.lost(place, &mut self.health.lock(), now()),
@@ -240,6 +284,15 @@ impl Task {
             },
         }
         Ok(())
+    }
+
+    /// All waits are over.
+    pub(super) fn forgive(&mut self) {
+        self.health.lock().forgive();
+        self.chain.forgive();
+        if let Some(party) = &mut self.party {
+            party.forgive();
+        }
     }
 
     /// Lets the time pass, unless the one whose fill is followed says something before it is over.
@@ -277,6 +330,12 @@ impl Task {
             End::Refused => BringError::Refused(trouble),
             End::Wrong => BringError::Wrong(trouble),
         }
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    if let Some(at) = at {
+        tokio::time::sleep_until(at.into()).await;
     }
 }
 

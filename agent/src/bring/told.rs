@@ -10,6 +10,9 @@ use tokio::sync::watch;
 
 use crate::decide::outcome::Queue;
 
+/// Senders of wrong pieces that are named.
+const BANNED_MAX: usize = 8;
+
 /// Where it stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct State {
@@ -42,6 +45,15 @@ pub(crate) struct State {
     /// What the last source that failed said.
     #[serde(default)]
     pub(crate) trouble: Option<String>,
+    /// Pieces that are here, where it comes in pieces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) pieces_here: Option<u32>,
+    /// Pieces in all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) pieces: Option<u32>,
+    /// Who sent wrong pieces, and is asked for nothing more of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) banned: Vec<String>,
 }
 
 /// What is being done.
@@ -77,9 +89,29 @@ impl Told {
     /// Says what is being done, and by whom; what was said of a queue is over.
     pub(crate) fn stage(&self, stage: Stage, source: Option<(&str, &str)>) {
         self.say(|state| {
-            let (size, trouble) = (state.size, state.trouble.take());
+            let before = std::mem::take(state);
             let (name, rank) = source.map(|(name, rank)| (name.to_owned(), rank.to_owned())).unzip();
-            *state = State { stage, size, source: name, rank, trouble, ..State::default() };
+            *state = State { stage, source: name, rank, ..State::default() };
+            (state.size, state.trouble, state.banned) = (before.size, before.trouble, before.banned);
+        });
+    }
+
+    /// Pieces come from one or several; of one it is known how near it is.
+    pub(crate) fn receiving(&self, whom: &str, rank: Option<&str>, pieces: (u32, u32)) {
+        self.stage(Stage::Receiving, None);
+        self.say(|state| {
+            (state.source, state.rank) = (Some(whom.to_owned()), rank.map(str::to_owned));
+            (state.pieces_here, state.pieces) = (Some(pieces.0), Some(pieces.1));
+        });
+    }
+
+    /// Says who sent a wrong piece.
+    pub(crate) fn ban(&self, name: &str) {
+        self.say(|state| {
+            if state.banned.len() < BANNED_MAX {
+                state.banned.push(name.to_owned());
+            }
+            state.trouble = Some(format!("{name}: it sent a wrong piece"));
         });
     }
 

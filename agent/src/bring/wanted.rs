@@ -1,6 +1,9 @@
 //! What somebody asked for, as people write it: a URL, a path, or a digest.
 
-use protocol::{digest::Md5, target::Target};
+use protocol::{
+    digest::{Md5, Sha256},
+    target::Target,
+};
 
 use crate::decide::resume::Identity;
 
@@ -17,6 +20,8 @@ pub(crate) struct Wanted {
     pub(crate) identity: Identity,
     /// Whether the identity is what was asked for (or what an origin says); else it is what the first answer said, and may change with the next.
     pub(crate) is_given: bool,
+    /// What the list of its pieces is known by, where an origin said.
+    pub(crate) pieces: Option<Sha256>,
 }
 
 /// Text that names nothing.
@@ -39,7 +44,7 @@ impl Wanted {
         let bare = text.strip_prefix("outpost+").unwrap_or(text);
         let of = |server: Option<String>, target: Option<String>, identity| {
             let is_given = server.is_none() && target.is_none();
-            Self { text: text.into(), server, target, identity, is_given }
+            Self { text: text.into(), server, target, identity, is_given, pieces: None }
         };
         if let Ok(md5) = text.parse::<Md5>() {
             return Ok(of(None, None, Identity::of(md5)));

@@ -205,6 +205,8 @@ fn task(arguments: &Arguments, wanted: Wanted, sink: Sink) -> Task {
         retry_now: Arc::default(),
         slots: None,
         sources: Vec::new(),
+        arrivals: None,
+        party: None,
     }
 }
 

@@ -147,6 +147,11 @@ impl Chain {
         &self.sources[place].source
     }
 
+    /// The place of a source that is known by its URL.
+    pub fn place_of(&self, url: &str) -> Option<usize> {
+        self.sources.iter().position(|tried| tried.source.url == url)
+    }
+
     /// All, in their order, with why they are not asked for good.
     pub fn sources(&self) -> impl Iterator<Item = (&Source, Option<End>)> {
         self.sources.iter().map(|tried| (&tried.source, tried.gone))

@@ -93,7 +93,8 @@ impl Identity {
         }
     }
 
-    fn is_contradicted(&self, head: &Head<'_>) -> bool {
+    /// Whether an answer says that it is of something else.
+    pub fn is_contradicted(&self, head: &Head<'_>) -> bool {
         let differs = |ours: Option<&[u8]>, theirs: Option<&[u8]>| ours.is_some() && theirs.is_some() && ours != theirs;
         let md5 = differs(self.md5.as_ref().map(|md5| &md5.0[..]), head.claims.md5.as_ref().map(|md5| &md5.0[..]));
         let sha256 =

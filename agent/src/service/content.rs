@@ -20,14 +20,7 @@ use store::Reader;
 /// 200, 206, 304, 412 or 416.
 pub(super) fn answer(request: &Request<'_>, md5: &Md5, reader: Reader) -> Response {
     let (len, etag) = (reader.len().unwrap_or_default(), ETag::of(md5));
-    let validators = Validators {
-        etag: Some(&etag),
-        etag_before: None,
-        last_modified: None,
-        len: Some(len),
-        now: SystemTime::now(),
-    };
-    match decide(&conditions(request), &validators) {
+    match verdict(request, &etag, len) {
         Verdict::NotModified => with_fields(StatusCode::NOT_MODIFIED, &etag, &reader),
         Verdict::PreconditionFailed => problem(
             Kind::PreconditionFailed,
@@ -54,6 +47,22 @@ pub(super) fn answer(request: &Request<'_>, md5: &Md5, reader: Reader) -> Respon
             response
         }
     }
+}
+
+/// What of it is asked for, if its bytes are.
+pub(super) fn selection(request: &Request<'_>, md5: &Md5, len: u64) -> Option<Selection> {
+    if let Verdict::Send(selection) = verdict(request, &ETag::of(md5), len) { Some(selection) } else { None }
+}
+
+fn verdict(request: &Request<'_>, etag: &ETag, len: u64) -> Verdict {
+    let validators = Validators {
+        etag: Some(etag),
+        etag_before: None,
+        last_modified: None,
+        len: Some(len),
+        now: SystemTime::now(),
+    };
+    decide(&conditions(request), &validators)
 }
 
 fn conditions<'a>(request: &Request<'a>) -> Conditions<'a> {

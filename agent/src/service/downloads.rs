@@ -16,7 +16,9 @@ use tokio::{
 
 use super::{names, ways::Ways};
 use crate::{
-    bring::{finder::Finder, object::ObjectPart, sink::Sink, task::Task, told::Told, wanted::Wanted},
+    bring::{
+        finder::Finder, object::ObjectPart, sink::Sink, swarm::arrivals::Arrivals, task::Task, told::Told, wanted::Wanted,
+    },
     decide::{
         chain::Chain,
         source::{Rank, Source},
@@ -39,6 +41,7 @@ pub(crate) struct Downloads {
     named: Mutex<BTreeSet<Md5>>,
     slots: Arc<Semaphore>,
     retry_now: Arc<Notify>,
+    arrivals: Arc<Arrivals>,
     handle: Handle,
 }
 
@@ -73,7 +76,13 @@ impl Download {
 }
 
 impl Downloads {
-    pub(crate) fn new(store: Store, ways: Ways, at_once: usize, handle: Handle) -> Arc<Self> {
+    pub(crate) fn new(
+        store: Store,
+        ways: Ways,
+        at_once: usize,
+        arrivals: Arc<Arrivals>,
+        handle: Handle,
+    ) -> Arc<Self> {
         Arc::new(Self {
             store,
             ways: Mutex::new(ways),
@@ -81,12 +90,18 @@ impl Downloads {
             named: Mutex::default(),
             slots: Arc::new(Semaphore::new(at_once)),
             retry_now: Arc::default(),
+            arrivals,
             handle,
         })
     }
 
     pub(crate) fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// What is on its way, as neighbours may have it.
+    pub(crate) fn arrivals(&self) -> &Arc<Arrivals> {
+        &self.arrivals
     }
 
     pub(crate) fn ways(&self) -> Ways {
@@ -164,6 +179,8 @@ impl Downloads {
             retry_now: self.retry_now.clone(),
             slots: Some(self.slots.clone()),
             sources: Vec::new(),
+            arrivals: Some(self.arrivals.clone()),
+            party: None,
         }
     }
 

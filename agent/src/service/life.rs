@@ -33,6 +33,7 @@ use super::{
     subnets,
     ways::{self, Ways},
 };
+use crate::bring::swarm::arrivals::Arrivals;
 
 /// Programs of this machine that ask at once, and neighbours.
 const LOCAL_CONNECTIONS_MAX: usize = 256;
@@ -62,10 +63,16 @@ impl Service {
         let (origins, servers) = (&settings.origins.urls, &settings.servers.urls);
         ways.change(|finder| ways::renew(finder, origins, servers, begun.configuration.as_ref()));
         let (client, health) = (ways.finder.client.clone(), ways.finder.health.clone());
-        let downloads = Downloads::new(store.clone(), ways, settings.downloads_max, handle.clone());
         let sharing = Arc::new(Sharing::new(settings));
-        let peers = settings.peers.listen.map(|address| peer_server(settings, address, &store, &sharing)).transpose();
+        let arrivals = arrivals(&sharing);
+        let downloads =
+            Downloads::new(store.clone(), ways, settings.downloads_max, arrivals.clone(), handle.clone());
+        let peers =
+            settings.peers.listen.map(|address| peer_server(settings, address, &downloads, &sharing)).transpose();
         let peers = peers.map_err(|error| format!("{error} (--peer-listen)"))?.map(Arc::new);
+        if let Some(listens) = peers.as_deref().and_then(|server| server.addresses().first()) {
+            arrivals.share_at(listens.port());
+        }
         if let Some(complaint) = &begun.complaint {
             tracing::warn!("the options that the origin delivered last are not used: {complaint}");
         }
@@ -173,13 +180,25 @@ fn options(address: SocketAddr, connections_max: usize) -> Options {
     }
 }
 
+/// What is on its way may be had as what is here may.
+fn arrivals(sharing: &Arc<Sharing>) -> Arc<Arrivals> {
+    let sharing = sharing.clone();
+    Arrivals::new(move |name, size| sharing.is_on() && sharing.terms().shared.has(name, size))
+}
+
 fn local_server(address: SocketAddr, answers: Local) -> io::Result<Server> {
     Server::start(options(address, LOCAL_CONNECTIONS_MAX), Arc::new(answers), None)
 }
 
-fn peer_server(settings: &Settings, address: SocketAddr, store: &Store, sharing: &Arc<Sharing>) -> io::Result<Server> {
+fn peer_server(
+    settings: &Settings,
+    address: SocketAddr,
+    downloads: &Downloads,
+    sharing: &Arc<Sharing>,
+) -> io::Result<Server> {
     let clients = Clients { access: access(settings), ..Clients::default() };
-    let answers = Peers { store: store.clone(), sharing: sharing.clone() };
+    let (store, arrivals) = (downloads.store().clone(), downloads.arrivals().clone());
+    let answers = Peers { store, arrivals, sharing: sharing.clone() };
     let options = Options { clients, shares: shares(settings), ..options(address, PEER_CONNECTIONS_MAX) };
     Server::start(options, Arc::new(answers), None)
 }

@@ -94,6 +94,8 @@ impl Member {
             tokio::select! {
                 () = tokio::time::sleep_until(talk.due().into()) => {}
                 () = watch.came() => talk.reports.soon(now()),
+                // Others may have pieces of it.
+                () = self.downloads.arrivals().changed(), if self.shares.is_some() => talk.reports.soon(now()),
                 Ok(()) = sharing.changed() => self.shares_or_not(&mut talk),
                 Ok(()) = renewed.changed() => talk.everything_anew(),
             }

@@ -4,8 +4,10 @@
 //! others. [`member`] belongs to an origin, and [`membership`] is how it stands with it, with what is [`kept`] of it and its own [`cards`]; [`telling`] says what
 //! is here, and how others [`reach`] it. [`ways`] is whom to ask, [`downloads`] is what is being brought, [`names`] what contents are called. [`local`]
 //! answers programs of this machine, with [`events`] on a download; [`peers`] answers neighbours, those in one's own [`subnets`], as [`sharing`] allows under
-//! the [`conditions`] of the machine; [`content`] is how bytes are answered with.
+//! the [`conditions`] of the machine; [`content`] is how bytes are answered with, [`arriving`] what is told and given of those on
+//! their way.
 
+mod arriving;
 pub(crate) mod begin;
 mod cards;
 mod conditions;

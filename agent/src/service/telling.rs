@@ -7,7 +7,7 @@ use protocol::{
     enrolment::Role,
     info::REPORTS,
     membership::Meaning,
-    report::{HOLDS_MAX, PAGE_MAX, Report, Reported},
+    report::{FETCHING_MAX, HOLDS_MAX, PAGE_MAX, Report, Reported},
 };
 use store::{Changed, Store, Watch};
 
@@ -115,7 +115,7 @@ impl Member {
             full: talk.numbering.is_full(),
             holds: part.holds.clone(),
             dropped: part.dropped.clone(),
-            fetching: Vec::new(),
+            fetching: if self.sharing().is_some() { self.downloads.arrivals().fetching(FETCHING_MAX) } else { Vec::new() },
             load,
             free: room.min(store.disk_available.saturating_sub(store.min_free)),
             configuration: generation,

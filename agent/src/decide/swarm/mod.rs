@@ -20,6 +20,7 @@
 
 mod choice;
 mod flight;
+mod lookup;
 mod place;
 pub mod terms;
 mod turns;

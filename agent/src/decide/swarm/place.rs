@@ -216,6 +216,13 @@ impl Place {
         since.checked_add(turns::wait(seed, piece, askers, terms))
     }
 
+    /// It may not be asked before then, which is not its word.
+    pub(super) fn hold(&mut self, until: Instant) {
+        if self.until.is_none_or(|(own, _)| own < until) {
+            self.until = Some((until, None));
+        }
+    }
+
     /// A piece came.
     pub(super) fn gave(&mut self) {
         (self.refusals, self.lies, self.until) = (0, 0, None);
