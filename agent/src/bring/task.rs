@@ -7,7 +7,7 @@ use std::{
 
 use parking_lot::Mutex;
 use protocol::digest::Digests;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, Semaphore};
 
 use super::{
@@ -56,10 +56,10 @@ pub(crate) struct Task {
 }
 
 /// A source, and what it brought.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Brought {
     pub(crate) name: String,
-    pub(crate) rank: &'static str,
+    pub(crate) rank: String,
     pub(crate) url: String,
     pub(crate) bytes: u64,
 }
@@ -257,7 +257,7 @@ impl Task {
             Some(brought) => brought.bytes += bytes,
             None if bytes > 0 => self.sources.push(Brought {
                 name: source.name.clone(),
-                rank: source.rank.name(),
+                rank: source.rank.name().into(),
                 url: source.url.clone(),
                 bytes,
             }),

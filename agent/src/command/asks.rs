@@ -174,8 +174,21 @@ fn downloads(list: &Value) -> String {
         let at = human_size(download["at"].as_u64().unwrap_or(0));
         let whom = download["source"].as_str().map(|source| format!(" {source}")).unwrap_or_default();
         let why = download["why"].as_str().map(|why| format!(" ({why})")).unwrap_or_default();
+        let pieces = match (download["pieces_here"].as_u64(), download["pieces"].as_u64()) {
+            (Some(here), Some(all)) => format!(", {here} of {all} pieces"),
+            _ => String::new(),
+        };
+        let banned: Vec<_> = download["banned"].as_array().into_iter().flatten().map(word).collect();
+        let banned = match banned.as_slice() {
+            [] => String::new(),
+            banned => format!("; wrong pieces came from {}", banned.join(", ")),
+        };
         let trouble = download["trouble"].as_str().map(|text| format!("; {text}")).unwrap_or_default();
-        format!("  {}  {at}{size}  {}{whom}{why}{trouble}\n", word(&download["what"]), word(&download["stage"]))
+        format!(
+            "  {}  {at}{size}  {}{whom}{pieces}{why}{banned}{trouble}\n",
+            word(&download["what"]),
+            word(&download["stage"])
+        )
     };
     let lines: String = list.as_array().into_iter().flatten().map(line).collect();
     if lines.is_empty() { String::new() } else { format!("on their way\n{lines}") }

@@ -63,13 +63,17 @@ fn style(bar: &ProgressBar, template: &str) {
 fn message(state: &State) -> String {
     let source = match (&state.source, &state.rank) {
         (Some(name), Some(rank)) => format!("{rank} {name}"),
+        (Some(names), None) => names.clone(),
         _ => String::new(),
     };
     let again = state.again_in.map(|seconds| format!(", again in {seconds} s")).unwrap_or_default();
     match (state.stage, state.why.as_deref()) {
         (Stage::Looking, _) => "looking for it".into(),
         (Stage::Asking, _) => format!("asking {source}"),
-        (Stage::Receiving, _) => format!("from {source}"),
+        (Stage::Receiving, _) => match (state.pieces_here, state.pieces) {
+            (Some(here), Some(all)) => format!("from {source}, {here} of {all} pieces"),
+            _ => format!("from {source}"),
+        },
         (Stage::Verifying, _) => "comparing digests".into(),
         (Stage::Waiting, Some("queue")) => {
             let number = state.position.map(|position| format!("number {position} ")).unwrap_or_default();
@@ -81,6 +85,7 @@ fn message(state: &State) -> String {
             format!("{number}in the queue of {source}{places}{has}")
         }
         (Stage::Waiting, Some("blackout")) => format!("not at this time of day{again}"),
+        (Stage::Waiting, Some("pieces")) => "until others have its pieces".into(),
         (Stage::Waiting, Some("not-ready")) => format!("not here yet{again}"),
         (Stage::Waiting, Some("not-preloaded")) => format!("{source} has not preloaded it yet{again}"),
         (Stage::Waiting, Some("overloaded")) => format!("{source} is at a limit{again}"),
@@ -104,6 +109,13 @@ mod tests {
             why: why.map(Into::into),
             ..State::default()
         };
+        let pieces = State {
+            source: Some("branch-7 and 6 neighbours".into()),
+            rank: None,
+            pieces_here: Some(12),
+            pieces: Some(48),
+            ..of(Stage::Receiving, None)
+        };
         let queue = State {
             position: Some(3),
             places: Some(5),
@@ -120,6 +132,8 @@ mod tests {
             (State::default(), "looking for it"),
             (of(Stage::Asking, None), "asking proxy b7:8080"),
             (of(Stage::Receiving, None), "from proxy b7:8080"),
+            (pieces, "from branch-7 and 6 neighbours, 12 of 48 pieces"),
+            (of(Stage::Waiting, Some("pieces")), "until others have its pieces"),
             (queue, "number 3 in the queue of proxy b7:8080 behind 5 others, it has 50 %"),
             (failing, "b7:8080: refused, again in 17 s"),
             (State { again_in: Some(5), ..of(Stage::Waiting, Some("not-ready")) }, "not here yet, again in 5 s"),

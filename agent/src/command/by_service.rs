@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use protocol::event_stream::{RawEvent, Reader};
 
 use crate::{
-    bring::{told::Told, wanted::Wanted},
+    bring::{task, told::Told, wanted::Wanted},
     decide::resume::Identity,
     net::client::{Ask, Client, escaped},
     service::events::{Failed, Ready, Standing},
@@ -13,14 +13,22 @@ use crate::{
 
 /// What came of it.
 pub(crate) enum Served {
-    /// It is there, and this is what it is; whether somebody had told a digest to compare with.
-    Ready(Identity, bool),
+    /// It is there, and this is what it is.
+    Ready(Identity, Brought),
     /// It is not, with the exit code that says why.
     Failed(u8, String),
     /// There is no service.
     NoService,
     /// It went away meanwhile, or refuses.
     Broken,
+}
+
+/// How it came to be there.
+pub(crate) struct Brought {
+    /// Whether somebody had told a digest to compare with.
+    pub(crate) verified: bool,
+    /// From whom; nobody, if it was there before.
+    pub(crate) sources: Vec<task::Brought>,
 }
 
 /// Follows the service until it has it.
@@ -59,7 +67,7 @@ fn read(event: &RawEvent, told: &Told) -> Option<Served> {
         "ready" => {
             let ready: Ready = serde_json::from_str(&event.data).ok()?;
             let identity = Identity { size: Some(ready.size), sha256: Some(ready.sha256), ..Identity::of(ready.md5) };
-            Some(Served::Ready(identity, ready.verified))
+            Some(Served::Ready(identity, Brought { verified: ready.verified, sources: ready.sources }))
         }
         "failed" => {
             let failed: Failed = serde_json::from_str(&event.data).ok()?;

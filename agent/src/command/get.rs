@@ -136,21 +136,28 @@ async fn bring(arguments: &Arguments, wanted: Wanted, out: &Path) -> Result<Brou
         }
     };
     let identity = task.sink.identity();
-    let verified = said.unwrap_or(identity.md5.is_some() || identity.sha256.is_some());
+    let mut verified = identity.md5.is_some() || identity.sha256.is_some();
+    if let Some(said) = said {
+        verified = said.verified;
+        // From where it came to this machine, if it was not here before.
+        if !said.sources.is_empty() {
+            task.sources = said.sources;
+        }
+    }
     Ok(Brought { digests, verified, size: task.sink.position(), resumed, task })
 }
 
-/// Lets the service bring it to its cache, and takes it from there; where there is none, does it alone. `said`: whether it was verified there.
+/// Lets the service bring it to its cache, and takes it from there; where there is none, does it alone. `said`: how it came there.
 async fn by_service_or_alone(
     arguments: &Arguments,
     task: &mut Task,
-    said: &mut Option<bool>,
+    said: &mut Option<by_service::Brought>,
 ) -> Result<Digests, Ending> {
     let mut was_there = false;
     while !arguments.is_alone() {
         match by_service::fetch(&task.finder.client, arguments.local, &task.wanted, &task.told).await {
-            Served::Ready(identity, verified) => {
-                *said = Some(verified);
+            Served::Ready(identity, brought) => {
+                *said = Some(brought);
                 take_from_service(arguments, task, identity).await?;
                 break;
             }

@@ -42,7 +42,11 @@ pub(super) fn have(arrival: &Arrival, piece_size: u64) -> Have {
     let (layout, here) = (arrival.layout(), arrival.here());
     // Who cuts it otherwise is told of nothing, for it could be wrong.
     let is_ours = piece_size == 0 || piece_size == layout.piece_size();
-    let have = if is_ours { here } else { Bitmap::new(Layout::new(layout.size(), piece_size).map_or(0, |layout| layout.count())) };
+    let have = if is_ours {
+        here
+    } else {
+        Bitmap::new(Layout::new(layout.size(), piece_size).map_or(0, |layout| layout.count()))
+    };
     Have { size: Some(layout.size()), have, filling: true, next_in: NEXT_IN, ..Have::default() }
 }
 

@@ -55,13 +55,8 @@ pub(super) fn selection(request: &Request<'_>, md5: &Md5, len: u64) -> Option<Se
 }
 
 fn verdict(request: &Request<'_>, etag: &ETag, len: u64) -> Verdict {
-    let validators = Validators {
-        etag: Some(etag),
-        etag_before: None,
-        last_modified: None,
-        len: Some(len),
-        now: SystemTime::now(),
-    };
+    let validators =
+        Validators { etag: Some(etag), etag_before: None, last_modified: None, len: Some(len), now: SystemTime::now() };
     decide(&conditions(request), &validators)
 }
 

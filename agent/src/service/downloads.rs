@@ -17,7 +17,13 @@ use tokio::{
 use super::{names, ways::Ways};
 use crate::{
     bring::{
-        finder::Finder, object::ObjectPart, sink::Sink, swarm::arrivals::Arrivals, task::Task, told::Told, wanted::Wanted,
+        finder::Finder,
+        object::ObjectPart,
+        sink::Sink,
+        swarm::arrivals::Arrivals,
+        task::{Brought, Task},
+        told::Told,
+        wanted::Wanted,
     },
     decide::{
         chain::Chain,
@@ -57,7 +63,7 @@ pub(crate) struct Download {
 #[derive(Clone, Debug)]
 pub(crate) enum Ended {
     /// It is here.
-    Here { digests: Digests, size: u64, verified: bool },
+    Here { digests: Digests, size: u64, verified: bool, sources: Vec<Brought> },
     /// It is not, with the exit code that says why.
     Not(u8, String),
 }
@@ -76,13 +82,7 @@ impl Download {
 }
 
 impl Downloads {
-    pub(crate) fn new(
-        store: Store,
-        ways: Ways,
-        at_once: usize,
-        arrivals: Arc<Arrivals>,
-        handle: Handle,
-    ) -> Arc<Self> {
+    pub(crate) fn new(store: Store, ways: Ways, at_once: usize, arrivals: Arc<Arrivals>, handle: Handle) -> Arc<Self> {
         Arc::new(Self {
             store,
             ways: Mutex::new(ways),
@@ -150,7 +150,8 @@ impl Downloads {
                     names::remember(&self.store, name, &digests.md5);
                     self.was_named([digests.md5]);
                 }
-                Ended::Here { digests, size: task.sink.position(), verified }
+                let sources = std::mem::take(&mut task.sources);
+                Ended::Here { digests, size: task.sink.position(), verified, sources }
             }
             Err(error) => {
                 tracing::info!(what = download.what, %error, "a file did not come");

@@ -3,7 +3,7 @@
 //! | event | data |
 //! | --- | --- |
 //! | `state` | where it stands, with the bytes that are here; at each change, and twice a second |
-//! | `ready` | it is here: `md5`, `sha256`, `size`, `verified` |
+//! | `ready` | it is here: `md5`, `sha256`, `size`, `verified`, `sources` |
 //! | `failed` | it is not: `exit`, `detail` |
 
 use std::{
@@ -26,7 +26,7 @@ use serve::response::{Body, Response};
 use tokio::sync::mpsc;
 
 use super::downloads::{Download, Ended};
-use crate::bring::told::State;
+use crate::bring::{task::Brought, told::State};
 
 /// How often something is said.
 const SAY_EVERY: Duration = Duration::from_millis(500);
@@ -50,6 +50,9 @@ pub(crate) struct Ready {
     pub(crate) sha256: Sha256,
     pub(crate) size: u64,
     pub(crate) verified: bool,
+    /// Who brought it to this machine, if it was not here before.
+    #[serde(default)]
+    pub(crate) sources: Vec<Brought>,
 }
 
 /// `failed`
@@ -92,10 +95,16 @@ async fn follow(download: &Download, send: &mpsc::Sender<io::Result<Bytes>>) {
 
 fn end(ended: &Ended) -> String {
     match ended {
-        Ended::Here { digests, size, verified } => event_stream::write(
+        Ended::Here { digests, size, verified, sources } => event_stream::write(
             "ready",
             None,
-            &Ready { md5: digests.md5, sha256: digests.sha256, size: *size, verified: *verified },
+            &Ready {
+                md5: digests.md5,
+                sha256: digests.sha256,
+                size: *size,
+                verified: *verified,
+                sources: sources.clone(),
+            },
         ),
         Ended::Not(exit, detail) => {
             event_stream::write("failed", None, &Failed { exit: *exit, detail: detail.clone() })

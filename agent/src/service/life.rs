@@ -65,8 +65,7 @@ impl Service {
         let (client, health) = (ways.finder.client.clone(), ways.finder.health.clone());
         let sharing = Arc::new(Sharing::new(settings));
         let arrivals = arrivals(&sharing);
-        let downloads =
-            Downloads::new(store.clone(), ways, settings.downloads_max, arrivals.clone(), handle.clone());
+        let downloads = Downloads::new(store.clone(), ways, settings.downloads_max, arrivals.clone(), handle.clone());
         let peers =
             settings.peers.listen.map(|address| peer_server(settings, address, &downloads, &sharing)).transpose();
         let peers = peers.map_err(|error| format!("{error} (--peer-listen)"))?.map(Arc::new);

@@ -115,7 +115,11 @@ impl Member {
             full: talk.numbering.is_full(),
             holds: part.holds.clone(),
             dropped: part.dropped.clone(),
-            fetching: if self.sharing().is_some() { self.downloads.arrivals().fetching(FETCHING_MAX) } else { Vec::new() },
+            fetching: if self.sharing().is_some() {
+                self.downloads.arrivals().fetching(FETCHING_MAX)
+            } else {
+                Vec::new()
+            },
             load,
             free: room.min(store.disk_available.saturating_sub(store.min_free)),
             configuration: generation,

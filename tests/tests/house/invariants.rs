@@ -127,6 +127,7 @@ fn status_codes_are_chosen_in_few_places() {
         let told_apart = [
             "agent/src/decide/",
             "agent/src/bring/attempt.rs",
+            "agent/src/bring/swarm/piece.rs",
             // Its own: of what it has, and of what it is asked.
             "agent/src/service/",
             "crates/cache/src/upstream/",

@@ -70,15 +70,8 @@ impl Arrivals {
     }
 
     /// A content is on its way now. One of the same digest from before is over.
-    pub(crate) fn begin(
-        self: &Arc<Self>,
-        md5: Md5,
-        layout: Layout,
-        name: Option<String>,
-        reader: Reader,
-    ) -> Arriving {
-        let arrival =
-            Arc::new(Arrival { md5, name, layout, reader, listed: OnceLock::new(), wanted: Notify::new() });
+    pub(crate) fn begin(self: &Arc<Self>, md5: Md5, layout: Layout, name: Option<String>, reader: Reader) -> Arriving {
+        let arrival = Arc::new(Arrival { md5, name, layout, reader, listed: OnceLock::new(), wanted: Notify::new() });
         self.all.lock().insert(md5, arrival.clone());
         self.changed.notify_one();
         Arriving { arrivals: self.clone(), arrival }

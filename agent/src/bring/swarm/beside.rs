@@ -12,10 +12,7 @@ use super::{
 };
 use crate::{
     bring::finder::now,
-    decide::{
-        health::Health,
-        source::Rank,
-    },
+    decide::{health::Health, source::Rank},
 };
 
 /// How often a server is asked, whatever it says.

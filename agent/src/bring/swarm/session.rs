@@ -86,7 +86,10 @@ impl Task {
                         break Turn::Here(digests);
                     }
                     if party.list.is_none() {
-                        tracing::debug!(what = self.wanted.text, "it comes in one piece: no list of its pieces is to be had");
+                        tracing::debug!(
+                            what = self.wanted.text,
+                            "it comes in one piece: no list of its pieces is to be had"
+                        );
                         return Ok(Turn::Chain);
                     }
                 }
@@ -217,7 +220,12 @@ impl Task {
     }
 
     /// Waits for what lands. `false`: pieces are of no use here.
-    async fn wait_for_pieces(&mut self, party: &mut Party, until: Instant, blame: &mut Blame) -> Result<bool, BringError> {
+    async fn wait_for_pieces(
+        &mut self,
+        party: &mut Party,
+        until: Instant,
+        blame: &mut Blame,
+    ) -> Result<bool, BringError> {
         if party.swarm.is_idle() {
             // Who waits takes nobody's place.
             party.slot = None;
