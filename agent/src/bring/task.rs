@@ -16,7 +16,10 @@ use super::{
     finder::{Finder, Found, now},
     queue::{self, Followed},
     sink::Sink,
-    swarm::{arrivals::Arrivals, party::Party, session::Turn},
+    swarm::{
+        arrivals::Arrivals,
+        party::{Party, Turn},
+    },
     told::{Stage, Told},
     trouble::SinkError,
     wanted::Wanted,

@@ -12,4 +12,4 @@ pub(crate) mod party;
 mod piece;
 mod question;
 mod reread;
-pub(crate) mod session;
+mod session;

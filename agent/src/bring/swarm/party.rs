@@ -6,7 +6,7 @@ use std::{
 };
 
 use protocol::{
-    digest::Sha256,
+    digest::{Digests, Sha256},
     pieces::{Have, Layout, Pieces},
 };
 use tokio::{
@@ -54,6 +54,16 @@ pub(crate) struct Party {
     /// Who gave a piece last when.
     gave: BTreeMap<String, (Source, Instant)>,
     liars: u32,
+}
+
+/// What is to be done next.
+pub(crate) enum Turn {
+    /// It is here.
+    Here(Digests),
+    /// One download of all that is missing, from this source.
+    Plain(Source),
+    /// As the chain says.
+    Chain,
 }
 
 /// What came of something that was on its way.

@@ -12,7 +12,7 @@ use store::Reader;
 use super::{
     arrivals::Arriving,
     asker::{Asker, Missed},
-    party::{Landed, Party},
+    party::{Landed, Party, Turn},
     piece::Gave,
     reread::{Reread, reread},
 };
@@ -34,16 +34,6 @@ use crate::{
 
 /// Who is asked what he has answers or fails before then; our own line may have been opened by then.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
-
-/// What is to be done next.
-pub(in crate::bring) enum Turn {
-    /// It is here.
-    Here(Digests),
-    /// One download of all that is missing, from this source.
-    Plain(Source),
-    /// As the chain says.
-    Chain,
-}
 
 impl Task {
     /// A list of sources came: whoever is in it may have pieces.
