@@ -131,6 +131,11 @@ impl Client {
         &self.line
     }
 
+    /// For each next piece of a body.
+    pub(crate) fn silence_max(&self) -> Duration {
+        self.manners.silence_max
+    }
+
     /// A body as it comes; of a server that is behind the line, as that allows.
     pub(crate) fn pieces(&self, body: Incoming, is_behind_line: bool) -> Pieces {
         let pieces = Pieces::new(body, self.manners.silence_max);
