@@ -13,7 +13,7 @@ use protocol::{
 use super::{
     peers::{PEERS_LOOKED_MAX, choose},
     pending::Pending,
-    rule::{Facts, NotReady, Pick, Reason, Verdict, decide},
+    rule::{Facts, NotReady, Pick, Reason, Verdict, decide, home},
     scene::{Scene, Standing},
     terms::{ORIGINS_MAX, PARTIALS_MAX, PEERS_MAX, Terms},
     wait::{Asked, UNKNOWN_AFTER},
@@ -150,9 +150,17 @@ impl Counter<'_> {
             size: file.map(|file| file.size),
             holds: around.iter().map(|around| around.node.is_some() && holds(&around.neighbour.proxy.name)).collect(),
             fetching: around.iter().map(|around| around.fetching(md5, self.now)).collect(),
+            told: self.told(md5),
             peers,
             origins: self.desk.origins.len().min(ORIGINS_MAX),
         }
+    }
+
+    /// Who of those that serve a client has been told to fetch it.
+    fn told(&self, md5: &Md5) -> Vec<usize> {
+        let home = home(&self.scene).filter(|_| self.scene.standing == Standing::Client);
+        let names = |at: usize| self.scene.around[at].neighbour.proxy.name.as_str();
+        home.map(|home| self.desk.pending.told(md5, &home.members, names)).unwrap_or_default()
     }
 
     fn source(&self, pick: Pick, facts: &Facts, peers: &[Arc<NodeState>]) -> Source {

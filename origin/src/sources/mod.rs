@@ -5,7 +5,7 @@
 //! | --- | --- | --- |
 //! | an unconstrained proxy of the tree | | always |
 //! | a constrained one | on | as soon as a proxy above it, or before it in its domain, holds it, or none above it is alive |
-//! | everybody else | on | as soon as a peer or a proxy of its home holds it, or such a proxy fetches it or may do so at once (those above hold it, or none is), or none is alive |
+//! | everybody else | on | as soon as a peer or a proxy of its home holds it, or such a proxy fetches it, or was told to and may (those above hold it, or none is), or none is alive |
 //! | anybody | off | always |
 //! | anybody whose tier has a blackout | | only if a peer or a proxy of its own domain holds it, and only there: that costs the line nothing |
 //! | anybody, for a digest that no file here has | | only if somebody around holds it, and only there: nobody else could fetch it |

@@ -103,6 +103,15 @@ impl Pending {
         Wait { retry_after, waited: now.duration_since(since).unwrap_or_default(), tell }
     }
 
+    /// Who of some proxies has been told to fetch a content, as far as that is remembered. Told of most contents nobody has been: then nothing is looked up.
+    pub(crate) fn told<'n>(&self, md5: &Md5, proxies: &[usize], name: impl Fn(usize) -> &'n str) -> Vec<usize> {
+        let table = self.table.lock();
+        if !table.contents.contains_key(md5) {
+            return Vec::new();
+        }
+        proxies.iter().copied().filter(|at| table.told.has(md5, name(*at))).collect()
+    }
+
     /// For how many contents somebody waits, or has waited not long ago.
     #[cfg(test)]
     fn len(&self) -> usize {
@@ -144,11 +153,20 @@ impl Told {
             }
             self.began = Some(now);
         }
-        let mut hasher = DefaultHasher::new();
-        name.hash(&mut hasher);
-        let key = (md5, hasher.finish());
+        let key = (md5, hashed(name));
         !self.before.contains(&key) && self.present.insert(key)
     }
+
+    fn has(&self, md5: &Md5, name: &str) -> bool {
+        let key = (*md5, hashed(name));
+        self.present.contains(&key) || self.before.contains(&key)
+    }
+}
+
+fn hashed(name: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    hasher.finish()
 }
 
 #[cfg(test)]
@@ -188,6 +206,21 @@ mod tests {
         assert_eq!(wait(&pending, 1, &[0, 1, 2], at(301)).tell, [0_usize; 0], "the generation before");
         assert_eq!(wait(&pending, 1, &[0, 1, 2], at(602)).tell, [0, 1, 2]);
         assert_eq!(wait(&pending, 1, &[0], at(10_000)).tell, [0], "nobody has asked for two generations");
+    }
+
+    #[test]
+    fn it_is_known_who_has_been_told() {
+        let pending = Pending::default();
+        let told = |pending: &Pending, number: u32| {
+            let mut md5 = [0; 16];
+            md5[..4].copy_from_slice(&number.to_be_bytes());
+            pending.told(&Md5(md5), &[0, 1, 2], |at| ["p0", "p1", "p2"][at])
+        };
+        assert_eq!(told(&pending, 1), [0_usize; 0]);
+        wait(&pending, 1, &[0, 2], at(0));
+        assert_eq!((told(&pending, 1), told(&pending, 2)), (vec![0, 2], vec![]));
+        wait(&pending, 2, &[1], at(301));
+        assert_eq!((told(&pending, 1), told(&pending, 2)), (vec![0, 2], vec![1]), "the generation before");
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub(crate) struct Facts {
     pub(crate) holds: Vec<bool>,
     /// In how long it will be at who fetches it, by place; `None`: is not fetching it, or cannot tell.
     pub(crate) fetching: Vec<Option<Forecast>>,
+    /// Who of those that serve who asks has been told to fetch it, by place.
+    pub(crate) told: Vec<usize>,
     /// How many peers are to be told of.
     pub(crate) peers: usize,
     /// How many origins there are.
@@ -128,7 +130,7 @@ fn is_staged(scene: &Scene<'_>, facts: &Facts) -> bool {
     }
 }
 
-/// Whether the proxies that serve a client fetch it, or may do so at once: those above have it, or there are none. Whoever asks such a one fetches
+/// Whether the proxies that serve a client fetch it, or were told to and may: those above have it, or there are none. Whoever asks such a one fetches
 /// nothing twice, and has each byte as it comes.
 fn is_coming(scene: &Scene<'_>, home: &Level, facts: &Facts) -> bool {
     let fetches = |at: &usize| facts.fetching.get(*at).is_some_and(Option::is_some);
@@ -138,11 +140,12 @@ fn is_coming(scene: &Scene<'_>, home: &Level, facts: &Facts) -> bool {
     let above = || scene.levels.iter().filter(|level| level.relation == Relation::Above);
     let has = |level: &Level| holds(level, facts) || has_silent(scene, level);
     let may = home.tier == Tier::Unconstrained || above().next().is_none() || above().any(has);
-    may && scene.blackout_of(home.tier).is_none()
+    let is_told = home.members.iter().any(|at| facts.told.contains(at));
+    is_told && may && scene.blackout_of(home.tier).is_none()
 }
 
 /// The proxies that serve a client, if any of them is alive.
-fn home<'s>(scene: &'s Scene<'_>) -> Option<&'s Level> {
+pub(super) fn home<'s>(scene: &'s Scene<'_>) -> Option<&'s Level> {
     scene.levels.first().filter(|level| level.relation == Relation::Home)
 }
 

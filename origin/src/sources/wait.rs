@@ -11,6 +11,8 @@ use super::{rule::Reason, terms::Terms};
 const RETURN_EACH: Duration = Duration::from_millis(2);
 /// From the end of a fetch until it has been reported.
 const REPORTED_WITHIN: Duration = Duration::from_secs(5);
+/// From the moment when one was told to fetch it until it does.
+const BEGUN_WITHIN: Duration = Duration::from_secs(1);
 /// A digest that no file has for so long is none that is just being made.
 pub(crate) const UNKNOWN_AFTER: Duration = Duration::from_secs(600);
 
@@ -31,7 +33,8 @@ pub(crate) fn moment(reason: Reason, since: SystemTime, until: &mut SystemTime, 
     let first = now + begin;
     *until = (*until).max(first) + RETURN_EACH;
     let queue = until.duration_since(first).unwrap_or_default();
-    let window = queue.clamp(terms.retry_min, (terms.retry_max / 2).max(terms.retry_min));
+    let least = if reason.is_begin() { BEGUN_WITHIN } else { terms.retry_min };
+    let window = queue.clamp(least, (terms.retry_max / 2).max(terms.retry_min));
     whole_seconds(Spread::new(seed).between(begin, begin + window))
 }
 
@@ -42,12 +45,21 @@ fn begin(reason: Reason, waited: Duration, terms: &Terms) -> Duration {
         Reason::Blackout(left) => left,
         Reason::Unknown if waited >= UNKNOWN_AFTER => bounded(terms.retry_max),
         Reason::Unknown => bounded(waited),
+        // If it has still not begun, it is not to be hurried.
+        reason if reason.is_begin() => waited.max(BEGUN_WITHIN).min(bounded(terms.retry_max)),
         Reason::OnItsWay { forecast, guess, not_before } => {
             let said = forecast.unwrap_or_default() + guess + not_before + REPORTED_WITHIN;
             // What has taken so long already, and nobody knows how far it is, will take as long again.
             let expected = if guess.is_zero() { said } else { said.max(waited) };
             bounded(expected).max(not_before)
         }
+    }
+}
+
+impl Reason {
+    /// Whether only a beginning is waited for, of whoever gives each byte on as it comes.
+    fn is_begin(self) -> bool {
+        self == Self::OnItsWay { forecast: None, guess: Duration::ZERO, not_before: Duration::ZERO }
     }
 }
 
@@ -101,6 +113,16 @@ mod tests {
             assert!(first >= Some(least) && last <= Some(least + 10), "{reason:?} {waited}: {first:?} to {last:?}");
             assert!(first <= Some(least + 1) && last >= Some(least + 9), "{reason:?} {waited}: {first:?} to {last:?}");
         }
+    }
+
+    #[test]
+    fn for_a_beginning_nobody_waits_long_but_for_one_that_does_not_come() {
+        let begin = on_its_way(None, 0, 0);
+        let within = |waited, least, most| told(begin, waited, 100).iter().all(|time| (least..=most).contains(time));
+        assert!(within(0, 1, 2) && within(1, 1, 2));
+        assert!(within(20, 20, 21) && within(10_000, 300, 301));
+        let many = told(begin, 0, 50_000);
+        assert!(many.iter().max() > Some(&90), "2 ms each");
     }
 
     #[test]

@@ -207,7 +207,7 @@ fn a_content_becomes_ready_as_it_comes_down() {
     assert!(!first(&site, None, "10.2.0.9").ready && !first(&site, Some("p2"), "10.2.0.1").ready);
     assert_eq!(names(&first(&site, Some("u1"), "10.0.0.1")), "http://origin/");
     site.registry.holds.insert(("u1".into(), B));
-    // Its proxy may fetch it now.
+    // Its proxy was told to fetch it, and may now.
     assert_eq!(names(&first(&site, None, "10.2.0.9")), "p2 p1 u1 http://origin/");
     assert_eq!(names(&first(&site, Some("p2"), "10.2.0.1")), "u1 http://origin/");
     site.registry.holds.insert(("p2".into(), B));

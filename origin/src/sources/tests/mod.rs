@@ -37,6 +37,7 @@ pub(super) struct World {
     pub(super) topology: Topology,
     pub(super) nodes: BTreeMap<String, Arc<NodeState>>,
     pub(super) holds: BTreeSet<String>,
+    pub(super) told: BTreeSet<String>,
     pub(super) terms: Terms,
     pub(super) peers: usize,
     pub(super) is_unknown: bool,
@@ -107,6 +108,12 @@ impl World {
         self
     }
 
+    /// These were told to fetch it.
+    pub(super) fn told(mut self, names: &str) -> Self {
+        self.told = names.split_whitespace().map(str::to_owned).collect();
+        self
+    }
+
     pub(super) fn fetching(mut self, name: &str, ready_in: Option<u64>) -> Self {
         let fetching = vec![Fetching { md5: MD5, fetched: 0, total: 1, ready_in }];
         self.nodes.insert(name.into(), Arc::new(NodeState { fetching, ..node(name, false) }));
@@ -137,6 +144,9 @@ impl World {
             size: Some(10 << 20),
             holds: scene.around.iter().map(|around| self.holds.contains(&around.neighbour.proxy.name)).collect(),
             fetching: scene.around.iter().map(|around| around.fetching(&MD5, NOW)).collect(),
+            told: (0..scene.around.len())
+                .filter(|at| self.told.contains(&scene.around[*at].neighbour.proxy.name))
+                .collect(),
             peers: self.peers,
             origins: 1,
         }

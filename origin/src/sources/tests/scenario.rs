@@ -66,12 +66,13 @@ fn a_new_subdomain_with_a_manager_is_preferred_by_its_parents_agents_if_no_other
     assert_eq!(first(&site(&only), ONE), "new");
 }
 
-/// The same steps, where one waits until a manager near has the content, or may fetch it.
+/// The same steps, where one waits until a manager near has the content, or fetches it.
 #[test]
-fn with_staging_the_nearest_manager_that_is_alive_is_asked_when_it_may_fetch_it() {
+fn with_staging_the_nearest_manager_that_is_alive_is_asked_when_it_fetches_it() {
     let site = |holding: &str| World::of(&WHOLE).all_live().holding(holding);
     assert_eq!(site("agent1 agent3").client(THREE), "agent3 agent1 root origin");
-    assert_eq!(site("root").client(THREE), "agent3 agent1 root origin");
+    assert_eq!(site("root").client(THREE), "not ready (OnItsWay), told: agent3");
+    assert_eq!(site("root").told("agent3").client(THREE), "agent3 agent1 root origin");
     assert_eq!(site("").client(THREE), "not ready (OnItsWay), told: agent3 root");
     // Nobody waits for who is away.
     assert_eq!(site("").away("agent3").client(THREE), "agent1 root origin agent3");

@@ -67,26 +67,32 @@ fn a_client_waits_for_its_branch() {
     let waits = "not ready (OnItsWay), told: p1 u1 u2 u3";
     for (world, domain, expected) in [
         (site(), "hq.b1", waits),
-        // Its proxy may fetch it at once: each byte is had as it comes.
-        (site().holding("u1"), "hq.b1", "p1 q1 p2 n1 u1 u2 u3 origin"),
+        (site().holding("u1"), "hq.b1", "not ready (OnItsWay), told: p1"),
+        // Its proxy was told to fetch it, and may: each byte is had as it comes.
+        (site().holding("u1").told("p1"), "hq.b1", "p1 q1 p2 n1 u1 u2 u3 origin"),
+        (site().told("p1"), "hq.b1", waits),
+        (site().holding("u1").told("u1"), "hq.b1", "not ready (OnItsWay), told: p1"),
         (site().holding("p1"), "hq.b1", "p1 q1 p2 n1 u1 u2 u3 origin"),
         (site().holding("q1"), "hq.b1", "q1 p1 p2 n1 u1 u2 u3 origin"),
         (site().peers(2), "hq.b1", "peer0 peer1 p1 q1 p2 n1 u1 u2 u3 origin"),
         (site().away("p1"), "hq.b1", "not ready (OnItsWay), told: q1 u1 u2 u3"),
         (site().away("p1 q1"), "hq.b1", "p2 n1 u1 u2 u3 origin p1 q1"),
-        (site().away("u1 u2 u3"), "hq.b1", "p1 q1 p2 n1 origin u1 u2 u3"),
+        (site().away("u1 u2 u3"), "hq.b1", "not ready (OnItsWay), told: p1"),
+        (site().away("u1 u2 u3").told("p1"), "hq.b1", "p1 q1 p2 n1 origin u1 u2 u3"),
         // It does so already.
         (site().fetching("p1", Some(5)), "hq.b1", "p1 q1 p2 n1 u1 u2 u3 origin"),
         (site().fetching("q1", None), "hq.b1", "p1 q1 p2 n1 u1 u2 u3 origin"),
-        (World::of(&["hq.b3: p3"]).all_live(), "hq.b3", "p3 origin"),
+        (World::of(&["hq.b3: p3"]).all_live(), "hq.b3", "not ready (OnItsWay), told: p3"),
+        (World::of(&["hq.b3: p3"]).all_live().told("p3"), "hq.b3", "p3 origin"),
         (site().fetching("u1", Some(5)), "hq.b1", "not ready (OnItsWay), told: p1"),
         (World::of(&SITE), "hq.b1", "p1 q1 p2 n1 u1 u2 u3 origin"),
         (site().at_once(), "hq.b1", "p1 q1 p2 n1 u1 u2 u3 origin"),
         // Without a proxy of its own it is served by the nearest above.
         (site(), "hq.b2.lab", "not ready (OnItsWay), told: p2 u1 u2 u3"),
         (site().holding("p2"), "hq.b2.lab", "p2 n1 p1 q1 u1 u2 u3 origin"),
-        // Of the unconstrained each may fetch it at any time.
-        (site(), "hq", "u1 u2 u3 n1 p1 q1 p2 origin"),
+        // Of the unconstrained all fetch it; nobody is above them.
+        (site(), "hq", "not ready (OnItsWay), told: u1 u2 u3"),
+        (site().told("u1 u2 u3"), "hq", "u1 u2 u3 n1 p1 q1 p2 origin"),
         (site().unknown(), "hq.b1", "not ready (Unknown), told:"),
         (site().unknown().holding("p1 u2").peers(1), "hq.b1", "peer0 p1 u2"),
         (site().unknown().holding("p1").away("p1"), "hq.b1", "not ready (Unknown), told:"),
@@ -117,7 +123,7 @@ fn in_a_blackout_only_what_is_near_is_told() {
         (blackout(site().holding("p1 p2 u1").peers(2), &clients), "peer0 peer1 p1"),
         // That of the branch's proxy is none of the client's, but then the proxy may not fetch: only those above are told.
         (blackout(site(), &branches), "not ready (OnItsWay), told: u1 u2 u3"),
-        (blackout(site().holding("u1"), &branches), "not ready (OnItsWay), told:"),
+        (blackout(site().holding("u1").told("p1"), &branches), "not ready (OnItsWay), told:"),
         (blackout(site().holding("p1"), &branches), "p1 q1 p2 n1 u1 u2 u3 origin"),
         (blackout(site(), &[Tier::Constrained, Tier::Unconstrained]), "not ready (OnItsWay), told:"),
     ] {
