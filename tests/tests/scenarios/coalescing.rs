@@ -3,7 +3,7 @@
 use std::sync::Barrier;
 
 use harness::{
-    MIB,
+    KIB, MIB,
     client::{Compared, Ending},
     content::Content,
     crowd::all_at_once,
@@ -40,6 +40,28 @@ fn two_hundred_clients_on_one_cold_file_are_one_upstream_fetch() {
     assert_eq!(proxy.upstream_bytes(), content.len());
     proxy.wait_until_idle();
     assert_eq!(proxy.objects_on_disk().len(), 1);
+}
+
+/// It lay unread in the kernel's buffers, which for a thin line is much.
+#[test]
+fn a_second_name_of_a_content_on_its_way_lets_its_own_body_go() {
+    let content = Content::random(9, 16 * MIB);
+    let upstream = ScriptedUpstream::start();
+    let (first, second) = (Gate::new(), Gate::new());
+    let page = |hold: Reply| Page::new(&content).repr_digest().next(hold);
+    upstream.publish("/one.iso", page(Reply::right().hold(2 * MIB, &first)));
+    upstream.publish("/two.iso", page(Reply::right().hold(64 * KIB, &second)));
+    let proxy = proxy().upstream("/", &upstream.url()).serve("max_requesters = 0").start();
+    let one = proxy.open("/one.iso");
+    first.wait_for_arrival();
+    let mut two = proxy.open("/two.iso");
+    second.wait_for_arrival();
+    second.open();
+    assert_eq!(two.take(MIB), content.bytes()[..MIB as usize]);
+    first.open();
+    assert_eq!(one.compare(&content, 0).ending, Ending::Whole);
+    assert_eq!(two.compare(&content, MIB).ending, Ending::Whole);
+    assert!(upstream.body_bytes("/two.iso") < 2 * MIB, "{} bytes", upstream.body_bytes("/two.iso"));
 }
 
 #[test]

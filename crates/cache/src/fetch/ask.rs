@@ -211,7 +211,7 @@ impl Fetch {
     }
 
     /// A file that is not here, or not as it is upstream now.
-    async fn file(&self, head: Head, body: Option<Body>, asked_for_bytes: bool) -> Flow {
+    async fn file(&self, head: Head, mut body: Option<Body>, asked_for_bytes: bool) -> Flow {
         *self.withheld.lock() = head.withheld();
         let described = || Outcome::Described(Arc::new(self.describe(&head.record, Proof::claimed(&head.claims))));
         if self.owner.conclude_unless_body_wanted(described) {
@@ -222,7 +222,7 @@ impl Fetch {
         }
         let begin = match head.claims.md5 {
             None => Begin::New,
-            Some(md5) => match self.by_digest(md5, &head).await {
+            Some(md5) => match self.by_digest(md5, &head, &mut body).await {
                 Some(begin) => begin,
                 None => return Flow::Done,
             },
@@ -243,8 +243,9 @@ impl Fetch {
         }
     }
 
-    /// The digest is known beforehand: what is here is not fetched, what is being fetched is followed.
-    async fn by_digest(&self, md5: Md5, head: &Head) -> Option<Begin> {
+    /// The digest is known beforehand: what is here is not fetched, what is being fetched is followed. Then the body that was asked for is let go at once:
+    /// unread it would fill the kernel's buffers, which is some megabytes of the line.
+    async fn by_digest(&self, md5: Md5, head: &Head, body: &mut Option<Body>) -> Option<Begin> {
         // Before anybody can find the content being fetched: who waits for it makes this flight urgent.
         let _ = self.owner.flight.md5.set(md5);
         for _ in 0..CHANGES_MAX {
@@ -260,6 +261,7 @@ impl Fetch {
                     return Some(Begin::New);
                 }
                 Lookup::Filling(reader) => {
+                    *body = None;
                     // A fill that ends before its first byte leaves the place to us.
                     if self.unless_closing_bytes(&md5, &reader).await {
                         add(&self.shared.counters.known_by_digest, 1);
