@@ -202,6 +202,11 @@ impl Downloads {
         self.running.lock().values().cloned().collect()
     }
 
+    /// Whoever waits for something else than a content hears here that all waits are over.
+    pub(crate) fn retried(&self) -> Arc<Notify> {
+        self.retry_now.clone()
+    }
+
     /// All waits are over; answers how many waited.
     pub(crate) fn retry_now(&self) -> usize {
         self.ways.lock().finder.health.lock().forgive();

@@ -90,6 +90,9 @@ impl Member {
         let mut renewed = self.renewal.settled.renewed();
         let mut sharing =
             self.shares.as_ref().map_or_else(|| tokio::sync::watch::channel(None).1, |(sharing, _)| sharing.changes());
+        let retry_now = self.downloads.retried();
+        // Heard too while something is being asked.
+        let mut retried = std::pin::pin!(retry_now.notified());
         loop {
             tokio::select! {
                 () = tokio::time::sleep_until(talk.due().into()) => {}
@@ -98,6 +101,10 @@ impl Member {
                 () = self.downloads.arrivals().changed(), if self.shares.is_some() => talk.reports.soon(now()),
                 Ok(()) = sharing.changed() => self.shares_or_not(&mut talk),
                 Ok(()) = renewed.changed() => talk.everything_anew(),
+                () = &mut retried => {
+                    retried.set(retry_now.notified());
+                    talk.forgive();
+                }
             }
             self.membership.say(|stands| stands.is_member = talk.is_member);
             if talk.questions.due() <= now() {
@@ -290,6 +297,12 @@ impl Talk {
     fn due(&self) -> std::time::Instant {
         let questions = self.questions.due();
         if self.is_member { questions.min(self.reports.due()) } else { questions }
+    }
+
+    /// Nobody waits any more for what was said or has failed.
+    fn forgive(&mut self) {
+        self.questions.forgive(now());
+        self.reports.forgive(now());
     }
 
     /// What may be had is another: everything is told again.

@@ -1,6 +1,6 @@
 //! `outpost-agent run`: what one program gets is here for all, for neighbours too, and the end of anybody costs nobody a byte.
 
-use std::fs;
+use std::{fs, net::Ipv4Addr};
 
 use harness::{
     KIB, MIB,
@@ -8,10 +8,14 @@ use harness::{
     client::Ask,
     content::Content,
     crowd::all_at_once,
+    machine::Machine,
     script::{Page, Reply},
+    share::Share,
     upstream::ScriptedUpstream,
-    wait::Gate,
+    wait::{self, Gate},
 };
+
+use serde_json::json;
 
 use crate::agent;
 
@@ -39,6 +43,38 @@ fn what_one_program_gets_is_here_for_all() {
     service.terminate();
     let (code, printed) = setup.command(&["status", "--local", "127.0.0.1:1"]);
     assert_eq!(code, Some(69), "{printed}");
+}
+
+/// Without it the service would come back to its origin after minutes.
+#[test]
+fn retry_now_ends_the_waits_of_what_is_asked_and_told_without_anybody_wanting_a_file() {
+    let share = Share::new();
+    let own = Ipv4Addr::new(127, 79, 1, 1);
+    let mut origin = Machine::new("origin", env!("CARGO_BIN_EXE_outpost-origin-under-test"), own);
+    origin.configure(&format!(
+        "listen = [\"{}\"]\n[catalogue]\ndirectory = \"{}\"\nsettle = \"100ms\"\n",
+        origin.socket(),
+        share.path().display()
+    ));
+    let mut agent = Machine::new("agent", env!("CARGO_BIN_EXE_outpost-agent-under-test"), Ipv4Addr::new(127, 79, 1, 2));
+    agent.run(
+        &["run"],
+        &format!(
+            "local = \"{}\"\n[origin]\nname = \"pc1\"\nurls = [\"{}\"]\n[servers]\nbackoff_first = \"1h\"\nbackoff_max = \"1h\"\n\
+             [cache]\nmax_size = \"1GiB\"\nmin_free = \"0%\"\n[peers]\nlisten = \"{}:0\"\n",
+            agent.socket(),
+            origin.url(),
+            agent.socket().ip(),
+        ),
+    );
+    agent.start();
+    let status = || Ask::get("/v1/status").fetch(agent.socket()).expect_status(200).json();
+    wait::until_true("it waits for its origin", || status()["waiting"][0]["for"] == "enrolment");
+    origin.start();
+    assert_eq!(status()["waiting"][0]["server"], origin.url().as_str());
+    Ask::method("POST", "/v1/retry-now").fetch(agent.socket()).expect_status(200);
+    wait::until_true("it belongs to its origin", || status()["membership"]["member"] == true);
+    assert_eq!(status()["waiting"], json!([]));
 }
 
 #[test]
