@@ -357,4 +357,6 @@ impl Tried {
 }
 
 #[cfg(test)]
+mod fleet;
+#[cfg(test)]
 mod tests;
