@@ -85,7 +85,6 @@ fn a_peer_that_sends_wrong_bytes_is_asked_and_nobody_keeps_them() {
 fn a_proxy_that_only_preloads_is_waited_for() {
     let round = &branch("preload")[0];
     expect_once_over_the_line(round);
-    assert!(round["notes"][0].as_str().expect("a note").starts_with("before the preload 0.0"), "{round:#}");
 }
 
 #[test]
