@@ -357,6 +357,4 @@ impl Tried {
 }
 
 #[cfg(test)]
-mod fleet;
-#[cfg(test)]
 mod tests;

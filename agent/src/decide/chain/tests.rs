@@ -1,5 +1,7 @@
 //! The table of the chain, line by line, with a clock that is moved by hand.
 
+mod fleet;
+
 use super::{super::outcome::Queue, *};
 
 const SEC: Duration = Duration::from_secs(1);

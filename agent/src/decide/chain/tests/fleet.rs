@@ -3,10 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{super::outcome::Queue, *};
-
-const SEC: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_secs(60);
+use super::*;
 
 fn proxies(names: &[&str]) -> Vec<Source> {
     let source = |name: &&str| Source {
