@@ -15,7 +15,7 @@ use os::{
     share::{Found, Identity},
 };
 use protocol::{
-    digest::{Digests, DigestsHasher},
+    digest::Digests,
     pieces::{Pieces, PiecesHasher, has_several},
 };
 use tokio::runtime::Handle;
@@ -202,8 +202,7 @@ impl Hasher {
         identity: &Identity,
         buffer: &mut [u8],
     ) -> Result<(Digests, Option<Pieces>), HashError> {
-        let mut hasher = DigestsHasher::default();
-        let mut pieces = has_several(identity.size).then(|| PiecesHasher::new(identity.size));
+        let mut hasher = PiecesHasher::new(identity.size);
         let (mut position, mut ahead) = (0, 0);
         while position < identity.size {
             if position >= ahead {
@@ -223,15 +222,12 @@ impl Hasher {
                 return Err(HashError::Changed);
             }
             hasher.update(&buffer[..count]);
-            if let Some(pieces) = &mut pieces {
-                pieces.update(&buffer[..count]);
-            }
             position += count as u64;
             self.counters.hashed_bytes.fetch_add(count as u64, Ordering::Relaxed);
         }
         unchanged(&file, identity)?;
-        let digests = hasher.finish();
-        Ok((digests, pieces.and_then(|pieces| pieces.finish(digests.md5))))
+        let (digests, pieces) = hasher.finish();
+        Ok((digests, pieces.filter(|_| has_several(identity.size))))
     }
 
     /// Asks for the next window but one; nobody waits for it, and a failure shows when it is read.

@@ -13,6 +13,7 @@ use base64::{
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+pub(crate) use hasher::PieceDigestsHasher;
 pub use hasher::{DigestsHasher, Md5Hasher};
 
 /// MD5 of an object's bytes: its name. Text form: 32 lower-case hexadecimal digits.

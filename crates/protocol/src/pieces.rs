@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | [`layout`] | how a content is cut: a function of its size, so that nobody has to agree on it |
 //! | [`list`] | the SHA-256 of each piece, and their root, which stands for the list |
-//! | [`hasher`] | makes the list in the reading that makes the digests |
+//! | [`hasher`] | makes the list and the digests of the content in one pass |
 //! | [`bitmap`] | a set of pieces |
 //! | [`have`] | what somebody has now, and who else wants it |
 //!

@@ -20,7 +20,7 @@ use std::{
 use bytes::Bytes;
 use parking_lot::Mutex;
 use protocol::{
-    digest::{DigestsHasher, Md5},
+    digest::Md5,
     pieces::{Pieces, PiecesHasher, has_several},
     problem::Kind,
     target::Target,
@@ -248,7 +248,7 @@ async fn of_object(shared: &Arc<Shared>, md5: Md5) -> Result<Pieces, Failure> {
 /// The list of an object, or `None` if its bytes are not what it is known by. Blocks.
 fn read(reader: &Reader, md5: Md5, is_ending: impl Fn() -> bool) -> io::Result<Option<Pieces>> {
     let len = reader.len().unwrap_or_default();
-    let (mut digests, mut pieces) = (DigestsHasher::default(), PiecesHasher::new(len));
+    let mut hasher = PiecesHasher::new(len);
     let (mut block, mut position) = (vec![0; BLOCK], 0);
     while position < len {
         if is_ending() {
@@ -259,9 +259,8 @@ fn read(reader: &Reader, md5: Md5, is_ending: impl Fn() -> bool) -> io::Result<O
         if count == 0 {
             return Ok(None);
         }
-        digests.update(&block[..count]);
-        pieces.update(&block[..count]);
+        hasher.update(&block[..count]);
         position += count as u64;
     }
-    Ok(if digests.md5() == md5 { pieces.finish(md5) } else { None })
+    Ok(hasher.finish().1.filter(|pieces| pieces.md5() == md5))
 }

@@ -20,7 +20,7 @@ const M: usize = 1 << 20;
 fn list(bytes: &[u8]) -> Pieces {
     let mut hasher = PiecesHasher::new(bytes.len() as u64);
     hasher.update(bytes);
-    hasher.finish(Md5::of(bytes)).unwrap()
+    hasher.finish().1.unwrap()
 }
 
 fn is_about_pieces(request: &Request) -> bool {
