@@ -39,7 +39,10 @@ pub(super) fn answer(
 
 fn size(text: &[u8]) -> Result<u64, Failure> {
     let number = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
-    number.ok_or_else(|| refused("the query names no size of pieces: it is ?piece=BYTES, a power of two"))
+    // Whatever the size of the content.
+    number.filter(|piece| Layout::new(0, *piece).is_some()).ok_or_else(|| {
+        refused("the query names no size of pieces: it is ?piece=BYTES, a power of two, and at least 65536")
+    })
 }
 
 fn port(field: &[u8]) -> Result<u16, Failure> {
@@ -65,7 +68,6 @@ fn here(shared: &Shared, md5: &Md5, piece: Option<u64>) -> Result<Have, Failure>
     let arriving =
         flight.as_ref().and_then(|flight| flight.reader.get()).and_then(|reader| Some((reader, reader.len()?)));
     let Some((reader, size)) = arriving else {
-        layout(0, piece.unwrap_or_else(|| piece_size(0)))?;
         return Ok(Have { filling: flight.is_some(), ..Have::default() });
     };
     let layout = layout(size, piece.unwrap_or_else(|| piece_size(size)))?;
