@@ -14,7 +14,7 @@ use protocol::{
 };
 use serde::de::DeserializeOwned;
 
-use super::wanted::Wanted;
+use super::{near, wanted::Wanted};
 use crate::{
     decide::{
         health::{Health, Request},
@@ -26,10 +26,13 @@ use crate::{
         error::NetError,
         json,
     },
+    service::neighbours::Neighbours,
 };
 
 /// How long sources that nobody has confirmed are used.
 const UNCONFIRMED_EXPIRY: Duration = Duration::from_secs(600);
+/// Where nobody but neighbours is known, it is looked for others so often.
+const NEIGHBOURS_EXPIRY: Duration = Duration::from_secs(60);
 
 /// Who asks.
 #[derive(Clone)]
@@ -44,6 +47,8 @@ pub(crate) struct Finder {
     pub(crate) node: Option<Node>,
     /// The addresses of our network cards, for who has not enrolled.
     pub(crate) machines: Vec<String>,
+    /// Other agents nearby; none where there is no service.
+    pub(crate) neighbours: Option<Arc<Neighbours>>,
 }
 
 /// Our name, and what proves it.
@@ -78,6 +83,34 @@ enum Answered<T> {
 impl Finder {
     /// Looks for a content, and learns what it is on the way.
     pub(crate) async fn find(&self, wanted: &mut Wanted) -> Found {
+        let found = self.ask_who_knows(wanted).await;
+        let Some(md5) = wanted.identity.md5 else { return found };
+        match found {
+            // Who names some knows more of them than we do.
+            Found::Sources(sources, expires_in) if !sources.iter().any(|source| source.rank == Rank::Peer) => {
+                Found::Sources(with_neighbours(self.near(&md5).await, sources), expires_in)
+            }
+            Found::Unknown(until) if self.may_have_neighbours() => {
+                let near = self.near(&md5).await;
+                let soon = until.min(now() + NEIGHBOURS_EXPIRY);
+                if near.is_empty() { Found::Unknown(soon) } else { Found::Sources(near, NEIGHBOURS_EXPIRY) }
+            }
+            found => found,
+        }
+    }
+
+    /// Neighbours that have it, whoever else knows of them.
+    pub(crate) async fn near(&self, md5: &Md5) -> Vec<Source> {
+        let urls = self.neighbours.as_ref().map(|neighbours| neighbours.urls()).unwrap_or_default();
+        near::who_has(&self.client, urls, md5).await
+    }
+
+    /// Whether there may be some, now or later.
+    pub(crate) fn may_have_neighbours(&self) -> bool {
+        self.neighbours.as_ref().is_some_and(|neighbours| neighbours.may_be())
+    }
+
+    async fn ask_who_knows(&self, wanted: &mut Wanted) -> Found {
         if wanted.identity.md5.is_none()
             && let Some(path) = wanted.path().map(str::to_owned)
         {
@@ -198,6 +231,12 @@ impl Finder {
         let origin = |url: &String| Source { rank: Rank::Origin, name: url.clone(), url: url.clone(), partial: false };
         self.fallback.iter().cloned().chain(self.origins.iter().map(origin)).collect()
     }
+}
+
+/// Neighbours first: they are nearer than all who are no peers.
+fn with_neighbours(mut near: Vec<Source>, others: Vec<Source>) -> Vec<Source> {
+    near.extend(others);
+    near
 }
 
 fn learn(wanted: &mut Wanted, info: &Info) {

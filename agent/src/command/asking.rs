@@ -75,6 +75,7 @@ impl Asking {
             fallback: self.proxies(),
             node: None,
             machines: Vec::new(),
+            neighbours: None,
         }
     }
 

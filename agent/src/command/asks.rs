@@ -75,6 +75,8 @@ pub(super) fn status(place: &Where) -> Result<(), Ending> {
         }
         text.push_str(&member(&value["membership"]));
         text.push_str(&format!("peers      {}\n", peers(&value["peers"], &value["sharing"])));
+        let neighbours = value["neighbours"].as_array().map_or(0, Vec::len);
+        text.push_str(&format!("neighbours {neighbours} known\n"));
         text + &downloads(&value["downloads"]) + &waits(&value["waiting"])
     })
 }

@@ -3,13 +3,14 @@
 //!
 //! In reading order: [`chain`] is one content on its way, [`source`] who may be asked for it, [`outcome`] what came of asking, [`health`] what is
 //! remembered of servers beyond one content, [`resume`] whether an answer continues what is here already, [`swarm`] a content that comes in pieces
-//! from many; [`mod@line`] is how fast and when servers' bytes may come, [`sharing`] whether neighbours may be served, [`jobs`] what is done
-//! for packages that this machine keeps.
+//! from many; [`mod@line`] is how fast and when servers' bytes may come, [`sharing`] whether neighbours may be served, [`neighbours`] which are
+//! known, [`jobs`] what is done for packages that this machine keeps.
 
 pub mod chain;
 pub mod health;
 pub mod jobs;
 pub mod line;
+pub mod neighbours;
 pub mod outcome;
 pub mod resume;
 pub mod sharing;

@@ -140,7 +140,8 @@ impl Downloads {
     }
 
     async fn bring(&self, wanted: Wanted, download: &Download) -> Ended {
-        let mut task = self.task(wanted, download.told.clone());
+        let near = self.near(&wanted).await;
+        let mut task = self.task(wanted, download.told.clone(), near);
         match task.bring().await {
             Ok(digests) => {
                 let identity = task.sink.identity();
@@ -160,10 +161,22 @@ impl Downloads {
         }
     }
 
-    fn task(&self, wanted: Wanted, told: Told) -> Task {
+    /// Neighbours that have it, where nobody else will be asked who has.
+    async fn near(&self, wanted: &Wanted) -> Vec<Source> {
+        let finder = self.ways().finder;
+        match &wanted.identity.md5 {
+            Some(md5) if finder.origins.is_empty() => finder.near(md5).await,
+            _ => Vec::new(),
+        }
+    }
+
+    fn task(&self, wanted: Wanted, told: Told, near: Vec<Source>) -> Task {
         let Ways { finder, backoff } = self.ways();
-        let (by_digest, chain) = if finder.origins.is_empty() {
-            (false, Chain::given(given(&finder.fallback, &wanted), backoff, seed()))
+        let given = near.into_iter().chain(given(&finder.fallback, &wanted)).collect::<Vec<_>>();
+        // Where there is nobody to ask, a neighbour may come that has it.
+        let waits = wanted.identity.md5.is_some() && given.is_empty() && finder.may_have_neighbours();
+        let (by_digest, chain) = if finder.origins.is_empty() && !waits {
+            (false, Chain::given(given, backoff, seed()))
         } else {
             (true, Chain::new(backoff, seed()))
         };

@@ -17,6 +17,8 @@ use store::Store;
 use tokio::{
     runtime::Handle,
     signal::unix::{SignalKind, signal},
+    sync::watch,
+    task::JoinHandle,
 };
 
 use super::{
@@ -26,6 +28,8 @@ use super::{
     local::Local,
     member::Member,
     membership::Membership,
+    multicast::Multicast,
+    neighbours::Neighbours,
     peers::Peers,
     renewal::{Renewal, shares},
     settled::Settled,
@@ -33,7 +37,7 @@ use super::{
     subnets,
     ways::{self, Ways},
 };
-use crate::bring::swarm::arrivals::Arrivals;
+use crate::{bring::swarm::arrivals::Arrivals, seed};
 
 /// Programs of this machine that ask at once, and neighbours.
 const LOCAL_CONNECTIONS_MAX: usize = 256;
@@ -49,6 +53,9 @@ pub(crate) struct Service {
     local: Option<Server>,
     peers: Option<Arc<Server>>,
     renewal: Arc<Renewal>,
+    /// Ends soon after `ending` says so.
+    multicast: Option<JoinHandle<()>>,
+    ending: watch::Sender<bool>,
 }
 
 impl Service {
@@ -61,7 +68,11 @@ impl Service {
         let machines = cards::own();
         let mut ways = Ways::of(settings, &name, machines.clone());
         let (origins, servers) = (&settings.origins.urls, &settings.servers.urls);
-        ways.change(|finder| ways::renew(finder, origins, servers, begun.configuration.as_ref()));
+        let neighbours = Arc::new(Neighbours::new(settled.clone(), seed()));
+        ways.change(|finder| {
+            ways::renew(finder, origins, servers, begun.configuration.as_ref());
+            finder.neighbours = Some(neighbours.clone());
+        });
         let (client, health) = (ways.finder.client.clone(), ways.finder.health.clone());
         let sharing = Arc::new(Sharing::new(settings));
         let arrivals = arrivals(&sharing);
@@ -94,6 +105,13 @@ impl Service {
             };
             handle.spawn(member.belong());
         }
+        let ending = watch::Sender::new(false);
+        let multicast = peers.as_deref().and_then(|server| server.addresses().first()).filter(|at| !at.ip().is_loopback());
+        let multicast = multicast.map(|listens| {
+            let (neighbours, sharing, settled) = (neighbours.clone(), sharing.clone(), settled.clone());
+            let multicast = Multicast { neighbours, sharing, settled, name: name.clone(), listens: *listens, id: seed() };
+            handle.spawn(multicast.keep(ending.subscribe()))
+        });
         if let Some(peers) = &peers {
             handle.spawn(keep_to_own_networks(peers.clone(), settled.clone()));
             handle.spawn(sharing.clone().keep_watch(settled));
@@ -108,10 +126,11 @@ impl Service {
             sharing,
             renewal: renewal.clone(),
             membership,
+            neighbours,
         };
         let local = settings.local.map(|address| local_server(address, answers)).transpose();
         let local = local.map_err(|error| format!("{error} (--local)"))?;
-        Ok(Self { store, local, peers, renewal })
+        Ok(Self { store, local, peers, renewal, multicast, ending })
     }
 
     /// What it does, in a few lines for a person.
@@ -147,6 +166,7 @@ impl Service {
             }
         }
         tracing::info!("told to end: what is being sent may go on for a moment; a second signal ends at once");
+        self.ending.send_replace(true);
         let drained = async {
             for server in self.local.iter().chain(self.peers.as_deref()) {
                 server.drain().await;
@@ -156,6 +176,10 @@ impl Service {
             () = drained => {}
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
+        }
+        if let Some(multicast) = self.multicast {
+            // It takes seconds at most; a panic has been told by its thread.
+            drop(multicast.await);
         }
         self.store.close().await;
         Ok(())

@@ -34,6 +34,7 @@ use super::{
     events,
     membership::Membership,
     names,
+    neighbours::Neighbours,
     renewal::Renewal,
     sharing::Sharing,
 };
@@ -55,6 +56,7 @@ pub(crate) struct Local {
     pub(crate) sharing: Arc<Sharing>,
     pub(crate) renewal: Arc<Renewal>,
     pub(crate) membership: Arc<Membership>,
+    pub(crate) neighbours: Arc<Neighbours>,
 }
 
 impl Handler for Local {
@@ -122,6 +124,7 @@ impl Local {
             "peers": self.peers,
             "sharing": self.shares(),
             "membership": self.member(),
+            "neighbours": self.neighbours.urls(),
             "cache": {
                 "objects": report.objects,
                 "used": report.used,

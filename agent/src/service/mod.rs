@@ -1,7 +1,7 @@
 //! The service of a machine: its own cache, brought to by everybody's `get`, shared with neighbours, and told of to the origin.
 //!
 //! In reading order: [`life`] starts and ends it, as it [`begin`]s from what was delivered last; [`settled`] is the settings in force, [`renewal`] takes
-//! others. [`member`] belongs to an origin, and [`membership`] is how it stands with it, with what is [`kept`] of it and its own [`cards`]; [`telling`] says what
+//! others. [`neighbours`] are other agents nearby, and [`multicast`] finds them. [`member`] belongs to an origin, and [`membership`] is how it stands with it, with what is [`kept`] of it and its own [`cards`]; [`telling`] says what
 //! is here, and how others [`reach`] it. [`ways`] is whom to ask, [`downloads`] is what is being brought, [`names`] what contents are called. [`local`]
 //! answers programs of this machine, with [`events`] on a download; [`peers`] answers neighbours, those in one's own [`subnets`], as [`sharing`] allows under
 //! the [`conditions`] of the machine; [`content`] is how bytes are answered with, [`arriving`] what is told and given of those on
@@ -19,7 +19,9 @@ pub(crate) mod life;
 pub(crate) mod local;
 mod member;
 mod membership;
+mod multicast;
 pub(crate) mod names;
+pub(crate) mod neighbours;
 pub(crate) mod peers;
 mod reach;
 pub(crate) mod renewal;

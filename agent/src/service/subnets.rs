@@ -7,16 +7,20 @@ use std::{
 
 use serve::clients::ranges::{Range, Ranges};
 
-/// Interfaces of containers, virtual machines and tunnels begin so: who is behind them is no neighbour.
-const NOT_NEIGHBOURS: [&str; 16] = [
+/// Interfaces of containers, virtual machines, tunnels and radio modems begin so: who is behind them is no neighbour.
+const NOT_NEIGHBOURS: [&str; 25] = [
     "br-",
     "cali",
     "cilium",
     "cni",
     "docker",
     "flannel",
+    "incus",
+    "ipsec",
+    "kube",
     "lxc",
     "lxd",
+    "nebula",
     "podman",
     "ppp",
     "tailscale",
@@ -24,7 +28,12 @@ const NOT_NEIGHBOURS: [&str; 16] = [
     "tun",
     "veth",
     "virbr",
+    "vmnet",
+    "vnet",
+    "vxlan",
     "wg",
+    "ww",
+    "zt",
 ];
 
 /// Networks of one machine.

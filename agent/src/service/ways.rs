@@ -48,6 +48,7 @@ impl Ways {
             fallback: servers.urls.iter().map(|url| proxy(&short(url), url)).collect(),
             node: None,
             machines,
+            neighbours: None,
         };
         Self { finder: Arc::new(finder), backoff: servers.backoff }
     }
