@@ -106,10 +106,12 @@ impl Service {
             handle.spawn(member.belong());
         }
         let ending = watch::Sender::new(false);
-        let multicast = peers.as_deref().and_then(|server| server.addresses().first()).filter(|at| !at.ip().is_loopback());
+        let multicast =
+            peers.as_deref().and_then(|server| server.addresses().first()).filter(|at| !at.ip().is_loopback());
         let multicast = multicast.map(|listens| {
             let (neighbours, sharing, settled) = (neighbours.clone(), sharing.clone(), settled.clone());
-            let multicast = Multicast { neighbours, sharing, settled, name: name.clone(), listens: *listens, id: seed() };
+            let multicast =
+                Multicast { neighbours, sharing, settled, name: name.clone(), listens: *listens, id: seed() };
             handle.spawn(multicast.keep(ending.subscribe()))
         });
         if let Some(peers) = &peers {

@@ -199,7 +199,8 @@ impl On {
         let daemon = ServiceDaemon::new()?;
         daemon.set_ip_check_interval(NETWORKS_EVERY)?;
         daemon.disable_interface(IfKind::All)?;
-        let are_near = IfPredicate::new(|interface| !interface.is_loopback() && subnets::is_neighbours(&interface.name));
+        let are_near =
+            IfPredicate::new(|interface| !interface.is_loopback() && subnets::is_neighbours(&interface.name));
         daemon.enable_interface(IfKind::Predicate(are_near))?;
         Ok(Self { daemon, stage: Stage::Resting(now), events: None, announced: None })
     }

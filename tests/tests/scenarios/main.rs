@@ -23,6 +23,7 @@ mod kill_loop;
 mod lies;
 mod manners;
 mod names;
+mod neighbours;
 mod pieces;
 mod preload;
 mod ranges;
