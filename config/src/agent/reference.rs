@@ -17,7 +17,7 @@ checks all of it and ends with 0, or with 78 and what is wrong; `--print-config`
 
 - **Sizes**, **durations**, **rates** and times of day are written as in [config.md](config.md).
 - **Applies** tells when a changed value takes effect: with a *reload* (SIGHUP, or when the origin delivers it), or with the next *restart*.
-- An origin that this machine belongs to may deliver options (`[domain.agent]`, `docs/origin.md`): they go before the file and behind environment and flags.
+- An origin that this machine belongs to may deliver options (`[domain.agent]`, `docs/origin.md`): they stand above the file and below environment and flags.
 ";
 
 /// The whole page.
