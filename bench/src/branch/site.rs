@@ -223,7 +223,8 @@ fn agent(net: &Net, number: usize, terms: Terms, scale: Scale) -> String {
     format!(
         "local = \"{local}\"\n[origin]\nname = \"agent-{number}\"\nurls = [\"http://{}/\"]\n\
          [servers]\nlocal_address = \"{}\"\nbackoff_first = \"{}ms\"\nbackoff_max = \"{}ms\"\n\
-         [cache]\nmax_size = \"4GiB\"\nmin_free = \"0%\"\n[peers]\nlisten = \"{peers}\"\nuploads = {}\nallow = [{}]\n",
+         [cache]\nmax_size = \"4GiB\"\nmin_free = \"0%\"\n[peers]\nlisten = \"{peers}\"\nuploads = {}\nallow = [{}]\n\
+         [sharing]\ncpu_max = 100\ndisk_max = 100\nfree_min = \"0%\"\n",
         net.line(),
         local.ip(),
         scale.backoff.as_millis(),
