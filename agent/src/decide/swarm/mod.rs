@@ -10,7 +10,7 @@
 //! | all that is missing is on its way | what another source has too is asked for once more, so that nobody waits for one who stalls |
 //! | 503 of a neighbour | another one; it is asked again in a moment |
 //! | 503 of a server | nobody farther away; neighbours go on |
-//! | a server fails | the next of its rank, then those that are farther |
+//! | a server fails, or tells no more what it has | the next of its rank, then those that are farther; a 503 of before does not count any more |
 //! | a neighbour lacks what it said to have | it is asked anew what it has; the third time in a row it is left |
 //! | a wrong piece | never again anything from whoever sent it |
 //! | nobody is left who may be asked | [`Step::Leave`]: the [chain](super::chain) knows until when |

@@ -195,6 +195,7 @@ impl Place {
             (_, true) => self.leave(now),
             (_, false) => {
                 self.is_told = true;
+                self.forget_its_word();
                 self.ask_at = Some(now + spread.between(NEXT_IN.1 / 4, NEXT_IN.1));
             }
         }
@@ -240,9 +241,14 @@ impl Place {
                 self.until = Some((now + spread.between(MOMENT.0, MOMENT.1), None));
             }
             Outcome::Absent | Outcome::Refused | Outcome::Wrong => self.leave(now),
-            Outcome::Failed { got: 0 } => {}
+            Outcome::Failed { got: 0 } => self.forget_its_word(),
             Outcome::Failed { .. } => self.until = Some((now + spread.between(MOMENT.0, MOMENT.1), None)),
         }
+    }
+
+    /// Who is away keeps nobody from those that are farther by what it said before.
+    fn forget_its_word(&mut self) {
+        self.until = self.until.filter(|(_, busy)| busy.is_none());
     }
 
     fn is_busy(&mut self, busy: Busy, wait: Duration, spread: &mut Spread, now: Instant) {

@@ -271,6 +271,21 @@ fn a_server_that_fails_is_left_for_the_next_and_then_for_those_behind() {
 }
 
 #[test]
+fn a_proxy_that_was_busy_and_is_gone_keeps_nobody_from_those_behind_it() {
+    let mut agent = Agent::new(8, "p:one o:origin", 5);
+    agent.next();
+    agent.told("one", "", false, 1);
+    agent.swarm.plain_ended(0, &places(), agent.now);
+    assert_eq!(agent.next(), "one?");
+    agent.told("one", "", false, 1);
+    assert_eq!(agent.next(), "leave: Busy", "its places are taken for 90 s");
+    agent.now += 2 * SEC;
+    assert_eq!(agent.next(), "one?");
+    agent.swarm.untold(0, &Outcome::Failed { got: 0 }, &mut agent.health, agent.now);
+    assert_eq!(agent.next(), "plain origin");
+}
+
+#[test]
 fn who_lies_about_what_it_has_is_left_the_third_time() {
     let mut agent = Agent::new(8, "b:liar p:one", 6);
     agent.next();
