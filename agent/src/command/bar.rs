@@ -9,14 +9,17 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::by_service::THIS_MACHINE;
 use crate::bring::told::{Stage, State, Told};
 
 /// How often it is drawn.
 const DRAW_EVERY: Duration = Duration::from_millis(200);
 
-/// While the size is known, and while it is not.
-const KNOWN: &str = "{bytes:>11} of {total_bytes:11} {bar:24} {percent:>3}%  {bytes_per_sec:>13}  {eta:>4}  {wide_msg}";
-const UNKNOWN: &str = "{bytes:>11} {spinner} {bytes_per_sec:>13}  {wide_msg}";
+/// Two lines, so that who sends has room on narrow terminals, too: while the size is known, while it is not, and while nothing comes.
+const KNOWN: &str =
+    "{decimal_bytes} of {decimal_total_bytes} [{bar:24}] {percent}%  {decimal_bytes_per_sec}, {eta} left\n  {wide_msg}";
+const UNKNOWN: &str = "{decimal_bytes} {spinner} {decimal_bytes_per_sec}\n  {wide_msg}";
+const WAITING: &str = "{decimal_bytes} of {decimal_total_bytes} [{bar:24}] {percent}%\n  {wide_msg}";
 
 /// Draws until it is dropped by its caller's `select!`; never ends by itself.
 pub(super) async fn draw(told: &Told, is_wanted: bool) -> Infallible {
@@ -25,7 +28,8 @@ pub(super) async fn draw(told: &Told, is_wanted: bool) -> Infallible {
     }
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     let _cleared = Cleared(bar.clone());
-    style(&bar, UNKNOWN);
+    let mut shown = look(None, Stage::Looking);
+    style(&bar, shown);
     bar.set_position(told.position());
     bar.reset_eta();
     let mut every = tokio::time::interval(DRAW_EVERY);
@@ -34,13 +38,30 @@ pub(super) async fn draw(told: &Told, is_wanted: bool) -> Infallible {
         let state = told.now();
         if let Some(size) = state.size.filter(|size| bar.length() != Some(*size)) {
             bar.set_length(size);
-            style(&bar, KNOWN);
+        }
+        let now = look(state.size, state.stage);
+        if now != shown {
+            // What was waited is none of the time that bytes take.
+            if shown == WAITING {
+                bar.reset_eta();
+            }
+            style(&bar, now);
+            shown = now;
         }
         if told.position() < bar.position() {
             bar.reset();
         }
         bar.set_position(told.position());
         bar.set_message(message(&state));
+    }
+}
+
+/// How it looks.
+fn look(size: Option<u64>, stage: Stage) -> &'static str {
+    match (size, stage) {
+        (None, _) => UNKNOWN,
+        (Some(_), Stage::Waiting) => WAITING,
+        (Some(_), _) => KNOWN,
     }
 }
 
@@ -61,7 +82,10 @@ fn style(bar: &ProgressBar, template: &str) {
 
 /// What is going on, in a few words.
 fn message(state: &State) -> String {
-    let source = match (&state.source, &state.rank) {
+    let source = match (&state.source, state.rank.as_deref()) {
+        // The URL of an origin, or of the server that a person has named, says what it is; so does one's own service.
+        (Some(name), Some("origin")) => name.clone(),
+        (Some(name), _) if name == THIS_MACHINE => name.clone(),
         (Some(name), Some(rank)) => format!("{rank} {name}"),
         (Some(names), None) => names.clone(),
         _ => String::new(),
@@ -77,7 +101,8 @@ fn message(state: &State) -> String {
         (Stage::Verifying, _) => "comparing digests".into(),
         (Stage::Waiting, Some("queue")) => {
             let number = state.position.map(|position| format!("number {position} ")).unwrap_or_default();
-            let places = state.places.map(|places| format!(" behind {places} others")).unwrap_or_default();
+            let others = |places| if places == 1 { "1 other".into() } else { format!("{places} others") };
+            let places = state.places.map(|places| format!(" behind {}", others(places))).unwrap_or_default();
             let has = match (state.fetched, state.size) {
                 (Some(fetched), Some(size)) if size > 0 => format!(", it has {} %", fetched * 100 / size),
                 _ => String::new(),
@@ -99,6 +124,16 @@ fn message(state: &State) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn it_has_a_rate_only_while_something_comes_and_every_look_can_be_drawn() {
+        assert_eq!(look(None, Stage::Waiting), UNKNOWN);
+        assert_eq!(look(Some(1), Stage::Waiting), WAITING);
+        assert_eq!(look(Some(1), Stage::Receiving), KNOWN);
+        for template in [UNKNOWN, WAITING, KNOWN] {
+            assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
+        }
+    }
 
     #[test]
     fn a_person_sees_what_is_going_on() {
@@ -130,6 +165,18 @@ mod tests {
         };
         for (state, expected) in [
             (State::default(), "looking for it"),
+            (
+                State { rank: Some("origin".into()), source: Some("hq:8090".into()), ..of(Stage::Receiving, None) },
+                "from hq:8090",
+            ),
+            (
+                State { rank: Some("peer".into()), source: Some(THIS_MACHINE.into()), ..of(Stage::Receiving, None) },
+                "from this machine",
+            ),
+            (
+                State { position: Some(1), places: Some(1), ..of(Stage::Waiting, Some("queue")) },
+                "number 1 in the queue of proxy b7:8080 behind 1 other",
+            ),
             (of(Stage::Asking, None), "asking proxy b7:8080"),
             (of(Stage::Receiving, None), "from proxy b7:8080"),
             (pieces, "from branch-7 and 6 neighbours, 12 of 48 pieces"),

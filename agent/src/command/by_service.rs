@@ -11,6 +11,9 @@ use crate::{
     service::events::{Failed, Ready, Standing},
 };
 
+/// The service of this machine, as a source.
+pub(crate) const THIS_MACHINE: &str = "this machine";
+
 /// What came of it.
 pub(crate) enum Served {
     /// It is there, and this is what it is.

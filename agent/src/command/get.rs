@@ -20,7 +20,7 @@ use tokio::{
 use super::{
     asking::Asking,
     bar,
-    by_service::{self, Served},
+    by_service::{self, Served, THIS_MACHINE},
     ending::Ending,
 };
 use crate::{
@@ -185,7 +185,7 @@ async fn take_from_service(arguments: &Arguments, task: &mut Task, identity: Ide
     }
     (task.wanted.identity, task.wanted.is_given, task.by_digest) = (identity, true, true);
     let url = format!("http://{}/", arguments.local);
-    let service = Source { rank: Rank::Peer, name: "this machine".into(), url, partial: false };
+    let service = Source { rank: Rank::Peer, name: THIS_MACHINE.into(), url, partial: false };
     let alone = given(&[], &task.wanted);
     let sources = [service].into_iter().chain(alone).collect();
     task.chain = Chain::given(sources, arguments.asking.backoff(), seed());
