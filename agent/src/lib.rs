@@ -1,13 +1,14 @@
 //! The agent of a machine: finds a file by its digest at the nearest place that has it, loads nobody more than it may, and keeps trying in a way
 //! that never adds to a storm.
 //!
-//! In reading order: `command` is the command line, a file for each command; `service` what runs all the time, with a cache of its own; `bring` brings
+//! In reading order: `command` is the command line, a file for each command; `service` what runs all the time, with a cache of its own; `jobs` keeps packages for an origin; `bring` brings
 //! one content; `net` is the one room that connects to anyone. [`decide`] is all that is decided, without sockets and without a clock.
 #![forbid(unsafe_code)]
 
 mod bring;
 mod command;
 pub mod decide;
+mod jobs;
 mod net;
 mod service;
 

@@ -317,7 +317,8 @@ impl<T> Setting<T> {
                 | Kind::Location { .. }
         );
         let is_identity = self.key.starts_with("origin.") || matches!(self.key, "name" | "mount");
-        let is_own = is_place || is_identity;
+        // What an agent runs, and where it puts packages, nobody else decides.
+        let is_own = is_place || is_identity || self.key.starts_with("jobs.");
         is_own.then(|| format!("{} is said by the machine itself, in its file, environment or flags", self.key))
     }
 

@@ -72,7 +72,8 @@ pub(crate) enum Found {
 }
 
 /// What came of a question that one of several origins is to answer.
-enum Answered<T> {
+pub(crate) enum Answered<T> {
+    /// This.
     By(T),
     /// Nobody can be asked before then.
     Nobody(Instant),
@@ -154,7 +155,7 @@ impl Finder {
     }
 
     /// Asks the origins in their order until one answers.
-    async fn ask_origins<'a, T: DeserializeOwned>(
+    pub(crate) async fn ask_origins<'a, T: DeserializeOwned>(
         &'a self,
         request: Request,
         ask: impl Fn(&'a str) -> Ask<'a>,

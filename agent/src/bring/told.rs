@@ -133,6 +133,12 @@ impl Told {
         self.position.load(Ordering::Relaxed)
     }
 
+    /// As it is when it is so for the first time.
+    pub(crate) async fn until(&self, is_so: impl FnMut(&State) -> bool) -> State {
+        // Never closed: this very value can say more.
+        self.state.subscribe().wait_for(is_so).await.map(|state| state.clone()).unwrap_or_default()
+    }
+
     /// As it is now.
     pub(crate) fn now(&self) -> State {
         self.state.borrow().clone()

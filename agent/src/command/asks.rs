@@ -11,7 +11,7 @@ use config::value::{human_size, parse_address};
 use serde_json::Value;
 use tokio::runtime::Builder;
 
-use super::ending::Ending;
+use super::{ending::Ending, jobs};
 use crate::net::{
     client::{Ask, Client, Manners, escaped},
     json,
@@ -41,6 +41,17 @@ pub(crate) struct Why {
 
     #[command(flatten)]
     place: Where,
+}
+
+/// The packages that this machine keeps.
+#[derive(Debug, Args)]
+pub(crate) struct Jobs {
+    /// Looks after all of them now
+    #[arg(long)]
+    pub(super) run: bool,
+
+    #[command(flatten)]
+    pub(super) place: Where,
 }
 
 /// What is done with the service's cache.
@@ -77,8 +88,17 @@ pub(super) fn status(place: &Where) -> Result<(), Ending> {
         text.push_str(&format!("peers      {}\n", peers(&value["peers"], &value["sharing"])));
         let neighbours = value["neighbours"].as_array().map_or(0, Vec::len);
         text.push_str(&format!("neighbours {neighbours} known\n"));
-        text + &downloads(&value["downloads"]) + &waits(&value["waiting"])
+        text + &jobs::lines(&value["jobs"]) + &downloads(&value["downloads"]) + &waits(&value["waiting"])
     })
+}
+
+pub(super) fn jobs(jobs: &Jobs) -> Result<(), Ending> {
+    if jobs.run {
+        let value = ask(&jobs.place, "POST", "/v1/jobs/run")?;
+        return show(&jobs.place, &value, || format!("{} jobs are looked after now\n", value["jobs"]));
+    }
+    let value = ask(&jobs.place, "GET", "/v1/jobs")?;
+    show(&jobs.place, &value, || jobs::table(&value["jobs"]))
 }
 
 pub(super) fn why(why: &Why) -> Result<(), Ending> {

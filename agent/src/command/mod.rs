@@ -10,6 +10,7 @@ mod bar;
 mod by_service;
 mod ending;
 mod get;
+mod jobs;
 mod log;
 pub(crate) mod reference;
 mod run;
@@ -45,6 +46,8 @@ enum Command {
     Status(asks::Where),
     /// Shows what the service knows of one file
     Why(asks::Why),
+    /// Shows the packages that this machine keeps for its origin
+    Jobs(asks::Jobs),
     /// Ends all waits of the service: whoever failed is asked again now
     RetryNow(asks::Where),
     /// Looks into the service's cache
@@ -64,6 +67,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Status(place) => asks::status(&place),
         Command::Why(why) => asks::why(&why),
+        Command::Jobs(jobs) => asks::jobs(&jobs),
         Command::RetryNow(place) => asks::retry_now(&place),
         Command::Cache(cache) => asks::cache(&cache),
     };

@@ -30,6 +30,11 @@ impl Pieces {
         self
     }
 
+    /// From now on it is waited so long for each.
+    pub(crate) fn set_silence(&mut self, silence_max: Duration) {
+        self.silence_max = silence_max;
+    }
+
     /// The next piece; `None` behind the last. An end that comes too early is an error. Dropping the future loses nothing.
     pub(crate) async fn next(&mut self) -> Option<Result<Bytes, NetError>> {
         let turn = match &self.line {

@@ -57,8 +57,12 @@ fn read<T: DeserializeOwned>(file: &Path, node: &str) -> Option<T> {
     }
 }
 
-/// Whole, or as it was before.
 fn write(directory: &Path, file: &Path, node: &str, kept: &impl Serialize) -> io::Result<()> {
+    replace(directory, file, &Kept { node: node.to_owned(), kept })
+}
+
+/// Writes a file of such a directory: whole, or as it was before.
+pub(crate) fn replace(directory: &Path, file: &Path, kept: &impl Serialize) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     let aside = file.with_extension("new");
     // One that a crash has left may have other permissions.
@@ -67,7 +71,7 @@ fn write(directory: &Path, file: &Path, node: &str, kept: &impl Serialize) -> io
         _ => {}
     }
     let mut new = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
-    serde_json::to_writer_pretty(&mut new, &Kept { node: node.to_owned(), kept })?;
+    serde_json::to_writer_pretty(&mut new, kept)?;
     new.write_all(b"\n")?;
     new.sync_all()?;
     fs::rename(&aside, file)?;

@@ -37,7 +37,7 @@ use super::{
     subnets,
     ways::{self, Ways},
 };
-use crate::{bring::swarm::arrivals::Arrivals, seed};
+use crate::{bring::swarm::arrivals::Arrivals, jobs::keeper::Jobs, seed};
 
 /// Programs of this machine that ask at once, and neighbours.
 const LOCAL_CONNECTIONS_MAX: usize = 256;
@@ -56,6 +56,7 @@ pub(crate) struct Service {
     /// Ends soon after `ending` says so.
     multicast: Option<JoinHandle<()>>,
     ending: watch::Sender<bool>,
+    jobs: Arc<Jobs>,
 }
 
 impl Service {
@@ -83,6 +84,10 @@ impl Service {
         if let Some(listens) = peers.as_deref().and_then(|server| server.addresses().first()) {
             arrivals.share_at(listens.port());
         }
+        let jobs = Jobs::new(&settings.jobs, downloads.clone(), handle.clone());
+        if let Some(configuration) = &begun.configuration {
+            jobs.assign(&configuration.jobs);
+        }
         if let Some(complaint) = &begun.complaint {
             tracing::warn!("the options that the origin delivered last are not used: {complaint}");
         }
@@ -102,6 +107,8 @@ impl Service {
                 backoff: settings.servers.backoff,
                 renewal: renewal.clone(),
                 membership: membership.clone(),
+                jobs: jobs.clone(),
+                interest: watch::Sender::new(None),
             };
             handle.spawn(member.belong());
         }
@@ -129,10 +136,11 @@ impl Service {
             renewal: renewal.clone(),
             membership,
             neighbours,
+            jobs: jobs.clone(),
         };
         let local = settings.local.map(|address| local_server(address, answers)).transpose();
         let local = local.map_err(|error| format!("{error} (--local)"))?;
-        Ok(Self { store, local, peers, renewal, multicast, ending })
+        Ok(Self { store, local, peers, renewal, multicast, ending, jobs })
     }
 
     /// What it does, in a few lines for a person.
@@ -170,6 +178,7 @@ impl Service {
         tracing::info!("told to end: what is being sent may go on for a moment; a second signal ends at once");
         self.ending.send_replace(true);
         let drained = async {
+            self.jobs.end().await;
             for server in self.local.iter().chain(self.peers.as_deref()) {
                 server.drain().await;
             }

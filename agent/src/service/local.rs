@@ -5,6 +5,8 @@
 //! | `GET /v1/fetch?what=URL, PATH or MD5` | brings it, and follows that: [`events`](super::events) |
 //! | `GET /.outpost/v1/objects/MD5` | a content that is here |
 //! | `GET /v1/status` | the cache, what is being brought, servers that are waited for |
+//! | `GET /v1/jobs` | packages that are kept for the origin |
+//! | `POST /v1/jobs/run` | looks after all of them now |
 //! | `GET /v1/why?what=` | what is known of one thing |
 //! | `GET /v1/cache?cursor=` | a page of what is here |
 //! | `POST /v1/cache/verify`, `POST /v1/cache/clear` | reads everything and compares; removes everything |
@@ -38,7 +40,7 @@ use super::{
     renewal::Renewal,
     sharing::Sharing,
 };
-use crate::{bring::wanted::Wanted, decide::sharing::Why};
+use crate::{bring::wanted::Wanted, decide::sharing::Why, jobs::keeper::Jobs};
 
 /// Contents of one page.
 const PAGE_MAX: usize = 1_000;
@@ -57,6 +59,7 @@ pub(crate) struct Local {
     pub(crate) renewal: Arc<Renewal>,
     pub(crate) membership: Arc<Membership>,
     pub(crate) neighbours: Arc<Neighbours>,
+    pub(crate) jobs: Arc<Jobs>,
 }
 
 impl Handler for Local {
@@ -70,7 +73,15 @@ impl Handler for Local {
         };
         let is_post = request.method == Method::POST;
         match (is_post, target.path()) {
-            (true, "/v1/retry-now") => Answer::Now(json_of(&json!({ "waiting": self.downloads.retry_now() }))),
+            (true, "/v1/retry-now") => {
+                let waiting = self.downloads.retry_now();
+                self.jobs.nudge();
+                Answer::Now(json_of(&json!({ "waiting": waiting })))
+            }
+            (true, "/v1/jobs/run") => {
+                self.jobs.nudge();
+                Answer::Now(json_of(&json!({ "jobs": self.jobs.board().states().len() })))
+            }
             (true, "/v1/cache/verify") => self.blocking(verify),
             (true, "/v1/cache/clear") => self.blocking(clear),
             (true, path) => Answer::Now(problem(Kind::NotFound, format!("there is nothing to post to at {path}"))),
@@ -95,6 +106,7 @@ impl Local {
         match path {
             "/healthz" => json_of(&json!({ "ok": true })),
             "/v1/status" => json_of(&self.status()),
+            "/v1/jobs" => json_of(&json!({ "jobs": self.jobs.shown() })),
             "/v1/cache" => json_of(&self.page(value("cursor").and_then(|text| text.parse().ok()))),
             "/v1/fetch" | "/v1/why" => match Wanted::parse(&value("what").unwrap_or_default()) {
                 Err(error) => problem(Kind::BadRequest, error.to_string()),
@@ -133,6 +145,7 @@ impl Local {
             },
             "origins": ways.finder.origins,
             "servers": ways.finder.fallback.iter().map(|source| source.url.clone()).collect::<Vec<_>>(),
+            "jobs": self.jobs.shown(),
             "downloads": downloads,
             "waiting": self.waits(),
         })

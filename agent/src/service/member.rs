@@ -10,21 +10,33 @@ use config::agent::Origins;
 use http::header;
 use parking_lot::Mutex;
 use protocol::{
+    changes::Change,
     digest::Md5,
     enrolment::{Configuration, Enrol, Enrolled, Role},
     info::{CONFIGURATION, ENROL, NODE_FIELD},
+    jobs::JobState,
     membership::{As, Meaning, Numbering, Rhythm, Standing},
     patience::{Backoff, Next},
 };
 use serde::de::DeserializeOwned;
+use tokio::sync::{mpsc, watch};
 
-use super::{downloads::Downloads, kept, membership::Membership, renewal::Renewal, sharing::Sharing};
+use super::{
+    downloads::Downloads,
+    hearing::{Hearing, Interest},
+    kept,
+    membership::Membership,
+    orders::Orders,
+    renewal::Renewal,
+    sharing::Sharing,
+};
 use crate::{
     bring::finder::{Node, now},
     decide::{
         health::{Health, Request},
         outcome::Outcome,
     },
+    jobs::keeper::Jobs,
     net::{
         client::{Ask, Client},
         json,
@@ -34,6 +46,8 @@ use crate::{
 
 /// The first question of all comes within this from the start: many machines start at the same moment.
 const FIRST_WITHIN: Duration = Duration::from_secs(2);
+/// What the origin has told and was not acted on yet.
+const CHANGES_MAX: usize = 64;
 /// A configuration is used without asking again for so many seconds, whatever it says.
 const CONFIGURATION_AGE: std::ops::RangeInclusive<u64> = 10..=86_400;
 
@@ -54,6 +68,10 @@ pub(crate) struct Member {
     pub(crate) renewal: Arc<Renewal>,
     /// Where it is said how it stands.
     pub(crate) membership: Arc<Membership>,
+    /// Packages that it keeps.
+    pub(crate) jobs: Arc<Jobs>,
+    /// What it listens for.
+    pub(crate) interest: watch::Sender<Option<Interest>>,
 }
 
 /// Where the conversation stands.
@@ -66,11 +84,14 @@ pub(super) struct Talk {
     is_fresh: bool,
     /// Neighbours are served, as the origin was told last.
     pub(super) shares: bool,
-    questions: Rhythm,
+    pub(super) questions: Rhythm,
     pub(super) numbering: Numbering,
     pub(super) reports: Rhythm,
     /// Of a full report: what is still to be told.
     pub(super) rest: Vec<Md5>,
+    pub(super) orders: Orders,
+    /// How jobs stood when that was told last.
+    pub(super) told_jobs: Option<Vec<JobState>>,
 }
 
 /// Why an origin did not do it.
@@ -88,17 +109,20 @@ impl Member {
         self.know(&talk);
         // Where nothing is shared nothing changes.
         let mut renewed = self.renewal.settled.renewed();
-        let mut sharing =
-            self.shares.as_ref().map_or_else(|| tokio::sync::watch::channel(None).1, |(sharing, _)| sharing.changes());
+        let mut sharing = self.shares.as_ref().map_or_else(|| watch::channel(None).1, |(sharing, _)| sharing.changes());
         let retry_now = self.downloads.retried();
         // Heard too while something is being asked.
         let mut retried = std::pin::pin!(retry_now.notified());
+        let (mut changes, mut jobs) = (self.hearing(), self.jobs.board().changes());
         loop {
             tokio::select! {
                 () = tokio::time::sleep_until(talk.due().into()) => {}
                 () = watch.came() => talk.reports.soon(now()),
                 // Others may have pieces of it.
                 () = self.downloads.arrivals().changed(), if self.shares.is_some() => talk.reports.soon(now()),
+                Some(change) = changes.recv() => self.heard(&mut talk, change),
+                () = talk.orders.ended() => self.order_ended(&mut talk),
+                Ok(()) = jobs.changed() => talk.reports.soon(now()),
                 Ok(()) = sharing.changed() => self.shares_or_not(&mut talk),
                 Ok(()) = renewed.changed() => talk.everything_anew(),
                 () = &mut retried => {
@@ -112,7 +136,16 @@ impl Member {
             } else if talk.is_member && talk.reports.due() <= now() {
                 self.report(&mut talk, &watch).await;
             }
+            self.listen_as(&talk);
         }
+    }
+
+    /// What the origin tells, for as long as this belongs to it.
+    fn hearing(&self) -> mpsc::Receiver<Change> {
+        let (tell, changes) = mpsc::channel(CHANGES_MAX);
+        let (client, health, downloads) = (self.client.clone(), self.health.clone(), self.downloads.clone());
+        tokio::spawn(Hearing { client, health, downloads, interest: self.interest.subscribe(), tell }.listen());
+        changes
     }
 
     /// Everything is told anew, or that there is nothing any more.
@@ -143,6 +176,8 @@ impl Member {
             numbering: Numbering::default(),
             reports: rhythm(),
             rest: Vec::new(),
+            orders: Orders::default(),
+            told_jobs: None,
         }
     }
 
@@ -178,8 +213,10 @@ impl Member {
         talk.questions.done(now(), Duration::from_secs(age));
         self.membership.say(|stands| stands.domain = configuration.domain.clone());
         let (renewal, origins, name) = (self.renewal.clone(), self.origins.clone(), self.name.clone());
+        let jobs = self.jobs.clone();
         // Not on the thread that serves.
         let taking = tokio::task::spawn_blocking(move || {
+            jobs.assign(&configuration.jobs);
             if renewal.deliver(&configuration) {
                 said(kept::keep_configuration(&origins, &name, &configuration), &origins.state_dir);
                 return true;

@@ -31,3 +31,8 @@ pub(crate) fn content_of(store: &Store, name: &str) -> Option<Md5> {
 pub(crate) fn name_of(store: &Store, md5: &Md5) -> Option<String> {
     store.names().read(&by_digest(md5), |_, name| String::from_utf8_lossy(name).into_owned())
 }
+
+/// The path or URL of a key of the first kind.
+pub(crate) fn path_of(key: &[u8]) -> Option<&[u8]> {
+    key.strip_prefix(b"n")
+}

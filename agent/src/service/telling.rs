@@ -43,8 +43,13 @@ impl Member {
             return talk.reports.more(now());
         };
         let report = self.written(talk, &part).await;
+        let (orders, jobs) = (report.orders.clone(), report.jobs.clone());
         match self.ask(Request::Report, talk, |origin| Ask::post(origin, REPORTS, &report)).await {
-            Ok(reported) => self.was_heard(talk, &part, &reported),
+            Ok(reported) => {
+                self.was_heard(talk, &part, &reported);
+                talk.orders.ledger.told(&orders);
+                talk.told_jobs = jobs.or(talk.told_jobs.take());
+            }
             Err(refused) => {
                 match &part.changed {
                     Some((changed, named)) => {
@@ -101,7 +106,7 @@ impl Member {
         }
     }
 
-    async fn written(&self, talk: &Talk, part: &Part) -> Report {
+    async fn written(&self, talk: &mut Talk, part: &Part) -> Report {
         let load = self.sharing().map_or(0, |sharing| sharing.load());
         let (generation, taken) = self.renewal.taken();
         let store = self.downloads.store().report();
@@ -123,10 +128,10 @@ impl Member {
             load,
             free: room.min(store.disk_available.saturating_sub(store.min_free)),
             configuration: generation,
-            orders: Vec::new(),
+            orders: talk.orders.told_of(),
             refused: taken.refused,
             needs_restart: taken.needs_restart,
-            jobs: None,
+            jobs: self.jobs_to_tell(talk),
         }
     }
 

@@ -31,6 +31,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, Refused> {
     let base = &sources.working_directory;
     layers.settings.store.dir = absolute(&layers.settings.store.dir, base);
     layers.settings.origins.state_dir = absolute(&layers.settings.origins.state_dir, base);
+    layers.settings.jobs.dir = absolute(&layers.settings.jobs.dir, base);
     layers.settings.by_its_clocks();
     let settings = &layers.settings;
     let mut complaints = rates("line.rate", "line", &settings.line.rates);
@@ -54,6 +55,21 @@ pub fn load(sources: &Sources) -> Result<Loaded, Refused> {
             "the cache's directory would hold what it did not put there",
             &["origin.state_dir", "cache.dir"],
             "give origin.state_dir a directory of its own",
+        ));
+    }
+    let within = |one: &std::path::Path, other: &std::path::Path| one.starts_with(other) || other.starts_with(one);
+    if within(&settings.jobs.dir, &settings.store.dir) {
+        complaints.push(complaint(
+            "packages would be kept in the cache's directory, or the cache among them",
+            &["jobs.dir", "cache.dir"],
+            "give jobs.dir a directory of its own",
+        ));
+    }
+    if settings.origins.state_dir.starts_with(&settings.jobs.dir) {
+        complaints.push(complaint(
+            "the credential would lie among packages of the origin",
+            &["origin.state_dir", "jobs.dir"],
+            "give jobs.dir a directory of its own",
         ));
     }
     complaints.into_iter().for_each(|complaint| layers.complain(complaint));

@@ -34,6 +34,8 @@ pub struct Settings {
     pub line: Line,
     /// What others may have.
     pub peers: Peers,
+    /// Packages that are kept for the origin.
+    pub jobs: Jobs,
     /// When they may not.
     pub sharing: Sharing,
 }
@@ -60,6 +62,8 @@ pub struct Origins {
     pub state_dir: PathBuf,
     /// Between two reports; zero: as the origin says.
     pub report_every: Duration,
+    /// Whether it is listened to what the origin tells as it happens.
+    pub changes: bool,
 }
 
 /// See [`Settings::servers`].
@@ -150,7 +154,44 @@ impl Default for Settings {
             zone: Zone::named("local").unwrap_or_default(),
             line: Line::default(),
             peers: Peers::default(),
+            jobs: Jobs::default(),
             sharing: Sharing::default(),
+        }
+    }
+}
+
+/// See [`Settings::jobs`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Jobs {
+    /// Where they are kept.
+    pub dir: PathBuf,
+    /// What stays free there.
+    pub min_free: Limit,
+    /// Between two looks at each.
+    pub every: Duration,
+    /// Within which one acts on what everybody hears at the same moment.
+    pub spread: Duration,
+    /// What is run for each, in place of what the origin says.
+    pub on_ready: Vec<String>,
+    /// Whether what the origin says is run.
+    pub commands: bool,
+    /// The longest time of a command.
+    pub time_limit: Duration,
+    /// Whether files go with a job that is none of this machine's any more.
+    pub remove_unassigned: bool,
+}
+
+impl Default for Jobs {
+    fn default() -> Self {
+        Self {
+            dir: "outpost-agent-jobs".into(),
+            min_free: Limit::Percent(5.0),
+            every: Duration::from_secs(3_600),
+            spread: Duration::from_secs(60),
+            on_ready: Vec::new(),
+            commands: false,
+            time_limit: Duration::from_secs(3_600),
+            remove_unassigned: false,
         }
     }
 }
@@ -163,6 +204,7 @@ impl Default for Origins {
             token_file: None,
             state_dir: "outpost-agent-origin".into(),
             report_every: Duration::ZERO,
+            changes: true,
         }
     }
 }

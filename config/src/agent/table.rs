@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use super::{manners, settings::Settings};
+use super::{jobs, manners, settings::Settings};
 use crate::{
     option::{Kind, Setting},
     proxies::{is_node, is_server, with_slash},
@@ -82,6 +82,7 @@ pub(super) static SETTINGS: &[Agent] = &[
             get: |s| s.origins.report_every,
         },
     ),
+    jobs::CHANGES,
     Agent::reload(
         "servers.urls",
         "Proxies in the order in which they are asked, where no origin says who is.",
@@ -239,6 +240,14 @@ pub(super) static SETTINGS: &[Agent] = &[
     manners::DISK_MAX,
     manners::FREE_MIN,
     manners::NOT_DURING,
+    jobs::DIR,
+    jobs::MIN_FREE,
+    jobs::EVERY,
+    jobs::SPREAD,
+    jobs::ON_READY,
+    jobs::COMMANDS,
+    jobs::TIME_LIMIT,
+    jobs::UNASSIGNED,
 ];
 
 fn is_extension(text: &str) -> Result<(), String> {

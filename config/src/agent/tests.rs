@@ -49,6 +49,10 @@ fn what_makes_no_sense_is_refused() {
         ("local = \"0.0.0.0:7777\"", "other machines"),
         ("[servers]\nbackoff_max = \"1s\"", "shorter than the first"),
         ("[origin]\nstate_dir = \"/c/x\"\n[cache]\ndir = \"/c\"", "did not put there"),
+        ("[cache]\ndir = \"/c\"\n[jobs]\ndir = \"/c/jobs\"", "packages would be kept"),
+        ("[jobs]\ndir = \"/j\"\n[origin]\nstate_dir = \"/j/x\"", "credential would lie"),
+        ("[jobs]\non_ready = 3", "a program and its arguments"),
+        ("[jobs]\nunassigned = \"burn\"", "burn"),
         ("[peers]\nextensions = [\".zip\"]", "without its dot"),
         ("[origin]\nurls = [\"hq\"]", "hq"),
         ("[peer]\nuploads = 1", "unknown section"),
@@ -94,4 +98,23 @@ fn the_page_in_docs_is_the_generated_one() {
         page == reference::markdown(),
         "docs/agent-config.md is not what the table says; run: cargo run -p outpost-config --example reference -- agent > docs/agent-config.md"
     );
+}
+
+#[test]
+fn what_is_run_here_is_never_delivered() {
+    for (option, value) in [
+        ("jobs.commands", serde_json::json!(true)),
+        ("jobs.on_ready", serde_json::json!(["/bin/sh"])),
+        ("jobs.dir", serde_json::json!("/etc")),
+        ("jobs.time_limit", serde_json::json!("1d")),
+        ("jobs.unassigned", serde_json::json!("remove")),
+    ] {
+        let options = [(option.to_owned(), value)].into();
+        let delivered = crate::Delivered { generation: 1, options };
+        let sources = Sources { delivered: Some(delivered), working_directory: "/w".into(), ..Sources::default() };
+        let loaded = load(&sources).unwrap();
+        assert_eq!(loaded.left_out().len(), 1, "{option}");
+        let bare = load(&Sources { working_directory: "/w".into(), ..Sources::default() }).unwrap();
+        assert_eq!(loaded.settings.jobs, bare.settings.jobs);
+    }
 }

@@ -18,4 +18,5 @@ pub mod receive;
 pub mod residency;
 pub mod send;
 pub mod share;
+pub mod swap;
 pub mod tcp;

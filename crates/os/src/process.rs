@@ -146,6 +146,31 @@ pub fn end_with_thread(command: &mut Command) -> &mut Command {
     unsafe { command.pre_exec(ask) }
 }
 
+/// Sends a signal to all processes of a group, by the id of the one that it was made for. That none is left is no error.
+pub fn signal_group(leader: u32, signal: Signal) -> io::Result<()> {
+    let group = i32::try_from(leader).ok().and_then(rustix::process::Pid::from_raw);
+    let Some(group) = group.filter(|group| group.as_raw_nonzero().get() > 1) else {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{leader} is no group of processes")));
+    };
+    let signal = match signal {
+        Signal::Terminate => rustix::process::Signal::TERM,
+        Signal::Kill => rustix::process::Signal::KILL,
+    };
+    match rustix::process::kill_process_group(group, signal) {
+        Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// How processes are ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// They may put things in order.
+    Terminate,
+    /// At once.
+    Kill,
+}
+
 /// The second number of `statm`.
 fn resident_pages(statm: &str) -> Option<u64> {
     statm.split_ascii_whitespace().nth(1)?.parse().ok()
@@ -192,6 +217,24 @@ mod tests {
             set_slice(slice).expect("anybody may");
         }
         assert_eq!(nice(), before);
+    }
+
+    #[test]
+    fn a_group_is_ended_with_all_that_it_has_started() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "sleep 1000 & echo $!; wait"]).process_group(0).stdout(std::process::Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        io::BufRead::read_line(&mut io::BufReader::new(child.stdout.take().unwrap()), &mut line).unwrap();
+        signal_group(child.id(), Signal::Kill).unwrap();
+        assert!(!child.wait().unwrap().success());
+        let stat = || fs::read_to_string(format!("/proc/{}/stat", line.trim())).unwrap_or_default();
+        // Its new parent may not have taken note of its end yet.
+        while !stat().is_empty() && !stat().contains(") Z ") {
+            std::thread::yield_now();
+        }
+        signal_group(child.id(), Signal::Terminate).unwrap();
+        assert!(signal_group(0, Signal::Kill).is_err() && signal_group(1, Signal::Kill).is_err());
     }
 
     #[test]

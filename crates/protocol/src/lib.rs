@@ -6,7 +6,7 @@
 //! [`pieces`] a content in parts that can be believed one by one, [`timestamp`] how times are written, [`schedule`] when something may happen, [`rate`] how fast.
 //!
 //! What the origin and those who depend on it say to each other: [`topology`] is who stands where ([`machines`] are told by their cards), [`catalog`]
-//! what there is, [`changes`] what has just changed ([`event_stream`] is how that is written), [`sources`] where to get it, [`report`] who has it,
+//! what there is, [`changes`] what has just changed ([`event_stream`] is how that is written, [`listening`] how it is heard), [`sources`] where to get it, [`report`] who has it,
 //! [`enrolment`] who belongs to it, [`jobs`] what agents keep for it, [`patience`] how long one waits and whom one asks next, [`membership`] what one decides about belonging.
 #![forbid(unsafe_code)]
 
@@ -22,6 +22,7 @@ pub mod event_stream;
 pub mod glob;
 pub mod info;
 pub mod jobs;
+pub mod listening;
 pub mod listing;
 pub mod machines;
 pub mod membership;

@@ -18,6 +18,7 @@ mod following;
 mod freshness;
 mod harness_itself;
 mod import;
+mod jobs;
 mod keeping;
 mod kill_loop;
 mod lies;

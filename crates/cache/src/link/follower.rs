@@ -16,6 +16,7 @@ use std::{
 
 use protocol::{
     changes::Change,
+    listening::Reading,
     patience::{Backoff, Spread},
 };
 use tokio::sync::watch;
@@ -23,7 +24,7 @@ use tokio::sync::watch;
 use super::{
     changes::{self, News},
     desk::Desk,
-    reading::{Bar, Reading},
+    reading::Bar,
 };
 use crate::{
     preload::Preloader,
@@ -183,7 +184,7 @@ impl Follower {
 
     fn begin(&mut self, shared: &Arc<Shared>, reading: &Reading, now: u64, until: u64, moves: u64) {
         let Some(hello) = reading.hello() else { return };
-        let goes_on = self.bar.as_ref().is_some_and(|bar| reading.goes_on(bar, moves));
+        let goes_on = self.bar.as_ref().is_some_and(|bar| bar.goes_on(reading, moves));
         if !goes_on {
             if self.bar.is_some() {
                 self.preloader.look_through(&self.upstream.options.name);
