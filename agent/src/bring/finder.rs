@@ -34,6 +34,9 @@ const UNCONFIRMED_EXPIRY: Duration = Duration::from_secs(600);
 /// Where nobody but neighbours is known, it is looked for others so often.
 const NEIGHBOURS_EXPIRY: Duration = Duration::from_secs(60);
 
+/// A proxy that has to ask its own origin first answers within this.
+const PROXY_KNOWS_WITHIN: Duration = Duration::from_secs(2);
+
 /// Who asks.
 #[derive(Clone)]
 pub(crate) struct Finder {
@@ -144,6 +147,37 @@ impl Finder {
         }
     }
 
+    /// Where no origin is named: asks a proxy what is at the path. `true`: it knows. One whose upstream tells no digests would read the whole file for
+    /// that: it is not waited for, and the file is had by its path.
+    pub(crate) async fn ask_proxies(&self, wanted: &mut Wanted) -> bool {
+        let path =
+            wanted.path().filter(|path| wanted.identity.md5.is_none() && wanted.target.as_deref() == Some(*path));
+        let Some(target) = path.map(|path| format!("{}{path}", INFO.trim_end_matches('/'))) else { return false };
+        for proxy in self.fallback.iter().filter(|source| source.rank == Rank::Proxy) {
+            if self.health.lock().due(&proxy.url, Request::Info, now()).is_some() {
+                continue;
+            }
+            let asking = async {
+                let answer = self.client.send(Ask::get(&proxy.url, &target)).await?;
+                json::read::<Info>(answer).await
+            };
+            match tokio::time::timeout(PROXY_KNOWS_WITHIN, asking).await {
+                Ok(Ok(Ok(info))) if info.md5.parse::<Md5>().is_ok() => {
+                    learn(wanted, &info);
+                    return true;
+                }
+                Ok(Err(NetError::Senseless(_))) => return false,
+                Ok(Err(error)) => {
+                    tracing::debug!(proxy = proxy.name, %error, "a proxy cannot be asked");
+                    self.health.lock().failed(&proxy.url, Request::Info, now());
+                }
+                // It does not know, and others of the same branch would not either.
+                Ok(Ok(_)) | Err(_) => return false,
+            }
+        }
+        false
+    }
+
     async fn info(&self, path: &str) -> Answered<Info> {
         let target = format!("{}{path}", INFO.trim_end_matches('/'));
         self.ask_origins(Request::Info, |origin| Ask::get(origin, &target)).await
@@ -229,8 +263,13 @@ impl Finder {
     }
 
     fn with_origins(&self) -> Vec<Source> {
+        self.fallback.iter().cloned().chain(self.as_sources()).collect()
+    }
+
+    /// The origins, as those who may be asked for contents.
+    pub(crate) fn as_sources(&self) -> Vec<Source> {
         let origin = |url: &String| Source { rank: Rank::Origin, name: url.clone(), url: url.clone(), partial: false };
-        self.fallback.iter().cloned().chain(self.origins.iter().map(origin)).collect()
+        self.origins.iter().map(origin).collect()
     }
 }
 

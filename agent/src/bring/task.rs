@@ -28,7 +28,8 @@ use crate::decide::{
     chain::{Chain, End, Step, Wait, Why},
     health::Health,
     outcome::Outcome,
-    source::Source,
+    resume::Identity,
+    source::{Rank, Source},
 };
 
 /// During a blackout it is looked so often whether somebody may be asked all the same.
@@ -56,6 +57,8 @@ pub(crate) struct Task {
     pub(crate) arrivals: Option<Arc<Arrivals>>,
     /// What may come in pieces.
     pub(crate) party: Option<Party>,
+    /// What is wanted is known from a proxy, which no origin has confirmed.
+    pub(crate) knows_proxies_word: bool,
 }
 
 /// A source, and what it brought.
@@ -112,6 +115,7 @@ impl Task {
             blame.has_earlier();
         }
         self.told.at(self.sink.position());
+        self.ask_proxies().await;
         loop {
             match self.in_pieces(&mut blame).await? {
                 Turn::Here(digests) => return Ok(digests),
@@ -137,9 +141,37 @@ impl Task {
                     }
                 }
                 Step::Wait(wait) => self.wait(&wait).await?,
+                Step::GiveUp(End::Absent) if self.knows_proxies_word => self.go_by_path(&mut blame).await?,
                 Step::GiveUp(end) => return Err(self.given_up(end)),
             }
         }
+    }
+
+    /// Where nobody else tells what is at the path, a proxy may.
+    async fn ask_proxies(&mut self) {
+        if self.by_digest {
+            return;
+        }
+        let finder = self.finder.clone();
+        self.knows_proxies_word |= finder.ask_proxies(&mut self.wanted).await;
+        if self.knows_proxies_word {
+            self.told.say(|state| state.size = self.wanted.identity.size);
+            // A web server has no pieces.
+            let proxies = self.chain.sources().map(|(source, _)| source.clone());
+            let proxies: Vec<_> = proxies.filter(|source| source.rank == Rank::Proxy).collect();
+            self.meet(&proxies);
+        }
+    }
+
+    /// Nobody has what the proxy said: at the path may be another content now.
+    async fn go_by_path(&mut self, blame: &mut Blame) -> Result<(), BringError> {
+        (self.knows_proxies_word, self.wanted.is_given, self.party) = (false, false, None);
+        self.wanted.identity = Identity::default();
+        self.sink.anew().await?;
+        blame.anew();
+        self.told.at(0);
+        self.chain.forgive();
+        Ok(())
     }
 
     /// One's own cache first, then whoever knows. `Some`: it is here.
@@ -205,7 +237,7 @@ impl Task {
         let mut attempt = Attempt {
             client: &self.finder.client,
             source: &source,
-            by_digest: self.by_digest,
+            by_digest: self.by_digest || (self.knows_proxies_word && source.rank != Rank::Origin),
             wanted: &mut self.wanted,
             sink: &mut self.sink,
             blame,

@@ -214,6 +214,7 @@ fn task(arguments: &Arguments, wanted: Wanted, sink: Sink) -> Task {
         sources: Vec::new(),
         arrivals: None,
         party: None,
+        knows_proxies_word: false,
     }
 }
 

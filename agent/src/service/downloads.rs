@@ -195,6 +195,7 @@ impl Downloads {
             sources: Vec::new(),
             arrivals: Some(self.arrivals.clone()),
             party: None,
+            knows_proxies_word: false,
         }
     }
 

@@ -26,6 +26,7 @@ mod manners;
 mod names;
 mod neighbours;
 mod pieces;
+mod pieces_agent;
 mod preload;
 mod ranges;
 mod requesters;

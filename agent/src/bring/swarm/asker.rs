@@ -30,6 +30,8 @@ pub(crate) struct Asker {
     pub(crate) layout: Layout,
     /// Where it is, without a query; for servers.
     pub(crate) path: Option<String>,
+    /// Who knows the digests of its pieces, whether or not the content may be asked of them.
+    pub(crate) origins: Vec<Source>,
     /// Whether and where we give what we have of it.
     pub(crate) arrivals: Arc<Arrivals>,
 }

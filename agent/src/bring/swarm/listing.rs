@@ -15,11 +15,12 @@ use crate::{
 const ASKED_MAX: usize = 8;
 
 impl Asker {
-    /// The list of the first of these that gives a right one: servers, and where a root tells a right one from a wrong one neighbours behind them.
+    /// The list of the first of these that gives a right one: servers, behind them the origins
+    /// that we know, and where a root tells a right one from a wrong one neighbours.
     pub(super) async fn list(&self, sources: &[Source], root: Option<Sha256>) -> Option<Pieces> {
         let servers = sources.iter().filter(|source| source.rank != Rank::Peer);
         let peers = sources.iter().filter(|source| source.rank == Rank::Peer && root.is_some());
-        for source in servers.chain(peers).take(ASKED_MAX) {
+        for source in servers.chain(&self.origins).chain(peers).take(ASKED_MAX) {
             match self.ask_for_list(source).await {
                 Ok(list) if self.is_ours(&list) && root.is_none_or(|root| list.root() == root) => return Some(list),
                 Ok(_) => tracing::warn!(

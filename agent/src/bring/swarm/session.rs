@@ -53,8 +53,10 @@ impl Task {
         let arrivals = self.arrivals.clone()?;
         let (md5, size) = (self.wanted.identity.md5?, self.wanted.identity.size?);
         let path = self.wanted.path().map(str::to_owned);
-        let asker = Asker { client: self.finder.client.clone(), md5, layout: Layout::of(size), path, arrivals };
-        self.by_digest.then(|| Party::new(asker, self.wanted.pieces)).flatten()
+        let (client, origins) = (self.finder.client.clone(), self.finder.as_sources());
+        let asker = Asker { client, md5, layout: Layout::of(size), path, origins, arrivals };
+        let is_known = self.by_digest || self.knows_proxies_word;
+        is_known.then(|| Party::new(asker, self.wanted.pieces)).flatten()
     }
 
     /// Brings pieces until something else is to be done. What is on its way then stays so.
