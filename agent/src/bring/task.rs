@@ -115,7 +115,7 @@ impl Task {
             blame.has_earlier();
         }
         self.told.at(self.sink.position());
-        self.ask_proxies().await;
+        self.ask_proxies(&mut blame).await?;
         loop {
             match self.in_pieces(&mut blame).await? {
                 Turn::Here(digests) => return Ok(digests),
@@ -148,19 +148,32 @@ impl Task {
     }
 
     /// Where nobody else tells what is at the path, a proxy may.
-    async fn ask_proxies(&mut self) {
+    async fn ask_proxies(&mut self, blame: &mut Blame) -> Result<(), BringError> {
         if self.by_digest {
-            return;
+            return Ok(());
         }
         let finder = self.finder.clone();
         self.knows_proxies_word |= finder.ask_proxies(&mut self.wanted).await;
         if self.knows_proxies_word {
             self.told.say(|state| state.size = self.wanted.identity.size);
+            self.leave_other_content(blame).await?;
             // A web server has no pieces.
             let proxies = self.chain.sources().map(|(source, _)| source.clone());
             let proxies: Vec<_> = proxies.filter(|source| source.rank == Rank::Proxy).collect();
             self.meet(&proxies);
         }
+        Ok(())
+    }
+
+    /// What is here may be of another content than the path has now.
+    async fn leave_other_content(&mut self, blame: &mut Blame) -> Result<(), SinkError> {
+        let (ours, theirs) = (self.sink.identity().md5, self.wanted.identity.md5);
+        if self.sink.position() > 0 && theirs.is_some() && ours != theirs {
+            self.sink.anew().await?;
+            self.told.at(0);
+            blame.anew();
+        }
+        Ok(())
     }
 
     /// Nobody has what the proxy said: at the path may be another content now.
@@ -196,13 +209,7 @@ impl Task {
             Found::Absent => return Err(BringError::Absent),
         }
         self.told.say(|state| state.size = self.wanted.identity.size);
-        // What is here may be of another content than the path has now.
-        let (ours, theirs) = (self.sink.identity().md5, self.wanted.identity.md5);
-        if self.sink.position() > 0 && theirs.is_some() && ours != theirs {
-            self.sink.anew().await?;
-            self.told.at(0);
-            blame.anew();
-        }
+        self.leave_other_content(blame).await?;
         Ok(self.sink.prepare(&self.wanted.identity).await?)
     }
 

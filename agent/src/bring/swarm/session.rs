@@ -121,14 +121,14 @@ impl Task {
         piece: u32,
         blame: &mut Blame,
     ) -> Result<Option<Digests>, BringError> {
+        if let (None, Some(slots)) = (&party.slot, &self.slots) {
+            party.slot = slots.clone().acquire_owned().await.ok();
+        }
         if let Some(list) = party.list.clone().filter(|_| party.is_compared) {
             party.fetch(source, piece, &list);
             return Ok(None);
         }
         party.swarm.cancelled(source, piece);
-        if let (None, Some(slots)) = (&party.slot, &self.slots) {
-            party.slot = slots.clone().acquire_owned().await.ok();
-        }
         if let Some(digests) = self.arrive(party).await? {
             return Ok(Some(digests));
         }
