@@ -1,7 +1,7 @@
 //! A set of pieces. In JSON the base64 of its bytes, the lowest bit first; how many pieces there are is known to who reads it, and
 //! [checked](Bitmap::of_len) by it.
 
-use std::fmt;
+use std::{fmt, ops::Range};
 
 use base64::Engine;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -89,14 +89,17 @@ impl Bitmap {
 
     /// The pieces in it, in order.
     pub fn ones(&self) -> impl Iterator<Item = u32> {
-        self.words.iter().zip(0_u32..).flat_map(|(word, at)| {
-            let mut left = *word;
-            std::iter::from_fn(move || {
-                let bit = left.trailing_zeros();
-                left &= left.wrapping_sub(1);
-                (bit < 64).then_some(at * 64 + bit)
-            })
-        })
+        self.words.iter().zip(0_u32..).flat_map(|(word, at)| bits(*word, at))
+    }
+
+    /// The pieces in it that are not in the other one, in order, from one to before another.
+    pub fn without<'a>(&'a self, other: &'a Self, within: Range<u32>) -> impl Iterator<Item = u32> + 'a {
+        let words = within.start / 64..within.end.min(self.len).div_ceil(64);
+        let found = words.flat_map(move |at| {
+            let word = self.words[at as usize] & !other.words.get(at as usize).copied().unwrap_or(0);
+            bits(word, at)
+        });
+        found.filter(move |piece| within.contains(piece))
     }
 
     /// Those in both, of as many pieces as this one tells of.
@@ -145,6 +148,16 @@ impl Bitmap {
     }
 }
 
+/// The pieces of the word at this place.
+fn bits(word: u64, at: u32) -> impl Iterator<Item = u32> {
+    let mut left = word;
+    std::iter::from_fn(move || {
+        let bit = left.trailing_zeros();
+        left &= left.wrapping_sub(1);
+        (bit < 64).then_some(at * 64 + bit)
+    })
+}
+
 impl fmt::Debug for Bitmap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} of {}: ", self.count(), self.len)?;
@@ -191,6 +204,25 @@ mod tests {
         let mut set = Bitmap::new(len);
         pieces.iter().for_each(|piece| set.set(*piece));
         set
+    }
+
+    #[test]
+    fn what_one_lacks_is_found_within_bounds() {
+        let (mut one, mut other) = (Bitmap::new(300), Bitmap::new(300));
+        [0, 63, 64, 130, 199, 299].into_iter().for_each(|piece| one.set(piece));
+        [64, 131, 199].into_iter().for_each(|piece| other.set(piece));
+        for (within, expected) in [
+            (0..300, &[0, 63, 130, 299][..]),
+            (1..300, &[63, 130, 299]),
+            (63..64, &[63]),
+            (64..130, &[]),
+            (100..1_000, &[130, 299]),
+            (130..131, &[130]),
+            (400..500, &[]),
+        ] {
+            assert_eq!(one.without(&other, within.clone()).collect::<Vec<_>>(), expected, "{within:?}");
+        }
+        assert_eq!(one.without(&Bitmap::new(0), 0..300).count(), 6);
     }
 
     #[test]
