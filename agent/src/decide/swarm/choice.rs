@@ -1,8 +1,15 @@
 //! Which piece is asked of whom: neighbours first, and the rarest; of a server what it is our turn for.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::{Swarm, flight::Flight, place::Has, turns};
+use protocol::pieces::Bitmap;
+
+use super::{
+    Swarm,
+    flight::Flight,
+    place::{Has, Place},
+    turns,
+};
 use crate::decide::health::Health;
 
 /// Of one piece at once, where one of them stalls.
@@ -20,7 +27,7 @@ impl Swarm {
         if let Some(found) = self.of_peers(&free, |piece| !self.is_flying(piece)) {
             return Ok(found);
         }
-        let server = server.filter(|server| self.places[*server].in_flight < self.terms.per_source);
+        let server = server.filter(|server| self.places[*server].in_flight < self.terms.per_server);
         let turn = match server.map_or(Err(None), |server| self.of_server(server, now)) {
             Ok(found) => return Ok(found),
             Err(turn) => turn,
@@ -37,14 +44,18 @@ impl Swarm {
 
     fn is_free_peer(&self, at: usize, health: &Health, now: Instant) -> bool {
         let place = &self.places[at];
-        let may = place.is_peer() && !place.is_gone() && place.in_flight < self.terms.per_source;
+        let may = place.is_peer() && !place.is_gone() && place.in_flight < self.terms.per_peer;
         may && place.waits(health, now).is_none()
     }
 
     /// The missing pieces that are looked at.
     fn window(&self) -> impl Iterator<Item = u32> {
-        let end = self.first_missing.saturating_add(self.terms.window).min(self.here.len());
-        (self.first_missing..end).filter(|piece| !self.here.get(*piece))
+        self.missing_of(&self.all)
+    }
+
+    /// Those of them that are among these.
+    fn missing_of<'a>(&'a self, these: &'a Bitmap) -> impl Iterator<Item = u32> + 'a {
+        these.without(&self.here, self.first_missing..self.first_missing.saturating_add(self.terms.window))
     }
 
     fn is_flying(&self, piece: u32) -> bool {
@@ -68,11 +79,8 @@ impl Swarm {
         }
         let has_one_all = free.iter().any(|at| self.places[*at].has == Has::All);
         let mut best: Option<((u16, u64), usize, u32)> = None;
-        for piece in self.window() {
+        for piece in self.missing_of(if has_one_all { &self.all } else { &self.around }) {
             let rarity = self.rarity[piece as usize];
-            if rarity == 0 && !has_one_all {
-                continue;
-            }
             let key = (rarity, turns::number(self.seed, piece));
             if best.is_none_or(|(least, ..)| key < least)
                 && is_wanted(piece)
@@ -91,31 +99,68 @@ impl Swarm {
         free.iter().filter(has).min_by_key(order).copied()
     }
 
+    /// When it is our turn to ask a server for a piece that it has.
+    pub(super) fn turn(&self, server: usize, piece: u32, now: Instant) -> Option<Instant> {
+        let (place, began) = (&self.places[server], self.began.unwrap_or(now));
+        if place.is_far() {
+            return Some(self.turn_beyond(piece, now)).filter(|_| place.has_piece(piece));
+        }
+        let looked_at = self.looked_at.get(piece as usize).copied().unwrap_or(0);
+        let since = place.has_since(piece, began)?.max(began + Duration::from_millis(u64::from(looked_at)));
+        since.checked_add(turns::wait(self.seed, piece, self.askers(), self.terms.near))
+    }
+
+    /// When it is our turn to ask for a piece beyond the line: when others have brought nothing for so long that it is ours; and if a neighbour has it, not before
+    /// nothing has come for a whole turn.
+    fn turn_beyond(&self, piece: u32, now: Instant) -> Instant {
+        let (since, has_begun) = self.far.unwrap_or((now, false));
+        let quiet_since = self.news.map_or(since, |news| news.max(since));
+        let wait = turns::wait(self.seed, turns::CONTENT, self.askers(), self.terms.far);
+        let ours = if has_begun { since } else { quiet_since + wait };
+        let has_all = |peer: &Place| peer.is_peer() && !peer.is_gone() && peer.has == Has::All;
+        let is_around = self.rarity[piece as usize] > 0 || self.places.iter().any(has_all);
+        if is_around { ours.max(quiet_since + self.terms.far.every) } else { ours }
+    }
+
     /// The rarest piece of a server whose turn it is; else when the first turn comes.
     fn of_server(&self, server: usize, now: Instant) -> Result<(usize, u32), Option<Instant>> {
-        let (place, askers) = (&self.places[server], self.askers());
-        let terms = self.terms.turns(place.source.rank);
-        let began = self.began.unwrap_or(now);
-        let turn = |piece: u32| place.turn(piece, self.seed, askers, terms, began);
-        let missing = || self.window().filter(|piece| !self.is_flying(*piece));
-        let due = missing().filter(|piece| turn(*piece).is_some_and(|at| at <= now));
-        let key = |piece: &u32| (self.rarity[*piece as usize], turns::number(self.seed, *piece));
-        if let Some(piece) = due.min_by_key(key) {
+        let place = &self.places[server];
+        let mut due = None;
+        let mut turn = None;
+        let has = match &place.has {
+            Has::These(these) => these,
+            Has::All | Has::Unknown => &self.all,
+        };
+        for piece in self.missing_of(has).filter(|piece| !self.is_flying(*piece)) {
+            match self.turn(server, piece, now) {
+                Some(at) if at <= now => {
+                    let key = (self.rarity[piece as usize], turns::number(self.seed, piece));
+                    due = due.into_iter().chain([(key, piece)]).min();
+                }
+                at => turn = turn.into_iter().chain(at).min(),
+            }
+        }
+        if let Some((_, piece)) = due {
             return Ok((server, piece));
         }
-        let first = missing().find(|piece| !place.has_piece(*piece)).filter(|_| place.in_flight == 0);
-        let begin = first.and_then(|piece| Some((piece, place.turn_to_begin(piece, self.seed, askers, terms)?)));
-        match begin {
+        match self.to_begin(server, now) {
             Some((piece, at)) if at <= now => Ok((server, piece)),
-            begin => Err(missing().filter_map(turn).chain(begin.map(|(_, at)| at)).min()),
+            begin => Err(turn.into_iter().chain(begin.map(|(_, at)| at)).min()),
         }
+    }
+
+    /// The first missing piece, and when it is our turn to ask a server for it that neither has it nor fetches.
+    fn to_begin(&self, server: usize, now: Instant) -> Option<(u32, Instant)> {
+        let place = Some(&self.places[server]).filter(|place| place.is_idle() && place.in_flight == 0)?;
+        let piece = self.window().find(|piece| !self.is_flying(*piece) && !place.has_piece(*piece))?;
+        let near = || place.turn_to_begin(piece, self.seed, self.askers(), self.terms.near);
+        let at = if place.is_far() { Some(self.turn_beyond(piece, now)) } else { near() };
+        Some((piece, at?))
     }
 
     /// A piece that is on its way from a neighbour, once more from a server that has it.
     fn double_of(&self, server: usize, now: Instant) -> Option<(usize, u32)> {
-        let (place, askers, began) = (&self.places[server], self.askers(), self.began.unwrap_or(now));
-        let terms = self.terms.turns(place.source.rank);
-        let is_due = |piece: u32| place.turn(piece, self.seed, askers, terms, began).is_some_and(|at| at <= now);
+        let is_due = |piece: u32| self.turn(server, piece, now).is_some_and(|at| at <= now);
         self.window()
             .find(|piece| self.is_late(*piece, now) && self.may_double(server, *piece) && is_due(*piece))
             .map(|piece| (server, piece))

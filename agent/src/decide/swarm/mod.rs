@@ -111,9 +111,19 @@ pub struct Swarm {
     places: Vec<Place>,
     /// Neighbours that have a piece and not all of them, for each.
     rarity: Vec<u16>,
+    /// Those of which there is one.
+    around: Bitmap,
+    /// All there are.
+    all: Bitmap,
     banned: BTreeSet<String>,
     /// As the nearest server says.
     askers: u64,
+    /// When each piece, from the first on, was first looked at, in milliseconds from the beginning.
+    looked_at: Vec<u32>,
+    /// Since when the nearest server that may be asked is one beyond the line, and whether we have begun to ask it.
+    far: Option<(Instant, bool)>,
+    /// When something came within reach that was not before.
+    news: Option<Instant>,
 }
 
 impl Swarm {
@@ -129,8 +139,13 @@ impl Swarm {
             flying: Vec::new(),
             places: Vec::new(),
             rarity: vec![0; count as usize],
+            around: Bitmap::new(count),
+            all: Bitmap::full(count),
             banned: BTreeSet::new(),
             askers: 0,
+            looked_at: Vec::new(),
+            far: None,
+            news: None,
         }
     }
 
@@ -195,6 +210,11 @@ impl Swarm {
         }
     }
 
+    /// No piece before this one is missing.
+    pub fn first_missing(&self) -> u32 {
+        self.first_missing
+    }
+
     /// The pieces that are here.
     pub fn all_here(&self) -> &Bitmap {
         &self.here
@@ -221,10 +241,12 @@ impl Swarm {
 
     /// What to do now. Called again and again, until it says to wait.
     pub fn next(&mut self, health: &Health, now: Instant) -> Step {
-        if self.here.is_full() {
+        if self.first_missing == self.here.len() {
             return Step::Done;
         }
         let server = self.server(health, now);
+        self.note_how_far(server, now);
+        self.look_ahead(now);
         if let Some(place) = self.question(server, health, now) {
             self.places[place].is_asked = true;
             return Step::Have(place);
@@ -238,6 +260,9 @@ impl Swarm {
         if self.flying.len() < self.terms.in_flight {
             match self.choose(server, health, now) {
                 Ok((source, piece)) => {
+                    if self.places[source].is_far() {
+                        self.far = self.far.map(|(since, _)| (since, true));
+                    }
                     self.places[source].in_flight += 1;
                     self.flying.push(Flight { source, piece, since: now });
                     return Step::Take { source, piece };
@@ -248,6 +273,22 @@ impl Swarm {
         match self.is_left(server) {
             Some(why) if self.flying.is_empty() => Step::Leave(why),
             _ => Step::Wait(until.unwrap_or(now + LOOK_AGAIN)),
+        }
+    }
+
+    /// The turns of a piece begin when it is looked at: a server that has everything is not asked for everything by everybody at once.
+    fn look_ahead(&mut self, now: Instant) {
+        let end = self.first_missing.saturating_add(self.terms.window).min(self.here.len()) as usize;
+        if self.looked_at.len() < end {
+            let began = *self.began.get_or_insert(now);
+            self.looked_at.resize(end, place::milliseconds(began, now));
+        }
+    }
+
+    /// Since when nobody of our own branch can be asked. That one who has failed is due again is not yet a reason to leave it to others.
+    fn note_how_far(&mut self, server: Option<usize>, now: Instant) {
+        if server.is_some_and(|server| self.places[server].is_far()) {
+            self.far = self.far.or(Some((now, false)));
         }
     }
 
@@ -337,9 +378,14 @@ impl Swarm {
         place.told(said.have, said.filling, said.next_in, began, now);
         if place.is_peer() {
             let after = std::mem::replace(&mut place.has, before);
-            self.has_now(at, after);
+            if self.has_now(at, after) {
+                self.news = Some(now);
+            }
         } else if said.askers > 0 {
             self.askers = said.askers;
+        }
+        if !self.places[at].is_peer() && !self.places[at].is_far() {
+            self.far = None;
         }
     }
 
@@ -352,17 +398,31 @@ impl Swarm {
         self.forget_if_gone(at);
     }
 
-    /// Keeps the number of holders of each piece right.
-    fn has_now(&mut self, at: usize, has: Has) {
+    /// Keeps the number of holders of each piece right; answers whether a piece that is missing here has come within reach.
+    fn has_now(&mut self, at: usize, has: Has) -> bool {
         let before = std::mem::replace(&mut self.places[at].has, has);
-        let rarity = &mut self.rarity;
-        let mut each = |has: &Has, change: fn(u16) -> u16| {
-            if let Has::These(these) = has {
-                these.ones().for_each(|piece| rarity[piece as usize] = change(rarity[piece as usize]));
-            }
+        let none = Bitmap::new(self.here.len());
+        let these = |has: &'_ Has| match has {
+            Has::These(these) => these.clone(),
+            Has::All | Has::Unknown => none.clone(),
         };
-        each(&before, |count| count.saturating_sub(1));
-        each(&self.places[at].has, |count| count.saturating_add(1));
+        let mut is_news = false;
+        // Of thousands of pieces few are new since it was asked last.
+        let (before, after) = (these(&before), these(&self.places[at].has));
+        for piece in before.without(&after, 0..before.len()) {
+            let rarity = &mut self.rarity[piece as usize];
+            *rarity = rarity.saturating_sub(1);
+            if *rarity == 0 {
+                self.around.clear(piece);
+            }
+        }
+        for piece in after.without(&before, 0..after.len()) {
+            let rarity = &mut self.rarity[piece as usize];
+            is_news |= *rarity == 0 && !self.here.get(piece);
+            *rarity = rarity.saturating_add(1);
+            self.around.set(piece);
+        }
+        is_news
     }
 
     /// What one had who is gone counts no more.

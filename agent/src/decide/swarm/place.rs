@@ -127,6 +127,11 @@ impl Place {
         self.gone_at.is_some_and(|at| now.saturating_duration_since(at) >= RETURN_AFTER)
     }
 
+    /// A server beyond the line.
+    pub(super) fn is_far(&self) -> bool {
+        self.source.rank > Rank::Proxy
+    }
+
     pub(super) fn has_all(&mut self, now: Instant) {
         (self.has, self.is_told, self.ask_at) = (Has::All, true, None);
         self.idle_since.get_or_insert(now);
@@ -175,7 +180,7 @@ impl Place {
 
     fn note(&mut self, have: &Bitmap, began: Instant, now: Instant) {
         self.seen.resize(have.len() as usize, NEVER);
-        let moment = u32::try_from(now.saturating_duration_since(began).as_millis()).unwrap_or(NEVER - 1);
+        let moment = milliseconds(began, now);
         for piece in have.ones() {
             let seen = &mut self.seen[piece as usize];
             *seen = (*seen).min(moment);
@@ -201,14 +206,18 @@ impl Place {
         }
     }
 
-    /// When it is our turn to ask a server for a piece; `None`: it has not got it.
-    pub(super) fn turn(&self, piece: u32, seed: u64, askers: u64, terms: Turns, began: Instant) -> Option<Instant> {
+    /// When our turn to ask a server for a piece begins to count, if it was looked at long before; `None`: it has not got it.
+    pub(super) fn has_since(&self, piece: u32, began: Instant) -> Option<Instant> {
         if !self.has_piece(piece) {
             return None;
         }
         let seen = self.seen.get(piece as usize).filter(|seen| **seen != NEVER);
-        let since = seen.map(|seen| began + Duration::from_millis(u64::from(*seen))).or(self.idle_since)?;
-        since.checked_add(turns::wait(seed, piece, askers, terms))
+        seen.map(|seen| began + Duration::from_millis(u64::from(*seen))).or(self.idle_since)
+    }
+
+    /// Whether it neither has all nor fetches it.
+    pub(super) fn is_idle(&self) -> bool {
+        self.idle_since.is_some() && self.has != Has::All
     }
 
     /// When it is our turn to ask a server for a piece that it neither has nor fetches, which makes it begin.
@@ -261,4 +270,9 @@ impl Place {
         };
         self.until = Some((until, Some(busy)));
     }
+}
+
+/// As moments of pieces are kept.
+pub(super) fn milliseconds(began: Instant, now: Instant) -> u32 {
+    u32::try_from(now.saturating_duration_since(began).as_millis()).unwrap_or(NEVER - 1)
 }

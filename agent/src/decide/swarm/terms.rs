@@ -9,8 +9,10 @@ use crate::decide::source::Rank;
 pub struct Terms {
     /// Pieces on their way at once.
     pub in_flight: usize,
-    /// Of these, from one source.
-    pub per_source: usize,
+    /// Of these, from one neighbour, which has few places for others.
+    pub per_peer: usize,
+    /// Of these, from one server: while one comes the other one is asked for.
+    pub per_server: usize,
     /// Sources that are asked at once what they have.
     pub questions: usize,
     /// Pieces from the first missing one on that are looked at: the store keeps few runs of bytes ahead of their turn, and every second piece of
@@ -25,9 +27,9 @@ pub struct Terms {
 /// How agents that do not know each other share out what they ask of one server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Turns {
-    /// Agents that ask for one piece in one turn.
+    /// Agents that ask at once.
     pub copies: u32,
-    /// Then as many more, if the piece has not spread meanwhile.
+    /// After this twice as many have asked, if it has not spread meanwhile; and so on.
     pub every: Duration,
 }
 
@@ -35,11 +37,12 @@ impl Default for Terms {
     fn default() -> Self {
         Self {
             in_flight: 4,
-            per_source: 2,
+            per_peer: 1,
+            per_server: 2,
             questions: 4,
             window: 512,
-            near: Turns { copies: 2, every: Duration::from_secs(2) },
-            far: Turns { copies: 1, every: Duration::from_secs(20) },
+            near: Turns { copies: 1, every: Duration::from_secs(5) },
+            far: Turns { copies: 1, every: Duration::from_secs(10) },
         }
     }
 }

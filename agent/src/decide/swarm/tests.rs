@@ -22,7 +22,7 @@ impl Agent {
     /// Of sources like `a:whole`, `b:partial` (neighbours), `p:one` (a proxy), `u:upper`, `o:origin`.
     fn new(count: u32, sources: &str, seed: u64) -> Self {
         let now = Instant::now();
-        let mut swarm = Swarm::new(count, Terms::default(), seed);
+        let mut swarm = Swarm::new(count, terms(), seed);
         swarm.put(list(sources), now);
         Self { swarm, health: Health::new(Backoff::default(), seed), now, count }
     }
@@ -84,6 +84,12 @@ impl Agent {
         self.now = until;
         waited
     }
+}
+
+/// The tables hold whatever the numbers are; these are easy to follow.
+fn terms() -> Terms {
+    let near = terms::Turns { copies: 2, every: 2 * SEC };
+    Terms { in_flight: 4, per_peer: 2, near, ..Terms::default() }
 }
 
 fn list(sources: &str) -> Vec<Source> {
@@ -453,4 +459,58 @@ fn all_of_them_get_it_with_a_few_copies_from_the_proxy() {
     assert!(all.iter().all(|agent| agent.swarm.all_here().is_full()));
     let copies = f64::from(of_proxy) / f64::from(count);
     assert!(copies < 5.0, "{copies} copies from the proxy");
+}
+
+#[test]
+fn of_a_server_that_has_everything_turns_begin_when_a_piece_is_looked_at() {
+    let terms = Terms { window: 10, ..terms() };
+    let mut agent = Agent::new(100, "p:one", 1);
+    agent.swarm.terms = terms;
+    agent.next();
+    agent.told("one", "0..100", false, 1_000);
+    agent.steps();
+    let one = agent.place("one");
+    let turn = |agent: &Agent, piece| agent.swarm.turn(one, piece, agent.now).expect("it has it") - agent.now;
+    let longest = (0..10).map(|piece| turn(&agent, piece)).max().unwrap();
+    agent.now += longest;
+    (0..10).for_each(|piece| agent.swarm.here(piece));
+    agent.steps();
+    let later: Vec<_> = (10..20).map(|piece| turn(&agent, piece)).collect();
+    assert!(later.iter().filter(|wait| wait.as_secs() >= 1).count() >= 8, "{later:?}");
+}
+
+#[test]
+fn beyond_the_line_others_wait_as_long_as_somebody_brings_news() {
+    let agents: Vec<_> = (0..40).map(|seed| Agent::new(64, "b:near o:origin", seed)).collect();
+    let mut begun = 0;
+    for mut agent in agents {
+        agent.next();
+        agent.told("near", "", true, 0);
+        agent.swarm.askers = 40;
+        let mut brought = 0;
+        for second in 0..30 {
+            agent.now += SEC;
+            let steps = agent.steps();
+            if steps.iter().any(|step| step.starts_with("origin ")) {
+                begun += 1;
+                break;
+            }
+            // News, once a second: what the neighbour has now.
+            if second % 2 == 0 {
+                brought += 1;
+                agent.told("near", &format!("0..{brought}"), true, 0);
+            }
+        }
+    }
+    assert!((1..=3).contains(&begun), "{begun} of 40 begin at once, and nobody else while it goes on");
+    // Nobody brings anything: after a few turns everybody would.
+    let mut agent = Agent::new(64, "b:near o:origin", 7);
+    agent.next();
+    agent.told("near", "", true, 0);
+    agent.swarm.askers = 40;
+    agent.now += 60 * SEC;
+    agent.steps();
+    agent.told("near", "0", true, 0);
+    let asked = agent.steps();
+    assert!(agent.swarm.far.is_some_and(|(_, has_begun)| has_begun), "{asked:?}");
 }

@@ -1,4 +1,4 @@
-//! When it is whose turn to ask a server for a piece. Everybody draws a number for each piece, from their own seed; with as many agents as are
+//! When it is whose turn to ask a server. Everybody draws a number for each piece, from their own seed; with as many agents as are
 //! known to want it, that says how many of them come first. So about as many ask as there are to be copies, without a word between them.
 
 use std::time::Duration;
@@ -7,18 +7,20 @@ use protocol::patience::Spread;
 
 use super::terms::Turns;
 
+/// Stands for the content as a whole where turns are not by piece.
+pub(super) const CONTENT: u32 = u32::MAX;
+
 /// A number for a seed and a piece: the same each time, and another one for each of both.
 pub(super) fn number(seed: u64, piece: u32) -> u64 {
     Spread::new(seed ^ u64::from(piece).wrapping_mul(0xd6e8_feb8_6659_fd93)).number()
 }
 
-/// How long after a server had the piece it is our turn, with so many `askers`, ourselves included.
+/// How long we leave it to others, with so many `askers`, ourselves included: of the first `copies` nobody waits, of as many again each for a part of the first
+/// turn, and in each further turn come as many as in all before. So what spreads is asked for a few times, and what does not spread is soon asked for by all.
 pub(super) fn wait(seed: u64, piece: u32, askers: u64, turns: Turns) -> Duration {
-    // How many are before us, in thousandths: the draw is a part of all.
-    let before = (u128::from(number(seed, piece)) * u128::from(askers) * 1_000) >> 64;
-    let turn = (before / u128::from(turns.copies.max(1))).saturating_sub(1_000);
-    let waited = turns.every.as_nanos().saturating_mul(turn) / 1_000;
-    Duration::from_nanos(u64::try_from(waited).unwrap_or(u64::MAX))
+    // How many are before us: the draw is a part of all.
+    let before = number(seed, piece) as f64 / 2_f64.powi(64) * askers as f64;
+    turns.every.mul_f64((before / f64::from(turns.copies.max(1))).max(1.0).log2())
 }
 
 #[cfg(test)]
@@ -35,9 +37,9 @@ mod tests {
     }
 
     #[test]
-    fn of_many_about_as_many_as_copies_ask_in_each_turn() {
+    fn of_many_about_as_many_as_copies_ask_at_once_and_twice_as_many_with_each_turn() {
         let turn = |from: u64| Duration::from_secs(2 * from);
-        let mut asked = [0_u32; 3];
+        let mut asked = [0_u32; 6];
         for piece in 0..500 {
             for seed in 0..40 {
                 let wait = wait(seed, piece, 40, TURNS);
@@ -46,9 +48,9 @@ mod tests {
                 }
             }
         }
-        // 500 pieces, two copies each.
-        for count in asked {
-            assert!((850..1_150).contains(&count), "{asked:?}");
+        // 500 pieces, two copies each at once; and in the end all 40 have asked.
+        for (count, copies) in asked.into_iter().zip([2.0, 2.0, 4.0, 8.0, 16.0, 8.0]) {
+            assert!((0.85..1.15).contains(&(f64::from(count) / 500.0 / copies)), "{asked:?}");
         }
     }
 
