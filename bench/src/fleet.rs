@@ -2,13 +2,14 @@
 //! decided by the code that agents and proxies run (`outpost_agent::decide`, `cache::requesters::queue`); made up are only lines and cards.
 //!
 //! In reading order: [`events`] (what happens when), [`network`] (how fast bytes go), [`setup`] (what a branch is like, and the contestants), [`ground`] (the
-//! branch without decisions), [`whole`] (agents that bring the file as a whole), [`story`] (what came of it), [`branches`] (many of them), [`report`] and
+//! branch without decisions), [`whole`] (agents that bring the file as a whole), [`pieces`] (or in pieces), [`story`] (what came of it), [`branches`] (many of them), [`report`] and
 //! [`plot`].
 
 mod branches;
 mod events;
 mod ground;
 mod network;
+mod pieces;
 mod plot;
 mod report;
 mod setup;
@@ -19,6 +20,7 @@ use std::{fs, num::NonZero, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use outpost_agent::decide::swarm::terms::{Terms, Turns};
 
 use self::{branches::Company, events::Moment, report::Report, setup::Contest, setup::Setup};
 use crate::{
@@ -50,7 +52,7 @@ pub(crate) struct Options {
     /// All agents begin within this.
     #[arg(long, default_value = "5s", value_parser = target::duration)]
     begin: Duration,
-    /// Who takes part: nobody, peers, peers-in-turn, proxy, proxy-and-peers; separated by commas.
+    /// Who takes part: nobody, peers, peers-in-turn, proxy, proxy-and-peers, pieces; separated by commas.
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     contests: Vec<Contest>,
     /// Places of a proxy for the file; 0: no limit.
@@ -62,15 +64,39 @@ pub(crate) struct Options {
     /// Transfers that an agent serves at once.
     #[arg(long, default_value_t = 2)]
     peer_uploads: usize,
+    /// In pieces: how often an agent is asked what it has, by each that knows it.
+    #[arg(long, default_value = "1s", value_parser = target::duration)]
+    peer_every: Duration,
     /// The proxies have the file before anybody asks.
     #[arg(long)]
     warm: bool,
     /// Proxies are gone for good when they have this part of the file, such as 0.5.
     #[arg(long, value_name = "PART", value_parser = part)]
     proxy_dies: Option<f64>,
+    /// This part of the agents sends wrong bytes (only of pieces).
+    #[arg(long, value_name = "PART", default_value = "0", value_parser = part)]
+    liars: f64,
     /// Agents leave as soon as they have the file.
     #[arg(long)]
     leave: bool,
+    /// In pieces: agents that ask the proxy for the same piece in one turn, to try others; and how long a turn is.
+    #[arg(long, value_name = "AGENTS")]
+    copies: Option<u32>,
+    /// See --copies.
+    #[arg(long, value_parser = target::duration)]
+    turn: Option<Duration>,
+    /// In pieces: those on their way at once to an agent, and of these from one neighbour.
+    #[arg(long, value_name = "PIECES")]
+    in_flight: Option<usize>,
+    /// See --in-flight.
+    #[arg(long, value_name = "PIECES")]
+    per_peer: Option<usize>,
+    /// In pieces: sources that are asked at once what they have.
+    #[arg(long, value_name = "SOURCES")]
+    questions: Option<usize>,
+    /// In pieces: how far ahead of the first missing one is looked.
+    #[arg(long, value_name = "PIECES")]
+    window: Option<u32>,
     /// Branches, each with a line and a proxy of its own, and an equal part of the agents.
     #[arg(long, default_value = "1")]
     branches: NonZero<u32>,
@@ -127,13 +153,32 @@ impl Options {
             places: self.max_requesters,
             retry_delay: self.retry_delay,
             uploads: self.peer_uploads,
+            peer_every: self.peer_every,
             warm: self.warm,
             proxy_dies: self.proxy_dies,
+            liars: self.liars,
             leave: self.leave,
             seed: self.seed,
         };
         let simulated = self.simulated.get().min(branches);
-        Ok(Company { setup, branches, simulated, uplink: self.uplink * 8, threads: self.threads })
+        Ok(Company { setup, terms: self.terms(), branches, simulated, uplink: self.uplink * 8, threads: self.threads })
+    }
+}
+
+impl Options {
+    /// What agents do as they are shipped, but for what is to be tried.
+    fn terms(&self) -> Terms {
+        let terms = Terms::default();
+        let near =
+            Turns { copies: self.copies.unwrap_or(terms.near.copies), every: self.turn.unwrap_or(terms.near.every) };
+        Terms {
+            near,
+            in_flight: self.in_flight.unwrap_or(terms.in_flight),
+            per_peer: self.per_peer.unwrap_or(terms.per_peer),
+            questions: self.questions.unwrap_or(terms.questions),
+            window: self.window.unwrap_or(terms.window),
+            ..terms
+        }
     }
 }
 
@@ -165,13 +210,13 @@ mod tests {
     #[test]
     fn a_command_line_is_a_company() {
         let line =
-            "fleet --agents 1000 --branches 10 --size 4g --line 100Mbit/s --proxy-dies 0.5 --contests proxy,peers";
+            "fleet --agents 1000 --branches 10 --size 4g --line 100Mbit/s --proxy-dies 0.5 --contests proxy,pieces";
         let options = Line::try_parse_from(line.split(' ')).expect("a command line").options;
         let company = options.company().expect("a company");
         assert_eq!((company.setup.agents, company.setup.size, company.setup.line), (100, 4 << 30, 100_000_000));
         assert_eq!((company.branches, company.simulated, company.setup.proxy_dies), (10, 4, Some(0.5)));
-        assert_eq!(options.contests, [Contest::Proxy, Contest::Peers]);
-        for wrong in ["fleet --proxy-dies 2", "fleet --contests both", "fleet --size 0"] {
+        assert_eq!(options.contests, [Contest::Proxy, Contest::Pieces]);
+        for wrong in ["fleet --liars 2", "fleet --contests both", "fleet --size 0"] {
             assert!(Line::try_parse_from(wrong.split(' ')).is_err(), "{wrong}");
         }
         let few = Line::try_parse_from("fleet --agents 3 --branches 4".split(' ')).expect("a command line").options;

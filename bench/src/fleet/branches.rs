@@ -12,7 +12,10 @@ use std::{
     thread,
 };
 
+use outpost_agent::decide::swarm::terms::Terms;
+
 use super::{
+    pieces,
     setup::{Contest, Setup},
     story::Story,
     whole,
@@ -23,6 +26,8 @@ use super::{
 pub(crate) struct Company {
     /// Of one branch.
     pub(crate) setup: Setup,
+    /// What agents do at once, in pieces.
+    pub(crate) terms: Terms,
     pub(crate) branches: u32,
     /// Branches of them that are simulated.
     pub(crate) simulated: u32,
@@ -58,7 +63,7 @@ impl Company {
             {
                 // Far apart: agents draw their seeds from that of their branch.
                 let seed = setup.seed.wrapping_add((at as u64) << 32);
-                let story = one(&Setup { seed, ..setup.clone() }, contest);
+                let story = one(&Setup { seed, ..setup.clone() }, self.terms, contest);
                 stories.lock().unwrap_or_else(PoisonError::into_inner)[at] = Some(story);
             }
         };
@@ -73,8 +78,11 @@ impl Company {
     }
 }
 
-fn one(setup: &Setup, contest: Contest) -> Story {
-    whole::run(setup, contest)
+fn one(setup: &Setup, terms: Terms, contest: Contest) -> Story {
+    match contest {
+        Contest::Pieces => pieces::run(setup, terms),
+        contest => whole::run(setup, contest),
+    }
 }
 
 impl Outcome {
@@ -115,7 +123,14 @@ mod tests {
     use super::*;
 
     fn company(branches: u32, uplink: u64, threads: usize) -> Company {
-        Company { setup: Setup::small(), branches, simulated: branches.min(3), uplink, threads: NonZero::new(threads) }
+        Company {
+            setup: Setup::small(),
+            terms: Terms::default(),
+            branches,
+            simulated: branches.min(3),
+            uplink,
+            threads: NonZero::new(threads),
+        }
     }
 
     #[test]

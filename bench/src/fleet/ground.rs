@@ -1,12 +1,16 @@
 //! A branch without anybody's decisions: its machines with their cards, the line, the proxy's fill, and what is counted.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::Ipv4Addr,
+    time::{Duration, Instant},
+};
 
 use cache::requesters::queue::{Queue, Refused};
+use outpost_agent::decide::source::{Rank, Source};
 use protocol::patience::Spread;
 
 use super::{
-    events::{Events, Moment},
+    events::{Events, Moment, SECOND},
     network::{Flow, Network, Pipe},
     setup::{Contest, Setup},
     story::Story,
@@ -21,6 +25,14 @@ const ORIGIN_CARD: u64 = 100_000_000_000;
 /// The fill is looked at in so many steps at least, and in steps of at most this many bytes.
 const FILL_STEPS_MIN: u64 = 1_024;
 const FILL_STEP_MAX: u64 = 1 << 20;
+
+/// The address of the first machine, and the port of all.
+const FIRST_ADDRESS: u32 = 0x0a00_0000;
+pub(crate) const PORT: u16 = 7_778;
+/// A peer without a place says so.
+pub(crate) const PEER_RETRY: Duration = Duration::from_secs(5);
+/// Who asks a machine that is gone knows so after this.
+pub(crate) const NO_ANSWER: Moment = 3 * SECOND;
 
 /// What happens next.
 #[derive(Debug)]
@@ -75,6 +87,8 @@ pub(crate) struct Ground<E> {
     /// Bytes that the proxy has, from the first on.
     pub(crate) fetched: u64,
     fill: Option<Flow>,
+    /// Bytes after which it is told that the proxy has more.
+    pub(crate) fill_step: u64,
 }
 
 impl<E> Ground<E> {
@@ -101,6 +115,7 @@ impl<E> Ground<E> {
             places: [Queue::default(), Queue::default()],
             fetched: if is_warm { setup.size } else { 0 },
             fill: None,
+            fill_step: (setup.size / FILL_STEPS_MIN).clamp(1, FILL_STEP_MAX),
             setup: setup.clone(),
             contest,
         }
@@ -166,9 +181,8 @@ impl<E> Ground<E> {
     fn fill_on(&mut self) {
         let left = self.setup.size - self.fetched;
         if left > 0 && self.is_there(PROXY) {
-            let step = (self.setup.size / FILL_STEPS_MIN).clamp(1, FILL_STEP_MAX);
             let path = [self.hosts[ORIGIN as usize].up, self.line, self.hosts[PROXY as usize].down];
-            let flow = self.network.begin(&path, left.min(step), self.now);
+            let flow = self.network.begin(&path, left.min(self.fill_step), self.now);
             self.note(flow, Sending { from: ORIGIN, owner: None });
             self.fill = Some(flow);
         }
@@ -177,6 +191,16 @@ impl<E> Ground<E> {
     /// Whether the proxy has all of it.
     pub(crate) fn is_sealed(&self) -> bool {
         self.fetched == self.setup.size
+    }
+
+    pub(crate) fn is_filling(&self) -> bool {
+        self.fill.is_some()
+    }
+
+    /// Whether the moment has come at which the proxy is to be gone.
+    pub(crate) fn proxy_is_to_die(&self) -> bool {
+        let part = self.setup.proxy_dies.map(|part| (self.setup.size as f64 * part) as u64);
+        part.is_some_and(|part| self.fetched >= part) && self.is_there(PROXY)
     }
 
     /// Sends bytes.
@@ -258,5 +282,38 @@ impl<E> Ground<E> {
         self.story.peers = (AGENTS..AGENTS + self.setup.agents).map(carried).sum();
         self.story.ended = self.now;
         self.story
+    }
+}
+
+/// The address of a machine.
+pub(crate) fn address_of(host: u32) -> Ipv4Addr {
+    Ipv4Addr::from_bits(FIRST_ADDRESS + host)
+}
+
+/// A machine as others are told of it.
+pub(crate) fn source(host: u32) -> Source {
+    let rank = match host {
+        ORIGIN => Rank::Origin,
+        PROXY => Rank::Proxy,
+        _ => Rank::Peer,
+    };
+    Source { rank, name: String::new(), url: format!("http://{}:{PORT}/", address_of(host)), partial: false }
+}
+
+/// The machine that a source is.
+pub(crate) fn host_of(source: &Source) -> u32 {
+    let address = source.url.strip_prefix("http://").and_then(|rest| rest.split(':').next()?.parse::<Ipv4Addr>().ok());
+    address.map_or(ORIGIN, |address| address.to_bits().wrapping_sub(FIRST_ADDRESS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn machines_are_known_by_their_urls() {
+        for host in [ORIGIN, PROXY, AGENTS, AGENTS + 299, 1_000_000] {
+            assert_eq!(host_of(&source(host)), host);
+        }
     }
 }

@@ -103,6 +103,7 @@ fn curve(result: &Outcome, times: Times) -> String {
 
 fn stroke(contest: Contest) -> String {
     let colour = match contest {
+        Contest::Pieces => COLOURS[0],
         Contest::Nobody => COLOURS[6],
         Contest::Peers => COLOURS[4],
         Contest::PeersInTurn => COLOURS[1],
@@ -114,12 +115,21 @@ fn stroke(contest: Contest) -> String {
 
 #[cfg(test)]
 mod tests {
+    use outpost_agent::decide::swarm::terms::Terms;
+
     use super::*;
     use crate::fleet::{branches::Company, setup::Setup};
 
     #[test]
     fn each_contest_has_a_curve_from_left_to_right_and_a_line_in_the_legend() {
-        let company = Company { setup: Setup::small(), branches: 1, simulated: 1, uplink: 1 << 40, threads: None };
+        let company = Company {
+            setup: Setup::small(),
+            terms: Terms::default(),
+            branches: 1,
+            simulated: 1,
+            uplink: 1 << 40,
+            threads: None,
+        };
         let mut report = Report::new(&company);
         report.results = [Contest::Nobody, Contest::Proxy].map(|contest| company.run(contest)).into();
         let text = svg(&report);

@@ -92,6 +92,8 @@ pub(crate) fn shown(seconds: Option<f64>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use outpost_agent::decide::swarm::terms::Terms;
+
     use super::*;
     use crate::fleet::setup::Contest;
 
@@ -105,7 +107,14 @@ mod tests {
 
     #[test]
     fn the_table_has_a_row_for_each_and_says_who_is_never_done() {
-        let company = Company { setup: Setup::small(), branches: 1, simulated: 1, uplink: 1 << 40, threads: None };
+        let company = Company {
+            setup: Setup::small(),
+            terms: Terms::default(),
+            branches: 1,
+            simulated: 1,
+            uplink: 1 << 40,
+            threads: None,
+        };
         let mut result = company.run(Contest::Proxy);
         let report = Report::new(&company);
         let columns = |row: &str| row.matches('|').count();

@@ -26,10 +26,14 @@ pub(crate) struct Setup {
     pub(crate) retry_delay: Duration,
     /// Transfers that an agent serves at once.
     pub(crate) uploads: usize,
+    /// What an agent has is asked of it so often, in pieces.
+    pub(crate) peer_every: Duration,
     /// The proxy has the file before anybody asks.
     pub(crate) warm: bool,
     /// The proxy is gone when it has this part of the file.
     pub(crate) proxy_dies: Option<f64>,
+    /// The part of the agents that send wrong bytes.
+    pub(crate) liars: f64,
     /// Who has the file leaves.
     pub(crate) leave: bool,
     pub(crate) seed: u64,
@@ -48,10 +52,13 @@ pub(crate) enum Contest {
     Proxy,
     /// The same, and whole files from whoever has reported one.
     ProxyAndPeers,
+    /// Pieces, with the proxy as the one that fetches and that knows who is around.
+    Pieces,
 }
 
 impl Contest {
-    pub(crate) const ALL: [Self; 5] = [Self::Nobody, Self::Peers, Self::PeersInTurn, Self::Proxy, Self::ProxyAndPeers];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Nobody, Self::Peers, Self::PeersInTurn, Self::Proxy, Self::ProxyAndPeers, Self::Pieces];
 
     /// For people.
     pub(crate) const fn name(self) -> &'static str {
@@ -61,6 +68,7 @@ impl Contest {
             Self::PeersInTurn => "whole-file peers, origin with places",
             Self::Proxy => "proxy",
             Self::ProxyAndPeers => "proxy and whole-file peers",
+            Self::Pieces => "pieces",
         }
     }
 
@@ -72,11 +80,12 @@ impl Contest {
             Self::PeersInTurn => "peers-in-turn",
             Self::Proxy => "proxy",
             Self::ProxyAndPeers => "proxy-and-peers",
+            Self::Pieces => "pieces",
         }
     }
 
     pub(crate) const fn has_proxy(self) -> bool {
-        matches!(self, Self::Proxy | Self::ProxyAndPeers)
+        matches!(self, Self::Proxy | Self::ProxyAndPeers | Self::Pieces)
     }
 
     /// Whether those who have the whole file are named.
@@ -120,8 +129,10 @@ impl Setup {
             places: 5,
             retry_delay: Duration::from_secs(90),
             uploads: 2,
+            peer_every: Duration::from_secs(1),
             warm: false,
             proxy_dies: None,
+            liars: 0.0,
             leave: false,
             seed: 1,
         }

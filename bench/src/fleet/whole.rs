@@ -6,13 +6,13 @@ use outpost_agent::decide::{
     chain::{Chain, Step, Wait},
     health::Health,
     outcome::{Busy, Outcome, Queue},
-    source::{Rank, Source},
+    source::Source,
 };
 use protocol::patience::Backoff;
 
 use super::{
     events::{Moment, SECOND},
-    ground::{AGENTS, Ground, Happening, ORIGIN, Owner, PROXY},
+    ground::{AGENTS, Ground, Happening, NO_ANSWER, ORIGIN, Owner, PEER_RETRY, PROXY, host_of, source},
     network::Flow,
     setup::{Contest, Setup},
     story::Story,
@@ -22,14 +22,10 @@ use super::{
 const EXPIRES_IN: Duration = Duration::from_secs(600);
 /// Peers that the origin names.
 const PEERS_TOLD: usize = 4;
-/// A peer without a place says so.
-const PEER_RETRY: Duration = Duration::from_secs(5);
 /// Who has the file has told the origin within this.
 const REPORT_WITHIN: Moment = SECOND;
 /// Who follows a fill hears of it so often.
 const PROGRESS_EVERY: Moment = SECOND / 4;
-/// Who asks a machine that is gone knows so after this.
-const NO_ANSWER: Moment = 3 * SECOND;
 
 /// What an agent is reminded of.
 #[derive(Clone, Copy, Debug)]
@@ -268,8 +264,7 @@ impl Fleet {
         if self.ground.is_sealed() {
             self.tell_progress();
         }
-        let half = self.ground.setup.proxy_dies.map(|part| (self.ground.setup.size as f64 * part) as u64);
-        if half.is_some_and(|half| self.ground.fetched >= half) && self.ground.is_there(PROXY) {
+        if self.ground.proxy_is_to_die() {
             self.gone(PROXY);
         }
     }
@@ -328,20 +323,6 @@ impl Fleet {
             }
         }
     }
-}
-
-/// Machines are told of by URLs; here each is a number.
-fn source(host: u32) -> Source {
-    let rank = match host {
-        ORIGIN => Rank::Origin,
-        PROXY => Rank::Proxy,
-        _ => Rank::Peer,
-    };
-    Source { rank, name: String::new(), url: host.to_string(), partial: false }
-}
-
-fn host_of(source: &Source) -> u32 {
-    source.url.parse().unwrap_or(ORIGIN)
 }
 
 #[cfg(test)]
