@@ -5,8 +5,8 @@
 //! | the program starts, the job is assigned, something of its package changed | within `spread`: others hear it at the same moment |
 //! | somebody of this machine, or an order, wants it | now |
 //! | a run that put everything into its place, or failed | after `every`, up to a tenth earlier |
-//! | not all could be had | likewise, but at most [`AGAIN_MAX`] later |
-//! | a server said when to come again | then, spread over a tenth more; not later than `every` and not sooner than [`AGAIN_MIN`] |
+//! | not all could be had | likewise, but at most 5 minutes later |
+//! | a server said when to come again | then, spread over a tenth more; not later than `every`, and not sooner than a second |
 
 use std::time::{Duration, Instant};
 
