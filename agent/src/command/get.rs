@@ -76,10 +76,13 @@ pub(crate) struct Arguments {
 }
 
 /// Brings it.
-pub(super) fn run(arguments: &Arguments) -> Result<(), Ending> {
+pub(super) fn run(mut arguments: Arguments) -> Result<(), Ending> {
     let began = Instant::now();
+    let asking = arguments.asking.with_environment(variable);
+    arguments.asking = asking.map_err(Ending::Usage)?;
+    let arguments = &arguments;
     let wanted = Wanted::parse(&arguments.what).map_err(|error| Ending::Usage(error.to_string()))?;
-    if wanted.server.is_none() && arguments.is_alone() && !arguments.asking.is_told() {
+    if wanted.server.is_none() && arguments.is_alone() && !arguments.asking.names_somebody() {
         return Err(Ending::Usage(NOBODY.into()));
     }
     let out = place(arguments.output.as_deref(), &wanted.file_name());
@@ -162,8 +165,10 @@ async fn by_service_or_alone(
                 break;
             }
             Served::Failed(code, detail) => return Err(Ending::Told(code, detail)),
-            // Who has a URL can do it alone; who has not would wait for nobody.
-            Served::NoService | Served::Broken if task.wanted.server.is_some() => break,
+            // Who knows somebody to ask can do it alone; who does not would wait for nobody.
+            Served::NoService | Served::Broken if task.wanted.server.is_some() || arguments.asking.names_somebody() => {
+                break;
+            }
             Served::NoService if !was_there => return Err(Ending::Usage(NOBODY.into())),
             Served::NoService | Served::Broken => {
                 was_there = true;
@@ -228,6 +233,11 @@ async fn interrupted() -> u8 {
         _ = interrupt.recv() => 2,
         _ = terminate.recv() => 15,
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the options of a command are read where it begins")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 fn place(output: Option<&Path>, name: &str) -> PathBuf {

@@ -63,7 +63,7 @@ pub(crate) fn run() -> ExitCode {
         return ending.tell();
     }
     let ended = match program.command {
-        Command::Get(arguments) => get::run(&arguments),
+        Command::Get(arguments) => get::run(*arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Status(place) => asks::status(&place),
         Command::Why(why) => asks::why(&why),
