@@ -96,6 +96,10 @@ fn join(shared: &Arc<Shared>, target: Target, md5: Md5) -> Result<watch::Receive
     if let Some(receiver) = getting.get(&md5) {
         return Ok(receiver.clone());
     }
+    // Whoever got it may have ended since this one looked: it is kept before its place is given back.
+    if let Some(found) = find(shared, &md5) {
+        return Ok(watch::channel(Some(found)).1);
+    }
     if getting.len() >= GETTING_MAX {
         return Err(later("digests of pieces are being made for as many files as may be; ask again in a moment"));
     }
