@@ -279,10 +279,12 @@ fn a_service_that_ends_in_the_middle_goes_on_with_what_it_kept() {
     for is_killed in [false, true] {
         let site = Site::new(11);
         let gate = Gate::new();
-        // Everything but the last piece, which is held until the service has gone.
-        let held = Reply::right().hold(7 * MIB + 1, &gate);
-        let peer = site.peer(Page::new(&site.content).then(held));
-        site.sources(&[("peer", &peer.url(), false)]);
+        // One has everything but the last piece, and that one is held by the other until the service has gone.
+        let near = site.peer(Page::new(&site.content));
+        site.have_at(&near, 0x7f, 0);
+        let holding = site.peer(Page::new(&site.content).then(Reply::right().hold(7 * MIB + 1, &gate)));
+        site.have_at(&holding, 0x80, 0);
+        site.sources(&[("peer", &near.url(), true), ("peer", &holding.url(), true)]);
         let setup = agent();
         let mut service = site.serve(&setup);
         let getting = setup.clone().by(&service).start(PATH, "file");
@@ -299,6 +301,7 @@ fn a_service_that_ends_in_the_middle_goes_on_with_what_it_kept() {
         getting.wait().expect(&site.content);
         // A crash may take what was not yet known to be on the disk, a stop nothing.
         let most = if is_killed { 2 * SIZE } else { SIZE + 2 * MIB };
-        assert!(peer.body_bytes(&site.object()) <= most, "{} bytes", peer.body_bytes(&site.object()));
+        let brought = near.body_bytes(&site.object()) + holding.body_bytes(&site.object());
+        assert!(brought <= most, "{brought} bytes");
     }
 }
