@@ -11,6 +11,7 @@
 //! | 503 of a neighbour | another one; it is asked again in a moment |
 //! | 503 of a server | nobody farther away; neighbours go on |
 //! | a server fails, or tells no more what it has | the next of its rank, then those that are farther; a 503 of before does not count any more |
+//! | a neighbour has not begun yet | it is asked again in a moment, a few times |
 //! | a neighbour lacks what it said to have | it is asked anew what it has; the third time in a row it is left |
 //! | a wrong piece | never again anything from whoever sent it |
 //! | nobody is left who may be asked | [`Step::Leave`]: the [chain](super::chain) knows until when |
@@ -297,16 +298,21 @@ impl Swarm {
         let servers = || self.places.iter().enumerate().filter(|(_, place)| !place.is_peer() && !place.is_gone());
         let is_before_walls = |place: &Place| servers().all(|(_, wall)| wall.lets_past(place, now));
         servers()
-            .filter(|(_, place)| place.waits(health, now).is_none() && is_before_walls(place))
+            .filter(|(_, place)| place.waits(health, now).is_none() && !place.is_silent && is_before_walls(place))
             .min_by_key(|(_, place)| place.order)
             .map(|(at, _)| at)
     }
 
-    /// Who is to be asked what he has: the server first, for it may say that nobody else is around. While it is busy it is asked too: it names others.
+    /// Who is to be asked what he has: a server that has failed, whether it is back; then the server, for it may say that nobody else is around. While it is busy it
+    /// is asked too: it names others.
     fn question(&self, server: Option<usize>, health: &Health, now: Instant) -> Option<usize> {
         let is_due = |place: &Place| !place.is_gone() && !place.is_asked && place.ask_at.is_some_and(|at| at <= now);
         if self.places.iter().filter(|place| place.is_asked).count() >= self.terms.questions {
             return None;
+        }
+        let is_back = |place: &Place| place.is_silent && is_due(place) && place.waits(health, now).is_none();
+        if let Some(silent) = self.places.iter().position(is_back) {
+            return Some(silent);
         }
         let server = server.or_else(|| self.nearest_wall(now));
         if let Some(server) = server {
@@ -347,7 +353,8 @@ impl Swarm {
         let asked = server.or_else(|| self.nearest_wall(now));
         let all = self.places.iter().enumerate().filter(|(_, place)| !place.is_gone());
         let words = all.flat_map(|(at, place)| {
-            let ask_at = place.ask_at.filter(|_| !place.is_asked && (place.is_peer() || asked == Some(at)));
+            let ask_at =
+                place.ask_at.filter(|_| !place.is_asked && (place.is_peer() || place.is_silent || asked == Some(at)));
             ask_at.into_iter().chain(place.waits(health, now))
         });
         words.filter(|at| *at > now).min()

@@ -23,6 +23,8 @@ const PEER_BUSY_DOUBLINGS_MAX: u32 = 4;
 const MOMENT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3));
 /// Pieces in a row that somebody had said to have and did not give; then nothing is asked of it any more.
 const LIES_MAX: u32 = 3;
+/// So often a neighbour that knows nothing of the content is asked again.
+const ABSENCES_MAX: u32 = 8;
 /// Nobody is asked again sooner for what they said of their own time.
 const LEAST_WAIT: Duration = Duration::from_secs(1);
 /// What somebody has is asked no sooner again, and no later, whatever they say.
@@ -49,6 +51,10 @@ pub(super) struct Place {
     pub(super) is_asked: bool,
     /// It has told what it has, or that it cannot tell.
     pub(super) is_told: bool,
+    /// A server that tells what it has failed when it was asked last: what it had said counts no more.
+    pub(super) is_silent: bool,
+    /// Times in a row that a neighbour knew nothing of the content.
+    absences: u32,
     /// It has no word for us before then, and why.
     pub(super) until: Option<(Instant, Option<Busy>)>,
     /// Pieces on their way from it.
@@ -81,6 +87,8 @@ impl Place {
             ask_at: None,
             is_asked: false,
             is_told: false,
+            is_silent: false,
+            absences: 0,
             until: None,
             in_flight: 0,
             refusals: 0,
@@ -167,7 +175,7 @@ impl Place {
 
     /// What it has. A neighbour that has all needs not be asked again; a server is, for it tells who else wants it.
     pub(super) fn told(&mut self, have: &Bitmap, filling: bool, next_in: Duration, began: Instant, now: Instant) {
-        (self.is_asked, self.is_told) = (false, true);
+        (self.is_asked, self.is_told, self.is_silent, self.absences) = (false, true, false, 0);
         if !self.is_peer() {
             self.note(have, began, now);
             let is_idle = !filling && !have.is_full();
@@ -197,11 +205,17 @@ impl Place {
                 // Where it has told nothing yet nobody waits for its word: others have pieces.
                 self.is_told = true;
             }
+            // It was named as one who wants it, and has not begun.
+            (Outcome::Absent, true) if self.absences < ABSENCES_MAX => {
+                self.absences += 1;
+                self.ask_at = Some(now + spread.between(MOMENT.0, MOMENT.1));
+            }
             (_, true) => self.leave(now),
+            // When its back-off is over it is asked again, and for pieces only behind that.
             (_, false) => {
-                self.is_told = true;
+                (self.is_told, self.is_silent) = (true, true);
                 self.forget_its_word();
-                self.ask_at = Some(now + spread.between(NEXT_IN.1 / 4, NEXT_IN.1));
+                self.ask_at = Some(now + LEAST_WAIT);
             }
         }
     }

@@ -292,6 +292,41 @@ fn a_proxy_that_was_busy_and_is_gone_keeps_nobody_from_those_behind_it() {
 }
 
 #[test]
+fn what_a_server_had_said_counts_no_more_when_it_has_failed_and_it_is_asked_anew_when_it_is_due() {
+    let mut agent = Agent::new(8, "b:x p:one o:origin", 5);
+    agent.next();
+    agent.told("one", "0..4", true, 40);
+    agent.next();
+    agent.told("x", "", true, 0);
+    (0..4).for_each(|piece| agent.swarm.here(piece));
+    agent.now += 3 * SEC;
+    let place = agent.place("one");
+    agent.swarm.untold(place, &Outcome::Failed { got: 0 }, &mut agent.health, agent.now);
+    let due = agent.health.due(&url("one"), Request::Content, agent.now).expect("a back-off");
+    assert!(!agent.steps().iter().any(|step| step.starts_with("one")), "it is left");
+    // Others are waited for, and then it comes from beyond the line, though the first would be due by then.
+    agent.now = due + 200 * SEC;
+    assert_eq!(agent.next(), "one?", "whether it is back");
+    let steps = agent.steps();
+    assert!(steps.iter().any(|step| step.starts_with("origin ")), "{steps:?}");
+    assert!(!steps.iter().any(|step| step.starts_with("one ")), "{steps:?}");
+    agent.told("one", "0..8", false, 40);
+    agent.now += 60 * SEC;
+    assert!(agent.steps().iter().any(|step| step.starts_with("one ")), "it is the nearest again");
+}
+
+#[test]
+fn a_neighbour_that_has_not_begun_is_asked_again_a_few_times() {
+    let mut agent = Agent::new(8, "b:x", 5);
+    for time in 0..9 {
+        assert_eq!(agent.next(), "x?", "{time}");
+        agent.swarm.untold(0, &Outcome::Absent, &mut agent.health, agent.now);
+        agent.now += 3 * SEC;
+    }
+    assert_eq!(agent.next(), "leave: Nobody");
+}
+
+#[test]
 fn who_lies_about_what_it_has_is_left_the_third_time() {
     let mut agent = Agent::new(8, "b:liar p:one", 6);
     agent.next();
