@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use protocol::pieces::Bitmap;
 
 use super::{
-    Swarm,
+    AHEAD, Swarm,
     flight::Flight,
     place::{Has, Place},
     turns,
@@ -99,14 +99,16 @@ impl Swarm {
         free.iter().filter(has).min_by_key(order).copied()
     }
 
-    /// When it is our turn to ask a server for a piece that it has.
+    /// When it is our turn to ask a server for a piece that it has, or is to fetch first.
     pub(super) fn turn(&self, server: usize, piece: u32, now: Instant) -> Option<Instant> {
         let (place, began) = (&self.places[server], self.began.unwrap_or(now));
         if place.is_far() {
             return Some(self.turn_beyond(piece, now)).filter(|_| place.has_piece(piece));
         }
         let looked_at = self.looked_at.get(piece as usize).copied().unwrap_or(0);
-        let since = place.has_since(piece, began)?.max(began + Duration::from_millis(u64::from(looked_at)));
+        let ahead = || place.behind_since.filter(|_| piece < self.first_missing.saturating_add(AHEAD));
+        let since =
+            place.has_since(piece, began).or_else(ahead)?.max(began + Duration::from_millis(u64::from(looked_at)));
         since.checked_add(turns::wait(self.seed, piece, self.askers(), self.terms.near))
     }
 
@@ -128,8 +130,8 @@ impl Swarm {
         let mut due = None;
         let mut turn = None;
         let has = match &place.has {
-            Has::These(these) => these,
-            Has::All | Has::Unknown => &self.all,
+            Has::These(these) if place.behind_since.is_none() => these,
+            Has::These(_) | Has::All | Has::Unknown => &self.all,
         };
         for piece in self.missing_of(has).filter(|piece| !self.is_flying(*piece)) {
             match self.turn(server, piece, now) {

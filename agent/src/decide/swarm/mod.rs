@@ -7,6 +7,7 @@
 //! | a neighbour has pieces that are missing | the rarest of these first; ties are broken by the seed, so that agents differ |
 //! | only a server has a piece | it is asked for when it is our turn (`turns`): so about as many agents as [`Terms`] has copies bring it to the others |
 //! | a server neither has a piece nor fetches it | whose turn it is for the first of these asks for it, which makes it begin |
+//! | a server fetches what is here already, far before what is missing | the next of what is missing is asked for by whose turn it is: it fetches that first |
 //! | all that is missing is on its way | what another source has too is asked for once more, so that nobody waits for one who stalls |
 //! | 503 of a neighbour | another one; it is asked again in a moment |
 //! | 503 of a server | nobody farther away; neighbours go on |
@@ -50,6 +51,10 @@ pub const PEERS_MAX: usize = 30;
 const SERVERS_MAX: usize = protocol::sources::SOURCES_MAX;
 /// Senders of wrong pieces that are remembered.
 const BANNED_MAX: usize = 1_024;
+/// A server whose own fill is more pieces than this behind what is missing here is asked for what is missing: it fetches that first.
+const BEHIND: u32 = 4;
+/// So many pieces of it at once, all agents together.
+const AHEAD: u32 = 8;
 /// Where nothing is known of when something happens, one looks again then.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
@@ -383,6 +388,8 @@ impl Swarm {
         let place = &mut self.places[at];
         let before = place.has.clone();
         place.told(said.have, said.filling, said.next_in, began, now);
+        let front = self.all.without(said.have, 0..self.all.len()).next().unwrap_or(self.all.len());
+        place.is_behind(said.filling && front.saturating_add(BEHIND) < self.first_missing, now);
         if place.is_peer() {
             let after = std::mem::replace(&mut place.has, before);
             if self.has_now(at, after) {

@@ -45,6 +45,8 @@ pub(super) struct Place {
     seen: Vec<u32>,
     /// Since when a server neither has all nor fetches it.
     idle_since: Option<Instant>,
+    /// Since when a server fetches what lies far before the first piece that is missing here.
+    pub(super) behind_since: Option<Instant>,
     /// When it is to be asked what it has; `None`: not any more.
     pub(super) ask_at: Option<Instant>,
     /// It is being asked.
@@ -84,6 +86,7 @@ impl Place {
             has: Has::Unknown,
             seen: Vec::new(),
             idle_since: None,
+            behind_since: None,
             ask_at: None,
             is_asked: false,
             is_told: false,
@@ -184,6 +187,11 @@ impl Place {
         let is_over = have.is_full() && self.is_peer();
         self.ask_at = (!is_over).then(|| now + next_in.clamp(NEXT_IN.0, NEXT_IN.1));
         self.has = if have.is_full() { Has::All } else { Has::These(have.clone()) };
+    }
+
+    /// Whether what a server fetches now is of no use here for long.
+    pub(super) fn is_behind(&mut self, is: bool, now: Instant) {
+        self.behind_since = self.behind_since.or(Some(now)).filter(|_| is && !self.is_peer());
     }
 
     fn note(&mut self, have: &Bitmap, began: Instant, now: Instant) {

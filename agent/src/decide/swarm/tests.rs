@@ -316,6 +316,24 @@ fn what_a_server_had_said_counts_no_more_when_it_has_failed_and_it_is_asked_anew
 }
 
 #[test]
+fn a_server_that_fetches_what_is_here_already_is_asked_for_what_is_missing() {
+    let of = |first_missing: u32, have: &str, seed: u64| {
+        let mut agent = Agent::new(64, "p:one", seed);
+        (0..first_missing).for_each(|piece| agent.swarm.here(piece));
+        agent.next();
+        agent.told("one", have, true, 40);
+        agent.steps()
+    };
+    let asked: Vec<_> = (0..40).flat_map(|seed| of(32, "0..2", seed)).collect();
+    // Of the eight next pieces about one copy each, or two: these are the terms of the tests.
+    assert!((8..=32).contains(&asked.len()), "{asked:?}");
+    let piece = |step: &String| step.strip_prefix("one ")?.parse::<u32>().ok();
+    assert!(asked.iter().all(|step| piece(step).is_some_and(|piece| (32..40).contains(&piece))), "{asked:?}");
+    // Where its fill is about as far as we are it comes by itself.
+    assert!((0..40).all(|seed| of(32, "0..30", seed).is_empty()));
+}
+
+#[test]
 fn a_neighbour_that_has_not_begun_is_asked_again_a_few_times() {
     let mut agent = Agent::new(8, "b:x", 5);
     for time in 0..9 {
