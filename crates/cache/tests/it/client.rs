@@ -98,6 +98,11 @@ impl Asked {
         parse(&bytes, self.is_head)
     }
 
+    /// Waits until it begins to answer, and reads nothing.
+    pub(crate) fn wait_for_answer(&self) {
+        assert_ne!(self.stream.peek(&mut [0]).unwrap(), 0, "it closed the connection");
+    }
+
     /// Reads the head and so many bytes of the body.
     pub(crate) fn read_some(&mut self, count: usize) -> Vec<u8> {
         let mut bytes = Vec::new();

@@ -61,6 +61,8 @@ fn progress_is_told_until_the_object_is_ready() {
     let mut asked = ask(proxy.address(), "GET", "/a.bin", &[]);
     asked.read_some(100_000);
     let following = ask(proxy.address(), "GET", &target, &[]);
+    // It is told before the rest comes.
+    following.wait_for_answer();
     gate.open();
     let events = following.answer();
     assert_eq!(events.field("Content-Type"), Some("text/event-stream"));
