@@ -77,7 +77,7 @@ fn a_database_of_the_first_release_is_carried_over() {
     let as_it_was = "
         CREATE TABLE old AS SELECT d.path AS parent, name, inode, size, modified, changed, md5, sha256
             FROM files f JOIN directories d ON d.id = f.directory;
-        DROP TABLE files; DROP TABLE directories; DROP TABLE gone; DROP TABLE state;
+        DROP TABLE files; DROP TABLE directories; DROP TABLE gone; DROP TABLE state; DROP TABLE pieces;
         CREATE TABLE files (
             parent BLOB NOT NULL, name BLOB NOT NULL,
             inode INTEGER NOT NULL, size INTEGER NOT NULL, modified INTEGER NOT NULL, changed INTEGER NOT NULL,
