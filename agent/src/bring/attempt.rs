@@ -95,10 +95,12 @@ impl Attempt<'_> {
     }
 
     async fn ask(&mut self, target: &str) -> Result<Came, SinkError> {
-        if self.sink.position() > 0 && !self.sink.identity().is_known() {
-            // Nobody can tell whether what comes now continues what came then.
+        // Nobody can tell whether what comes now continues what came then; or it would be a mixture again.
+        let is_continued = self.sink.identity().is_known() && self.blame.may_continue(&self.source.url);
+        if self.sink.position() > 0 && !is_continued {
             self.sink.anew().await?;
             self.blame.anew();
+            self.told.at(0);
         }
         // Once for what is continued, once more where it turns out to be another content.
         for _ in 0..2 {
