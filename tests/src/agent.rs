@@ -71,9 +71,14 @@ impl AgentSetup {
     }
 
     /// With the service of that machine, which brings things to its cache first.
-    pub fn by(mut self, service: &AgentService) -> Self {
+    pub fn by(self, service: &AgentService) -> Self {
+        self.by_service_at(service.local)
+    }
+
+    /// With whoever is at that address as the service of that machine.
+    pub fn by_service_at(mut self, local: SocketAddr) -> Self {
         self.arguments.retain(|argument| argument != "--alone");
-        self.arguments(&["--local", &service.local.to_string()])
+        self.arguments(&["--local", &local.to_string()])
     }
 
     /// Starts the service in its directory, with further arguments of `run`.

@@ -40,6 +40,8 @@ pub(crate) async fn fetch(client: &Client, service: SocketAddr, wanted: &Wanted,
     let target = format!("/v1/fetch?what={}", escaped(&wanted.text));
     let answer = match client.send(Ask::get(&server, &target)).await {
         Ok(answer) if answer.status().is_success() => answer,
+        // Whoever is there does not know the question.
+        Ok(answer) if answer.status().is_client_error() => return Served::NoService,
         Ok(_) => return Served::Broken,
         Err(_) => return Served::NoService,
     };

@@ -100,6 +100,8 @@ const NOBODY: &str = "nobody can be asked for it: start the service with outpost
 
 /// How long it is waited before the service is asked again that went away.
 const SERVICE_WAIT: Duration = Duration::from_secs(1);
+/// So often a service may have said that it has the file, and not give it: each time it may fetch it anew.
+const LOSSES_MAX: u32 = 4;
 
 impl Arguments {
     /// Whether the service has no part in it.
@@ -156,55 +158,67 @@ async fn by_service_or_alone(
     task: &mut Task,
     said: &mut Option<by_service::Brought>,
 ) -> Result<Digests, Ending> {
-    let mut was_there = false;
+    let may_do_it_alone = task.wanted.server.is_some() || arguments.asking.names_somebody();
+    let (mut was_there, mut losses) = (false, 0);
     while !arguments.is_alone() {
         match by_service::fetch(&task.finder.client, arguments.local, &task.wanted, &task.told).await {
-            Served::Ready(identity, brought) => {
-                *said = Some(brought);
-                take_from_service(arguments, task, identity).await?;
-                break;
-            }
+            Served::Ready(identity, brought) => match take_from_service(arguments, task, identity).await? {
+                Some(digests) => {
+                    *said = Some(brought);
+                    return Ok(digests);
+                }
+                // It had it, and went away, or has lost it since.
+                None if may_do_it_alone => break,
+                None => losses += 1,
+            },
             Served::Failed(code, detail) => return Err(Ending::Told(code, detail)),
             // Who knows somebody to ask can do it alone; who does not would wait for nobody.
-            Served::NoService | Served::Broken if task.wanted.server.is_some() || arguments.asking.names_somebody() => {
-                break;
-            }
+            Served::NoService | Served::Broken if may_do_it_alone => break,
             Served::NoService if !was_there => return Err(Ending::Usage(NOBODY.into())),
-            Served::NoService | Served::Broken => {
-                was_there = true;
-                task.told.say(|state| state.trouble = Some("the service of this machine went away".into()));
-                if task.deadline.is_some_and(|deadline| Instant::now() > deadline) {
-                    return Err(BringError::TimedOut(task.told.now().trouble).into());
-                }
-                tokio::time::sleep(SERVICE_WAIT).await;
-            }
+            Served::NoService | Served::Broken => {}
         }
+        was_there = true;
+        task.told.say(|state| state.trouble = Some("the service of this machine went away".into()));
+        if losses >= LOSSES_MAX || task.deadline.is_some_and(|deadline| Instant::now() > deadline) {
+            return Err(BringError::TimedOut(task.told.now().trouble).into());
+        }
+        tokio::time::sleep(SERVICE_WAIT * 2_u32.pow(losses.saturating_sub(1))).await;
     }
+    (task.by_digest, task.chain) = alone(&arguments.asking, &task.wanted);
     task.bring().await.map_err(Ending::from)
 }
 
-/// From now on the service is asked first, by the digest.
-async fn take_from_service(arguments: &Arguments, task: &mut Task, identity: Identity) -> Result<(), Ending> {
+/// Asks the service by the digest. `None`: it does not give it now.
+async fn take_from_service(
+    arguments: &Arguments,
+    task: &mut Task,
+    identity: Identity,
+) -> Result<Option<Digests>, Ending> {
     if task.sink.position() > 0 && task.sink.identity().md5 != identity.md5 {
         task.sink.anew().await.map_err(|error| Ending::Failed(error.to_string()))?;
     }
     (task.wanted.identity, task.wanted.is_given, task.by_digest) = (identity, true, true);
     let url = format!("http://{}/", arguments.local);
     let service = Source { rank: Rank::Peer, name: THIS_MACHINE.into(), url, partial: false };
-    let alone = given(&[], &task.wanted);
-    let sources = [service].into_iter().chain(alone).collect();
-    task.chain = Chain::given(sources, arguments.asking.backoff(), seed());
-    Ok(())
+    task.chain = Chain::given(vec![service], arguments.asking.backoff(), seed());
+    // It is there at once, or not: a service that has begun anew has to be told what is wanted, and asking again would not do that.
+    let deadline = task.deadline.replace(Instant::now());
+    let came = task.bring().await;
+    task.deadline = deadline;
+    match came {
+        Ok(digests) => Ok(Some(digests)),
+        Err(BringError::Disk(why)) => Err(BringError::Disk(why).into()),
+        Err(error) => {
+            tracing::debug!(%error, "the service of this machine has it and does not give it");
+            Ok(None)
+        }
+    }
 }
 
 fn task(arguments: &Arguments, wanted: Wanted, sink: Sink) -> Task {
     let asks = &arguments.asking;
     let finder = Arc::new(asks.finder());
-    let (by_digest, chain) = if asks.origins.is_empty() {
-        (false, Chain::given(given(&asks.proxies(), &wanted), asks.backoff(), seed()))
-    } else {
-        (true, Chain::new(asks.backoff(), seed()))
-    };
+    let (by_digest, chain) = alone(asks, &wanted);
     Task {
         health: finder.health.clone(),
         finder,
@@ -220,6 +234,15 @@ fn task(arguments: &Arguments, wanted: Wanted, sink: Sink) -> Task {
         arrivals: None,
         party: None,
         knows_proxies_word: false,
+    }
+}
+
+/// Whom it asks without a service, and whether by the digest.
+fn alone(asks: &Asking, wanted: &Wanted) -> (bool, Chain) {
+    if asks.origins.is_empty() {
+        (false, Chain::given(given(&asks.proxies(), wanted), asks.backoff(), seed()))
+    } else {
+        (true, Chain::new(asks.backoff(), seed()))
     }
 }
 

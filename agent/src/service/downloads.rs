@@ -73,6 +73,11 @@ pub(crate) enum Ended {
 pub(crate) struct TooMany;
 
 impl Download {
+    /// Programs and jobs that wait for its end now.
+    pub(crate) fn followers(&self) -> usize {
+        self.ended.receiver_count()
+    }
+
     /// Waits for its end.
     pub(crate) async fn ended(&self) -> Ended {
         let mut ended = self.ended.subscribe();

@@ -266,6 +266,7 @@ fn shown(download: &Download) -> Value {
     value["what"] = download.what.clone().into();
     value["at"] = download.told.position().into();
     value["seconds"] = download.since.elapsed().as_secs().into();
+    value["followers"] = download.followers().into();
     value
 }
 

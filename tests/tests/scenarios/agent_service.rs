@@ -7,7 +7,6 @@ use harness::{
     agent::AgentService,
     client::Ask,
     content::Content,
-    crowd::all_at_once,
     machine::Machine,
     script::{Page, Reply},
     share::Share,
@@ -21,12 +20,19 @@ use crate::agent;
 
 #[test]
 fn what_one_program_gets_is_here_for_all() {
-    let (content, upstream) = (Content::random(21, 2 * MIB), ScriptedUpstream::start());
-    upstream.publish("/dir/file.zip", Page::new(&content).repr_digest());
+    let (content, upstream, gate) = (Content::random(21, 2 * MIB), ScriptedUpstream::start(), Gate::new());
+    let held = Reply::right().hold(content.at_percent(50), &gate);
+    upstream.publish("/dir/file.zip", Page::new(&content).repr_digest().next(held));
     let setup = agent();
     let service = setup.serve(&["--server", &upstream.url()]);
     let get = setup.clone().by(&service);
-    let got = all_at_once(4, |number| get.get("/dir/file.zip", &format!("file{number}")).expect(&content));
+    let all: Vec<_> = (0..4).map(|number| get.start("/dir/file.zip", &format!("file{number}"))).collect();
+    wait::until_true("all four follow one download", || {
+        let status = Ask::get("/v1/status").fetch(service.local).expect_status(200).json();
+        status["downloads"][0]["followers"] == 4
+    });
+    gate.open();
+    let got: Vec<_> = all.into_iter().map(|get| get.wait().expect(&content)).collect();
     assert_eq!(upstream.gets("/dir/file.zip"), 1, "{got:#?}");
     assert!(got.iter().all(|got| got.said["verified"] == true), "{got:#?}");
     // By its digest it needs nobody any more.
@@ -108,6 +114,28 @@ fn the_service_may_be_killed_in_mid_file_and_the_file_comes_all_the_same() {
     let _again: AgentService = setup.serve(&["--server", &server, "--local", &local]);
     get.wait().expect(&content);
     assert!(upstream.body_bytes("/file.zip") <= 2 * content.len());
+}
+
+/// It has told that the file is here, and is killed before anybody has taken it: the one that comes back does not know of it, or only the name.
+#[test]
+fn a_service_that_has_lost_what_it_had_is_told_again_what_is_wanted() {
+    let content = Content::random(26, 2 * MIB);
+    let ready =
+        json!({ "md5": content.md5_hex(), "sha256": content.sha256_hex(), "size": content.len(), "verified": true });
+    let ready = Content::from(format!("event: ready\ndata: {ready}\n\n").as_str());
+    let object = format!("/.outpost/v1/objects/{}?path=/file.zip", content.md5_hex());
+    for loses in [Reply::status(404), Reply::status(503), Reply::right().cut(content.at_percent(40))] {
+        let service = ScriptedUpstream::start();
+        service.publish("/v1/fetch?what=/file.zip", Page::new(&ready).field("Content-Type", "text/event-stream"));
+        service.publish(&object, Page::new(&content).repr_digest().next(loses));
+        agent().by_service_at(service.address()).get("/file.zip", "file").expect(&content);
+        assert_eq!(service.gets("/v1/fetch?what=/file.zip"), 2);
+    }
+    // One that never gives it is not made to fetch it for ever.
+    let service = ScriptedUpstream::start();
+    service.publish("/v1/fetch?what=/file.zip", Page::new(&ready).field("Content-Type", "text/event-stream"));
+    agent().by_service_at(service.address()).get("/file.zip", "file").expect_code(69);
+    assert_eq!(service.gets("/v1/fetch?what=/file.zip"), 4);
 }
 
 #[test]
