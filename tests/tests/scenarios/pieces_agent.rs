@@ -276,14 +276,14 @@ fn two_agents_share_a_file_while_it_arrives() {
 
 #[test]
 fn a_service_that_ends_in_the_middle_goes_on_with_what_it_kept() {
-    for is_killed in [false, true] {
+    for (is_killed, missing) in [(false, 7), (true, 7), (false, 0)] {
         let site = Site::new(11);
         let gate = Gate::new();
-        // One has everything but the last piece, and that one is held by the other until the service has gone.
+        // One has everything but the last piece, or the first, and that one is held by the other until the service has gone.
         let near = site.peer(Page::new(&site.content));
-        site.have_at(&near, 0x7f, 0);
-        let holding = site.peer(Page::new(&site.content).then(Reply::right().hold(7 * MIB + 1, &gate)));
-        site.have_at(&holding, 0x80, 0);
+        site.have_at(&near, !(1 << missing), 0);
+        let holding = site.peer(Page::new(&site.content).then(Reply::right().hold(missing * MIB + 1, &gate)));
+        site.have_at(&holding, 1 << missing, 0);
         site.sources(&[("peer", &near.url(), true), ("peer", &holding.url(), true)]);
         let setup = agent();
         let mut service = site.serve(&setup);

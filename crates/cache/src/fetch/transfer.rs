@@ -98,7 +98,7 @@ impl Fetch {
             claims: head.claims,
             source: head.source.clone(),
             label: self.question.full.path().into(),
-            resume: part.is_some_and(|part| part.position >= RESUME_MIN),
+            resume: part.is_some_and(|part| part.taken >= RESUME_MIN),
         };
         match begin {
             Begin::Vacancy(vacancy) => vacancy.begin(spec).await,

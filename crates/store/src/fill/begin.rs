@@ -125,10 +125,11 @@ impl Shared {
             return Ok(None);
         }
         let (id, occupied) = (found.id, found.bytes);
-        let Some((body, hasher, ahead)) = self.reopen_part(&found).await else {
+        let Some((body, hasher)) = self.reopen_part(&found).await else {
             self.drop_part(found).await;
             return Ok(None);
         };
+        let ahead = found.state.ahead.clone();
         let needed = spec.len.unwrap_or(found.position());
         let needed = (on_disk(needed) + SLACK).saturating_sub(occupied);
         let mut reservation = match self.reserve(Need::fill(needed, &spec.label)).await {
@@ -142,11 +143,11 @@ impl Shared {
         Ok(Some(OpenPart { id, body, reservation, hasher, ahead }))
     }
 
-    /// Opens a part where it was left: its file and hashes, and what is known to be there beyond. `None` if its bytes are not those that were recorded.
-    async fn reopen_part(self: &Arc<Self>, found: &Found) -> Option<(Arc<Body>, DigestsHasher, Extents)> {
+    /// Opens a part where it was left: its file and hashes. `None` if its bytes are not those that were recorded.
+    async fn reopen_part(self: &Arc<Self>, found: &Found) -> Option<(Arc<Body>, DigestsHasher)> {
         let position = found.position();
         if let Some(warm) = &found.warm {
-            return Some((warm.body.clone(), warm.hasher.clone(), warm.ahead.clone()));
+            return Some((warm.body.clone(), warm.hasher.clone()));
         }
         let (store, id) = (self.clone(), found.id);
         let file = self.io.blocking(move || store.disk.open(&store.layout.part(id), true)).await?.ok()?;
@@ -156,8 +157,8 @@ impl Shared {
             return None;
         }
         // What is behind was never known to be durable. Nobody can have read it: the part is from before the start.
-        let (store, file) = (self.clone(), body.file().clone());
-        self.io.blocking(move || store.disk.truncate(&file, position)).await?.ok()?;
-        Some((body, hasher, Extents::default()))
+        let (store, file, end) = (self.clone(), body.file().clone(), found.state.end());
+        self.io.blocking(move || store.disk.truncate(&file, end)).await?.ok()?;
+        Some((body, hasher))
     }
 }

@@ -1,4 +1,4 @@
-//! The map of what is here of a part beyond its front: runs of bytes that came before their turn. Pure; the part file knows nothing of it.
+//! The map of what is here of a part beyond its front: runs of bytes that came before their turn. Pure.
 
 use protocol::span::Span;
 
@@ -76,6 +76,11 @@ impl Extents {
         let ahead = self.runs.iter().filter(|run| run.start > front).map(|run| Span::new(run.start, run.end.min(end)));
         let spans = std::iter::once(Span::new(0, front)).chain(ahead);
         spans.filter(|span| !span.is_empty()).collect()
+    }
+
+    /// All of them, in order.
+    pub(crate) fn runs(&self) -> &[Span] {
+        &self.runs
     }
 
     /// How many runs.

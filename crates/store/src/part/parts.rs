@@ -1,5 +1,5 @@
-//! Parts: interrupted fills that can be continued. Beside the part file lies a small one that says of what it is a part and up to
-//! where it can be trusted: that many bytes were synced before it was written, and their MD5 stands in it.
+//! Parts: interrupted fills that can be continued. Beside the part file lies a small one that says of what it is a part and what of it
+//! can be trusted: these bytes were synced before it was written, and the MD5 of those from the first on stands in it.
 //!
 //! | state | where | by |
 //! | --- | --- | --- |
@@ -28,7 +28,6 @@ use crate::{
     disk::layout::{Layout, PartName, part_name},
     part::{
         description::PartState,
-        extents::Extents,
         spec::{FillSpec, Resumable},
     },
     read::body::Body,
@@ -53,7 +52,7 @@ pub(crate) struct Parts {
 }
 
 enum Entry {
-    Suspending { id: u64, position: u64 },
+    Suspending { id: u64, at: Resumable },
     Waiting(Found),
 }
 
@@ -73,8 +72,6 @@ pub(crate) struct Warm {
     pub(crate) body: Arc<Body>,
     /// The hashing of what is in it up to its position.
     pub(crate) hasher: DigestsHasher,
-    /// What is in it beyond.
-    pub(crate) ahead: Extents,
 }
 
 impl Found {
@@ -87,12 +84,16 @@ impl Found {
         self.state.position
     }
 
+    fn resumable(&self) -> Resumable {
+        Resumable { position: self.state.position, taken: self.state.trusted() }
+    }
+
     /// Whether it cannot be a part of what is to be filled.
     pub(crate) fn contradicts(&self, spec: &FillSpec) -> bool {
         let differ = |a: Option<u64>, b: Option<u64>| a.zip(b).is_some_and(|(a, b)| a != b);
         let (old, new) = (&self.state.claims, &spec.claims);
         differ(self.state.len, spec.len)
-            || spec.len.is_some_and(|len| len < self.state.position)
+            || spec.len.is_some_and(|len| len < self.state.end())
             || old.md5.zip(new.md5).is_some_and(|(a, b)| a != b)
             || old.sha256.zip(new.sha256).is_some_and(|(a, b)| a != b)
     }
@@ -145,7 +146,7 @@ impl Parts {
         let disk = self.space.disk();
         let state = PartState::read(&**disk, &self.layout.part_state(id))?;
         let len = disk.stat(&self.layout.part(id)).ok()?.len;
-        (len >= state.position).then(|| Found::new(id, state, len, None))
+        (len >= state.end()).then(|| Found::new(id, state, len, None))
     }
 
     fn remove_files(&self, id: u64) {
@@ -164,11 +165,10 @@ impl Parts {
 
     pub(crate) fn resumable(&self, source: &[u8]) -> Option<Resumable> {
         let waiting = self.waiting.lock();
-        let position = match waiting.get(source)? {
-            Entry::Suspending { position, .. } => *position,
-            Entry::Waiting(found) => found.position(),
-        };
-        Some(Resumable { position })
+        Some(match waiting.get(source)? {
+            Entry::Suspending { at, .. } => *at,
+            Entry::Waiting(found) => found.resumable(),
+        })
     }
 
     /// Takes the part of a source, waiting for one that is just being suspended.
@@ -190,10 +190,10 @@ impl Parts {
         .await
     }
 
-    /// A fill has stopped at `position` and its part is being made durable: it can be asked for at once, and taken then. Answers the part of
+    /// A fill has stopped `at` a byte and its part is being made durable: it can be asked for at once, and taken then. Answers the part of
     /// the same source that has waited until now.
-    pub(crate) fn suspending(&self, source: Bytes, id: u64, position: u64) -> Option<Found> {
-        match self.waiting.lock().insert(source, Entry::Suspending { id, position }) {
+    pub(crate) fn suspending(&self, source: Bytes, id: u64, at: Resumable) -> Option<Found> {
+        match self.waiting.lock().insert(source, Entry::Suspending { id, at }) {
             Some(Entry::Waiting(before)) => Some(before),
             Some(Entry::Suspending { .. }) | None => None,
         }

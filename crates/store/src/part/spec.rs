@@ -23,4 +23,6 @@ pub struct FillSpec {
 pub struct Resumable {
     /// The first byte that is missing. What is before it is durable and hashed anew.
     pub position: u64,
+    /// Bytes that are there in all, those included that came before their turn.
+    pub taken: u64,
 }

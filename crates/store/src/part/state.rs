@@ -50,13 +50,14 @@ pub(crate) struct FillState {
     pub(crate) about: Mutex<Bytes>,
     stage: Mutex<Stage>,
     checkpoint: Mutex<Checkpoint>,
-    /// The position in the file beside the part; 0 if there is none. Held while that file is written.
+    /// Bytes of which the file beside the part tells; 0 if there is none. Held while that file is written.
     pub(crate) described: tokio::sync::Mutex<u64>,
 }
 
 /// When the next checkpoint is due.
 struct Checkpoint {
-    position: u64,
+    /// Bytes that were here in all at the one before.
+    taken: u64,
     at: Instant,
     running: bool,
 }
@@ -64,7 +65,7 @@ struct Checkpoint {
 impl FillState {
     /// Running from now on.
     pub(crate) fn new(pipe: Pipe, id: u64, spec: FillSpec, slot: Option<Md5>) -> Self {
-        let checkpoint = Checkpoint { position: pipe.pushed(), at: Instant::now(), running: false };
+        let checkpoint = Checkpoint { taken: pipe.taken(), at: Instant::now(), running: false };
         Self {
             pipe,
             id,
@@ -72,7 +73,7 @@ impl FillState {
             slot,
             about: Mutex::default(),
             stage: Mutex::new(Stage::Running),
-            described: tokio::sync::Mutex::new(checkpoint.position),
+            described: tokio::sync::Mutex::new(checkpoint.taken),
             checkpoint: Mutex::new(checkpoint),
         }
     }
@@ -119,7 +120,7 @@ impl FillState {
 
     /// Whether its part would be continued rather than fetched again.
     pub(crate) fn is_worth_keeping(&self) -> bool {
-        !self.spec.source.is_empty() && self.pipe.pushed() >= PART_MIN && self.pipe.check().is_ok()
+        !self.spec.source.is_empty() && self.pipe.taken() >= PART_MIN && self.pipe.check().is_ok()
     }
 
     /// The name under which a rejected part is kept: what it was claimed to be, else what was hashed of it.
@@ -132,14 +133,14 @@ impl FillState {
         if self.spec.source.is_empty() {
             return false;
         }
-        let fed = self.pipe.fed();
+        let taken = self.pipe.taken();
         let mut checkpoint = self.checkpoint.lock();
-        let new = fed - checkpoint.position;
+        let new = taken.saturating_sub(checkpoint.taken);
         let due = new >= CHECKPOINT_BYTES || (new >= CHECKPOINT_MIN && checkpoint.at.elapsed() >= CHECKPOINT_AFTER);
         if !due || checkpoint.running {
             return false;
         }
-        *checkpoint = Checkpoint { position: fed, at: Instant::now(), running: true };
+        *checkpoint = Checkpoint { taken, at: Instant::now(), running: true };
         true
     }
 

@@ -169,7 +169,7 @@ async fn runs_have_a_limit_and_nothing_is_lost_by_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_suspended_part_keeps_its_runs_for_as_long_as_the_process() {
+async fn a_suspended_part_keeps_its_runs_also_over_a_restart() {
     let (dir, store) = open();
     let content = bytes(7, 5 * MIB);
     let mut fill = store.fill(source(content.len(), false)).await.expect("it begins");
@@ -188,12 +188,12 @@ async fn a_suspended_part_keeps_its_runs_for_as_long_as_the_process() {
     store.close().await;
     drop((fill, reader, store));
 
-    // After a restart only what is without a gap counts: the run is fetched again.
     let store = Store::open(options(dir.path())).expect("it opens again");
     let fill = store.fill(source(content.len(), true)).await.expect("it begins");
     let demand = fill.demand();
-    assert_eq!((demand.front, demand.ahead.count()), (3 * MIB as u64, 0));
-    push_at(&fill, &content, 3 * MIB, 5 * MIB).await;
+    assert_eq!((demand.front, demand.ahead.count(), demand.ahead.bytes()), (3 * MIB as u64, 1, MIB as u64));
+    assert_eq!(follow(&fill.reader(), 4 * MIB, 5 * MIB - TAIL).await, content[4 * MIB..5 * MIB - TAIL]);
+    push_at(&fill, &content, 3 * MIB, 4 * MIB).await;
     let verified = fill.verify(true).await.expect("it is right");
     assert_eq!(verified.digests(), digests(&content));
     verified.commit().await.expect("it is durable");

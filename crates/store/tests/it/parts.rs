@@ -121,14 +121,8 @@ async fn discarded_small_or_nameless_ones_leave_nothing() {
     assert_eq!((report.parts, report.reserved, report.unlinked), (0, 0, 0));
 }
 
-#[tokio::test]
-async fn a_checkpoint_survives_what_a_crash_does_to_the_rest() {
-    let (dir, store) = open();
-    let content = bytes(6, 80 << 20);
-    let mut fill = store.fill(source("a", content.len(), false)).await.expect("it begins");
-    for piece in content.chunks(1 << 20).take(70) {
-        fill.push(content.slice_ref(piece)).await.expect("it takes the bytes");
-    }
+/// Waits for the first checkpoint, which is made in the background, and copies the part, longer than the checkpoint, and the checkpoint's state.
+async fn as_a_crash_leaves_it(dir: &tempfile::TempDir) -> tempfile::TempDir {
     let parts = dir.path().join("cache/parts");
     let state = || {
         std::fs::read_dir(&parts)
@@ -136,9 +130,7 @@ async fn a_checkpoint_survives_what_a_crash_does_to_the_rest() {
             .filter_map(Result::ok)
             .find(|entry| entry.path().extension().is_some_and(|extension| extension == "state"))
     };
-    // Of 64 MiB, in the background.
     until_true(|| "a checkpoint".into(), || state().is_some()).await;
-    // As a crash would leave it: the part, longer than the checkpoint, and the state of the checkpoint.
     let crashed = tempfile::tempdir().expect("a directory");
     let copy = crashed.path().join("cache");
     std::fs::create_dir_all(copy.join("parts")).expect("made");
@@ -147,10 +139,46 @@ async fn a_checkpoint_survives_what_a_crash_does_to_the_rest() {
         let entry = entry.expect("an entry");
         std::fs::copy(entry.path(), copy.join("parts").join(entry.file_name())).expect("copied");
     }
+    crashed
+}
+
+#[tokio::test]
+async fn a_checkpoint_survives_what_a_crash_does_to_the_rest() {
+    let (dir, store) = open();
+    let content = bytes(6, 80 << 20);
+    let mut fill = store.fill(source("a", content.len(), false)).await.expect("it begins");
+    for piece in content.chunks(1 << 20).take(70) {
+        fill.push(content.slice_ref(piece)).await.expect("it takes the bytes");
+    }
+    let crashed = as_a_crash_leaves_it(&dir).await;
     let again = Store::open(Options { open_files_max: 4, ..options(crashed.path()) }).expect("it opens");
     let resumed = again.fill(source("a", content.len(), true)).await.expect("it begins");
     assert_eq!(resumed.position(), 64 << 20);
     drop(resumed);
+    again.close().await;
+    drop(fill);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_crash_takes_nothing_of_what_a_checkpoint_tells_of_before_the_first_byte_has_come() {
+    let (dir, store) = open();
+    let content = bytes(7, 80 << 20);
+    let fill = store.fill(source("a", content.len(), false)).await.expect("it begins");
+    // From the second MiB on, with a gap in the middle.
+    for (number, piece) in content.chunks(1 << 20).enumerate().skip(1).filter(|(number, _)| *number != 40) {
+        fill.push_at((number as u64) << 20, content.slice_ref(piece)).await.expect("it takes the bytes");
+    }
+    let crashed = as_a_crash_leaves_it(&dir).await;
+    let again = Store::open(Options { open_files_max: 4, ..options(crashed.path()) }).expect("it opens");
+    let known = again.resumable(b"a").expect("it is known");
+    assert!(known.position == 0 && known.taken >= 60 << 20, "{known:?}");
+    let resumed = again.fill(source("a", content.len(), true)).await.expect("it begins");
+    assert_eq!((resumed.position(), resumed.taken()), (0, known.taken));
+    for (number, piece) in content.chunks(1 << 20).enumerate() {
+        resumed.push_at((number as u64) << 20, content.slice_ref(piece)).await.expect("it takes the bytes");
+    }
+    resumed.verify(true).await.expect("it is right").commit().await.expect("it is durable");
     again.close().await;
     drop(fill);
     store.close().await;
