@@ -20,6 +20,8 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::watch;
 
+use crate::shares::is_within;
+
 /// Paths that wait in the background; who finds more waits to add them.
 pub(crate) const BACKGROUND_MAX: usize = 4_096;
 /// Paths that clients wait for; one more is refused.
@@ -199,6 +201,13 @@ impl Queue {
         self.state.lock().closed
     }
 
+    /// Whether any path below a folder waits, or is being worked on.
+    pub(crate) fn has_any_below(&self, folder: &[u8]) -> bool {
+        let state = self.state.lock();
+        let asked = state.asked.iter().chain(&state.wanted);
+        asked.chain(&state.queued).chain(&state.working).any(|path| is_within(path, folder))
+    }
+
     /// Paths that wait, or are being worked on.
     pub(crate) fn len(&self) -> usize {
         let state = self.state.lock();
@@ -296,6 +305,21 @@ mod tests {
         let _three = queue.ask(b"b").expect("room");
         assert_eq!(next(&queue, Takes::Everything), "a");
         assert_eq!(queue.len(), 2);
+    }
+
+    #[test]
+    fn what_waits_below_a_folder_is_found_until_it_is_finished() {
+        let queue = Queue::new();
+        assert!(queue.push(path("a/b")) && !queue.has_any_below(b"a/b/c") && !queue.has_any_below(b"c"));
+        assert!(queue.has_any_below(b"a") && queue.has_any_below(b""));
+        let taken = queue.ready(Takes::Everything).expect("it is there");
+        assert!(queue.has_any_below(b"a"), "it is being worked on");
+        queue.finish(taken, Outcome::Unsettled(Duration::from_secs(60)));
+        assert!(queue.has_any_below(b"a"), "it is looked at again");
+        queue.want(b"d/e");
+        assert!(queue.has_any_below(b"d"));
+        queue.finish(queue.ready(Takes::Everything).expect("it is there"), Outcome::Finished);
+        assert!(!queue.has_any_below(b"d"));
     }
 
     #[test]

@@ -27,8 +27,8 @@ const TRIES_MAX: usize = 3;
 pub(crate) enum Listed {
     /// It is as it was listed before.
     Same,
-    /// These files.
-    Tree(Head, Tree),
+    /// These files, and whether more is about to change.
+    Tree(Head, Tree, Settled),
     /// There is no such package.
     Absent,
     /// No origin answers.
@@ -37,6 +37,14 @@ pub(crate) enum Listed {
     Changing,
     /// It cannot be put on a disk.
     Unfit(Unfit),
+}
+
+/// Whether the origin knows all of a package.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Settled {
+    Yes,
+    /// Somebody copies files into it, say.
+    NotYet,
 }
 
 /// Asks for a package; `known` is what was told of it when it was listed before.
@@ -50,9 +58,9 @@ pub(crate) async fn list(finder: &Finder, package: &str, known: Option<&Head>) -
     }
     for _ in 0..TRIES_MAX {
         match all(finder, package, &head).await {
-            Ok(Ok(files)) => {
+            Ok(Ok((files, settled))) => {
                 let tree = Tree::of(package, files.into_iter().map(Into::into));
-                return tree.map_or_else(Listed::Unfit, |tree| Listed::Tree(head, tree));
+                return tree.map_or_else(Listed::Unfit, |tree| Listed::Tree(head, tree, settled));
             }
             Ok(Err(other)) => head = other,
             Err(found) => return found,
@@ -62,11 +70,12 @@ pub(crate) async fn list(finder: &Finder, package: &str, known: Option<&Head>) -
 }
 
 /// All files, or the head that the package has meanwhile.
-async fn all(finder: &Finder, package: &str, head: &Head) -> Result<Result<Vec<File>, Head>, Listed> {
+async fn all(finder: &Finder, package: &str, head: &Head) -> Result<Result<(Vec<File>, Settled), Head>, Listed> {
     if head.files > FILES_MAX as u64 {
         return Err(Listed::Unfit(Unfit::TooMany));
     }
     let mut files: Vec<File> = Vec::new();
+    let mut settled = Settled::Yes;
     loop {
         let after = files.last().map(|file| file.path.clone());
         let page = page(finder, package, PAGE, after.as_deref()).await?;
@@ -76,10 +85,11 @@ async fn all(finder: &Finder, package: &str, head: &Head) -> Result<Result<Vec<F
             return Ok(Err(now));
         }
         files.extend(page.files);
+        settled = if page.changing { Settled::NotYet } else { settled };
         if !page.more {
             let size = files.iter().fold(0u64, |sum, file| sum.saturating_add(file.size));
             let is_whole = files.len() as u64 == head.files && size == head.size;
-            return Ok(if is_whole { Ok(files) } else { Err(now) });
+            return Ok(if is_whole { Ok((files, settled)) } else { Err(now) });
         }
     }
 }

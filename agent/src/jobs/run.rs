@@ -25,7 +25,7 @@ use super::{
     board::Board,
     bringing::{Thing, bring},
     command::{Running, program_of_tree},
-    listing::{Listed, list},
+    listing::{Listed, Settled, list},
     place::{self, Standing},
     places::Places,
     record::{self, Look, Seen},
@@ -161,7 +161,7 @@ impl Run<'_> {
         let package = &self.job.package;
         let found = list(&finder, package, listed.map(|(head, _)| head)).await;
         match (found, there) {
-            (Listed::Tree(head, tree), _) => Ok((Some(head), tree, String::new())),
+            (Listed::Tree(head, tree, Settled::Yes), _) => Ok((Some(head), tree, String::new())),
             (Listed::Same, Some(there)) => Ok((None, there.clone(), String::new())),
             (Listed::Nobody, Some(there)) => Ok((None, there.clone(), String::new())),
             (Listed::Absent, Some(there)) => {
@@ -173,7 +173,10 @@ impl Run<'_> {
             (Listed::Nobody | Listed::Same, None) => {
                 Err(Stopped::Waiting("no origin can be asked what the package has".into()))
             }
-            (Listed::Changing, _) => Err(Stopped::Waiting("the package is being changed at the origin".into())),
+            // Half of a package is none, and its command is not to run.
+            (Listed::Tree(_, _, Settled::NotYet) | Listed::Changing, _) => {
+                Err(Stopped::Waiting("the package is being changed at the origin".into()))
+            }
             (Listed::Unfit(why), _) => Err(Stopped::Failed(why.to_string())),
         }
     }

@@ -148,7 +148,7 @@ async fn things(path: &str, downloads: &Arc<Downloads>) -> Result<Vec<Thing>, St
     }
     protocol::jobs::check_package(path).map_err(|bad| bad.to_string())?;
     match list(&downloads.ways().finder, path, None).await {
-        Listed::Tree(_, tree) => Ok(tree.files().map(|(_, entry)| Thing::from(entry)).collect()),
+        Listed::Tree(_, tree, _) => Ok(tree.files().map(|(_, entry)| Thing::from(entry)).collect()),
         Listed::Unfit(why) => Err(why.to_string()),
         Listed::Same | Listed::Absent => {
             Err(format!("the origin has no package {path}; agents bring files and packages"))

@@ -114,6 +114,9 @@ pub struct PackageFiles {
     /// There are more behind the last one: ask with its path (`after=`).
     #[serde(default)]
     pub more: bool,
+    /// Something of it has changed, or may have, and is not told of here yet: somebody copies files into it, say.
+    #[serde(default)]
+    pub changing: bool,
 }
 
 #[cfg(test)]

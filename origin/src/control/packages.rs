@@ -60,6 +60,7 @@ pub(super) fn one(control: &Control, target: &Target) -> Result<Response, Refuse
     let share = control.shares.iter().filter(|share| share.package_of(&folder) == Some(&folder[..]));
     let Some(share) = share.max_by_key(|share| share.top.len()) else { return Err(no_package(target)) };
     let failed = |error: CatalogueError| question::failed(&error);
+    let was_changing = control.is_changing(&folder);
     let mut sum = Sum::default();
     control.catalogue.folders(&folder, &mut |folder| sum.add(&folder)).map_err(failed)?;
     if sum.files == 0 {
@@ -68,7 +69,16 @@ pub(super) fn one(control: &Control, target: &Target) -> Result<Response, Refuse
     let mut files = control.catalogue.files_below(&folder, after.as_deref(), limit + 1).map_err(failed)?;
     let more = files.len() > limit;
     files.truncate(limit);
-    Ok(answer::json(&PackageFiles { package: package(&share.name, &folder, sum), files, more }))
+    // Before and behind: what settles meanwhile may stand in the list or not.
+    let changing = was_changing || control.is_changing(&folder);
+    Ok(answer::json(&PackageFiles { package: package(&share.name, &folder, sum), files, more, changing }))
+}
+
+impl Control {
+    /// Whether it is noticed that something below a folder has changed, and not known yet what is there.
+    fn is_changing(&self, folder: &[u8]) -> bool {
+        self.feed.is_any_stale_below(folder) || self.queue.has_any_below(folder)
+    }
 }
 
 /// Adds the packages of a share that come behind a path.

@@ -236,6 +236,11 @@ impl Feed {
         self.state.lock().stale.has(path)
     }
 
+    /// Whether something at or below this folder is, or may be.
+    pub(crate) fn is_any_stale_below(&self, folder: &[u8]) -> bool {
+        self.state.lock().stale.any_below(folder)
+    }
+
     /// What was noticed of a directory before the mark is settled: what has changed in it has been found, and was noticed each for itself.
     pub(crate) fn settle(&self, path: &[u8], seen: Mark) {
         let mut state = self.state.lock();

@@ -53,6 +53,15 @@ impl StalePaths {
         self.paths.contains_key(path)
     }
 
+    /// Whether this path is, or anything below or above it.
+    pub(super) fn any_below(&self, path: &[u8]) -> bool {
+        let behind = self.paths.range::<[u8], _>((Bound::Included(path), Bound::Unbounded));
+        let mut below = behind.map(|(found, _)| found).take_while(|found| found.starts_with(path));
+        let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+        let mut above = ends.map(|end| &path[..end]);
+        self.everything.is_some() || below.any(|found| is_within(found, path)) || above.any(|above| self.has(above))
+    }
+
     /// Settles one path and nothing below it.
     pub(super) fn settle_one(&mut self, path: &[u8], seen: Mark) {
         if self.paths.get(path).is_some_and(|noticed| *noticed <= seen) {
@@ -121,6 +130,20 @@ mod tests {
         assert_eq!(paths(&stale), ["a/y"]);
         assert_eq!(stale.settle(b"a/y", stale.mark()), Vec::<Box<[u8]>>::new());
         assert_eq!(stale.len(), 0);
+    }
+
+    #[test]
+    fn a_folder_is_stale_with_what_is_in_it_and_what_it_is_in() {
+        let mut stale = StalePaths::default();
+        for path in ["a-b/x", "c/d/e"] {
+            stale.add(path.as_bytes(), 9);
+        }
+        for (folder, is_stale) in
+            [("a", false), ("a-b", true), ("a-b/x", true), ("c", true), ("c/d/e/f", true), ("c/d/f", false), ("", true)]
+        {
+            assert_eq!(stale.any_below(folder.as_bytes()), is_stale, "{folder}");
+        }
+        assert!(StalePaths::everything().any_below(b"a"));
     }
 
     #[test]

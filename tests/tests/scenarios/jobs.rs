@@ -33,6 +33,8 @@ struct Site {
     proxy: Machine,
     /// More of the origin's configuration than the job.
     origin_options: String,
+    /// How long the origin finds a file unchanged before it reads it.
+    settle: &'static str,
 }
 
 impl Site {
@@ -45,6 +47,7 @@ impl Site {
             agent: Machine::new(NAME, env!("CARGO_BIN_EXE_outpost-agent-under-test"), address(21)),
             proxy: Machine::new("b7-1", env!("CARGO_BIN_EXE_outpost-proxy-under-test"), address(11)),
             origin_options: String::new(),
+            settle: "100ms",
         };
         let mut site = site;
         site.configure_agent("commands = true");
@@ -74,11 +77,12 @@ impl Site {
         let [listen, admin] = [self.origin.socket(), next(self.origin.socket())];
         self.origin.configure(&format!(
             "listen = [\"{listen}\"]\nadmin = \"{admin}\"\norigins = [\"{}\"]\n\
-             [catalogue]\ndirectory = \"{}\"\nsettle = \"100ms\"\n[changes]\nheartbeat = \"1s\"\n\
+             [catalogue]\ndirectory = \"{}\"\nsettle = \"{}\"\n[changes]\nheartbeat = \"1s\"\n\
              [registry]\nreport_every = \"1s\"\nexpiry = \"20s\"\n{}\n\
              [[domain]]\nname = \"hq.b7\"\nranges = [\"127.79.0.0/16\"]\n{job}\n",
             self.origin.url(),
             self.share.path().display(),
+            self.settle,
             self.origin_options,
         ));
     }
@@ -299,6 +303,35 @@ fn what_the_origin_wants_run_is_not_run_without_leave_and_ones_own_command_is() 
     site.agent.start();
     site.wait_for_state("installed");
     assert_eq!(site.ran(), ["own"]);
+}
+
+#[test]
+fn a_package_into_which_files_are_still_copied_is_waited_for() {
+    let mut site = Site::new(9);
+    let last = Content::random(1, MIB);
+    site.publish("setup", &Content::from(SETUP));
+    site.assign_office("on_ready = [\"./setup\", \"whole\"]");
+    site.origin.start();
+    site.wait_until_known(1);
+    site.origin.kill();
+    // From now on everything new is still being copied.
+    site.settle = "1h";
+    site.assign_office("on_ready = [\"./setup\", \"whole\"]");
+    site.publish("data.bin", &last);
+    site.origin.start();
+    site.agent.start();
+    let told = site.wait_for("the origin is asked for the package", |told| {
+        told["detail"].as_str().is_some_and(|detail| detail.contains("is being changed"))
+    });
+    assert_eq!(told["state"], "waiting", "{told}");
+    assert!(site.ran().is_empty() && !site.dir().join("setup").exists());
+    site.origin.kill();
+    site.settle = "100ms";
+    site.assign_office("on_ready = [\"./setup\", \"whole\"]");
+    site.origin.start();
+    site.wait_for_state("installed");
+    site.expect_file("data.bin", &last);
+    assert_eq!(site.ran(), ["whole office 16.0"]);
 }
 
 #[test]
