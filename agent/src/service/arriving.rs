@@ -19,15 +19,30 @@ const NEXT_IN: u64 = 1_000;
 /// A range, if all of it is here.
 pub(super) fn answer(request: &Request<'_>, arrival: &Arrival) -> Response {
     arrival.want();
-    match content::selection(request, &arrival.md5, arrival.layout().size()) {
-        Some(Selection::Part(span)) if !is_within(span, arrival.layout(), &arrival.here()) => {
-            content::not_here(&arrival.md5)
-        }
-        Some(Selection::Part(_) | Selection::Unsatisfiable) => {
-            content::answer(request, &arrival.md5, arrival.reader().clone())
-        }
-        _ => content::not_here(&arrival.md5),
+    let (md5, layout) = (&arrival.md5, arrival.layout());
+    match content::selection(request, md5, layout.size()) {
+        Some(Selection::Part(span)) if is_within(span, layout, &arrival.here()) => match one_piece(span, layout) {
+            Some(piece) => content::answer(request, md5, arrival.reader_of(piece)),
+            // Of several the end may have to wait until all is verified.
+            None if can_be_read(span, &arrival.reader().here()) => {
+                content::answer(request, md5, arrival.reader().clone())
+            }
+            None => content::not_here(md5),
+        },
+        Some(Selection::Unsatisfiable) => content::answer(request, md5, arrival.reader().clone()),
+        _ => content::not_here(md5),
     }
+}
+
+/// Whether one run has all of a span.
+fn can_be_read(span: Span, here: &[Span]) -> bool {
+    here.iter().any(|run| run.start <= span.start && span.end <= run.end)
+}
+
+/// The piece that a span lies in, if it is one.
+fn one_piece(span: Span, layout: Layout) -> Option<u32> {
+    let (first, last) = (span.start / layout.piece_size(), span.end.saturating_sub(1) / layout.piece_size());
+    u32::try_from(first).ok().filter(|_| first == last)
 }
 
 /// Whether a span lies within pieces of a set. Pure.
@@ -83,6 +98,15 @@ mod tests {
             (7, 7, false),
         ] {
             assert_eq!(is_within(Span::new(start, end), layout, &here), expected, "{start}..{end}");
+        }
+        for (start, end, expected) in [
+            (0, M, Some(0)),
+            (M + 5, M + 6, Some(1)),
+            (M - 1, M + 1, None),
+            (3 * M, 3 * M + 10, Some(3)),
+            (0, 3 * M, None),
+        ] {
+            assert_eq!(one_piece(Span::new(start, end), layout), expected, "{start}..{end}");
         }
     }
 

@@ -3,6 +3,7 @@
 use http::{HeaderMap, HeaderValue, Method, header};
 use protocol::{
     condition::{Conditions, KeptConditions},
+    digest::Sha256,
     info::REQUESTER_FIELD,
 };
 use serve::{handler::Client, request::Request};
@@ -23,6 +24,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) control: Control,
     /// The agent's name for itself.
     pub(crate) agent: Option<&'a [u8]>,
+    /// What the one range that it asks for must be.
+    pub(crate) expects: Option<Sha256>,
     pub(crate) client: Client,
 }
 
@@ -34,6 +37,7 @@ pub(crate) struct Owned {
     wants_json: bool,
     control: Control,
     agent: Option<Box<[u8]>>,
+    expects: Option<Sha256>,
     client: Client,
 }
 
@@ -46,6 +50,7 @@ impl<'a> Asked<'a> {
             wants_json: false,
             control: Control::default(),
             agent: None,
+            expects: None,
             client: *client,
         };
         for (name, value) in request.fields.iter() {
@@ -97,6 +102,7 @@ impl<'a> Asked<'a> {
             wants_json: self.wants_json,
             control: self.control,
             agent: self.agent.map(Box::from),
+            expects: self.expects,
             client: self.client,
         }
     }
@@ -110,6 +116,7 @@ impl Owned {
             wants_json: self.wants_json,
             control: self.control,
             agent: self.agent.as_deref(),
+            expects: self.expects,
             client: self.client,
         }
     }

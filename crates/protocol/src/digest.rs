@@ -111,7 +111,14 @@ impl Claims {
 impl Digests {
     /// The value of `Repr-Digest` (RFC 9530): `md5=:…:, sha-256=:…:`.
     pub fn repr_digest(&self) -> String {
-        format!("{}, sha-256=:{}:", self.md5.repr_digest(), BASE64.encode(self.sha256.0))
+        format!("{}, {}", self.md5.repr_digest(), self.sha256.repr_digest())
+    }
+}
+
+impl Sha256 {
+    /// The value of `Repr-Digest` with SHA-256 alone.
+    pub fn repr_digest(&self) -> String {
+        format!("sha-256=:{}:", BASE64.encode(self.0))
     }
 }
 

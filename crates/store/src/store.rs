@@ -138,7 +138,7 @@ impl Store {
 
     /// Begins a fill whose digest is not known beforehand (or only claimed by SHA-256). Who coalesces these is the caller.
     pub async fn fill(&self, spec: FillSpec) -> Result<Fill, FillError> {
-        let growing = Growing::new(self.shared.disk.clone());
+        let growing = Growing::new(self.shared.disk.clone(), self.shared.lanes.clone());
         Fill::begin(&self.shared, None, growing, spec).await
     }
 
@@ -288,7 +288,7 @@ impl Store {
         if let Some(slot) = shard.extra.filling.get(md5) {
             return Ok(Reader::following(slot.growing.clone()));
         }
-        let growing = Growing::new(self.shared.disk.clone());
+        let growing = Growing::new(self.shared.disk.clone(), self.shared.lanes.clone());
         shard.extra.filling.insert(*md5, Slot { growing: growing.clone(), verified: false });
         Err(growing)
     }

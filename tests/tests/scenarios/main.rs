@@ -39,6 +39,7 @@ mod strangers;
 mod tls;
 mod upstream_failures;
 mod upstream_tls;
+mod withheld;
 
 /// A proxy that is yet to get its upstreams.
 fn proxy() -> ProxySetup {

@@ -305,3 +305,43 @@ fn a_service_that_ends_in_the_middle_goes_on_with_what_it_kept() {
         assert!(brought <= most, "{brought} bytes");
     }
 }
+
+/// Everything but one piece: the end is of no less use than the rest, to a neighbour and to who asks a proxy.
+#[test]
+fn the_last_piece_is_had_and_given_while_another_is_missing() {
+    let site = Site::new(12);
+    let gate = Gate::new();
+    let near = site.peer(Page::new(&site.content));
+    site.have_at(&near, 0xfb, 0);
+    let holding = site.peer(Page::new(&site.content).then(Reply::right().hold(2 * MIB + 1, &gate)));
+    site.have_at(&holding, 0x04, 0);
+    site.sources(&[("peer", &near.url(), true), ("peer", &holding.url(), true)]);
+    let setup = agent();
+    let service = site.serve(&setup);
+    let getting = setup.clone().by(&service).start(PATH, "file");
+    gate.wait_for_arrival();
+    wait::until_true("all but one are here", || download(&service)["pieces_here"].as_u64() == Some(PIECES - 1));
+    // The end that a store withholds reaches over two pieces here.
+    let range = |start: u64, end: u64| format!("bytes={start}-{}", end - 1);
+    for (start, end) in [(6 * MIB, 7 * MIB), (7 * MIB, SIZE), (7 * MIB - 5, 7 * MIB), (SIZE - 1, SIZE)] {
+        let ask = Ask::get(site.object()).range(&range(start, end));
+        ask.fetch(service.peers).expect_part(&site.content, start, end);
+    }
+    // What could be given only in part is not begun.
+    Ask::get(site.object()).range(&range(6 * MIB, SIZE)).fetch(service.peers).expect_status(404);
+    Ask::get(site.object()).range(&range(5 * MIB, 6 * MIB + 1)).fetch(service.peers).expect_part(
+        &site.content,
+        5 * MIB,
+        6 * MIB + 1,
+    );
+    let asked = near.asked(&site.object());
+    for asked in &asked {
+        let start: u64 = asked.range().and_then(|range| range[6..].split('-').next()?.parse().ok()).expect("a range");
+        let digest = &site.digests()[(start / MIB) as usize * 32..][..32];
+        let expected = format!("sha-256=:{}:", BASE64_STANDARD.encode(digest));
+        assert_eq!(asked.fields.first("Outpost-Piece"), Some(expected.as_str()), "{asked:?}");
+    }
+    assert!(asked.len() as u64 >= PIECES - 1, "{asked:?}");
+    gate.open();
+    getting.wait().expect(&site.content);
+}

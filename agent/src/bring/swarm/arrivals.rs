@@ -140,9 +140,17 @@ impl Arrival {
         }
     }
 
+    /// A reader for who wants bytes of one piece. The end of the content is withheld until the whole is verified, but not what is known to be that piece.
+    pub(crate) fn reader_of(&self, piece: u32) -> Reader {
+        match self.list().and_then(|list| list.sha256(piece)) {
+            Some(sha256) => self.reader.expecting(self.layout.span(piece), sha256),
+            None => self.reader.clone(),
+        }
+    }
+
     /// Pieces that lie in the file now, right or not.
     pub(crate) fn written(&self) -> Bitmap {
-        self.layout.within(&self.reader.here())
+        self.layout.within(&self.reader.written())
     }
 
     /// Pieces that can be had now without waiting.

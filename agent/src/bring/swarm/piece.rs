@@ -4,7 +4,13 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
-use protocol::{info::OBJECTS, pieces::Pieces, range::parse_content_range, span::Span};
+use protocol::{
+    digest::Sha256,
+    info::OBJECTS,
+    pieces::{PIECE_FIELD, Pieces},
+    range::parse_content_range,
+    span::Span,
+};
 
 use super::asker::{Asker, Missed};
 use crate::{
@@ -41,7 +47,8 @@ impl Asker {
             Rank::Peer => self.client.silence_max() + Duration::from_secs(span.len() / PEER_BYTES_PER_SECOND_MIN),
             _ => Duration::MAX,
         };
-        let came = match tokio::time::timeout(most, self.bytes(source, span)).await {
+        let expected = list.sha256(piece);
+        let came = match tokio::time::timeout(most, self.bytes(source, span, expected)).await {
             Ok(came) => came,
             Err(_) => Err(NetError::Silent(most).into()),
         };
@@ -60,10 +67,15 @@ impl Asker {
         }
     }
 
-    async fn bytes(&self, source: &Source, span: Span) -> Result<Option<Bytes>, Missed> {
+    /// Says what they must be, whichever piece it is: the asked one knows best which it would withhold else, and the others pay 64 bytes for a request.
+    async fn bytes(&self, source: &Source, span: Span, expected: Option<Sha256>) -> Result<Option<Bytes>, Missed> {
         let range = format!("bytes={}-{}", span.start, span.end - 1);
         let (target, is_behind) = (self.target(source, OBJECTS), source.rank.is_behind_line());
-        let answer = self.send(Ask::get(&source.url, &target).with("Range", &range).over_line(is_behind)).await?;
+        let mut ask = Ask::get(&source.url, &target).with("Range", &range).over_line(is_behind);
+        if let Some(expected) = expected {
+            ask = ask.with(PIECE_FIELD, &expected.repr_digest());
+        }
+        let answer = self.send(ask).await?;
         if !matches!(answer.status(), StatusCode::OK | StatusCode::PARTIAL_CONTENT) {
             return Err(Missed::refused(answer).await);
         }

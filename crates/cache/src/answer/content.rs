@@ -124,9 +124,20 @@ impl Reply<'_> {
                 }
             }
         }
+        let source = self.as_expected(&plan, source);
         let mut response = self.respond(plan, Some(source));
         response.hold = hold;
         response
+    }
+
+    /// Who knows what a part must be need not wait until the whole is verified.
+    fn as_expected(&self, plan: &Plan, source: Source) -> Source {
+        match (plan, self.asked.expects, source) {
+            (Plan::Part(span, _), Some(sha256), Source::Object(reader)) => {
+                Source::Object(reader.expecting(*span, sha256))
+            }
+            (_, _, source) => source,
+        }
     }
 
     /// Answers with bytes that are no object's, and so take no place.
@@ -245,7 +256,15 @@ mod tests {
 
     fn asked<'a>(is_head: bool, conditions: Conditions<'a>) -> Asked<'a> {
         let client = Client { address: "127.0.0.1:1".parse().unwrap(), connection: 1, secure: false };
-        Asked { is_head, conditions, wants_json: false, control: Control::default(), agent: None, client }
+        Asked {
+            is_head,
+            conditions,
+            wants_json: false,
+            control: Control::default(),
+            agent: None,
+            expects: None,
+            client,
+        }
     }
 
     fn text(response: &Response) -> String {

@@ -58,7 +58,8 @@ fn layout(size: u64, piece: u64) -> Result<Layout, Failure> {
     Layout::new(size, piece).ok_or_else(|| refused(NotAList::Layout { size, piece_size: piece }.to_string()))
 }
 
-/// What is here of a content, in pieces of a size, or as its list has them.
+/// What is here of a content, in pieces of a size, or as its list has them. Its end as well, which is given to who knows what it must be: see
+/// [`protocol::pieces::PIECE_FIELD`].
 fn here(shared: &Shared, md5: &Md5, piece: Option<u64>) -> Result<Have, Failure> {
     if let Some(info) = shared.store.peek(md5) {
         let layout = layout(info.size, piece.unwrap_or_else(|| piece_size(info.size)))?;
@@ -72,5 +73,5 @@ fn here(shared: &Shared, md5: &Md5, piece: Option<u64>) -> Result<Have, Failure>
     };
     let layout = layout(size, piece.unwrap_or_else(|| piece_size(size)))?;
     let filling = !reader.is_sealed() && reader.failure().is_none();
-    Ok(Have { size: Some(size), have: layout.within(&reader.here()), filling, ..Have::default() })
+    Ok(Have { size: Some(size), have: layout.within(&reader.written()), filling, ..Have::default() })
 }

@@ -26,7 +26,7 @@ pub(crate) fn answer(context: &mut RequestContext<'_>, target: Target, fields: F
 fn answer_known(context: &mut RequestContext<'_>, target: Target, fields: Fields<'_>) -> Result<Answer, Failure> {
     let path = target.path().to_owned();
     if let Some(text) = path.strip_prefix(OBJECTS) {
-        return Ok(object::answer(context, target, digest(text)?));
+        return Ok(object::answer(context, target, digest(text)?, fields));
     }
     if let Some(text) = path.strip_prefix(PROGRESS) {
         return progress::answer(context, digest(text)?);

@@ -3,8 +3,13 @@
 use std::{sync::Arc, time::Instant};
 
 use http::HeaderMap;
-use protocol::{cache_status::CacheStatus, digest::Md5, target::Target};
-use serve::{handler::Answer, response::Response, source::Source};
+use protocol::{
+    cache_status::CacheStatus,
+    digest::Md5,
+    pieces::{PIECE_FIELD, piece_digest},
+    target::Target,
+};
+use serve::{handler::Answer, request::Fields, response::Response, source::Source};
 use store::Reader;
 
 use super::sealed::sealed;
@@ -21,12 +26,13 @@ use crate::{
     upstream::{Question, Upstream},
 };
 
-pub(super) fn answer(context: &mut RequestContext<'_>, target: Target, md5: Md5) -> Answer {
+pub(super) fn answer(context: &mut RequestContext<'_>, target: Target, md5: Md5, fields: Fields<'_>) -> Answer {
     context.asked.range_unless(|| context.shared.memos.is_tainted(&md5.0, Instant::now()));
     let path = target.query_value("path").map(|path| Target::from_file_path(&path));
     if let Some(reader) = context.shared.store.hit(&md5) {
         return Answer::Now(sealed_object(context, md5, reader, path.as_ref()));
     }
+    context.asked.expects = fields.first(PIECE_FIELD).and_then(piece_digest);
     let (shared, owned) = (context.shared.clone(), context.asked.into_owned());
     match candidates(context.shared, &context.settings, &md5, path.as_ref()) {
         Candidates::None => Answer::Now(Failure::no_object(&md5).to_response()),

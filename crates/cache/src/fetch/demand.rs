@@ -22,7 +22,8 @@ const SEGMENT_MIN: u64 = 1 << 20;
 const SEGMENT_MAX: u64 = 16 << 20;
 /// A rest smaller than this is not worth a request of its own.
 const REST_MIN: u64 = 64 << 10;
-/// The end of a file comes last: nobody gets it before all is verified, and a parent proxy does not give it before that either.
+/// The end of a file comes last, unless somebody waits for it: all but those who know what it must be get it when all is verified. A parent proxy does not
+/// give it before that either.
 const TAIL: u64 = 64 << 10;
 /// Runs that may come to be beside those that are being fetched.
 const RUNS_SPARE: usize = 8;
@@ -78,25 +79,38 @@ impl Order {
 
     /// What the next in turn waits for, as far as it is neither here nor being fetched.
     fn wish(&mut self, taken: &Demand, len: u64, size: u64) -> Option<Segment> {
-        let end = len.saturating_sub(TAIL);
         let is_full = taken.ahead.count() + RUNS_SPARE >= EXTENTS_MAX;
         let open = |wish: &&Span| {
-            let gap = missing(taken, wish, end);
+            let gap = missing(taken, wish, len);
             let adjoins = || taken.ahead.gap_start(gap.start, taken.front) == gap.start;
             !gap.is_empty() && (!is_full || adjoins())
         };
         let after = |wish: &&Span| wish.start > self.last;
         let mut candidates = taken.wishes.iter().filter(open);
         let wish = candidates.clone().find(after).or_else(|| candidates.next())?;
-        let missing = missing(taken, wish, end);
+        let missing = missing(taken, wish, len);
         let before = taken.ahead.gap_start(missing.start, taken.front);
         let start = if missing.start - before < REST_MIN { before } else { missing.start };
         let wanted = (wish.end - start).clamp(SEGMENT_MIN, size);
-        let gap = taken.ahead.gap_from(missing.start, end);
+        let gap = taken.ahead.gap_from(missing.start, if wish.end > tail(len) { len } else { tail(len) });
         let span = cut(Span::new(start, gap.end), wanted);
         self.last = span.end;
         Some(Segment { span, is_wish: true })
     }
+}
+
+/// Where the end of a file begins.
+fn tail(len: u64) -> u64 {
+    len.saturating_sub(TAIL)
+}
+
+/// Nobody's wish brings the end of the file before its turn: the upstream withholds it itself.
+pub(crate) fn without_tail(mut demand: Demand, len: u64) -> Demand {
+    demand.wishes.retain_mut(|wish| {
+        wish.end = wish.end.min(tail(len));
+        wish.start < wish.end
+    });
+    demand
 }
 
 /// The first run of a wish that is neither here nor being fetched.
@@ -217,6 +231,13 @@ mod tests {
                 &[],
                 segment(999 * M, LEN - TAIL, true),
             ),
+            ("unless it is wished for", demand(0, &[], &[(999 * M, LEN)], false), &[], segment(999 * M, LEN, true)),
+            (
+                "and alone",
+                demand(0, &[(999 * M, LEN - TAIL)], &[(999 * M, LEN)], false),
+                &[],
+                segment(LEN - TAIL, LEN, true),
+            ),
             ("and is there at last", demand(999 * M, &[], &[], false), &[], segment(999 * M, LEN, false)),
             (
                 "who waits for what was taken and is not written yet wants the rest",
@@ -230,6 +251,14 @@ mod tests {
             let claimed: Vec<_> = claimed.iter().map(|(start, end)| Span::new(*start, *end)).collect();
             assert_eq!(Order::default().next(&demand, &claimed, LEN, 0), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn a_parent_that_withholds_the_tail_is_not_asked_for_it_before_its_turn() {
+        let wished = demand(0, &[], &[(500 * M, 501 * M), (999 * M, LEN), (LEN - TAIL, LEN), (LEN - 1, LEN)], true);
+        let left = without_tail(wished, LEN);
+        assert_eq!(left.wishes, [Span::new(500 * M, 501 * M), Span::new(999 * M, LEN - TAIL)]);
+        assert!(without_tail(demand(0, &[], &[(0, 5)], true), 5).wishes.is_empty());
     }
 
     #[test]

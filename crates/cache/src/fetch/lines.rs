@@ -11,7 +11,7 @@ use std::{
 
 use parking_lot::Mutex;
 use protocol::span::Span;
-use store::{Fill, FillError};
+use store::{Demand, Fill, FillError};
 
 use super::{
     demand::{self, Order, Segment},
@@ -48,6 +48,8 @@ pub(super) struct Line {
 /// What the lines of a fill have to agree on. Locked for moments.
 struct Board {
     len: u64,
+    /// The upstream does not give the end of a file before it has all of it.
+    withholds: bool,
     began: Instant,
     before: u64,
     state: Mutex<State>,
@@ -69,7 +71,7 @@ impl Board {
 
     /// What a line is to ask for next.
     fn next(&self, line: usize, fill: &Fill) -> Option<Segment> {
-        let demand = fill.demand();
+        let demand = demand(fill, self.len, self.withholds);
         let rate = demand::rate(fill.taken().saturating_sub(self.before), self.began.elapsed());
         let mut state = self.state.lock();
         let claimed: Vec<_> = state.claimed.iter().flatten().copied().collect();
@@ -77,6 +79,11 @@ impl Board {
         state.claimed[line] = Some(segment.span);
         Some(segment)
     }
+}
+
+fn demand(fill: &Fill, len: u64, withholds: bool) -> Demand {
+    let demand = fill.demand();
+    if withholds { demand::without_tail(demand, len) } else { demand }
 }
 
 impl Line {
@@ -102,7 +109,8 @@ impl Fetch {
             } else {
                 on_average.min(demand::rate(taken - at_look, looked.elapsed()))
             };
-            if let Some(segment) = demand::first(&fill.demand(), len, rate) {
+            let demand = demand(fill, len, self.question.upstream.withholds());
+            if let Some(segment) = demand::first(&demand, len, rate) {
                 let body = self.ask_for(head, segment).await?;
                 return Ok(Line { segment, body });
             }
@@ -129,7 +137,8 @@ impl Fetch {
         opened: &(dyn Fn() + Sync),
     ) -> End {
         let state = State { order: Order::default(), claimed: [None; LINES_MAX] };
-        let board = Board { len, began: Instant::now(), before: fill.taken(), state: Mutex::new(state) };
+        let withholds = self.question.upstream.withholds();
+        let board = Board { len, withholds, began: Instant::now(), before: fill.taken(), state: Mutex::new(state) };
         for (number, line) in first.iter().enumerate() {
             if let Some(line) = line {
                 board.claim(number, line.segment);

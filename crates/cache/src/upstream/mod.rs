@@ -357,6 +357,11 @@ impl Upstream {
         matches!(head.access, Access::File { .. }) || heads::gives_spans(head)
     }
 
+    /// Whether it was seen to be a proxy, which gives the end of a file that it fetches itself when it has all of it.
+    pub(crate) fn withholds(&self) -> bool {
+        matches!(&self.kind, Kind::Outpost(outpost) if outpost.is_relay())
+    }
+
     /// Whether it tells digests, and has objects to be asked for by them.
     pub(crate) fn knows_digests(&self) -> bool {
         matches!(self.kind, Kind::Outpost(_))

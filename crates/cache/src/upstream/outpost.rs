@@ -1,7 +1,10 @@
 //! An Outpost origin or proxy as an upstream. It tells digests before bytes: a name is asked for by HEAD, its content by the digest, so that
 //! what is here under another name is never fetched again and a file that changes in between cannot be mixed up.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
@@ -41,11 +44,23 @@ const JSON_BYTES_MAX: usize = 64 << 20;
 /// An origin, or a parent proxy.
 pub(crate) struct Outpost {
     http: Http,
+    /// The last that gave bytes was a proxy.
+    is_relay: AtomicBool,
 }
 
 impl Outpost {
     pub(crate) fn new(http: Http) -> Self {
-        Self { http }
+        Self { http, is_relay: AtomicBool::new(false) }
+    }
+
+    /// Whether bytes came through a proxy, the last time that some came.
+    pub(crate) fn is_relay(&self) -> bool {
+        self.is_relay.load(Ordering::Relaxed)
+    }
+
+    /// An answer with bytes came. A proxy says that it stands between (RFC 9110 section 7.6.3), an origin has nobody behind it.
+    fn note_relay(&self, answer: &Response<Incoming>) {
+        self.is_relay.store(answer.headers().contains_key(header::VIA), Ordering::Relaxed);
     }
 
     pub(crate) async fn ask(
@@ -88,6 +103,7 @@ impl Outpost {
         let answer = self.http.send(Method::GET, path, question.sent.clone()).await?;
         match answer.status() {
             StatusCode::OK => {
+                self.note_relay(&answer);
                 let head = self.head(question, answer.headers());
                 let body = Body::Http(self.http.pieces(answer, 0, &question.urgency));
                 Ok(Reply::File(Box::new(head), Some(body)))
@@ -132,6 +148,7 @@ impl Outpost {
         let Access::Object(md5) = head.access else { return self.http.bytes(question, head, wanted).await };
         let path = self.path_of_object(&md5, &question.target);
         let answer = self.http.ask_for_bytes(&path, HeaderMap::new(), head, wanted).await?;
+        self.note_relay(&answer);
         match answer.status() {
             StatusCode::SERVICE_UNAVAILABLE => Err(busy(answer).await),
             _ => self.http.continuation(answer, head, wanted, &question.urgency),
@@ -152,6 +169,7 @@ impl Outpost {
                 )));
             }
         }
+        self.note_relay(&answer);
         let fields = answer.headers();
         let mut claims = claims(fields);
         claims.md5 = Some(md5);

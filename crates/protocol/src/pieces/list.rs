@@ -112,6 +112,11 @@ impl Pieces {
         self.layout.span(piece)
     }
 
+    /// What a piece must be; `None` if there is no such piece.
+    pub fn sha256(&self, piece: u32) -> Option<Sha256> {
+        self.sha256.get(piece as usize).copied()
+    }
+
     /// Whether these bytes are that piece, all of it.
     pub fn fits(&self, piece: u32, bytes: &[u8]) -> bool {
         let expected = self.sha256.get(piece as usize);

@@ -67,7 +67,7 @@ impl Incoming {
     /// Whether it is our own file that is the object now.
     async fn seal(&mut self, digests: Digests, owned: Option<Arc<dyn Owned>>) -> Result<bool, FillError> {
         let store = self.store.clone();
-        let growing = Growing::new(store.disk.clone());
+        let growing = Growing::new(store.disk.clone(), store.lanes.clone());
         let whole = Whole {
             store: &store,
             id: self.id,
@@ -117,7 +117,7 @@ async fn blocking(
 /// Who came while it was committed follows this.
 fn tell(growing: &Growing, body: &Arc<Body>, len: u64, digests: Digests) {
     growing.begin(body.clone(), Some(len));
-    growing.advance(len);
+    growing.advance(len, len);
     growing.seal(len, digests);
 }
 

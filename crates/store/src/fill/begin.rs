@@ -44,7 +44,7 @@ impl Active {
         let fill = Arc::new(FillState::new(pipe, id, spec, slot));
         growing.allow_ahead(len.map_or(0, |len| len.saturating_sub(store.options.withheld_tail)), ahead);
         growing.begin(body, len);
-        growing.advance(fill.pipe.released());
+        growing.advance(fill.pipe.written(), fill.pipe.released());
         store.register(&fill);
         let active = Self { store: store.clone(), fill };
         if store.is_closed() {

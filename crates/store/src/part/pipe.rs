@@ -345,7 +345,7 @@ impl Pipe {
         if offset == self.written() {
             let front = self.growing.reach(end);
             self.written.store(front, Ordering::Release);
-            self.growing.advance(self.released());
+            self.growing.advance(front, self.released());
             self.growing.forget_ahead(front);
         } else {
             self.growing.came_ahead(Span::new(offset, end));

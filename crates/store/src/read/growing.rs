@@ -14,13 +14,16 @@ use std::sync::{
 };
 
 use parking_lot::Mutex;
-use protocol::{digest::Digests, span::Span};
+use protocol::{
+    digest::{Digests, Sha256},
+    span::Span,
+};
 use tokio::sync::Notify;
 
 use crate::{
     disk::Disk,
-    part::extents::Extents,
-    read::{body::Body, wishes::Wishes},
+    part::{extents::Extents, lane::Lanes},
+    read::{body::Body, proofs::Proofs, wishes::Wishes},
     wait::until,
 };
 
@@ -31,6 +34,9 @@ const UNKNOWN: u64 = u64::MAX;
 pub(crate) struct Growing {
     body: OnceLock<Arc<Body>>,
     len: AtomicU64,
+    /// Everything before it is written.
+    front: AtomicU64,
+    /// Everything before it may be read.
     watermark: AtomicU64,
     /// From here on nothing that came ahead is read before all is verified.
     readable_max: AtomicU64,
@@ -40,6 +46,7 @@ pub(crate) struct Growing {
     pub(crate) wishes: Wishes,
     end: OnceLock<Result<Digests, ReadError>>,
     moved: Notify,
+    proofs: Proofs,
     disk: Arc<dyn Disk>,
 }
 
@@ -58,11 +65,13 @@ pub enum ReadError {
 }
 
 impl Growing {
-    pub(crate) fn new(disk: Arc<dyn Disk>) -> Arc<Self> {
+    pub(crate) fn new(disk: Arc<dyn Disk>, lanes: Arc<Lanes>) -> Arc<Self> {
         Arc::new(Self {
             disk,
+            proofs: Proofs::new(lanes),
             body: OnceLock::new(),
             len: AtomicU64::new(UNKNOWN),
+            front: AtomicU64::new(0),
             watermark: AtomicU64::new(0),
             readable_max: AtomicU64::new(0),
             ahead: Mutex::default(),
@@ -110,9 +119,10 @@ impl Growing {
         self.end.get()
     }
 
-    /// Raises the watermark and wakes who waits.
-    pub(crate) fn advance(&self, watermark: u64) {
-        if self.watermark.fetch_max(watermark, Ordering::AcqRel) < watermark {
+    /// Everything before `front` is written, and before `watermark` may be read: wakes who waits for that.
+    pub(crate) fn advance(&self, front: u64, watermark: u64) {
+        let has_moved = self.front.fetch_max(front, Ordering::AcqRel) < front;
+        if self.watermark.fetch_max(watermark, Ordering::AcqRel) < watermark || has_moved {
             self.moved.notify_waiters();
         }
     }
@@ -146,8 +156,31 @@ impl Growing {
 
     /// What can be read now. The runs ahead are looked at first: what the front reaches meanwhile is seen twice, and not missed.
     pub(crate) fn here(&self) -> Vec<Span> {
-        let ahead = if self.end.get().is_some_and(Result::is_err) { Extents::default() } else { self.ahead() };
-        ahead.behind(self.watermark(), self.readable_max.load(Ordering::Acquire))
+        self.ahead_unless_failed()
+            .unwrap_or_default()
+            .behind(self.watermark(), self.readable_max.load(Ordering::Acquire))
+    }
+
+    /// What is written, also of that which nobody may read yet.
+    pub(crate) fn written(&self) -> Vec<Span> {
+        let Some(ahead) = self.ahead_unless_failed() else { return self.here() };
+        ahead.behind(self.front.load(Ordering::Acquire).max(self.watermark()), u64::MAX)
+    }
+
+    /// `None`: what came ahead is not read any more.
+    fn ahead_unless_failed(&self) -> Option<Extents> {
+        if self.end.get().is_some_and(Result::is_err) { None } else { Some(self.ahead()) }
+    }
+
+    /// Whether all of a span is written. The runs are looked at first, as above.
+    fn is_written(&self, span: Span) -> bool {
+        let is_ahead = self.is_ahead.load(Ordering::Acquire) && self.ahead.lock().covered_from(span.start) >= span.end;
+        is_ahead || self.front.load(Ordering::Acquire) >= span.end
+    }
+
+    /// The digest of a span that is written; `None` if it cannot be read.
+    pub(crate) async fn sha256(&self, span: Span) -> Option<Sha256> {
+        self.proofs.sha256(&*self.disk, self.body.get()?.file(), span).await
     }
 
     /// Up to where a run beyond the front can be read from `position`; `position` itself if not at all.
@@ -180,6 +213,20 @@ impl Growing {
         }
         let _wait = self.wishes.wait(wanted, self.watermark(), self.readable_max.load(Ordering::Acquire));
         until(&self.moved, || self.look(position)).await
+    }
+
+    /// Likewise, for somebody to whom it is of use that a span is written, whether or not it may be read: `None` as soon as all of it is.
+    pub(crate) async fn readable_or_written(&self, wanted: Span, span: Span) -> Result<Option<u64>, ReadError> {
+        let look = || match self.look(wanted.start) {
+            Some(found) => Some(found.map(Some)),
+            None => self.is_written(span).then_some(Ok(None)),
+        };
+        if let Some(found) = look() {
+            return found;
+        }
+        let useful_max = self.readable_max.load(Ordering::Acquire).max(span.end);
+        let _wait = self.wishes.wait(wanted, self.watermark(), useful_max);
+        until(&self.moved, look).await
     }
 
     fn look(&self, position: u64) -> Option<Result<u64, ReadError>> {

@@ -3,9 +3,13 @@
 use std::{fs::File, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use protocol::{digest::Digests, span::Span};
+use protocol::{
+    digest::{Digests, Sha256},
+    span::Span,
+};
 
 use crate::read::{
+    expected::Expected,
     growing::{Growing, ReadError},
     sealed::Sealed,
 };
@@ -17,7 +21,7 @@ pub struct Reader(Kind);
 #[derive(Clone)]
 enum Kind {
     Sealed(Arc<Sealed>),
-    Growing(Arc<Growing>),
+    Growing(Arc<Growing>, Option<Arc<Expected>>),
 }
 
 impl Reader {
@@ -26,7 +30,19 @@ impl Reader {
     }
 
     pub(crate) fn following(growing: Arc<Growing>) -> Self {
-        Self(Kind::Growing(growing))
+        Self(Kind::Growing(growing, None))
+    }
+
+    /// The same for somebody who knows what a span must be. That is readable to him as soon as it is written and has this digest, also where it is
+    /// withheld until all is verified; of a span of more than 32 MiB, or with another digest, it is not.
+    #[must_use]
+    pub fn expecting(&self, span: Span, sha256: Sha256) -> Self {
+        match &self.0 {
+            Kind::Sealed(_) => self.clone(),
+            Kind::Growing(growing, _) => {
+                Self(Kind::Growing(growing.clone(), Expected::new(span, sha256).map(Arc::new)))
+            }
+        }
     }
 
     /// Complete length; `None` while it is not known.
@@ -34,7 +50,7 @@ impl Reader {
     pub fn len(&self) -> Option<u64> {
         match &self.0 {
             Kind::Sealed(sealed) => Some(sealed.len),
-            Kind::Growing(growing) => growing.len(),
+            Kind::Growing(growing, _) => growing.len(),
         }
     }
 
@@ -42,7 +58,7 @@ impl Reader {
     pub fn watermark(&self) -> u64 {
         match &self.0 {
             Kind::Sealed(sealed) => sealed.len,
-            Kind::Growing(growing) => growing.watermark(),
+            Kind::Growing(growing, _) => growing.watermark(),
         }
     }
 
@@ -50,7 +66,7 @@ impl Reader {
     pub fn fetched(&self) -> u64 {
         match &self.0 {
             Kind::Sealed(sealed) => sealed.len,
-            Kind::Growing(growing) => growing.watermark() + growing.ahead().bytes(),
+            Kind::Growing(growing, _) => growing.watermark() + growing.ahead().bytes(),
         }
     }
 
@@ -60,7 +76,15 @@ impl Reader {
             Kind::Sealed(sealed) => {
                 Some(Span::new(0, sealed.len)).filter(|span| !span.is_empty()).into_iter().collect()
             }
-            Kind::Growing(growing) => growing.here(),
+            Kind::Growing(growing, _) => growing.here(),
+        }
+    }
+
+    /// What is in the file, as [`Reader::here`] has it, with what nobody may read yet who [expects](Reader::expecting) nothing of it.
+    pub fn written(&self) -> Vec<Span> {
+        match &self.0 {
+            Kind::Sealed(_) => self.here(),
+            Kind::Growing(growing, _) => growing.written(),
         }
     }
 
@@ -68,7 +92,7 @@ impl Reader {
     pub fn is_sealed(&self) -> bool {
         match &self.0 {
             Kind::Sealed(_) => true,
-            Kind::Growing(growing) => matches!(growing.end(), Some(Ok(_))),
+            Kind::Growing(growing, _) => matches!(growing.end(), Some(Ok(_))),
         }
     }
 
@@ -76,7 +100,7 @@ impl Reader {
     pub fn failure(&self) -> Option<ReadError> {
         match &self.0 {
             Kind::Sealed(_) => None,
-            Kind::Growing(growing) => growing.end()?.as_ref().err().cloned(),
+            Kind::Growing(growing, _) => growing.end()?.as_ref().err().cloned(),
         }
     }
 
@@ -84,7 +108,7 @@ impl Reader {
     pub fn digests(&self) -> Option<Digests> {
         match &self.0 {
             Kind::Sealed(sealed) => Some(sealed.digests),
-            Kind::Growing(growing) => growing.end()?.as_ref().ok().copied(),
+            Kind::Growing(growing, _) => growing.end()?.as_ref().ok().copied(),
         }
     }
 
@@ -93,7 +117,7 @@ impl Reader {
     pub async fn readable(&self, position: u64) -> Result<u64, ReadError> {
         match &self.0 {
             Kind::Sealed(sealed) => Ok(sealed.len.max(position)),
-            Kind::Growing(growing) => growing.readable(Span::new(position, position.saturating_add(1))).await,
+            Kind::Growing(..) => self.readable_of(Span::new(position, position.saturating_add(1))).await,
         }
     }
 
@@ -101,7 +125,8 @@ impl Reader {
     pub async fn readable_of(&self, wanted: Span) -> Result<u64, ReadError> {
         match &self.0 {
             Kind::Sealed(sealed) => Ok(sealed.len.max(wanted.start)),
-            Kind::Growing(growing) => growing.readable(wanted).await,
+            Kind::Growing(growing, None) => growing.readable(wanted).await,
+            Kind::Growing(growing, Some(expected)) => expected.readable(growing, wanted).await,
         }
     }
 
@@ -109,7 +134,7 @@ impl Reader {
     pub async fn sealed(&self) -> Result<Digests, ReadError> {
         match &self.0 {
             Kind::Sealed(sealed) => Ok(sealed.digests),
-            Kind::Growing(growing) => growing.sealed().await,
+            Kind::Growing(growing, _) => growing.sealed().await,
         }
     }
 
@@ -120,7 +145,7 @@ impl Reader {
     pub fn file(&self) -> &Arc<File> {
         match &self.0 {
             Kind::Sealed(sealed) => sealed.body.file(),
-            Kind::Growing(growing) => {
+            Kind::Growing(growing, _) => {
                 growing.body().expect("readable() was asked before, so the fill has begun").file()
             }
         }
@@ -130,7 +155,7 @@ impl Reader {
     pub fn in_memory(&self) -> Option<&Bytes> {
         match &self.0 {
             Kind::Sealed(sealed) => sealed.hot.get(sealed.body.file(), sealed.len),
-            Kind::Growing(_) => None,
+            Kind::Growing(..) => None,
         }
     }
 
@@ -139,7 +164,7 @@ impl Reader {
     pub fn was_in_page_cache(&self, now: Duration) -> bool {
         match &self.0 {
             Kind::Sealed(sealed) => sealed.was_in_page_cache(now),
-            Kind::Growing(_) => false,
+            Kind::Growing(..) => false,
         }
     }
 
@@ -154,7 +179,7 @@ impl Reader {
     pub fn engine(&self) -> &os::engine::Engine {
         match &self.0 {
             Kind::Sealed(sealed) => sealed.body.engine(),
-            Kind::Growing(growing) => growing.engine(),
+            Kind::Growing(growing, _) => growing.engine(),
         }
     }
 }

@@ -45,13 +45,13 @@ enum Kind {
 
 impl Wishes {
     /// Somebody begins to wait for the first byte of a span, and will want the others, of a file that is there up to `front`. What is behind
-    /// `readable_max` nobody gets before all is verified: to fetch that first is of no use.
-    pub(crate) fn wait(&self, span: Span, front: u64, readable_max: u64) -> Wait<'_> {
+    /// `useful_max` he does not get before all is verified: to fetch that first is of no use.
+    pub(crate) fn wait(&self, span: Span, front: u64, useful_max: u64) -> Wait<'_> {
         let kind = if span.start.saturating_sub(front) < NEAR_BYTES {
             self.near.fetch_add(1, Ordering::Relaxed);
             Kind::Near
-        } else if span.start < readable_max {
-            self.note(Span::new(span.start, span.end.min(readable_max)))
+        } else if span.start < useful_max {
+            self.note(Span::new(span.start, span.end.min(useful_max)))
         } else {
             Kind::Unnoted
         };

@@ -3,7 +3,10 @@
 use std::os::unix::fs::FileExt;
 
 use bytes::Bytes;
-use protocol::span::Span;
+use protocol::{
+    digest::{Digests, Sha256},
+    span::Span,
+};
 use store::{EXTENTS_MAX, Fill, FillError, FillSpec, Reader, Store};
 
 use crate::{
@@ -119,6 +122,84 @@ async fn the_tail_stays_withheld_also_when_it_came_first() {
     drop(verified);
 }
 
+fn piece(content: &[u8], start: usize, end: usize) -> (Span, Sha256) {
+    (Span::new(start as u64, end as u64), Digests::of(&content[start..end]).sha256)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_tail_is_given_to_who_knows_what_it_must_be_and_to_nobody_else() {
+    let (_dir, store) = open();
+    let (content, visible) = (bytes(12, 4 * MIB), 4 * MIB - TAIL);
+    let mut fill = store.fill(spec(content.len())).await.expect("it begins");
+    let plain = fill.reader();
+    let (span, right) = piece(&content, 3 * MIB, 4 * MIB);
+    let knowing = plain.expecting(span, right);
+    let other = plain.expecting(span, digests(&content).sha256);
+    // Half of it is not enough, and is given as ever.
+    push_at(&fill, &content, 3 * MIB, 3 * MIB + MIB / 2).await;
+    assert_eq!(follow(&knowing, 3 * MIB, 3 * MIB + MIB / 2).await, content[3 * MIB..3 * MIB + MIB / 2]);
+    assert_eq!(plain.written(), [Span::new(3 * MIB as u64, (3 * MIB + MIB / 2) as u64)]);
+    assert!(waits(&knowing, 3 * MIB as u64 + MIB as u64 / 2).await);
+    push_at(&fill, &content, 3 * MIB + MIB / 2, 4 * MIB).await;
+    assert_eq!(follow(&knowing, 3 * MIB, 4 * MIB).await, content[3 * MIB..]);
+    assert_eq!(follow(&knowing, 4 * MIB - 1, 4 * MIB).await, content[4 * MIB - 1..], "and again");
+    for reader in [&plain, &other, &plain.expecting(span, right).expecting(span, digests(b"").sha256)] {
+        assert_eq!(follow(reader, 3 * MIB, visible).await, content[3 * MIB..visible]);
+        assert!(waits(reader, visible as u64).await);
+    }
+    // What is told of it.
+    assert_eq!(plain.here(), [Span::new(3 * MIB as u64, visible as u64)]);
+    assert_eq!(plain.written(), [span]);
+    assert_eq!(plain.fetched(), MIB as u64);
+    // At the front as well, where all is written and nothing verified.
+    push(&mut fill, &content.slice(..3 * MIB)).await;
+    assert_eq!(follow(&plain.expecting(span, right), 3 * MIB, 4 * MIB).await, content[3 * MIB..]);
+    assert!(waits(&plain, visible as u64).await && waits(&other, visible as u64).await);
+    until_true(|| format!("{:?}", plain.written()), || plain.written() == [Span::new(0, 4 * MIB as u64)]).await;
+    let verified = fill.verify(true).await.expect("it is right");
+    for reader in [&plain, &other, &knowing] {
+        assert_eq!(follow(reader, 3 * MIB, 4 * MIB).await, content[3 * MIB..]);
+    }
+    drop(verified);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_tail_is_not_given_to_who_knows_the_right_one() {
+    let (_dir, store) = open();
+    let content = bytes(13, 2 * MIB);
+    let mut wrong = content.to_vec();
+    wrong[2 * MIB - 1] ^= 1;
+    let md5 = digests(&content).md5;
+    let mut fill = vacancy(&store, &md5).begin(spec(content.len())).await.expect("it begins");
+    let (span, right) = piece(&content, MIB, 2 * MIB);
+    let reader = fill.reader().expecting(span, right);
+    let wrong = Bytes::from(wrong);
+    push_at(&fill, &wrong, MIB, 2 * MIB).await;
+    let visible = (2 * MIB - TAIL) as u64;
+    assert_eq!(follow(&reader, MIB, visible as usize).await, content[MIB..visible as usize]);
+    let (_, named) = piece(&wrong, MIB, 2 * MIB);
+    assert_eq!(fill.reader().expecting(span, named).readable(visible).await, Ok(2 * MIB as u64), "it is compared");
+    assert!(waits(&reader, visible).await);
+    let tail = tokio::spawn(async move { reader.readable(visible).await });
+    push(&mut fill, &content.slice(..MIB)).await;
+    assert!(fill.verify(true).await.is_err_and(|error| error.is_mismatch()));
+    assert!(tail.await.expect("it follows").is_err(), "not one byte of it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_too_long_to_be_compared_waits_for_all() {
+    let (_dir, store) = open();
+    let content = bytes(14, 33 * MIB);
+    let fill = store.fill(spec(content.len())).await.expect("it begins");
+    push_at(&fill, &content, 0, 33 * MIB).await;
+    let visible = (33 * MIB - TAIL) as u64;
+    let last = piece(&content, 32 * MIB, 33 * MIB);
+    assert_eq!(fill.reader().expecting(last.0, last.1).readable(visible).await, Ok(33 * MIB as u64));
+    let (all, longest) = (piece(&content, 0, 33 * MIB), piece(&content, MIB, 33 * MIB));
+    assert!(waits(&fill.reader().expecting(all.0, all.1), visible).await);
+    assert_eq!(fill.reader().expecting(longest.0, longest.1).readable(visible).await, Ok(33 * MIB as u64));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn wrong_bytes_ahead_are_found_as_all_others() {
     let (_dir, store) = open();
@@ -221,6 +302,13 @@ async fn who_waits_far_ahead_is_seen_and_forgotten_when_served() {
     let tail = tokio::spawn(async move { tail.readable(len as u64 - 1).await });
     until_true(|| "nobody is seen at the front".into(), || fill.demand().is_front_followed).await;
     assert!(!fill.has_wishes(), "the tail comes last however it is wished for");
+    let (span, sha256) = piece(&content, 39 * MIB, 40 * MIB);
+    let knowing = fill.reader().expecting(span, sha256);
+    let knowing = tokio::spawn(async move { knowing.readable_of(span).await });
+    fill.wished().await;
+    assert_eq!(fill.demand().wishes, [span], "unless by somebody who can be given it");
+    push_at(&fill, &content, 39 * MIB, 40 * MIB).await;
+    assert!(knowing.await.expect("it follows").is_ok());
     fill.discard("enough");
     assert!(near.await.expect("it follows").is_err() && tail.await.expect("it follows").is_err());
 }
