@@ -165,7 +165,11 @@ async fn one(options: &Options, programs: &Programs, variant: Variant, scale: Sc
         Variant::Liar => rounds.push(lied_to(&site, &file, options.limit).await?),
         Variant::Preload => rounds.push(preloaded(&site, &file, options.limit).await?),
         Variant::Returns => {
-            rounds.push(goes_and_returns(&mut site, &file, options.limit).await?);
+            let (mut outcome, notes) = goes_and_returns(&mut site, &file, options.limit).await?;
+            // What is left of the first file is not the second's.
+            site.wait_until_idle().await?;
+            outcome.after = site.line.down() - outcome.ended_at;
+            rounds.push((outcome, notes));
             rounds.push(is_used_again(&site, options).await?);
         }
     }

@@ -3,6 +3,7 @@
 
 use std::{
     cell::RefCell,
+    collections::BTreeMap,
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     rc::Rc,
@@ -40,6 +41,8 @@ struct Lanes {
     down: Lane,
     up: Lane,
     began: Instant,
+    /// Bytes that came down, for each who asked for them.
+    down_to: RefCell<BTreeMap<IpAddr, u64>>,
 }
 
 /// One direction.
@@ -54,7 +57,8 @@ impl Line {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let lane = || Lane { bucket: RefCell::new(Bucket::new(rate)), carried: watch::Sender::default() };
-        let lanes = Rc::new(Lanes { server, down: lane(), up: lane(), began: Instant::now() });
+        let (down, up, began) = (lane(), lane(), Instant::now());
+        let lanes = Rc::new(Lanes { server, down, up, began, down_to: RefCell::default() });
         let relaying = tokio::task::spawn_local(relay(listener, lanes.clone()));
         Ok(Self { address, lanes, relaying })
     }
@@ -67,6 +71,11 @@ impl Line {
     /// Bytes that went up so far.
     pub(crate) fn up(&self) -> u64 {
         *self.lanes.up.carried.borrow()
+    }
+
+    /// Bytes that came down to an address so far.
+    pub(crate) fn down_to(&self, address: IpAddr) -> u64 {
+        self.lanes.down_to.borrow().get(&address).copied().unwrap_or(0)
     }
 
     /// Waits until so many bytes have come down.
@@ -103,16 +112,27 @@ async fn relay(listener: TcpListener, lanes: Rc<Lanes>) {
 impl Lanes {
     async fn carry(&self, near: TcpStream, from: IpAddr) -> io::Result<()> {
         near.set_nodelay(true)?;
+        let to = from;
         let from = if let IpAddr::V4(from) = from { from } else { Ipv4Addr::LOCALHOST };
         let (near_read, near_write) = near.into_split();
         let (far_read, far_write) = connect(from, self.server).await?.into_split();
-        let (up, down) =
-            (self.let_through(&self.up, near_read, far_write), self.let_through(&self.down, far_read, near_write));
+        let (up, down) = (
+            self.let_through(&self.up, near_read, far_write, |_| {}),
+            self.let_through(&self.down, far_read, near_write, |len| {
+                *self.down_to.borrow_mut().entry(to).or_default() += len;
+            }),
+        );
         tokio::try_join!(up, down).map(drop)
     }
 
     /// Until one end closes. Dropped, it cuts.
-    async fn let_through(&self, lane: &Lane, mut from: OwnedReadHalf, mut to: OwnedWriteHalf) -> io::Result<()> {
+    async fn let_through(
+        &self,
+        lane: &Lane,
+        mut from: OwnedReadHalf,
+        mut to: OwnedWriteHalf,
+        count: impl Fn(u64),
+    ) -> io::Result<()> {
         let mut buffer = vec![0; PIECE];
         loop {
             let len = from.read(&mut buffer).await?;
@@ -123,6 +143,7 @@ impl Lanes {
             if !wait.is_zero() {
                 tokio::time::sleep(wait).await;
             }
+            count(len as u64);
             lane.carried.send_modify(|carried| *carried += len as u64);
             to.write_all(&buffer[..len]).await?;
         }
@@ -164,7 +185,8 @@ mod tests {
             let mut body = Vec::new();
             stream.read_to_end(&mut body).await.unwrap();
             assert_eq!((body.len(), line.up(), line.down()), (100_000, 4, 100_000));
-            assert_eq!(seen.await.unwrap(), OWN);
+            assert_eq!((seen.await.unwrap(), line.down_to(OWN.into())), (IpAddr::from(OWN), 100_000));
+            assert_eq!(line.down_to(Ipv4Addr::LOCALHOST.into()), 0);
         });
     }
 

@@ -9,6 +9,7 @@
 //! | a source failed | at once the next; it is asked again after its back-off ([`Health`]) |
 //! | a source broke off after 1 MiB or more | at once the next; where there is no other, the same after a moment, at the byte |
 //! | 503 `max-requesters` of a proxy | nobody farther away: the file would cross the line once more. Its fill is followed, and discovery is next, when a place is free, or after the time that it said |
+//! | 503 `max-requesters`, and somebody before it in its rank is back | it is asked first of its rank, until it fails, refuses or does not have it: the other would fetch it too |
 //! | the one whose fill is followed goes away | its word does not count any more: it has failed, and discovery is next |
 //! | another 503 | nobody of a farther rank; others of its rank may be asked |
 //! | any 503 of a peer | the next |
@@ -95,6 +96,8 @@ struct Tried {
     gone: Option<End>,
     /// Not before then, and why.
     until: Option<(Instant, Option<Busy>)>,
+    /// It fetches or has it, as it has shown.
+    brings: bool,
     /// How often it was asked before the time that it said.
     hurries: u32,
     /// It is not asked before that time now, and how often it was begins anew behind it.
@@ -197,7 +200,8 @@ impl Chain {
         let mut least: Option<Wait> = None;
         let mut said: Option<Wait> = None;
         let mut wall = None;
-        for (place, tried) in self.sources.iter().enumerate().filter(|(_, tried)| tried.gone.is_none()) {
+        for place in self.in_order() {
+            let tried = &self.sources[place];
             let rank = tried.source.rank;
             if wall.is_some_and(|wall| rank > wall) {
                 break;
@@ -223,6 +227,17 @@ impl Chain {
         // The reason is that of the one whose word keeps us, the moment that of the first who may be asked.
         let until = least.map(|wait| wait.until);
         Err(said.or(least).map(|wait| Wait { until: until.unwrap_or(wait.until), ..wait }))
+    }
+
+    /// Those that may be asked now or later, the nearest first; of servers of one rank those that bring it before the others.
+    fn in_order(&self) -> Vec<usize> {
+        let is_left = |place: &usize| self.sources[*place].gone.is_none();
+        let mut places: Vec<_> = (0..self.sources.len()).filter(is_left).collect();
+        let of_rank = |one: &usize, other: &usize| self.sources[*one].source.rank == self.sources[*other].source.rank;
+        for servers in places.chunk_by_mut(of_rank) {
+            servers.sort_by_key(|place| !self.sources[*place].brings);
+        }
+        places
     }
 
     /// Nobody is left of a list that is good.
@@ -263,7 +278,7 @@ impl Chain {
         let whole = sources.into_iter().filter(|source| !source.partial);
         self.sources.extend(whole.map(|source| match before.iter().find(|tried| tried.source.url == source.url) {
             Some(known) => Tried { source, gone: known.gone.filter(|gone| *gone == End::Wrong), ..known.clone() },
-            None => Tried { source, gone: None, until: None, hurries: 0, in_full: false },
+            None => Tried { source, gone: None, until: None, brings: false, hurries: 0, in_full: false },
         }));
     }
 
@@ -283,6 +298,12 @@ impl Chain {
     pub fn outcome(&mut self, place: usize, outcome: &Outcome, health: &mut Health, now: Instant) {
         let tried = &mut self.sources[place];
         tried.until = None;
+        let is_server = tried.source.rank > Rank::Peer;
+        tried.brings = match *outcome {
+            Outcome::Failed { got } => tried.brings && got >= GOOD_BYTES,
+            Outcome::Busy(Busy::Places(_), _) => is_server,
+            _ => false,
+        };
         match *outcome {
             Outcome::Failed { got } if got >= GOOD_BYTES => {
                 health.succeeded(&tried.source.url, Request::Content);

@@ -19,9 +19,15 @@ pub(crate) struct Outcome {
     pub(crate) size: u64,
     /// From the first to the last agent.
     pub(crate) took: Vec<Duration>,
-    /// Bytes over the line, down and up.
+    /// Bytes over the line until the last agent had it, down and up.
     pub(crate) down: u64,
     pub(crate) up: u64,
+    /// What the line had carried in all by then.
+    pub(crate) ended_at: u64,
+    /// Bytes that came down behind that, until no proxy fetched anything any more; 0 where that was not waited for.
+    pub(crate) after: u64,
+    /// Of those that came down before the last agent had it, what agents asked for themselves.
+    pub(crate) to_agents: u64,
     /// Bytes that each proxy sent to agents.
     pub(crate) served: Vec<u64>,
     /// Bytes that proxies fetched over the line.
@@ -53,6 +59,11 @@ impl Outcome {
         self.per_size(self.down)
     }
 
+    /// What the line carried behind the end of the last agent, in files.
+    pub(crate) fn line_after(&self) -> f64 {
+        self.per_size(self.after)
+    }
+
     /// What each proxy sent, in files.
     pub(crate) fn copies(&self) -> Vec<f64> {
         self.served.iter().map(|bytes| self.per_size(*bytes)).collect()
@@ -79,6 +90,9 @@ impl Run {
                 "line": outcome.line(),
                 "line_down_bytes": outcome.down,
                 "line_up_bytes": outcome.up,
+                "line_after": outcome.line_after(),
+                "line_after_bytes": outcome.after,
+                "line_of_agents": outcome.per_size(outcome.to_agents),
                 "fetched_by_proxies": outcome.per_size(outcome.fetched),
                 "copies": outcome.copies(),
                 "median": outcome.times(0.5, self.scale),
@@ -115,8 +129,9 @@ impl Run {
             // Writing to a string cannot fail.
             let _ = writeln!(
                 text,
-                "| {what} | {:.3} | {} | {:.2} | {:.2} | {:.2} s | {:.1} MiB | {} | {} |",
+                "| {what} | {:.3} | {:.3} | {} | {:.2} | {:.2} | {:.2} s | {:.1} MiB | {} | {} |",
                 outcome.line(),
+                outcome.line_after(),
                 copies.join(" + "),
                 outcome.times(0.5, self.scale),
                 outcome.times(1.0, self.scale),
@@ -154,8 +169,8 @@ pub(crate) fn head(size: u64, scale: Scale) -> String {
     let rate = scale.line.map_or("without a limit".into(), |rate| format!("of {:.1} Mbit/s", rate as f64 * 8e-6));
     format!(
         "{} agents, a file of {:.1} MB, a line {rate}\n\n\
-         | | files over the line | copies from each proxy | median agent / line | last agent / line | processor time of an agent | memory of an agent, at most | wrong digests | |\n\
-         | --- | --: | --: | --: | --: | --: | --: | --: | --- |\n",
+         | | files over the line | and behind the last agent | copies from each proxy | median agent / line | last agent / line | processor time of an agent | memory of an agent, at most | wrong digests | |\n\
+         | --- | --: | --: | --: | --: | --: | --: | --: | --: | --- |\n",
         scale.agents,
         size as f64 * 1e-6,
     )
@@ -171,6 +186,9 @@ mod tests {
             took: [1, 2, last].map(Duration::from_secs).to_vec(),
             down,
             up: 7,
+            ended_at: down,
+            after: 250,
+            to_agents: 100,
             served: vec![2_000, 500],
             fetched: 1_000,
             cpu: Duration::from_secs(3),
@@ -187,10 +205,11 @@ mod tests {
         let run = run(Variant::Plain, 1_010, 4);
         assert_eq!(
             run.rows(),
-            "| pieces, no limit of requesters | 1.010 | 2.00 + 0.50 | 1.00 | 2.00 | 1.00 s | 3.0 MiB | 0 | a note |\n"
+            "| pieces, no limit of requesters | 1.010 | 0.250 | 2.00 + 0.50 | 1.00 | 2.00 | 1.00 s | 3.0 MiB | 0 | a note |\n"
         );
         let json = run.json();
         let round = &json["rounds"][0];
+        assert_eq!((&round["line_after"], &round["line_of_agents"]), (&json!(0.25), &json!(0.1)));
         assert_eq!((&round["last"], &round["copies"][1], &round["have_it"]), (&json!(2.0), &json!(0.5), &json!(3)));
     }
 

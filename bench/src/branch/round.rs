@@ -35,6 +35,7 @@ struct Before {
     down: u64,
     up: u64,
     proxied: Vec<Proxied>,
+    to_agents: u64,
     cpu: Duration,
 }
 
@@ -55,8 +56,8 @@ impl File {
 impl Before {
     async fn now(site: &Site) -> Self {
         let cpu = site.used().iter().map(|used| used.cpu).sum();
-        let proxied = site.proxied().await;
-        Self { began: Instant::now(), down: site.line.down(), up: site.line.up(), proxied, cpu }
+        let (proxied, to_agents) = (site.proxied().await, site.down_to_agents());
+        Self { began: Instant::now(), down: site.line.down(), up: site.line.up(), to_agents, proxied, cpu }
     }
 }
 
@@ -98,7 +99,8 @@ impl<'a> Round<'a> {
                 ended.with_context(|| format!("agent {number} does not have it:{}", site.said_by_agent(number)));
             took.push(ended?.saturating_duration_since(self.before.began));
         }
-        let (down, up) = (site.line.down() - self.before.down, site.line.up() - self.before.up);
+        let (ended_at, up) = (site.line.down(), site.line.up() - self.before.up);
+        let to_agents = site.down_to_agents() - self.before.to_agents;
         let (used, proxied) = (site.used(), site.proxied().await);
         if took.len() < site.agents() {
             bail!("after {limit:?} only {} of {} agents have {}", took.len(), site.agents(), self.file.name);
@@ -111,8 +113,11 @@ impl<'a> Round<'a> {
         Ok(Outcome {
             size: self.file.bytes.len() as u64,
             took,
-            down,
+            down: ended_at - self.before.down,
             up,
+            ended_at,
+            after: 0,
+            to_agents,
             served,
             fetched,
             cpu,

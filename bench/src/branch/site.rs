@@ -20,6 +20,8 @@ use crate::line::Line;
 
 /// How long it may take until the origin has read the file, and until every agent knows its proxies.
 const READY_MAX: Duration = Duration::from_secs(60);
+/// And until no proxy fetches anything any more.
+const IDLE_MAX: Duration = Duration::from_secs(120);
 /// How often is looked.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -135,6 +137,25 @@ impl Site {
         all
     }
 
+    /// Bytes that have come down the line to agents so far: all others were asked for by proxies.
+    pub(crate) fn down_to_agents(&self) -> u64 {
+        (0..self.agents.len()).map(|place| self.line.down_to(self.net.agent(place).0.ip())).sum()
+    }
+
+    /// Waits until no proxy fetches anything any more.
+    pub(crate) async fn wait_until_idle(&self) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        for (place, program) in self.proxies.iter().enumerate() {
+            while fills(self.net.proxy(place).1).await.is_none_or(|fills| fills > 0) {
+                if begun.elapsed() > IDLE_MAX {
+                    bail!("{} still fetches something after {IDLE_MAX:?}:{}", program.name, program.last_lines());
+                }
+                tokio::time::sleep(LOOK).await;
+            }
+        }
+        Ok(())
+    }
+
     /// kill -9 of a proxy.
     pub(crate) async fn kill_proxy(&mut self, place: usize) {
         self.lost[place] = self.proxied().await[place];
@@ -176,6 +197,12 @@ async fn seen(admin: SocketAddr) -> io::Result<Proxied> {
         from_upstream: number("/bytes/from_upstream"),
         requests: number("/requests/total"),
     })
+}
+
+/// How many contents a proxy fetches now. `None`: it does not answer.
+async fn fills(admin: SocketAddr) -> Option<usize> {
+    let status = ask::get(admin, "/v1/status").await.ok()?;
+    status["fills"].as_array().map(Vec::len)
 }
 
 fn name_of_proxy(number: usize) -> String {

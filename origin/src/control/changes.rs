@@ -1,6 +1,10 @@
 //! `GET /.outpost/v1/changes`: a stream of what changes.
 
-use protocol::{catalog::Page, changes::Change, problem::Kind, target::Target};
+use std::time::SystemTime;
+
+use protocol::{
+    catalog::Page, changes::Change, digest::Md5, enrolment::Order, problem::Kind, target::Target, topology::Tier,
+};
 use serve::response::Response;
 
 use super::{
@@ -26,10 +30,23 @@ pub(super) fn answer(control: &Control, asker: &Asker, target: &Target) -> Resul
     let subscription = control.feed.subscribe(asker.node.as_deref(), tops.clone()).map_err(full)?;
     let asked = since.map(|since| Asked { since, begun: 0, of_another_epoch, max: REPLAY_MAX });
     let mut opening = opening(control, &tops, asked).map_err(|error| question::failed(&error))?;
-    // Who is told an order a second time knows its number.
-    let pending = asker.node.as_deref().map(|node| control.orders.pending(node)).unwrap_or_default();
-    opening.own.extend(pending.into_iter().map(Change::Order));
+    opening.own.extend(pending(control, asker).into_iter().map(Change::Order));
     Ok(answer::events(Box::pin(subscription.open(opening))))
+}
+
+/// Who is told an order a second time knows its number. Behind a thin line one fetches what others wait for: who comes back is not told to, where another one has
+/// taken its place.
+fn pending(control: &Control, asker: &Asker) -> Vec<Order> {
+    let (Some(node), now) = (&asker.node, SystemTime::now()) else { return Vec::new() };
+    let domain = asker.domain.as_ref().filter(|_| asker.tier == Tier::Constrained);
+    let is_elsewhere = |md5: &Md5| {
+        let Some(domain) = domain else { return false };
+        // Two, for one of them may be this node itself.
+        let fetching = control.registry.fetching(md5, domain, 2, now);
+        let holders = control.registry.holders(md5, Some(domain), 2, now);
+        fetching.iter().chain(&holders).any(|other| other.name != *node)
+    };
+    control.orders.pending(node, is_elsewhere, now)
 }
 
 fn full(_: Full) -> Refused {

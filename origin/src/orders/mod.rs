@@ -14,6 +14,7 @@ use std::{
 use parking_lot::Mutex;
 use protocol::{
     changes::Change,
+    digest::Md5,
     enrolment::{Content, Order, OrderState, Stage, Update},
 };
 use serde::{Deserialize, Serialize};
@@ -94,9 +95,20 @@ impl Orders {
         orders.into_iter().for_each(|order| (self.tell)(node, &Change::Order(order)));
     }
 
-    /// What a node is to be told when its stream begins.
-    pub(crate) fn pending(&self, node: &str) -> Vec<Order> {
-        self.table.lock().pending(node)
+    /// What a node is to be told when its stream begins. What others waited for is given up where all of it `is_elsewhere` by now: the node may have been away, and
+    /// would bring over the line once more what one beside it brings. Whoever still waits asks again.
+    pub(crate) fn pending(&self, node: &str, is_elsewhere: impl Fn(&Md5) -> bool, now: SystemTime) -> Vec<Order> {
+        let is_needless = |order: &Order| match &order.update {
+            Update::Contents(contents) => contents.iter().all(|content| is_elsewhere(&content.md5)),
+            Update::Everything | Update::Path(_) => false,
+        };
+        let pending = self.table.lock().pending(node);
+        let (needless, pending): (Vec<_>, Vec<_>) = pending.into_iter().partition(is_needless);
+        if !needless.is_empty() {
+            let ids: Vec<u64> = needless.iter().map(|order| order.id).collect();
+            self.table.lock().give_up(&ids, now);
+        }
+        pending
     }
 
     /// What a node reports of its orders.
@@ -178,17 +190,41 @@ mod tests {
         let ended = orders.give("b", Update::Everything, now).unwrap();
         let done = OrderState { id: ended, state: Stage::Done, fetched: 5, total: 5, detail: String::new() };
         orders.reported("b", std::slice::from_ref(&done), now);
-        let content = Content { md5: protocol::digest::Md5([1; 16]), path: "/x".into() };
+        let content = Content { md5: Md5([1; 16]), path: "/x".into() };
         orders.fetch("a", &[content], now);
         assert_eq!(told.lock().len(), 3);
-        assert_eq!(orders.pending("a").len(), 2);
+        assert_eq!(orders.pending("a", |_| false, now).len(), 2);
         drop(orders);
         let orders = open();
-        let pending = orders.pending("a");
+        let pending = orders.pending("a", |_| true, now);
         assert_eq!(pending, [Order { id, update: Update::Path("/prod/office/".into()) }]);
         assert_eq!(orders.order(ended).unwrap().state, done);
         assert_eq!(orders.newest(9).len(), 2);
         let text = serde_json::to_string(&orders.order(id).unwrap()).unwrap();
         assert!(text.contains(r#""node":"a","update":{"path":"/prod/office/"},"id":"#), "{text}");
+    }
+
+    #[test]
+    fn what_others_waited_for_and_found_elsewhere_is_not_told_to_one_that_was_away() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = Arc::new(Database::open(&directory.path().join("members.db")).unwrap());
+        let (told, now) = (Arc::new(Mutex::new(0)), SystemTime::now());
+        let tell: Tell = Box::new({
+            let told = told.clone();
+            move |_, _| *told.lock() += 1
+        });
+        let orders = Orders::open(&database, 7, tell, now).unwrap();
+        let content = |byte: u8| Content { md5: Md5([byte; 16]), path: format!("/{byte}") };
+        let by_hand = orders.give("a", Update::Path("/prod/".into()), now).unwrap();
+        orders.fetch("a", &[content(1), content(2)], now);
+        let ids = |is_elsewhere: fn(&Md5) -> bool| {
+            orders.pending("a", is_elsewhere, now).iter().map(|order| order.id).collect::<Vec<_>>()
+        };
+        assert_eq!(ids(|md5| md5.0[0] == 1).len(), 2, "not all of it is elsewhere");
+        assert_eq!(ids(|_| true), [by_hand]);
+        assert_eq!(ids(|_| false), [by_hand], "it was given up");
+        // Somebody waits for it again.
+        orders.fetch("a", &[content(1)], now);
+        assert_eq!((ids(|_| false).len(), *told.lock()), (2, 3));
     }
 }

@@ -3,6 +3,7 @@
 //! | an order | leaves by |
 //! | --- | --- |
 //! | open | the end that its node reports |
+//! | open, and others wait for it | being given up: its node begins anew, and those who wait have found it elsewhere |
 //! | open | silence: nothing was heard of it for [`Limits::silence`](SILENCE_MIN) |
 //! | ended | [`KEPT`], or being the oldest of more than [`ENDED_MAX`] |
 
@@ -164,6 +165,19 @@ impl Table {
         let old: Vec<u64> = old.map(|(_, (id, _))| *id).collect();
         old.iter().for_each(|id| drop(self.orders.remove(id)));
         old
+    }
+
+    /// These are not to be done any more.
+    pub(super) fn give_up(&mut self, ids: &[u64], now: SystemTime) {
+        for id in ids {
+            let Some(entry) = self.orders.get_mut(id).filter(|entry| !entry.written.state.state.is_end()) else {
+                continue;
+            };
+            entry.written.state.state = Stage::Failed;
+            entry.written.state.detail = "others of its domain have it or fetch it by now".into();
+            entry.heard = now;
+            self.close(*id);
+        }
     }
 
     /// What a node has not ended yet, to be told when its stream begins.

@@ -93,6 +93,26 @@ fn the_nearest_first_and_each_failure_leads_to_the_next() {
 }
 
 #[test]
+fn a_first_server_that_is_back_is_not_made_to_fetch_what_the_second_has_a_queue_for() {
+    let mut agent = Agent::new(1);
+    agent.next();
+    agent.found("p:one p:two o:origin");
+    agent.came(FAILED);
+    assert_eq!(agent.next(), "two");
+    agent.came(queue(10));
+    agent.now += 85 * SEC;
+    agent.health.forgive();
+    assert_eq!(agent.next(), "wait: queue follow", "the first is back");
+    agent.now += 15 * SEC;
+    assert_eq!(agent.next(), "discover");
+    agent.found("p:one p:two o:origin");
+    assert_eq!(agent.next(), "two");
+    // It fails: the other at once.
+    agent.came(FAILED);
+    assert_eq!(agent.next(), "one");
+}
+
+#[test]
 fn all_failing_for_a_day_is_some_dozen_questions() {
     let mut agent = Agent::new(2);
     agent.chain = Chain::given(list("p:one p:two"), Backoff::default(), 2);

@@ -27,11 +27,18 @@ impl Swarm {
         if let Some(found) = self.of_peers(&free, |piece| !self.is_flying(piece)) {
             return Ok(found);
         }
+        let others: Vec<_> = server.into_iter().flat_map(|server| self.also_bring(server, health, now)).collect();
         let server = server.filter(|server| self.places[*server].in_flight < self.terms.per_server);
-        let turn = match server.map_or(Err(None), |server| self.of_server(server, now)) {
+        let mut turn = match server.map_or(Err(None), |server| self.of_server(server, now)) {
             Ok(found) => return Ok(found),
             Err(turn) => turn,
         };
+        for other in others {
+            match self.of_those_it_has(other, now) {
+                Ok(found) => return Ok(found),
+                Err(later) => turn = turn.into_iter().chain(later).min(),
+            }
+        }
         if !self.window().all(|piece| self.is_flying(piece)) {
             return Err(turn);
         }
@@ -109,6 +116,7 @@ impl Swarm {
         let ahead = || place.behind_since.filter(|_| piece < self.first_missing.saturating_add(AHEAD));
         let since =
             place.has_since(piece, began).or_else(ahead)?.max(began + Duration::from_millis(u64::from(looked_at)));
+        let since = place.server_since.map_or(since, |server_since| server_since.max(since));
         since.checked_add(turns::wait(self.seed, piece, self.askers(), self.terms.near))
     }
 
@@ -124,8 +132,20 @@ impl Swarm {
         if is_around { ours.max(quiet_since + self.terms.far.every) } else { ours }
     }
 
-    /// The rarest piece of a server whose turn it is; else when the first turn comes.
+    /// The rarest piece of a server whose turn it is, else what makes it begin; else when the first turn comes.
     fn of_server(&self, server: usize, now: Instant) -> Result<(usize, u32), Option<Instant>> {
+        let turn = match self.of_those_it_has(server, now) {
+            Ok(found) => return Ok(found),
+            Err(turn) => turn,
+        };
+        match self.to_begin(server, now) {
+            Some((piece, at)) if at <= now => Ok((server, piece)),
+            begin => Err(turn.into_iter().chain(begin.map(|(_, at)| at)).min()),
+        }
+    }
+
+    /// The rarest piece of a server that has it, or is to fetch it first, whose turn it is; else when the first turn comes.
+    fn of_those_it_has(&self, server: usize, now: Instant) -> Result<(usize, u32), Option<Instant>> {
         let place = &self.places[server];
         let mut due = None;
         let mut turn = None;
@@ -142,12 +162,9 @@ impl Swarm {
                 at => turn = turn.into_iter().chain(at).min(),
             }
         }
-        if let Some((_, piece)) = due {
-            return Ok((server, piece));
-        }
-        match self.to_begin(server, now) {
-            Some((piece, at)) if at <= now => Ok((server, piece)),
-            begin => Err(turn.into_iter().chain(begin.map(|(_, at)| at)).min()),
+        match due {
+            Some((_, piece)) => Ok((server, piece)),
+            None => Err(turn),
         }
     }
 

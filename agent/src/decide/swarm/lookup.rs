@@ -23,9 +23,10 @@ impl Swarm {
         self.flying.is_empty()
     }
 
-    /// The first of a rank in its order, of those that may be asked now or later.
+    /// Who of a rank knows who else wants it: the server, else the first in its order, of those that may be asked now or later.
     pub fn first_of(&self, rank: Rank) -> Option<usize> {
         let of_rank = |at: &usize| self.places[*at].source.rank == rank && !self.places[*at].is_gone();
-        (0..self.places.len()).filter(of_rank).min_by_key(|at| self.places[*at].order)
+        let order = |at: &usize| (self.places[*at].server_since.is_none(), self.places[*at].order);
+        (0..self.places.len()).filter(of_rank).min_by_key(order)
     }
 }

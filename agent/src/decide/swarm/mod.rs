@@ -11,19 +11,21 @@
 //! | all that is missing is on its way | what another source has too is asked for once more, so that nobody waits for one who stalls |
 //! | 503 of a neighbour | another one; it is asked again in a moment |
 //! | 503 of a server | nobody farther away; neighbours go on |
+//! | of several servers of one rank one brings it | that one is asked, and no other is made to begin (`server`) |
 //! | a server fails, or tells no more what it has | the next of its rank, then those that are farther; a 503 of before does not count any more |
 //! | a neighbour has not begun yet | it is asked again in a moment, a few times |
 //! | a neighbour lacks what it said to have | it is asked anew what it has; the third time in a row it is left |
 //! | a wrong piece | never again anything from whoever sent it |
 //! | nobody is left who may be asked | [`Step::Leave`]: the [chain](super::chain) knows until when |
 //!
-//! In reading order: [`terms`] are the numbers, `turns` shares out what is asked of a server, `place` is one source, `choice` which piece is asked of whom. What [`Swarm::next`] hands out counts as begun:
+//! In reading order: [`terms`] are the numbers, `turns` shares out what is asked of a server, `place` is one source, `server` which server is asked, `choice` which piece is asked of whom. What [`Swarm::next`] hands out counts as begun:
 //! for each [`Step::Take`] one of [`Swarm::took`], [`Swarm::failed`] and [`Swarm::wrong`] is told, for each [`Step::Have`] one of [`Swarm::told`] and [`Swarm::untold`].
 
 mod choice;
 mod flight;
 mod lookup;
 mod place;
+mod server;
 pub mod terms;
 mod turns;
 
@@ -195,7 +197,8 @@ impl Swarm {
             return self.places.push(place);
         }
         // Who is of no use any more makes room for another.
-        let is_free = |old: &Place| old.is_peer() == is_peer && old.is_gone() && old.in_flight == 0 && !old.is_asked;
+        let is_free =
+            |old: &Place| old.is_peer() == is_peer && old.is_gone() && old.in_flight == 0 && old.asked_at.is_none();
         if let Some(old) = self.places.iter_mut().find(|old| is_free(old)) {
             *old = place;
         }
@@ -254,17 +257,19 @@ impl Swarm {
         self.note_how_far(server, now);
         self.look_ahead(now);
         if let Some(place) = self.question(server, health, now) {
-            self.places[place].is_asked = true;
+            self.places[place].asked_at = Some(now);
             return Step::Have(place);
         }
+        let others_until = server.and_then(|server| self.waits_for_others(server, health, now));
+        let asked = server.filter(|_| others_until.is_none());
         if self.flying.is_empty()
-            && let Some(place) = server.filter(|server| self.is_plain(*server, health, now))
+            && let Some(place) = asked.filter(|server| self.is_plain(*server, health, now))
         {
             return Step::Plain(place);
         }
-        let mut until = self.next_word(server, health, now);
+        let mut until = self.next_word(server, health, now).into_iter().chain(others_until).min();
         if self.flying.len() < self.terms.in_flight {
-            match self.choose(server, health, now) {
+            match self.choose(asked, health, now) {
                 Ok((source, piece)) => {
                     if self.places[source].is_far() {
                         self.far = self.far.map(|(since, _)| (since, true));
@@ -276,7 +281,7 @@ impl Swarm {
                 Err(turn) => until = until.into_iter().chain(turn).min(),
             }
         }
-        match self.is_left(server) {
+        match self.is_left(server, health, now) {
             Some(why) if self.flying.is_empty() => Step::Leave(why),
             _ => Step::Wait(until.unwrap_or(now + LOOK_AGAIN)),
         }
@@ -298,48 +303,6 @@ impl Swarm {
         }
     }
 
-    /// The nearest server that may be asked. One that is busy keeps us from those that are farther than it.
-    fn server(&self, health: &Health, now: Instant) -> Option<usize> {
-        let servers = || self.places.iter().enumerate().filter(|(_, place)| !place.is_peer() && !place.is_gone());
-        let is_before_walls = |place: &Place| servers().all(|(_, wall)| wall.lets_past(place, now));
-        servers()
-            .filter(|(_, place)| place.waits(health, now).is_none() && !place.is_silent && is_before_walls(place))
-            .min_by_key(|(_, place)| place.order)
-            .map(|(at, _)| at)
-    }
-
-    /// Who is to be asked what he has: a server that has failed, whether it is back; then the server, for it may say that nobody else is around. While it is busy it
-    /// is asked too: it names others.
-    fn question(&self, server: Option<usize>, health: &Health, now: Instant) -> Option<usize> {
-        let is_due = |place: &Place| !place.is_gone() && !place.is_asked && place.ask_at.is_some_and(|at| at <= now);
-        if self.places.iter().filter(|place| place.is_asked).count() >= self.terms.questions {
-            return None;
-        }
-        let is_back = |place: &Place| place.is_silent && is_due(place) && place.waits(health, now).is_none();
-        if let Some(silent) = self.places.iter().position(is_back) {
-            return Some(silent);
-        }
-        let server = server.or_else(|| self.nearest_wall(now));
-        if let Some(server) = server {
-            if is_due(&self.places[server]) {
-                return Some(server);
-            }
-            if !self.places[server].is_told {
-                return None;
-            }
-        }
-        let peers = self.places.iter().enumerate().filter(|(_, place)| place.is_peer() && is_due(place));
-        peers
-            .filter(|(_, place)| place.waits(health, now).is_none())
-            .min_by_key(|(_, place)| place.ask_at)
-            .map(|(at, _)| at)
-    }
-
-    fn nearest_wall(&self, now: Instant) -> Option<usize> {
-        let walls = self.places.iter().enumerate().filter(|(_, place)| place.is_wall(now));
-        walls.min_by_key(|(_, place)| place.order).map(|(at, _)| at)
-    }
-
     /// Whether one download of all that is missing is as good: it is everybody's turn, nobody near has it all, and what is missing is one run.
     fn is_plain(&self, server: usize, health: &Health, now: Instant) -> bool {
         let place = &self.places[server];
@@ -353,31 +316,9 @@ impl Swarm {
             && self.here.count() == self.first_missing
     }
 
-    /// When somebody is to be asked next, or may be asked again.
-    fn next_word(&self, server: Option<usize>, health: &Health, now: Instant) -> Option<Instant> {
-        let asked = server.or_else(|| self.nearest_wall(now));
-        let all = self.places.iter().enumerate().filter(|(_, place)| !place.is_gone());
-        let words = all.flat_map(|(at, place)| {
-            let ask_at =
-                place.ask_at.filter(|_| !place.is_asked && (place.is_peer() || place.is_silent || asked == Some(at)));
-            ask_at.into_iter().chain(place.waits(health, now))
-        });
-        words.filter(|at| *at > now).min()
-    }
-
-    /// Why nobody is left: no neighbour that has or may have something, and no server that may be asked.
-    fn is_left(&self, server: Option<usize>) -> Option<Why> {
-        let is_peer = self.places.iter().any(|place| place.is_peer() && !place.is_gone());
-        if is_peer || server.is_some() {
-            return None;
-        }
-        let is_busy = |place: &Place| !place.is_gone() && place.until.is_some_and(|(_, busy)| busy.is_some());
-        Some(if self.places.iter().any(is_busy) { Why::Busy } else { Why::Nobody })
-    }
-
     /// When somebody is to be asked what he has, though there is nothing else to do.
     pub fn asks_at(&self, now: Instant) -> Option<Instant> {
-        let places = self.places.iter().filter(|place| !place.is_gone() && !place.is_asked);
+        let places = self.places.iter().filter(|place| !place.is_gone() && place.asked_at.is_none());
         let wall = self.nearest_wall(now).map(|at| &self.places[at]);
         places.filter(|place| place.is_peer()).chain(wall).filter_map(|place| place.ask_at).min()
     }
@@ -395,7 +336,7 @@ impl Swarm {
             if self.has_now(at, after) {
                 self.news = Some(now);
             }
-        } else if said.askers > 0 {
+        } else if said.askers > 0 && (self.places[at].server_since.is_some() || said.askers > self.askers) {
             self.askers = said.askers;
         }
         if !self.places[at].is_peer() && !self.places[at].is_far() {
@@ -504,7 +445,7 @@ impl Swarm {
     pub fn dropped(&mut self) {
         self.flying.clear();
         for place in &mut self.places {
-            (place.in_flight, place.is_asked) = (0, false);
+            (place.in_flight, place.asked_at) = (0, None);
         }
     }
 

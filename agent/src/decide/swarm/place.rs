@@ -23,6 +23,8 @@ const PEER_BUSY_DOUBLINGS_MAX: u32 = 4;
 const MOMENT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3));
 /// Pieces in a row that somebody had said to have and did not give; then nothing is asked of it any more.
 const LIES_MAX: u32 = 3;
+/// Pieces in a row that a server may break off in; then it has failed, whatever it says.
+const BREAKS_MAX: u32 = 3;
 /// So often a neighbour that knows nothing of the content is asked again.
 const ABSENCES_MAX: u32 = 8;
 /// Nobody is asked again sooner for what they said of their own time.
@@ -49,12 +51,22 @@ pub(super) struct Place {
     pub(super) behind_since: Option<Instant>,
     /// When it is to be asked what it has; `None`: not any more.
     pub(super) ask_at: Option<Instant>,
-    /// It is being asked.
-    pub(super) is_asked: bool,
+    /// Since when it is being asked.
+    pub(super) asked_at: Option<Instant>,
     /// It has told what it has, or that it cannot tell.
     pub(super) is_told: bool,
     /// A server that tells what it has failed when it was asked last: what it had said counts no more.
     pub(super) is_silent: bool,
+    /// A server broke off, and has said nothing since.
+    pub(super) is_doubted: bool,
+    /// A server fetches it, as it said last.
+    is_filling: bool,
+    /// A server has fetched it, or had some of it.
+    has_brought: bool,
+    /// Since when it is the server, of those of its rank: our turns at it count from then.
+    pub(super) server_since: Option<Instant>,
+    /// Pieces in a row that a server broke off in.
+    breaks: u32,
     /// Times in a row that a neighbour knew nothing of the content.
     absences: u32,
     /// It has no word for us before then, and why.
@@ -88,9 +100,14 @@ impl Place {
             idle_since: None,
             behind_since: None,
             ask_at: None,
-            is_asked: false,
+            asked_at: None,
             is_told: false,
             is_silent: false,
+            is_doubted: false,
+            is_filling: false,
+            has_brought: false,
+            server_since: None,
+            breaks: 0,
             absences: 0,
             until: None,
             in_flight: 0,
@@ -178,9 +195,11 @@ impl Place {
 
     /// What it has. A neighbour that has all needs not be asked again; a server is, for it tells who else wants it.
     pub(super) fn told(&mut self, have: &Bitmap, filling: bool, next_in: Duration, began: Instant, now: Instant) {
-        (self.is_asked, self.is_told, self.is_silent, self.absences) = (false, true, false, 0);
+        (self.asked_at, self.is_told, self.is_silent, self.absences) = (None, true, false, 0);
         if !self.is_peer() {
             self.note(have, began, now);
+            (self.is_doubted, self.is_filling) = (false, filling);
+            self.has_brought |= filling || have.count() > 0;
             let is_idle = !filling && !have.is_full();
             self.idle_since = if is_idle { self.idle_since.or(Some(now)) } else { None };
         }
@@ -205,9 +224,12 @@ impl Place {
 
     /// It was asked and told nothing. A server that does not know the question may still give what it is asked for.
     pub(super) fn untold(&mut self, outcome: &Outcome, spread: &mut Spread, now: Instant) {
-        self.is_asked = false;
+        self.asked_at = None;
         match (outcome, self.is_peer()) {
-            (Outcome::Absent | Outcome::Refused, false) => self.has_all(now),
+            (Outcome::Absent | Outcome::Refused, false) => {
+                (self.is_doubted, self.is_filling) = (false, false);
+                self.has_all(now);
+            }
             (Outcome::Busy(_, wait), _) => {
                 self.ask_at = Some(now + Backoff::obey((*wait).max(LEAST_WAIT), spread));
                 // Where it has told nothing yet nobody waits for its word: others have pieces.
@@ -245,6 +267,7 @@ impl Place {
     /// When it is our turn to ask a server for a piece that it neither has nor fetches, which makes it begin.
     pub(super) fn turn_to_begin(&self, piece: u32, seed: u64, askers: u64, terms: Turns) -> Option<Instant> {
         let since = self.idle_since.filter(|_| !self.has_piece(piece))?;
+        let since = self.server_since.map_or(since, |server_since| server_since.max(since));
         since.checked_add(turns::wait(seed, piece, askers, terms))
     }
 
@@ -257,7 +280,8 @@ impl Place {
 
     /// A piece came.
     pub(super) fn gave(&mut self) {
-        (self.refusals, self.lies, self.until) = (0, 0, None);
+        (self.refusals, self.lies, self.breaks, self.until) = (0, 0, 0, None);
+        (self.is_doubted, self.has_brought) = (false, true);
         // A server that sends what it had not is fetching it.
         self.idle_since = self.idle_since.filter(|_| self.has == Has::All);
     }
@@ -272,14 +296,25 @@ impl Place {
                 self.until = Some((now + spread.between(MOMENT.0, MOMENT.1), None));
             }
             Outcome::Absent | Outcome::Refused | Outcome::Wrong => self.leave(now),
-            Outcome::Failed { got: 0 } => self.forget_its_word(),
-            Outcome::Failed { .. } => self.until = Some((now + spread.between(MOMENT.0, MOMENT.1), None)),
+            Outcome::Failed { got: 0 } => {
+                self.forget_its_word();
+                self.is_doubted = !self.is_peer();
+            }
+            Outcome::Failed { .. } => {
+                self.until = Some((now + spread.between(MOMENT.0, MOMENT.1), None));
+                if !self.is_peer() {
+                    // It is asked at once whether it goes on.
+                    (self.is_doubted, self.is_filling, self.breaks) = (true, false, self.breaks.saturating_add(1));
+                    self.ask_at = self.ask_at.map(|at| at.min(now));
+                }
+            }
         }
     }
 
     /// Who is away keeps nobody from those that are farther by what it said before.
     fn forget_its_word(&mut self) {
         self.until = self.until.filter(|(_, busy)| busy.is_none());
+        (self.is_filling, self.server_since) = (false, None);
     }
 
     fn is_busy(&mut self, busy: Busy, wait: Duration, spread: &mut Spread, now: Instant) {
@@ -291,6 +326,43 @@ impl Place {
             now + Backoff::obey(wait.max(LEAST_WAIT), spread)
         };
         self.until = Some((until, Some(busy)));
+        if let (Busy::Places(_), false) = (busy, self.is_peer()) {
+            // They are taken by those whom it brings it.
+            (self.is_filling, self.is_doubted) = (true, false);
+        }
+    }
+
+    /// Whether it brings the content to its branch, as far as it has said: it fetches it, or has what is missing here. That its places are taken does not contradict that.
+    pub(super) fn brings(&self, here: &Bitmap, health: &Health, now: Instant) -> bool {
+        if self.is_doubted || !self.may_bring(health, now) {
+            return false;
+        }
+        match &self.has {
+            _ if self.is_filling => true,
+            _ if !self.is_told => false,
+            Has::All => self.holds_all(),
+            Has::These(these) => these.without(here, 0..here.len()).next().is_some(),
+            Has::Unknown => false,
+        }
+    }
+
+    /// Whether its word is worth hearing: it has not failed, and does not refuse.
+    pub(super) fn may_bring(&self, health: &Health, now: Instant) -> bool {
+        let has_failed = self.is_silent || self.breaks >= BREAKS_MAX;
+        let is_refusal = |busy: Busy| !matches!(busy, Busy::Places(_));
+        let refuses = self.until.is_some_and(|(until, busy)| until > now && busy.is_some_and(is_refusal));
+        let is_due = || health.due(&self.source.url, Request::Content, now).is_none();
+        !self.is_gone() && !has_failed && !refuses && is_due()
+    }
+
+    /// It said so itself, or is an origin: who does not know the question may have nothing.
+    pub(super) fn holds_all(&self) -> bool {
+        self.has == Has::All && (self.ask_at.is_some() || self.source.rank == Rank::Origin)
+    }
+
+    /// It has fetched this content, and was the server: so it goes on with its part.
+    pub(super) fn has_a_part(&self) -> bool {
+        self.has_brought && self.server_since.is_some()
     }
 }
 

@@ -2,6 +2,8 @@
 
 use protocol::patience::Backoff;
 
+mod servers;
+
 use super::{
     super::outcome::{Busy, Queue},
     *,
@@ -119,7 +121,7 @@ fn alone_it_is_one_question_and_one_plain_download() {
     let mut agent = Agent::new(8, "p:one p:two o:origin", 1);
     assert_eq!(agent.next(), "one?");
     assert_eq!(agent.next(), "wait", "nobody else before it has answered");
-    agent.told("one", "", false, 1);
+    agent.told("one", "0..4", true, 1);
     assert_eq!(agent.next(), "plain one");
     // Two may do so: it is sent twice over the branch's own network.
     agent.told("one", "0..4", true, 2);
@@ -311,6 +313,7 @@ fn what_a_server_had_said_counts_no_more_when_it_has_failed_and_it_is_asked_anew
     assert!(steps.iter().any(|step| step.starts_with("origin ")), "{steps:?}");
     assert!(!steps.iter().any(|step| step.starts_with("one ")), "{steps:?}");
     agent.told("one", "0..8", false, 40);
+    agent.steps();
     agent.now += 60 * SEC;
     assert!(agent.steps().iter().any(|step| step.starts_with("one ")), "it is the nearest again");
 }
