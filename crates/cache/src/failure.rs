@@ -48,6 +48,15 @@ impl Failure {
         Self::new(Kind::NotFound, detail)
     }
 
+    /// A request that this server has sent itself would wait for its own answer (RFC 9110 section 7.6.3).
+    pub(crate) fn came_back(path: &str, name: &str, upstream: &str) -> Self {
+        let detail = format!(
+            "the request for {path} came back to this server, which is '{name}' in its field Via: the upstream '{upstream}' leads here. \
+             Correct its url, or, if another server has the same name, give each its own (serve.name)"
+        );
+        Self::new(Kind::Loop, detail)
+    }
+
     pub(crate) fn to_response(&self) -> Response {
         Response::problem(&self.problem, self.kind)
     }

@@ -95,6 +95,12 @@ pub(crate) fn of_fill(fields: Fields<'_>) -> HeaderMap {
     forwarded
 }
 
+/// Of a request for what everybody gets alike: by whom it came.
+pub(crate) fn only_via(fields: Fields<'_>) -> HeaderMap {
+    let values = fields.all("via").filter_map(|value| HeaderValue::from_bytes(value).ok());
+    values.map(|value| (header::VIA, value)).collect()
+}
+
 /// Of a request whose answer is for one client: all, but what ends here.
 pub(crate) fn end_to_end(fields: Fields<'_>) -> HeaderMap {
     let nominated: Vec<&[u8]> = fields.all("connection").flat_map(|value| value.split(|byte| *byte == b',')).collect();
@@ -142,8 +148,13 @@ pub(crate) fn speak_for(fields: &mut HeaderMap, client: &Client) {
 
 /// Whether a request has been here before, by the name that this machine gives itself upstream (RFC 9110 section 7.6.3).
 pub(crate) fn has_been_here(fields: &HeaderMap, pseudonym: &str) -> bool {
-    let members = fields.get_all(header::VIA).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    members.into_iter().any(|member| {
+    is_via(fields.get_all(header::VIA).iter().map(HeaderValue::as_bytes), pseudonym)
+}
+
+/// Likewise by the values of its fields `Via`.
+pub(crate) fn is_via<'a>(values: impl IntoIterator<Item = &'a [u8]>, pseudonym: &str) -> bool {
+    let mut members = values.into_iter().flat_map(|value| value.split(|byte| *byte == b','));
+    members.any(|member| {
         let mut words = member.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
         words.nth(1) == Some(pseudonym.as_bytes())
     })

@@ -224,20 +224,11 @@ fn by_method(
     }
 }
 
-/// A request that this server has sent itself would wait for its own answer (RFC 9110 section 7.6.3).
+/// A request that this server has sent itself is refused.
 fn been_here(context: &RequestContext<'_>, question: &Question) -> Option<Response> {
     let name = &context.settings.pseudonym;
     let looped = !question.upstream.is_directory() && has_been_here(&question.sent, name);
-    looped.then(|| {
-        let (path, upstream) = (question.full.path(), &question.upstream.options.name);
-        refusal(
-            Kind::Loop,
-            format!(
-                "the request for {path} came back to this server, which is '{name}' in its field Via: the upstream '{upstream}' leads here. \
-                 Correct its url, or, if another server has the same name, give each its own (serve.name)"
-            ),
-        )
-    })
+    looped.then(|| Failure::came_back(question.full.path(), name, &question.upstream.options.name).to_response())
 }
 
 /// The upstream must be asked: joins the flight that is on, or begins one.

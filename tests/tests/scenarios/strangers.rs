@@ -87,6 +87,23 @@ fn a_loop_ends_at_once() {
     proxy.wait_until_idle();
 }
 
+/// Likewise for what is asked for by its digest, through two proxies each of which takes the other for its parent.
+#[test]
+fn a_loop_of_parents_ends_at_once() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let parent = proxy().upstream("/", &format!("outpost+http://{}/", listener.local_addr().unwrap())).start();
+    let child = proxy().upstream("/", &format!("outpost+http://{}/", parent.files())).start();
+    let address = child.files();
+    std::thread::spawn(move || relay(&listener, address));
+    let object = format!("/.outpost/v1/objects/{}", Content::from("nowhere").md5_hex());
+    for target in [object.clone(), format!("{object}?path=/file"), "/file".into()] {
+        let answer = Ask::get(target.as_str()).fetch(child.files());
+        assert!(matches!(answer.status, 404 | 502 | 508), "{target}: {answer:?}");
+    }
+    child.wait_until_idle();
+    parent.wait_until_idle();
+}
+
 /// A name that two proxies of a chain were both given is not taken for a loop unless the operator gave it.
 #[test]
 fn a_chain_of_proxies_without_names_is_no_loop() {

@@ -19,6 +19,7 @@ use crate::{
     failure::Failure,
     fetch::{join::join, outcome::Outcome},
     follow::from_outcome,
+    forwarded::{is_via, only_via},
     names::representation::{Proof, Representation},
     pass::pass,
     settings::Settings,
@@ -36,8 +37,15 @@ pub(super) fn answer(context: &mut RequestContext<'_>, target: Target, md5: Md5,
     let (shared, owned) = (context.shared.clone(), context.asked.into_owned());
     match candidates(context.shared, &context.settings, &md5, path.as_ref()) {
         Candidates::None => Answer::Now(Failure::no_object(&md5).to_response()),
+        Candidates::Outposts(candidates) if is_via(fields.all("via"), &context.settings.pseudonym) => {
+            let upstream = candidates.first().map_or("", |(upstream, _)| &upstream.options.name);
+            Answer::Now(Failure::came_back(target.path(), &context.settings.pseudonym, upstream).to_response())
+        }
         Candidates::Outposts(candidates) => {
-            let question = |(upstream, below)| Question::of_object(upstream, target.clone(), below, md5);
+            let question = |(upstream, below)| {
+                let question = Question::of_object(upstream, target.clone(), below, md5);
+                Question { sent: only_via(fields), ..question }
+            };
             let questions = candidates.into_iter().map(question).map(Arc::new).collect();
             Answer::later(from_outposts(shared, questions, md5, owned))
         }

@@ -118,7 +118,7 @@ impl Fetch {
 
     /// An object by its digest, from the upstream that is asked.
     async fn object(&self, md5: Md5) {
-        let asked = self.unless_closing(self.question.upstream.object(md5, &self.question.target)).await;
+        let asked = self.unless_closing(self.question.upstream.object(md5, &self.question)).await;
         self.shared.report(&self.question.upstream, &asked);
         match asked {
             Ok(Some((head, body))) => _ = self.file(head, Some(body), true).await,

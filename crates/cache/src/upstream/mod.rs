@@ -368,9 +368,9 @@ impl Upstream {
     }
 
     /// An object by its digest, for an upstream that [knows digests](Self::knows_digests); `None` if it is not there.
-    pub(crate) async fn object(&self, md5: Md5, target: &Target) -> Result<Option<(Head, Body)>, AskError> {
+    pub(crate) async fn object(&self, md5: Md5, question: &Question) -> Result<Option<(Head, Body)>, AskError> {
         match &self.kind {
-            Kind::Outpost(outpost) => outpost.object(md5, target).await,
+            Kind::Outpost(outpost) => outpost.object(md5, question).await,
             Kind::Directory(_) | Kind::Http(_) => Ok(None),
         }
     }

@@ -156,9 +156,9 @@ impl Outpost {
     }
 
     /// An object by its digest; `None` if it is not there.
-    pub(crate) async fn object(&self, md5: Md5, target: &Target) -> Result<Option<(Head, Body)>, AskError> {
-        let path = self.path_of_object(&md5, target);
-        let answer = self.http.send(Method::GET, &path, HeaderMap::new()).await?;
+    pub(crate) async fn object(&self, md5: Md5, question: &Question) -> Result<Option<(Head, Body)>, AskError> {
+        let path = self.path_of_object(&md5, &question.target);
+        let answer = self.http.send(Method::GET, &path, question.sent.clone()).await?;
         match answer.status() {
             StatusCode::OK => {}
             StatusCode::SERVICE_UNAVAILABLE => return Err(busy(answer).await),
