@@ -19,7 +19,7 @@ pub mod list;
 pub use self::{
     bitmap::{Bitmap, PIECES_MAX},
     hasher::PiecesHasher,
-    have::{HAVE_PEERS_MAX, Have, peer_port},
+    have::{HAVE_BYTES_MAX, HAVE_PEERS_MAX, Have, peer_port},
     layout::{Layout, PIECE_SIZE_MIN, has_several, piece_size},
     list::{NotAList, PIECES_BYTES_MAX, Pieces},
 };

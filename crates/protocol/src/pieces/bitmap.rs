@@ -289,8 +289,38 @@ mod tests {
             prop_assert_eq!(all(&a.and(&b)), cut(&(&one & &other)));
             prop_assert_eq!(all(&a.or(&b)), cut(&(&one | &other)));
             prop_assert_eq!(all(&a.and_not(&b)), cut(&(&one - &other)));
+            prop_assert_eq!(a.is_none(), cut(&one).is_empty());
+            prop_assert_eq!(a.is_full(), a == Bitmap::full(len));
             let text = serde_json::to_string(&a).expect("serialises");
             prop_assert_eq!(serde_json::from_str::<Bitmap>(&text).expect("reads").of_len(len), Some(a));
+        }
+
+        #[test]
+        fn of_a_window_those_are_told_that_the_other_lacks(
+            lens in (0..200_u32, 0..200_u32),
+            one in prop::collection::btree_set(0..200_u32, 0..60),
+            other in prop::collection::btree_set(0..200_u32, 0..60),
+            window in (0..250_u32, 0..250_u32),
+        ) {
+            let within = |set: &std::collections::BTreeSet<u32>, len| set.iter().copied().filter(|piece| *piece < len).collect::<Vec<_>>();
+            let (one, other) = (within(&one, lens.0), within(&other, lens.1));
+            let window = window.0.min(window.1)..window.0.max(window.1);
+            let expected: Vec<_> = one.iter().copied().filter(|piece| window.contains(piece) && !other.contains(piece)).collect();
+            let (one, other) = (of(lens.0, &one), of(lens.1, &other));
+            prop_assert_eq!(one.without(&other, window).collect::<Vec<_>>(), expected);
+        }
+
+        #[test]
+        fn any_bytes_are_a_set_of_so_many_pieces_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..20), len in 0..170_u32) {
+            let text = format!("{:?}", BASE64.encode(&bytes));
+            let read = serde_json::from_str::<Bitmap>(&text).expect("few bytes");
+            let beyond = (0..8 * bytes.len() as u32).filter(|bit| bytes[*bit as usize / 8] >> (bit % 8) & 1 == 1).any(|bit| bit >= len);
+            let set = read.of_len(len);
+            prop_assert_eq!(set.is_some(), bytes.len() as u32 == len.div_ceil(8) && !beyond);
+            if let Some(set) = set {
+                prop_assert!(set.len() == len && set.ones().all(|piece| piece < len));
+                prop_assert_eq!(serde_json::to_string(&set).expect("serialises"), text);
+            }
         }
     }
 }

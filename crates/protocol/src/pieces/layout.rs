@@ -78,6 +78,8 @@ impl Layout {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const M: u64 = 1 << 20;
@@ -159,5 +161,34 @@ mod tests {
             assert_eq!(within(spans), expected, "{spans:?}");
         }
         assert_eq!(Layout::of(0).within(&[Span::new(0, 0)]).len(), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn what_somebody_else_says_is_cut_into_all_of_it_once(size: u64, doublings in 0..64_u32) {
+            let Some(layout) = Layout::new(size, 1 << doublings) else {
+                prop_assert!(doublings < 16 || size.div_ceil(1 << doublings) > u64::from(PIECES_MAX));
+                return Ok(());
+            };
+            let ends = (0..layout.count()).map(|piece| layout.span(piece));
+            let end = ends.fold(Some(0), |end, span| (end == Some(span.start) && !span.is_empty()).then_some(span.end));
+            prop_assert_eq!(end, Some(size));
+        }
+
+        #[test]
+        fn those_within_spans_are_those_of_which_every_byte_is(
+            size in 1..100 * PIECE_SIZE_MIN,
+            ends in prop::collection::btree_set(0..110 * PIECE_SIZE_MIN, 0..12),
+        ) {
+            let layout = Layout::new(size, PIECE_SIZE_MIN).expect("fits");
+            let ends: Vec<_> = ends.into_iter().collect();
+            let spans: Vec<_> = ends.chunks_exact(2).map(|ends| Span::new(ends[0], ends[1])).collect();
+            let is_within = |piece: u32| {
+                let all = layout.span(piece);
+                spans.iter().any(|span| span.start <= all.start && all.end <= span.end)
+            };
+            let expected: Vec<_> = (0..layout.count()).filter(|piece| is_within(*piece)).collect();
+            prop_assert_eq!(layout.within(&spans).ones().collect::<Vec<_>>(), expected);
+        }
     }
 }

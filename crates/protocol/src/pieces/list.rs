@@ -165,6 +165,8 @@ impl fmt::Debug for Pieces {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::{digest::Digests, pieces::PiecesHasher};
 
@@ -257,5 +259,28 @@ mod tests {
         }
         let by_hand = [&(2 * m).to_be_bytes()[..], &m.to_be_bytes(), &[1; 32], &[2; 32]].concat();
         assert_eq!(root, Digests::of(&by_hand).sha256);
+    }
+
+    proptest! {
+        #[test]
+        fn any_list_comes_back_and_any_other_number_of_digests_is_refused(
+            size in 1..200_u64 << 20,
+            doublings in 16..30_u32,
+            md5: [u8; 16],
+            seed: u8,
+            more in -2..=2_i64,
+        ) {
+            let layout = Layout::new(size, 1 << doublings).expect("few pieces");
+            let count = (i64::from(layout.count()) + more).max(0) as usize;
+            let bytes: Vec<u8> = (0..32 * count).map(|at| (at as u8).wrapping_mul(31) ^ seed).collect();
+            let list = Pieces::from_bytes(Md5(md5), size, layout.piece_size(), &bytes);
+            prop_assert_eq!(list.is_ok(), count == layout.count() as usize);
+            let Ok(list) = list else { return Ok(()) };
+            let text = serde_json::to_string(&list).expect("serialises");
+            let read: Pieces = serde_json::from_str(&text).expect("reads");
+            prop_assert_eq!((read.root(), read.layout()), (list.root(), layout));
+            prop_assert_eq!(read, list.clone());
+            prop_assert_eq!(list.to_bytes(), bytes);
+        }
     }
 }
