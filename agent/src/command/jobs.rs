@@ -1,5 +1,6 @@
 //! How jobs are shown to people: a line for each in `status`, all of it with `jobs`.
 
+use protocol::plain::plain;
 use serde_json::Value;
 
 /// A line for each.
@@ -40,11 +41,6 @@ fn one(job: &Value) -> String {
     row("pinned", pinned);
     row("next", job["again_in"].as_u64().map(|seconds| format!("in {seconds} s")));
     text
-}
-
-/// Without what a terminal would obey.
-fn plain(text: &str) -> String {
-    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }
 
 fn word(value: &Value) -> String {

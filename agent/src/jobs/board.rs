@@ -9,12 +9,11 @@ use std::{
 use parking_lot::Mutex;
 use protocol::{
     jobs::{Job, JobState, State},
+    plain::shortened,
     timestamp::rfc3339,
 };
 use serde_json::{Value, json};
 use tokio::sync::watch;
-
-use crate::decide::jobs::plan::shortened;
 
 /// All of them. Each change is announced.
 pub(crate) struct Board {

@@ -12,12 +12,13 @@ use protocol::{
     enrolment::{Order, OrderState, Stage, Update},
     jobs::State,
     membership::{Given, Ledger},
+    plain::shortened,
 };
 use tokio::task::JoinSet;
 
 use super::downloads::Downloads;
 use crate::{
-    decide::jobs::plan::{Stopped, shortened},
+    decide::jobs::plan::Stopped,
     jobs::{
         bringing::{Thing, bring},
         keeper::Jobs,

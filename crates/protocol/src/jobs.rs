@@ -21,8 +21,6 @@ pub const JOBS_MAX: usize = 64;
 pub const WORDS_MAX: usize = 64;
 /// Likewise.
 pub const COMMAND_BYTES_MAX: usize = 8 << 10;
-/// Letters of a state's detail.
-pub const DETAIL_MAX: usize = 300;
 /// Bytes of a command's output that a state tells: its end.
 pub const OUTPUT_MAX: usize = 1 << 10;
 /// Agents of one page of [`JobNodes`].

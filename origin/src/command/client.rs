@@ -8,7 +8,7 @@ use std::{
 };
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use protocol::problem::Problem;
+use protocol::{plain::plain, problem::Problem};
 use serde::de::DeserializeOwned;
 
 use super::{Failure, USUAL_FILE, read};
@@ -107,7 +107,7 @@ impl Client {
             return Ok(body.to_owned());
         }
         let problem: Problem = serde_json::from_str(body).map_err(|_| self.foreign())?;
-        let detail: String = problem.detail.chars().filter(|letter| !letter.is_control()).collect();
+        let detail = plain(&problem.detail);
         Err(match status {
             403 => Failure::NotAllowed(detail),
             404 => Failure::NotFound(detail),

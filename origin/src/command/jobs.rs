@@ -1,12 +1,15 @@
 //! `outpost-origin jobs`: how the packages stand that agents are to keep; with a name, agent by agent.
 
 use clap::{Arg, ArgMatches, Command};
-use protocol::jobs::{JobNode, JobNodes, Jobs, Standing};
+use protocol::{
+    jobs::{JobNode, JobNodes, Jobs, Standing},
+    plain::plain,
+};
 
 use super::{
     Failure,
     client::{self, Client},
-    columns::{plain, table},
+    columns::table,
     print,
 };
 

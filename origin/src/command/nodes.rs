@@ -2,7 +2,10 @@
 
 use clap::{Arg, ArgMatches, Command};
 use config::value::human_size;
-use protocol::report::{Node, Nodes};
+use protocol::{
+    plain::plain,
+    report::{Node, Nodes},
+};
 
 use super::{
     Failure,
@@ -59,11 +62,10 @@ fn table(nodes: &[Node]) -> String {
 fn row(node: &Node) -> [String; 7] {
     let domain = node.domain.as_ref().map_or("-".to_owned(), ToString::to_string);
     let state = if node.away { "away" } else { "here" };
-    let version: String = node.version.chars().filter(|letter| !letter.is_control()).collect();
     [
         node.name.clone(),
         domain,
-        version,
+        plain(&node.version),
         state.to_owned(),
         format!("{}%", node.load),
         human_size(node.free),

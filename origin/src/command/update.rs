@@ -8,7 +8,10 @@ use std::{
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use config::value::human_size;
-use protocol::enrolment::{OrderState, Stage};
+use protocol::{
+    enrolment::{OrderState, Stage},
+    plain::plain,
+};
 
 use super::{
     Failure,
@@ -120,7 +123,6 @@ fn end(known: &Progress, is_json: bool) -> Result<(), Failure> {
 
 /// A proxy that has ended.
 fn line(node: &str, state: &OrderState) -> String {
-    let plain = |text: &str| text.chars().filter(|letter| !letter.is_control()).collect::<String>();
     match state.state {
         Stage::Failed => format!("{node}  failed: {}\n", plain(&state.detail)),
         _ => format!("{node}  done, {}\n", human_size(state.fetched)),

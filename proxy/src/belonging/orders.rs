@@ -9,13 +9,12 @@ use cache::{Cache, preload::Errand};
 use protocol::{
     enrolment::{Content, Order, OrderState, Stage},
     membership::{Given, Ledger},
+    plain::shortened,
 };
 use tokio::task::JoinSet;
 
 /// Orders that are done at once; others wait.
 const RUNNING_MAX: usize = 4;
-/// Letters of the reason for which one failed.
-const DETAIL_MAX: usize = 300;
 /// Orders that have ended, of which people are told.
 const SHOWN_MAX: usize = 20;
 
@@ -124,7 +123,7 @@ fn state(id: u64, stage: Stage, errand: &Errand) -> OrderState {
     let progress = errand.progress();
     let reason = progress.reason.filter(|_| progress.failed > 0);
     let detail = reason.map(|reason| format!("{} of {} failed: {reason}", progress.failed, progress.files.max(1)));
-    let detail = detail.unwrap_or_default().chars().take(DETAIL_MAX).collect();
+    let detail = shortened(&detail.unwrap_or_default());
     OrderState { id, state: stage, fetched: progress.fetched, total: progress.total, detail }
 }
 

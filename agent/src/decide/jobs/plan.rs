@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use protocol::{
     digest::{DigestsHasher, Sha256},
-    jobs::{DETAIL_MAX, Job, JobState, OUTPUT_MAX, State, overlap},
+    jobs::{Job, JobState, OUTPUT_MAX, State, overlap},
 };
 use serde::{Deserialize, Serialize};
 
@@ -171,11 +171,6 @@ impl Stopped {
     }
 }
 
-/// As much of a detail as is told.
-pub fn shortened(detail: &str) -> String {
-    detail.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).take(DETAIL_MAX).collect()
-}
-
 /// The end of an output that is told: whole letters of it.
 pub fn end_of(output: &[u8]) -> String {
     let text = String::from_utf8_lossy(output);
@@ -243,7 +238,6 @@ mod tests {
 
     #[test]
     fn what_is_told_has_an_end() {
-        assert_eq!(shortened(&"\n".repeat(DETAIL_MAX + 1)), " ".repeat(DETAIL_MAX));
         assert_eq!(end_of(b"short\n"), "short\n");
         let long = end_of("\u{fc}".repeat(OUTPUT_MAX).as_bytes());
         assert!(

@@ -5,8 +5,9 @@ use std::net::IpAddr;
 
 use http::Uri;
 use protocol::{
-    jobs::{self, DETAIL_MAX, JOBS_MAX, JobState, OUTPUT_MAX},
+    jobs::{self, JOBS_MAX, JobState, OUTPUT_MAX},
     membership::{ENDED_MAX, OPEN_MAX},
+    plain::DETAIL_MAX,
     report::{FETCHING_MAX, PAGE_MAX, REFUSED_MAX, Report},
     timestamp::parse_rfc3339,
 };
