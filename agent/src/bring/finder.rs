@@ -10,7 +10,7 @@ use protocol::{
     digest::Md5,
     info::{INFO, Info, NODE_FIELD, SOURCES},
     patience::Next,
-    sources::{Answer, Question},
+    sources::{Answer, Question, SOURCES_MAX},
 };
 use serde::de::DeserializeOwned;
 
@@ -29,6 +29,8 @@ use crate::{
     service::neighbours::Neighbours,
 };
 
+/// Seconds for which sources are used that an origin names, and until one is asked again that has none yet, whatever it says.
+const SOURCES_AGE_MAX: u64 = 86_400;
 /// How long sources that nobody has confirmed are used.
 const UNCONFIRMED_EXPIRY: Duration = Duration::from_secs(600);
 /// Where nobody but neighbours is known, it is looked for others so often.
@@ -140,10 +142,10 @@ impl Finder {
             wanted.target = content.path;
         }
         if content.ready {
-            let sources = content.sources.into_iter().map(Source::from).collect();
-            Found::Sources(sources, Duration::from_secs(answer.expires_in))
+            let sources = content.sources.into_iter().take(SOURCES_MAX).map(Source::from).collect();
+            Found::Sources(sources, said_in(answer.expires_in))
         } else {
-            Found::NotReady(Duration::from_secs(content.retry_after.unwrap_or_default()))
+            Found::NotReady(said_in(content.retry_after.unwrap_or_default()))
         }
     }
 
@@ -279,6 +281,11 @@ fn with_neighbours(mut near: Vec<Source>, others: Vec<Source>) -> Vec<Source> {
     near
 }
 
+/// Beyond all that is waited for there is no moment.
+fn said_in(seconds: u64) -> Duration {
+    Duration::from_secs(seconds.min(SOURCES_AGE_MAX))
+}
+
 fn learn(wanted: &mut Wanted, info: &Info) {
     wanted.identity.size = Some(info.size);
     wanted.identity.md5 = info.md5.parse().ok();
@@ -289,4 +296,18 @@ fn learn(wanted: &mut Wanted, info: &Info) {
 /// The moment, as the runtime sees it.
 pub(crate) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_hour_is_believed_and_no_eternity() {
+        for (said, expected) in [(0, 0), (3_600, 3_600), (u64::MAX, SOURCES_AGE_MAX)] {
+            assert_eq!(said_in(said), Duration::from_secs(expected));
+            // What the chain makes of it.
+            assert!(now() + 2 * said_in(said) >= now());
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use protocol::{
     digest::Md5,
-    pieces::{HAVE, Have},
+    pieces::{HAVE, HAVE_BYTES_MAX, Have},
 };
 use tokio::{task::JoinSet, time::timeout};
 
@@ -37,7 +37,8 @@ pub(crate) async fn who_has(client: &Arc<Client>, urls: Vec<String>, md5: &Md5) 
 
 async fn ask(client: &Client, url: String, target: &str) -> Option<Source> {
     let answer = client.send(Ask::get(&url, target)).await.ok()?;
-    let have = json::read::<Have>(answer).await.ok()?.ok().filter(|have| have.size.is_some())?;
+    let have = json::read_within::<Have>(answer, HAVE_BYTES_MAX).await.ok()?.ok();
+    let have = have.filter(|have| have.size.is_some())?;
     let (name, partial) = (short(&url), have.filling);
     Some(Source { rank: Rank::Peer, name, url, partial })
 }

@@ -8,6 +8,7 @@ use std::{
 
 use clap::{Args, Subcommand};
 use config::value::{human_size, parse_address};
+use protocol::plain::plain;
 use serde_json::Value;
 use tokio::runtime::Builder;
 
@@ -254,9 +255,10 @@ fn ask(place: &Where, method: &str, target: &str) -> Result<Value, Ending> {
     })
 }
 
-/// Whoever closed the pipe has read enough.
+/// Names and reasons are those that others have sent, and steer no terminal. Whoever closed the pipe has read enough.
 fn show(place: &Where, value: &Value, table: impl FnOnce() -> String) -> Result<(), Ending> {
-    let text = if place.json { format!("{value}\n") } else { table() };
+    let lines = || table().lines().map(|line| plain(line) + "\n").collect();
+    let text: String = if place.json { format!("{value}\n") } else { lines() };
     drop(io::stdout().write_all(text.as_bytes()));
     Ok(())
 }

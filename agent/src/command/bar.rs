@@ -8,6 +8,7 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use protocol::plain::plain;
 
 use super::by_service::THIS_MACHINE;
 use crate::bring::told::{Stage, State, Told};
@@ -52,7 +53,7 @@ pub(super) async fn draw(told: &Told, is_wanted: bool) -> Infallible {
             bar.reset();
         }
         bar.set_position(told.position());
-        bar.set_message(message(&state));
+        bar.set_message(plain(&message(&state)));
     }
 }
 
@@ -104,7 +105,7 @@ fn message(state: &State) -> String {
             let others = |places| if places == 1 { "1 other".into() } else { format!("{places} others") };
             let places = state.places.map(|places| format!(" behind {}", others(places))).unwrap_or_default();
             let has = match (state.fetched, state.size) {
-                (Some(fetched), Some(size)) if size > 0 => format!(", it has {} %", fetched * 100 / size),
+                (Some(fetched), Some(size)) if size > 0 => format!(", it has {} %", percent(fetched, size)),
                 _ => String::new(),
             };
             format!("{number}in the queue of {source}{places}{has}")
@@ -119,6 +120,11 @@ fn message(state: &State) -> String {
             format!("{trouble}{again}")
         }
     }
+}
+
+/// How much of it that is, whatever a server says.
+fn percent(fetched: u64, size: u64) -> u128 {
+    u128::from(fetched.min(size)) * 100 / u128::from(size.max(1))
 }
 
 #[cfg(test)]
@@ -158,6 +164,7 @@ mod tests {
             size: Some(80),
             ..of(Stage::Waiting, Some("queue"))
         };
+        let far_ahead = State { fetched: Some(u64::MAX), ..queue.clone() };
         let failing = State {
             again_in: Some(17),
             trouble: Some("b7:8080: refused".into()),
@@ -182,6 +189,7 @@ mod tests {
             (pieces, "from branch-7 and 6 neighbours, 12 of 48 pieces"),
             (of(Stage::Waiting, Some("pieces")), "until others have its pieces"),
             (queue, "number 3 in the queue of proxy b7:8080 behind 5 others, it has 50 %"),
+            (far_ahead, "number 3 in the queue of proxy b7:8080 behind 5 others, it has 100 %"),
             (failing, "b7:8080: refused, again in 17 s"),
             (State { again_in: Some(5), ..of(Stage::Waiting, Some("not-ready")) }, "not here yet, again in 5 s"),
         ] {

@@ -2,7 +2,7 @@
 
 use protocol::{
     digest::Sha256,
-    pieces::{PIECES, Pieces},
+    pieces::{PIECES, PIECES_BYTES_MAX, Pieces},
 };
 
 use super::asker::{Asker, Missed};
@@ -36,7 +36,7 @@ impl Asker {
     async fn ask_for_list(&self, source: &Source) -> Result<Pieces, Missed> {
         let target = self.target(source, PIECES);
         let answer = self.send(Ask::get(&source.url, &target)).await?;
-        json::read(answer).await?.map_err(Missed::of)
+        json::read_within(answer, PIECES_BYTES_MAX).await?.map_err(Missed::of)
     }
 
     /// Of this content, cut as we cut it.

@@ -1,6 +1,6 @@
 //! Asks one source what it has of a content, and who else wants it.
 
-use protocol::pieces::{Bitmap, HAVE, Have};
+use protocol::pieces::{Bitmap, HAVE, HAVE_BYTES_MAX, Have};
 
 use super::asker::{Asker, Missed};
 use crate::{
@@ -13,7 +13,7 @@ impl Asker {
     pub(super) async fn question(&self, source: &Source) -> Result<Have, Missed> {
         let target = format!("{HAVE}{}?piece={}", self.md5, self.layout.piece_size());
         let answer = self.send(Ask::get(&source.url, &target)).await?;
-        let mut have: Have = json::read(answer).await?.map_err(Missed::of)?;
+        let mut have: Have = json::read_within(answer, HAVE_BYTES_MAX).await?.map_err(Missed::of)?;
         let count = self.layout.count();
         have.have = match have.size {
             // It does not know the content yet.
