@@ -2,8 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
-    io::{self, ErrorKind, Read},
+    fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
@@ -11,7 +10,10 @@ use std::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::places::Places;
-use crate::{decide::jobs::plan::Kept, service::kept::replace};
+use crate::{
+    decide::jobs::plan::Kept,
+    service::kept::{self, replace},
+};
 
 /// Bytes of such a file.
 const RECORD_BYTES_MAX: u64 = 64 << 10;
@@ -38,7 +40,7 @@ pub(super) fn read(places: &Places, name: &str) -> Option<Kept> {
 
 /// Remembers it.
 pub(super) fn keep(places: &Places, kept: &Kept) -> io::Result<()> {
-    replace(&places.records(), &places.record(&kept.job.name), kept)
+    replace(&places.record(&kept.job.name), kept)
 }
 
 /// All jobs that are remembered.
@@ -56,7 +58,7 @@ pub(super) fn seen(places: &Places, name: &str) -> Seen {
 pub(super) fn keep_seen(places: &Places, name: &str, seen: &Seen) -> io::Result<()> {
     let writable: Seen =
         seen.iter().filter(|(path, _)| path.to_str().is_some()).map(|(path, look)| (path.clone(), *look)).collect();
-    replace(&places.records(), &places.seen(name), &writable)
+    replace(&places.seen(name), &writable)
 }
 
 /// Nothing of it is known any more.
@@ -68,11 +70,8 @@ pub(super) fn forget(places: &Places, name: &str) {
 }
 
 fn parse<T: DeserializeOwned>(file: &Path, bytes_max: u64) -> Option<T> {
-    let mut text = String::new();
-    let found = File::open(file).and_then(|opened| opened.take(bytes_max).read_to_string(&mut text));
-    match found.and_then(|_| serde_json::from_str(&text).map_err(io::Error::other)) {
-        Ok(value) => Some(value),
-        Err(error) if error.kind() == ErrorKind::NotFound => None,
+    match kept::parse(file, bytes_max) {
+        Ok(value) => value,
         Err(error) => {
             let file = file.display().to_string();
             tracing::warn!(file, %error, "what was kept of a job cannot be read; it is looked after as if it were new");

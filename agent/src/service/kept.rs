@@ -2,13 +2,12 @@
 //! file, readable by this user alone, replaced as a whole, and names the machine that it is for: under another name it counts as not there.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, ErrorKind, Read, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    io::{self, Write},
     path::Path,
 };
 
 use config::agent::Origins;
+use os::private;
 use protocol::enrolment::Configuration;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -28,7 +27,7 @@ pub(crate) fn credential(origins: &Origins, node: &str) -> Option<String> {
 
 /// Keeps a credential.
 pub(crate) fn keep_credential(origins: &Origins, node: &str, credential: &str) -> io::Result<()> {
-    write(&origins.state_dir, &origins.credential_file(), node, &credential)
+    write(&origins.credential_file(), node, &credential)
 }
 
 /// The last configuration, if there is one.
@@ -38,17 +37,13 @@ pub(crate) fn configuration(origins: &Origins, node: &str) -> Option<Configurati
 
 /// Keeps a configuration.
 pub(crate) fn keep_configuration(origins: &Origins, node: &str, configuration: &Configuration) -> io::Result<()> {
-    write(&origins.state_dir, &origins.configuration_file(), node, configuration)
+    write(&origins.configuration_file(), node, configuration)
 }
 
 /// One that cannot be read is as good as none, which is said: the origin gives another.
 fn read<T: DeserializeOwned>(file: &Path, node: &str) -> Option<T> {
-    let mut text = String::new();
-    let found = File::open(file).and_then(|opened| opened.take(FILE_BYTES_MAX).read_to_string(&mut text));
-    let kept = found.and_then(|_| serde_json::from_str::<Kept<T>>(&text).map_err(io::Error::other));
-    match kept {
-        Ok(kept) => Some(kept.kept).filter(|_| kept.node == node),
-        Err(error) if error.kind() == ErrorKind::NotFound => None,
+    match parse::<Kept<T>>(file, FILE_BYTES_MAX) {
+        Ok(kept) => kept.filter(|kept| kept.node == node).map(|kept| kept.kept),
         Err(error) => {
             let file = file.display().to_string();
             tracing::warn!(file, %error, "what was kept of the origin cannot be read; the origin is asked for it anew");
@@ -57,30 +52,27 @@ fn read<T: DeserializeOwned>(file: &Path, node: &str) -> Option<T> {
     }
 }
 
-fn write(directory: &Path, file: &Path, node: &str, kept: &impl Serialize) -> io::Result<()> {
-    replace(directory, file, &Kept { node: node.to_owned(), kept })
+fn write(file: &Path, node: &str, kept: &impl Serialize) -> io::Result<()> {
+    replace(file, &Kept { node: node.to_owned(), kept })
 }
 
-/// Writes a file of such a directory: whole, or as it was before.
-pub(crate) fn replace(directory: &Path, file: &Path, kept: &impl Serialize) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-    let aside = file.with_extension("new");
-    // One that a crash has left may have other permissions.
-    match fs::remove_file(&aside) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut new = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
-    serde_json::to_writer_pretty(&mut new, kept)?;
-    new.write_all(b"\n")?;
-    new.sync_all()?;
-    fs::rename(&aside, file)?;
-    File::open(directory)?.sync_all()
+/// What stands in such a file, of at most so many bytes; `None`: there is none.
+pub(crate) fn parse<T: DeserializeOwned>(file: &Path, bytes_max: u64) -> io::Result<Option<T>> {
+    let text = private::read(file, bytes_max)?;
+    text.map(|text| serde_json::from_str(&text)).transpose().map_err(io::Error::other)
+}
+
+/// Writes such a file: whole, or as it was before.
+pub(crate) fn replace(file: &Path, kept: &impl Serialize) -> io::Result<()> {
+    private::replace(file, |new| {
+        serde_json::to_writer_pretty(&mut *new, kept)?;
+        new.write_all(b"\n")
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::{fs, os::unix::fs::PermissionsExt};
 
     use super::*;
 

@@ -13,6 +13,7 @@ pub mod local;
 pub mod lock;
 pub mod neighbours;
 pub mod priority;
+pub mod private;
 pub mod process;
 pub mod receive;
 pub mod residency;

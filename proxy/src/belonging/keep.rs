@@ -2,13 +2,12 @@
 //! user alone, replaced as a whole, and names the node that it is for: under another name it counts as not there.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, ErrorKind, Read, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    io::{self, ErrorKind, Write},
     path::Path,
 };
 
 use config::{Belonging, Delivered};
+use os::private;
 use protocol::enrolment::Configuration;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -36,7 +35,7 @@ pub(super) fn credential(options: &Belonging, node: &str) -> io::Result<Option<S
 /// From now on it has this one.
 pub(super) fn keep_credential(options: &Belonging, node: &str, credential: &str) -> io::Result<()> {
     let kept = Credential { node: node.to_owned(), credential: credential.to_owned() };
-    write(&options.state_dir, &options.credential_file(), &kept)
+    write(&options.credential_file(), &kept)
 }
 
 /// What was delivered to that node last, if anything was.
@@ -48,7 +47,7 @@ pub(super) fn configuration(options: &Belonging, node: &str) -> io::Result<Optio
 /// From now on it is this.
 pub(super) fn keep_configuration(options: &Belonging, node: &str, configuration: &Configuration) -> io::Result<()> {
     let kept = Kept { node: node.to_owned(), configuration: configuration.clone() };
-    write(&options.state_dir, &options.configuration_file(), &kept)
+    write(&options.configuration_file(), &kept)
 }
 
 /// As a layer of options.
@@ -57,35 +56,21 @@ pub(super) fn layer(configuration: &Configuration) -> Delivered {
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let mut text = String::new();
-    file.take(FILE_BYTES_MAX).read_to_string(&mut text)?;
-    serde_json::from_str(&text).map(Some).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
+    let text = private::read(path, FILE_BYTES_MAX)?;
+    let parsed = text.map(|text| serde_json::from_str(&text)).transpose();
+    parsed.map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
 }
 
-fn write(directory: &Path, path: &Path, kept: &impl Serialize) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-    let new = path.with_extension("new");
-    // One that a crash has left may have other permissions.
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-    serde_json::to_writer_pretty(&mut file, kept)?;
-    file.write_all(b"\n")?;
-    file.sync_all()?;
-    fs::rename(&new, path)?;
-    File::open(directory)?.sync_all()
+fn write(path: &Path, kept: &impl Serialize) -> io::Result<()> {
+    private::replace(path, |file| {
+        serde_json::to_writer_pretty(&mut *file, kept)?;
+        file.write_all(b"\n")
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::{fs, os::unix::fs::PermissionsExt};
 
     use protocol::topology::Tier;
 
