@@ -166,7 +166,7 @@ mod tests {
             [state(1, Stage::Done, 4_000_000), state(2, Stage::Running, 1_000_000), state(3, Stage::Waiting, 0)].into();
         assert_eq!(progress(&known), "1 of 3 proxies done, 1 not begun, 5.00 MB of 12.0 MB");
         assert_eq!(line("p1", &known[&1].1), "p1  done, 4.00 MB\n");
-        assert_eq!(line("p4", &state(4, Stage::Failed, 0).1.1), "p4  failed: no[2J room\n");
+        assert_eq!(line("p4", &state(4, Stage::Failed, 0).1.1), "p4  failed: no [2J room\n");
         assert!(has_ended(&known, 1) && !has_ended(&known, 2) && !has_ended(&known, 9));
     }
 }
