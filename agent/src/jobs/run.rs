@@ -2,19 +2,14 @@
 //! runs is ended.
 
 use std::{
-    collections::HashMap,
-    fs::{self, File},
-    io::{self, ErrorKind},
+    fs, io,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
 use config::value::human_size;
-use protocol::{
-    digest::Sha256,
-    jobs::{Job, JobState, State},
-};
+use protocol::jobs::{Job, JobState, State};
 use store::Limit;
 use tokio::{
     sync::{OwnedMutexGuard, Semaphore},
@@ -23,8 +18,9 @@ use tokio::{
 
 use super::{
     board::Board,
-    bringing::{Thing, bring},
     command::{Running, program_of_tree},
+    disk::{blocking, failed},
+    file::{Old, One},
     listing::{Listed, Settled, list},
     place::{self, Standing},
     places::Places,
@@ -34,7 +30,7 @@ use super::{
 use crate::{
     decide::jobs::{
         plan::{Command, End, Head, Kept, Own, Ran, Stopped, command, end_of, has_to_run, key},
-        tree::{Entry, Tree},
+        tree::Tree,
     },
     seed,
     service::downloads::Downloads,
@@ -42,8 +38,6 @@ use crate::{
 
 /// Files of a job that are brought at once; the service has a limit of its own for all.
 const FILES_AT_ONCE: usize = 8;
-/// How often a content is brought again that was gone from the cache when it was to be copied.
-const GONE_MAX: usize = 3;
 
 /// What all jobs share.
 pub(super) struct Means {
@@ -233,7 +227,7 @@ impl Run<'_> {
 
     fn see_to_room(&self, takes: u64) -> Result<(), Stopped> {
         let top = self.means.places.top();
-        let space = os::disk_space::disk_space(top).map_err(disk)?;
+        let space = os::disk_space::disk_space(top).map_err(failed)?;
         let stays_free = match self.means.min_free {
             Limit::Bytes(bytes) => bytes,
             Limit::Percent(percent) => (space.total as f64 * percent / 100.0) as u64,
@@ -355,72 +349,4 @@ impl Run<'_> {
     ) -> Result<T, Stopped> {
         blocking(self.place.clone(), work).await
     }
-}
-
-/// The tree that is being replaced: what of it the new one has too is not brought again.
-#[derive(Default)]
-struct Old {
-    dir: PathBuf,
-    files: HashMap<Sha256, PathBuf>,
-}
-
-impl Old {
-    fn of(dir: &Path, tree: &Tree) -> Self {
-        let files = tree.files().map(|(path, entry)| (entry.sha256, path.to_owned())).collect();
-        Self { dir: dir.to_owned(), files }
-    }
-}
-
-/// One file on its way into a tree.
-struct One {
-    path: PathBuf,
-    entry: Entry,
-    to: PathBuf,
-    place: Arc<OwnedMutexGuard<()>>,
-}
-
-impl One {
-    async fn bring(self, downloads: Arc<Downloads>, old: Arc<Old>) -> Result<(PathBuf, Look), Stopped> {
-        if let Some(path) = old.files.get(&self.entry.sha256)
-            && let Ok(file) = File::open(old.dir.join(path))
-            // One that was changed is brought.
-            && let Ok(look) = self.put(file).await
-        {
-            return Ok((self.path, look));
-        }
-        for _ in 0..GONE_MAX {
-            let (md5, _) = bring(&downloads, &Thing::from(&self.entry)).await?;
-            let Some(reader) = downloads.store().hit(&md5) else { continue };
-            let file = reader.file().try_clone().map_err(disk)?;
-            return match self.put(file).await {
-                Ok(look) => Ok((self.path, look)),
-                Err(stopped) => Err(stopped),
-            };
-        }
-        Err(Stopped::Waiting(format!("{} leaves the cache before it can be copied", self.entry.path)))
-    }
-
-    async fn put(&self, from: File) -> Result<Look, Stopped> {
-        let (to, path, entry) = (self.to.clone(), self.path.clone(), self.entry.clone());
-        blocking(self.place.clone(), move || place::put(&to, &path, &from, &entry)).await
-    }
-}
-
-async fn blocking<T: Send + 'static>(
-    place: Arc<OwnedMutexGuard<()>>,
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> Result<T, Stopped> {
-    let working = tokio::task::spawn_blocking(move || {
-        let _place = place;
-        work()
-    });
-    match working.await {
-        Ok(done) => done.map_err(disk),
-        Err(_) => Err(Stopped::Waiting("the service is stopping".into())),
-    }
-}
-
-fn disk(error: io::Error) -> Stopped {
-    let full = matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
-    Stopped::Failed(if full { format!("the disk is full: {error}") } else { format!("the disk: {error}") })
 }
