@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use cache::{
     options::Mode,
-    status::{OriginStatus, PreloadState, StreamStatus},
+    status::{LineStatus, OriginStatus, PreloadState, PreloadStatus, StreamStatus, UpstreamStatus},
 };
 
 use super::*;
