@@ -1,6 +1,8 @@
 //! The command line's part of the table: the flags for the common few options.
 
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use std::path::PathBuf;
+
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use crate::{layers::Said, option::Setting, settings::Settings, table::SETTINGS};
 
@@ -19,6 +21,33 @@ pub fn arguments(command: Command) -> Command {
 /// Adds those of a table.
 pub(crate) fn rows<T>(command: Command, rows: &'static [Setting<T>], defaults: &T) -> Command {
     command.args(rows.iter().filter_map(|row| argument(row, defaults)))
+}
+
+/// The command `check-config` of a program that reads this file where none is named. Its options of the server are the program's own.
+pub fn check_config(usual_file: &str) -> Command {
+    Command::new("check-config")
+        .about("Reads and checks a configuration as a start would, and ends with 0, or with 78 and all that is wrong")
+        .arg(
+            Arg::new("file")
+                .value_name("FILE")
+                .value_parser(value_parser!(PathBuf))
+                .help(format!("The configuration [default: {usual_file}, if it is there]")),
+        )
+        .arg(
+            Arg::new("effective")
+                .long("effective")
+                .action(ArgAction::SetTrue)
+                .help("Prints what holds in the end, and where each value came from"),
+        )
+}
+
+/// The flag by which a command that asks a running program finds it.
+pub fn config_of_it(usual_file: &str) -> Arg {
+    Arg::new("config")
+        .long("config")
+        .value_name("FILE")
+        .value_parser(value_parser!(PathBuf))
+        .help(format!("Its configuration, to find it by [default: {usual_file}, if it is there]"))
 }
 
 fn argument<T>(row: &'static Setting<T>, defaults: &T) -> Option<Arg> {

@@ -7,7 +7,8 @@ use std::{
     time::Duration,
 };
 
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use config::flags::config_of_it;
 use protocol::{plain::plain, problem::Problem};
 use serde::de::DeserializeOwned;
 
@@ -38,13 +39,7 @@ pub(super) fn arguments(command: Command) -> Command {
         .arg(Arg::new("admin").long("admin").value_name("HOST:PORT").help(
             "Where its admin listener is [default: as the environment (OUTPOST__ADMIN) and the configuration say]",
         ))
-        .arg(
-            Arg::new("config")
-                .long("config")
-                .value_name("FILE")
-                .value_parser(value_parser!(PathBuf))
-                .help(format!("Its configuration, to find it by [default: {USUAL_FILE}, if it is there]")),
-        )
+        .arg(config_of_it(USUAL_FILE))
 }
 
 impl Client {

@@ -21,7 +21,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::{ArgMatches, Command};
 use config::{ConfigFile, Refused, origin::flags};
 
 use crate::arguments;
@@ -90,22 +90,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Option<Result<(), Failure>> {
 }
 
 fn define_check() -> Command {
-    let command = Command::new("check-config")
-        .about("Reads and checks a configuration as a start would, and ends with 0, or with 78 and all that is wrong")
-        .arg(
-            Arg::new("file")
-                .value_name("FILE")
-                .value_parser(value_parser!(PathBuf))
-                .help(format!("The configuration [default: {USUAL_FILE}, if it is there]")),
-        )
-        .arg(
-            Arg::new("effective")
-                .long("effective")
-                .action(ArgAction::SetTrue)
-                .help("Prints what holds in the end, and where each value came from"),
-        )
-        .next_help_heading("As the server has them");
-    flags::arguments(command)
+    flags::arguments(config::flags::check_config(USUAL_FILE).next_help_heading("As the server has them"))
 }
 
 fn check(matches: &ArgMatches) -> Result<(), Failure> {

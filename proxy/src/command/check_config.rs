@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 use config::{Fault, Loaded, Refused, flags, load::ConfigFile};
 use serde_json::{Value, json};
 
@@ -13,21 +13,8 @@ use crate::{arguments, failure::Failure, preflight};
 pub(super) const CHECK_CONFIG: Subcommand = Subcommand { define, run };
 
 fn define() -> Command {
-    let command = Command::new("check-config")
-        .about("Reads and checks a configuration as a start would, and ends with 0, or with 78 and all that is wrong")
-        .arg(
-            Arg::new("file")
-                .value_name("FILE")
-                .value_parser(value_parser!(PathBuf))
-                .help(format!("The configuration [default: {USUAL_FILE}, if it is there]")),
-        )
-        .arg(
-            Arg::new("effective")
-                .long("effective")
-                .action(ArgAction::SetTrue)
-                .conflicts_with("json")
-                .help("Prints what holds in the end, and where each value came from"),
-        )
+    let command = flags::check_config(USUAL_FILE)
+        .mut_arg("effective", |effective| effective.conflicts_with("json"))
         .arg(
             Arg::new("json")
                 .long("json")

@@ -8,7 +8,7 @@ use std::{
 };
 
 use clap::{Arg, ArgMatches, Command, value_parser};
-use config::{AdminAddress, Origin, Refused, load::ConfigFile};
+use config::{AdminAddress, Origin, Refused, flags::config_of_it, load::ConfigFile};
 
 use crate::{arguments, token};
 
@@ -104,13 +104,7 @@ pub(crate) fn arguments(command: Command) -> Command {
                 .value_parser(|text: &str| Address::parse(text, &arguments::working_directory()))
                 .help("Where its admin interface is [default: as the environment (OUTPOST__ADMIN) and the configuration say]"),
         )
-        .arg(
-            Arg::new("config")
-                .long("config")
-                .value_name("FILE")
-                .value_parser(value_parser!(PathBuf))
-                .help(format!("Its configuration, to find it by [default: {USUAL_FILE}, if it is there]")),
-        )
+        .arg(config_of_it(USUAL_FILE))
         .arg(
             Arg::new("token-file")
                 .long("token-file")
