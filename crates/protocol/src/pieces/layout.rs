@@ -170,8 +170,8 @@ mod tests {
                 prop_assert!(doublings < 16 || size.div_ceil(1 << doublings) > u64::from(PIECES_MAX));
                 return Ok(());
             };
-            let ends = (0..layout.count()).map(|piece| layout.span(piece));
-            let end = ends.fold(Some(0), |end, span| (end == Some(span.start) && !span.is_empty()).then_some(span.end));
+            let mut spans = (0..layout.count()).map(|piece| layout.span(piece));
+            let end = spans.try_fold(0, |end, span| (end == span.start && !span.is_empty()).then_some(span.end));
             prop_assert_eq!(end, Some(size));
         }
 
