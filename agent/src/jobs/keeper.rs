@@ -245,50 +245,53 @@ impl Task {
         let lock = Arc::new(tokio::sync::Mutex::new(()));
         let mut kept = self.remembered().await;
         let mut due = Due::new(now(), jobs.every, jobs.spread, seed());
-        let (mut soon, mut at_once) = (0, 0);
+        let mut heard = Wanted::default();
         loop {
             let wanted = self.wanted.borrow_and_update().clone();
             if wanted.ending {
                 return;
             }
-            let Some(job) = wanted.job else {
+            let Some(job) = wanted.job.clone() else {
                 self.unassigned(&mut kept).await;
                 if self.has_gone() {
                     return;
                 }
                 continue;
             };
-            let kept = kept.get_or_insert_with(|| Kept {
-                job: job.clone(),
-                listed: None,
-                ran: None,
-                state: unknown(&self.name),
-            });
+            let kept = kept.get_or_insert_with(|| nothing_yet(&job));
             self.show(kept, &job);
-            if std::mem::replace(&mut soon, wanted.soon) != wanted.soon {
+            if heard.soon != wanted.soon {
                 due.soon(now());
             }
-            if std::mem::replace(&mut at_once, wanted.now) != wanted.now {
+            if heard.now != wanted.now {
                 due.now(now());
             }
+            heard = wanted;
             if due.at() > now() {
-                jobs.means.board.note(&self.name, |shown| shown.next = Some(due.at()));
-                tokio::select! {
-                    () = tokio::time::sleep_until(due.at().into()) => {}
-                    changed = self.wanted.changed() => if changed.is_err() { return },
+                if !self.rest(&due).await {
+                    return;
                 }
                 continue;
             }
             let Ok(_turn) = jobs.runs.acquire().await else { return };
             let place = Arc::new(lock.clone().lock_owned().await);
-            let run = Run { means: &jobs.means, job: &job, kept, clash: wanted.clash.as_deref(), place };
+            let run = Run { means: &jobs.means, job: &job, kept, clash: heard.clash.as_deref(), place };
             tokio::select! {
                 said = run.once() => {
                     due.done(now(), kept.state.state, said);
-                    self.done.send_replace(at_once);
+                    self.done.send_replace(heard.now);
                 }
                 () = interrupted(&mut self.wanted, &job) => due.soon(now()),
             }
+        }
+    }
+
+    /// Until it is due, or something else is wanted. `false`: nobody can want anything any more.
+    async fn rest(&mut self, due: &Due) -> bool {
+        self.jobs.means.board.note(&self.name, |shown| shown.next = Some(due.at()));
+        tokio::select! {
+            () = tokio::time::sleep_until(due.at().into()) => true,
+            changed = self.wanted.changed() => changed.is_ok(),
         }
     }
 
@@ -366,6 +369,11 @@ impl Task {
         }
         is_unwanted
     }
+}
+
+/// Of a job that was never looked after.
+fn nothing_yet(job: &Job) -> Kept {
+    Kept { job: job.clone(), listed: None, ran: None, state: unknown(&job.name) }
 }
 
 /// The job is another now, or the service ends.

@@ -32,6 +32,7 @@ use crate::{
     net::{
         client::{Ask, Client, escaped},
         json,
+        pieces::Pieces,
     },
     seed,
 };
@@ -119,20 +120,27 @@ impl Hearing {
         }
     }
 
-    /// One stream, from asking for it to its end.
-    async fn one(&mut self, origin: &str, interest: &Interest) -> Ended {
+    /// Asks for a stream.
+    async fn open(&self, origin: &str, interest: &Interest) -> Result<Pieces, Ended> {
         let target = target(&interest.folders);
         let mut ask = Ask::get(origin, &target).with(NODE_FIELD, &interest.name);
         if let Some(credential) = &interest.credential {
             ask = ask.with("Authorization", &format!("Bearer {credential}"));
         }
-        let answer = match self.client.send(ask).await {
-            Ok(answer) if answer.status() == StatusCode::OK => answer,
-            Ok(answer) => return refused(json::refusal(answer).await),
-            Err(error) => return Ended::Failed(error.to_string(), false),
+        match self.client.send(ask).await {
+            Ok(answer) if answer.status() == StatusCode::OK => Ok(self.client.pieces(answer.into_body(), false)),
+            Ok(answer) => Err(refused(json::refusal(answer).await)),
+            Err(error) => Err(Ended::Failed(error.to_string(), false)),
+        }
+    }
+
+    /// One stream, from asking for it to its end.
+    async fn one(&mut self, origin: &str, interest: &Interest) -> Ended {
+        let mut pieces = match self.open(origin, interest).await {
+            Ok(pieces) => pieces,
+            Err(ended) => return ended,
         };
         let (began, mut reading) = (Instant::now(), Reading::default());
-        let mut pieces = self.client.pieces(answer.into_body(), false);
         loop {
             let piece = tokio::select! {
                 biased;

@@ -1,11 +1,6 @@
 //! Starts the service, and ends it in good order.
 
-use std::{
-    io,
-    net::SocketAddr,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use config::{Refused, Sources, agent::Settings};
 use serve::{
@@ -26,10 +21,8 @@ use super::{
     cards,
     downloads::Downloads,
     local::Local,
-    member::Member,
-    membership::Membership,
-    multicast::Multicast,
     neighbours::Neighbours,
+    parts::Parts,
     peers::Peers,
     renewal::{Renewal, shares},
     settled::Settled,
@@ -62,28 +55,16 @@ pub(crate) struct Service {
 impl Service {
     /// Starts it. `handle` is where downloads run.
     pub(crate) fn start(begun: Begun, handle: &Handle) -> Result<Self, String> {
-        let (settings, name) = (begun.loaded.settings.clone(), begun.name.clone());
+        let settings = begun.loaded.settings.clone();
         let settled = Arc::new(Settled::new(settings.clone()));
-        let settings = &settings;
         let store = Store::open(settings.store.clone()).map_err(|error| format!("{error} with --cache-dir DIR"))?;
         let machines = cards::own();
-        let mut ways = Ways::of(settings, &name, machines.clone());
-        let (origins, servers) = (&settings.origins.urls, &settings.servers.urls);
         let neighbours = Arc::new(Neighbours::new(settled.clone(), seed()));
-        ways.change(|finder| {
-            ways::renew(finder, origins, servers, begun.configuration.as_ref());
-            finder.neighbours = Some(neighbours.clone());
-        });
-        let (client, health) = (ways.finder.client.clone(), ways.finder.health.clone());
-        let sharing = Arc::new(Sharing::new(settings));
-        let arrivals = arrivals(&sharing);
-        let downloads = Downloads::new(store.clone(), ways, settings.downloads_max, arrivals.clone(), handle.clone());
-        let peers =
-            settings.peers.listen.map(|address| peer_server(settings, address, &downloads, &sharing)).transpose();
-        let peers = peers.map_err(|error| format!("{error} (--peer-listen)"))?.map(Arc::new);
-        if let Some(listens) = peers.as_deref().and_then(|server| server.addresses().first()) {
-            arrivals.share_at(listens.port());
-        }
+        let ways = ways(&begun, machines.clone(), &neighbours);
+        let sharing = Arc::new(Sharing::new(&settings));
+        let (at_once, arrivals) = (settings.downloads_max, arrivals(&sharing));
+        let downloads = Downloads::new(store.clone(), ways, at_once, arrivals, handle.clone());
+        let peers = peers(&settings, &downloads, &sharing)?;
         let jobs = Jobs::new(&settings.jobs, downloads.clone(), handle.clone());
         if let Some(configuration) = &begun.configuration {
             jobs.assign(&configuration.jobs);
@@ -91,54 +72,32 @@ impl Service {
         if let Some(complaint) = &begun.complaint {
             tracing::warn!("the options that the origin delivered last are not used: {complaint}");
         }
+        let name = begun.name.clone();
         let renewal = Renewal::new(begun, settled.clone(), downloads.clone(), sharing.clone(), peers.clone());
-        let (renewal, membership) = (Arc::new(renewal), Arc::new(Membership::default()));
-        if !settings.origins.urls.is_empty() {
-            let listens = peers.as_deref().and_then(|server| server.addresses().first().copied());
-            let member = Member {
-                origins: settings.origins.clone(),
-                name: name.clone(),
-                client,
-                health,
-                downloads: downloads.clone(),
-                shares: listens.map(|listens| (sharing.clone(), listens)),
-                machines,
-                local_address: settings.servers.local_address,
-                backoff: settings.servers.backoff,
-                renewal: renewal.clone(),
-                membership: membership.clone(),
-                jobs: jobs.clone(),
-                interest: watch::Sender::new(None),
-            };
+        let (renewal, membership) = (Arc::new(renewal), Arc::default());
+        let parts = Parts { name, settled, downloads, sharing, neighbours, jobs, renewal, membership, peers };
+        Self::run(parts, store, machines, settings.local, handle)
+    }
+
+    /// From here on it does something by itself.
+    fn run(
+        parts: Parts,
+        store: Store,
+        machines: Vec<String>,
+        local: Option<SocketAddr>,
+        handle: &Handle,
+    ) -> Result<Self, String> {
+        let ending = watch::Sender::new(false);
+        if let Some(member) = parts.member(machines) {
             handle.spawn(member.belong());
         }
-        let ending = watch::Sender::new(false);
-        let multicast =
-            peers.as_deref().and_then(|server| server.addresses().first()).filter(|at| !at.ip().is_loopback());
-        let multicast = multicast.map(|listens| {
-            let (neighbours, sharing, settled) = (neighbours.clone(), sharing.clone(), settled.clone());
-            let multicast =
-                Multicast { neighbours, sharing, settled, name: name.clone(), listens: *listens, id: seed() };
-            handle.spawn(multicast.keep(ending.subscribe()))
-        });
-        if let Some(peers) = &peers {
-            handle.spawn(keep_to_own_networks(peers.clone(), settled.clone()));
-            handle.spawn(sharing.clone().keep_watch(settled));
+        let multicast = parts.multicast().map(|multicast| handle.spawn(multicast.keep(ending.subscribe())));
+        if let Some(peers) = &parts.peers {
+            handle.spawn(keep_to_own_networks(peers.clone(), parts.settled.clone()));
+            handle.spawn(parts.sharing.clone().keep_watch(parts.settled.clone()));
         }
-        let at = |server: &Server| server.addresses().first().map(|address| format!("http://{address}/"));
-        let answers = Local {
-            downloads,
-            began: Instant::now(),
-            handle: handle.clone(),
-            peers: peers.as_deref().and_then(at),
-            name,
-            sharing,
-            renewal: renewal.clone(),
-            membership,
-            neighbours,
-            jobs: jobs.clone(),
-        };
-        let local = settings.local.map(|address| local_server(address, answers)).transpose();
+        let (peers, renewal, jobs) = (parts.peers.clone(), parts.renewal.clone(), parts.jobs.clone());
+        let local = local.map(|address| local_server(address, parts.local(handle))).transpose();
         let local = local.map_err(|error| format!("{error} (--local)"))?;
         Ok(Self { store, local, peers, renewal, multicast, ending, jobs })
     }
@@ -214,6 +173,18 @@ fn options(address: SocketAddr, connections_max: usize) -> Options {
     }
 }
 
+/// Whom to ask: as the configuration says, then as the origin has delivered last.
+fn ways(begun: &Begun, machines: Vec<String>, neighbours: &Arc<Neighbours>) -> Ways {
+    let settings = &begun.loaded.settings;
+    let mut ways = Ways::of(settings, &begun.name, machines);
+    let (origins, servers) = (&settings.origins.urls, &settings.servers.urls);
+    ways.change(|finder| {
+        ways::renew(finder, origins, servers, begun.configuration.as_ref());
+        finder.neighbours = Some(neighbours.clone());
+    });
+    ways
+}
+
 /// What is on its way may be had as what is here may.
 fn arrivals(sharing: &Arc<Sharing>) -> Arc<Arrivals> {
     let sharing = sharing.clone();
@@ -222,6 +193,16 @@ fn arrivals(sharing: &Arc<Sharing>) -> Arc<Arrivals> {
 
 fn local_server(address: SocketAddr, answers: Local) -> io::Result<Server> {
     Server::start(options(address, LOCAL_CONNECTIONS_MAX), Arc::new(answers), None)
+}
+
+/// Who answers neighbours, if they are to be; from now on it is told where.
+fn peers(settings: &Settings, downloads: &Downloads, sharing: &Arc<Sharing>) -> Result<Option<Arc<Server>>, String> {
+    let server = settings.peers.listen.map(|address| peer_server(settings, address, downloads, sharing)).transpose();
+    let server = server.map_err(|error| format!("{error} (--peer-listen)"))?;
+    if let Some(listens) = server.as_ref().and_then(|server| server.addresses().first()) {
+        downloads.arrivals().share_at(listens.port());
+    }
+    Ok(server.map(Arc::new))
 }
 
 fn peer_server(

@@ -2,7 +2,7 @@
 
 use super::{settings::Settings, table::SETTINGS};
 use crate::{
-    check::{complaint, rates},
+    check::{Complaint, complaint, rates},
     fault::Refused,
     layers::{Layers, Schema, Sources},
     print,
@@ -29,11 +29,18 @@ pub fn load(sources: &Sources) -> Result<Loaded, Refused> {
         return Err(Refused { faults: layers.faults });
     }
     let base = &sources.working_directory;
-    layers.settings.store.dir = absolute(&layers.settings.store.dir, base);
-    layers.settings.origins.state_dir = absolute(&layers.settings.origins.state_dir, base);
-    layers.settings.jobs.dir = absolute(&layers.settings.jobs.dir, base);
-    layers.settings.by_its_clocks();
-    let settings = &layers.settings;
+    let settings = &mut layers.settings;
+    for directory in [&mut settings.store.dir, &mut settings.origins.state_dir, &mut settings.jobs.dir] {
+        *directory = absolute(directory, base);
+    }
+    settings.by_its_clocks();
+    let complaints = complaints(settings).into_iter().chain(directories(settings)).collect::<Vec<_>>();
+    complaints.into_iter().for_each(|complaint| layers.complain(complaint));
+    Loaded::of(layers)
+}
+
+/// What does not go together.
+fn complaints(settings: &Settings) -> Vec<Complaint> {
     let mut complaints = rates("line.rate", "line", &settings.line.rates);
     complaints.extend(rates("peers.rate", "peers", &settings.peers.rates));
     if settings.servers.backoff.max < settings.servers.backoff.first {
@@ -50,6 +57,12 @@ pub fn load(sources: &Sources) -> Result<Loaded, Refused> {
             "give it an address such as 127.0.0.1:7777",
         ));
     }
+    complaints
+}
+
+/// Directories that would lie within each other.
+fn directories(settings: &Settings) -> Vec<Complaint> {
+    let mut complaints = Vec::new();
     if settings.origins.state_dir.starts_with(&settings.store.dir) {
         complaints.push(complaint(
             "the cache's directory would hold what it did not put there",
@@ -72,8 +85,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, Refused> {
             "give jobs.dir a directory of its own",
         ));
     }
-    complaints.into_iter().for_each(|complaint| layers.complain(complaint));
-    Loaded::of(layers)
+    complaints
 }
 
 /// The keys whose values differ and that take effect only with the next start.

@@ -276,14 +276,7 @@ impl Task {
                 Ok(true)
             }
             Gave::Wrong => {
-                tracing::warn!(
-                    source = source.name,
-                    url = source.url,
-                    piece,
-                    "a source sent a wrong piece; nothing is asked of it any more for this file"
-                );
-                party.swarm.wrong(place, piece, now());
-                self.ban(&source);
+                self.ban(party, place, piece, &source);
                 Ok(!party.is_list_wrong())
             }
             Gave::Held => {
@@ -297,7 +290,14 @@ impl Task {
         }
     }
 
-    fn ban(&mut self, source: &Source) {
+    fn ban(&mut self, party: &mut Party, place: usize, piece: u32, source: &Source) {
+        tracing::warn!(
+            source = source.name,
+            url = source.url,
+            piece,
+            "a source sent a wrong piece; nothing is asked of it any more for this file"
+        );
+        party.swarm.wrong(place, piece, now());
         if let Some(place) = self.chain.place_of(&source.url) {
             self.chain.outcome(place, &Outcome::Wrong, &mut self.health.lock(), now());
         }
