@@ -9,6 +9,8 @@
 
 use std::collections::BTreeMap;
 
+use protocol::enrolment::Configuration;
+
 /// What was delivered.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Delivered {
@@ -16,6 +18,12 @@ pub struct Delivered {
     pub generation: u64,
     /// By their names in the file; `upstream.NAME.KEY` is one of the upstream of that name.
     pub options: BTreeMap<String, serde_json::Value>,
+}
+
+impl From<&Configuration> for Delivered {
+    fn from(configuration: &Configuration) -> Self {
+        Self { generation: configuration.generation, options: configuration.options.clone() }
+    }
 }
 
 /// An option that was delivered and is not taken.

@@ -18,6 +18,8 @@ use crate::{
 /// Bytes of such a file.
 const RECORD_BYTES_MAX: u64 = 64 << 10;
 const SEEN_BYTES_MAX: u64 = 32 << 20;
+/// Jobs that are remembered, most of them from before; of more some are left as they lie.
+const REMEMBERED_MAX: usize = 1_024;
 
 /// By what a file is known to be as it was seen: whoever changes it changes one of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +49,11 @@ pub(super) fn keep(places: &Places, kept: &Kept) -> io::Result<()> {
 pub(super) fn names(places: &Places) -> Vec<String> {
     let Ok(entries) = fs::read_dir(places.records()) else { return Vec::new() };
     let name = |entry: fs::DirEntry| entry.file_name().to_str()?.strip_suffix(".json").map(str::to_owned);
-    entries.filter_map(|entry| name(entry.ok()?)).filter(|name| protocol::jobs::is_name(name)).collect()
+    entries
+        .filter_map(|entry| name(entry.ok()?))
+        .filter(|name| protocol::jobs::is_name(name))
+        .take(REMEMBERED_MAX)
+        .collect()
 }
 
 /// Which files were seen to be right. Those whose names cannot be written are looked at again.

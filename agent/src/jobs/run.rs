@@ -228,10 +228,7 @@ impl Run<'_> {
     fn see_to_room(&self, takes: u64) -> Result<(), Stopped> {
         let top = self.means.places.top();
         let space = os::disk_space::disk_space(top).map_err(failed)?;
-        let stays_free = match self.means.min_free {
-            Limit::Bytes(bytes) => bytes,
-            Limit::Percent(percent) => (space.total as f64 * percent / 100.0) as u64,
-        };
+        let stays_free = self.means.min_free.of(space.total);
         if space.available.saturating_sub(stays_free) >= takes {
             return Ok(());
         }

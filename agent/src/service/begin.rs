@@ -1,7 +1,7 @@
 //! A start with what the origin delivered last. What is wrong with that never keeps the agent from starting: then it starts with its own file.
 
 use config::{
-    Delivered, Refused, Sources,
+    Refused, Sources,
     agent::{self, Loaded},
 };
 use protocol::enrolment::Configuration;
@@ -31,17 +31,12 @@ impl Begun {
         let configuration = if origins.urls.is_empty() { None } else { kept::configuration(origins, &name) };
         let plain = Self { loaded, sources, name, configuration, complaint: None };
         let Some(configuration) = &plain.configuration else { return Ok(plain) };
-        let sources = Sources { delivered: Some(layer(configuration)), ..plain.sources.clone() };
+        let sources = Sources { delivered: Some(configuration.into()), ..plain.sources.clone() };
         Ok(match agent::load(&sources) {
             Ok(loaded) => Self { loaded, sources, ..plain },
             Err(refused) => Self { complaint: Some(refused.to_string()), ..plain },
         })
     }
-}
-
-/// What was delivered, as a layer of options.
-pub(super) fn layer(configuration: &Configuration) -> Delivered {
-    Delivered { generation: configuration.generation, options: configuration.options.clone() }
 }
 
 #[cfg(test)]

@@ -112,11 +112,7 @@ fn way_out(v4: &str, v6: &str) -> Option<String> {
 
 fn room(directory: &Path, least: Limit) -> Option<Room> {
     let space = os::disk_space::disk_space(directory).ok()?;
-    let least = match least {
-        Limit::Bytes(bytes) => bytes,
-        Limit::Percent(percent) => (space.total as f64 * percent / 100.0) as u64,
-    };
-    Some(Room { free: space.available, least })
+    Some(Room { free: space.available, least: least.of(space.total) })
 }
 
 #[cfg(test)]

@@ -14,13 +14,7 @@ use protocol::{
 };
 use serve::{server::Server, shares::ShareOptions};
 
-use super::{
-    begin::{self, Begun},
-    downloads::Downloads,
-    settled::Settled,
-    sharing::Sharing,
-    ways,
-};
+use super::{begin::Begun, downloads::Downloads, settled::Settled, sharing::Sharing, ways};
 
 /// Takes another configuration.
 pub(crate) struct Renewal {
@@ -97,7 +91,7 @@ impl Renewal {
         }
         let generation = configuration.generation;
         tracing::info!(generation, "the origin has delivered a configuration");
-        let sources = Sources { delivered: Some(begin::layer(configuration)), ..state.sources.clone() };
+        let sources = Sources { delivered: Some(configuration.into()), ..state.sources.clone() };
         state.configuration = Some(configuration.clone());
         match self.renew(&mut state, sources) {
             Ok(restart) => tell_restart(&restart),

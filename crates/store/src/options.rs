@@ -13,6 +13,16 @@ pub enum Limit {
     Percent(f64),
 }
 
+impl Limit {
+    /// Bytes, of a file system of this size.
+    pub fn of(self, total: u64) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::Percent(percent) => (total as f64 * percent / 100.0) as u64,
+        }
+    }
+}
+
 /// Options of a store, typed and checked by `config`.
 #[derive(Clone, Debug)]
 pub struct Options {

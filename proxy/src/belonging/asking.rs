@@ -142,7 +142,7 @@ impl Member {
 
     /// Takes it as a whole or not at all, and once.
     async fn take(&mut self, configuration: &Configuration) {
-        let delivered = keep::layer(configuration);
+        let delivered = config::Delivered::from(configuration);
         let is_known = self.app.sources.lock().delivered.as_ref() == Some(&delivered);
         let was_refused = self.refused.as_ref().is_some_and(|(refused, _)| *refused == delivered);
         if was_refused {

@@ -33,7 +33,7 @@ fn with_delivered(sources: Sources, plain: Loaded) -> Begun {
             return Begun { loaded: plain, sources, complaint: Some(complaint) };
         }
     };
-    let with = Sources { delivered: Some(keep::layer(&kept)), ..sources.clone() };
+    let with = Sources { delivered: Some((&kept).into()), ..sources.clone() };
     let tried = config::load(&with).and_then(|loaded| preflight::all(&loaded.settings).map(|()| loaded));
     match tried {
         Ok(loaded) => Begun { loaded, sources: with, complaint: None },

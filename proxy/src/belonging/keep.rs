@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use config::{Belonging, Delivered};
+use config::Belonging;
 use os::private;
 use protocol::enrolment::Configuration;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -48,11 +48,6 @@ pub(super) fn configuration(options: &Belonging, node: &str) -> io::Result<Optio
 pub(super) fn keep_configuration(options: &Belonging, node: &str, configuration: &Configuration) -> io::Result<()> {
     let kept = Kept { node: node.to_owned(), configuration: configuration.clone() };
     write(&options.configuration_file(), &kept)
-}
-
-/// As a layer of options.
-pub(super) fn layer(configuration: &Configuration) -> Delivered {
-    Delivered { generation: configuration.generation, options: configuration.options.clone() }
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
@@ -111,7 +106,6 @@ mod tests {
         };
         keep_configuration(&options, "a", &wanted).unwrap();
         assert_eq!(configuration(&options, "a").unwrap().unwrap(), wanted);
-        assert_eq!(layer(&wanted).generation, 7);
         fs::write(options.configuration_file(), "{").unwrap();
         assert!(configuration(&options, "a").is_err());
     }

@@ -44,6 +44,7 @@ const NOT_MESSAGES: &[(&str, &str)] = &[
     ("config/src/option.rs", "relative to the working directory"),
     ("config/src/option.rs", "size or percent of the disk"),
     ("proxy/src/admin/metrics/table.rs", ""),
+    ("proxy/src/admin/metrics.rs", "# Metrics reference"),
     // What `--help` shows.
     ("config/src/flags.rs", ""),
     ("proxy/src/arguments.rs", ""),

@@ -317,11 +317,10 @@ impl Drop for Reservation {
 /// Limits in bytes on a disk of `total` bytes, or why they make no sense.
 fn resolve(max_size: Limit, min_free: Limit, total: u64) -> Result<(u64, u64), String> {
     let bytes = |name: &str, limit: Limit| match limit {
-        Limit::Bytes(bytes) => Ok(bytes),
         Limit::Percent(percent) if !(0.0..=100.0).contains(&percent) => {
             Err(format!("{name} is {percent}%, which is not between 0% and 100%"))
         }
-        Limit::Percent(percent) => Ok((total as f64 * percent / 100.0) as u64),
+        limit => Ok(limit.of(total)),
     };
     let (max, free) = (bytes("max_size", max_size)?, bytes("min_free", min_free)?);
     if max == 0 {
