@@ -17,9 +17,9 @@ use std::time::{Duration, Instant, SystemTime};
 use protocol::schedule::{Window, Windows};
 
 /// A machine that is busy for less than this goes on sharing.
-const WORSE_FOR: Duration = Duration::from_secs(20);
+pub const WORSE_FOR: Duration = Duration::from_secs(20);
 /// What kept it from sharing must be past for so long.
-const BETTER_FOR: Duration = Duration::from_secs(60);
+pub const BETTER_FOR: Duration = Duration::from_secs(60);
 /// Of what is allowed, while it does not share: parts of four.
 const EASED_PARTS: u8 = 3;
 /// Seconds after which neighbours may ask again: at least, at most, and where nobody knows.
