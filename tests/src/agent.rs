@@ -70,6 +70,12 @@ impl AgentSetup {
         self
     }
 
+    /// Who fails is left alone for long.
+    pub fn backoff(mut self, first: &str) -> Self {
+        self.arguments.retain(|argument| !argument.starts_with("--backoff-"));
+        self.arguments(&["--backoff-first", first, "--backoff-max", first])
+    }
+
     /// With the service of that machine, which brings things to its cache first.
     pub fn by(self, service: &AgentService) -> Self {
         self.by_service_at(service.local)

@@ -33,6 +33,7 @@ use crate::{
     },
     decide::{
         chain::Chain,
+        health::Request,
         resume::Identity,
         source::{Rank, Source},
     },
@@ -199,6 +200,8 @@ async fn take_from_service(
     }
     (task.wanted.identity, task.wanted.is_given, task.by_digest) = (identity, true, true);
     let url = format!("http://{}/", arguments.local);
+    // It has just answered: that it went away before is no reason to wait.
+    task.health.lock().succeeded(&url, Request::Content);
     let service = Source { rank: Rank::Peer, name: THIS_MACHINE.into(), url, partial: false };
     task.chain = Chain::given(vec![service], arguments.asking.backoff(), seed());
     // It is there at once, or not: a service that has begun anew has to be told what is wanted, and asking again would not do that.

@@ -124,17 +124,17 @@ fn a_service_that_has_lost_what_it_had_is_told_again_what_is_wanted() {
         json!({ "md5": content.md5_hex(), "sha256": content.sha256_hex(), "size": content.len(), "verified": true });
     let ready = Content::from(format!("event: ready\ndata: {ready}\n\n").as_str());
     let object = format!("/.outpost/v1/objects/{}?path=/file.zip", content.md5_hex());
-    for loses in [Reply::status(404), Reply::status(503), Reply::right().cut(content.at_percent(40))] {
+    for loses in [Reply::status(404), Reply::status(503), Reply::right().reset(content.at_percent(40))] {
         let service = ScriptedUpstream::start();
         service.publish("/v1/fetch?what=/file.zip", Page::new(&ready).field("Content-Type", "text/event-stream"));
         service.publish(&object, Page::new(&content).repr_digest().next(loses));
-        agent().by_service_at(service.address()).get("/file.zip", "file").expect(&content);
+        agent().backoff("1h").by_service_at(service.address()).get("/file.zip", "file").expect(&content);
         assert_eq!(service.gets("/v1/fetch?what=/file.zip"), 2);
     }
     // One that never gives it is not made to fetch it for ever.
     let service = ScriptedUpstream::start();
     service.publish("/v1/fetch?what=/file.zip", Page::new(&ready).field("Content-Type", "text/event-stream"));
-    agent().by_service_at(service.address()).get("/file.zip", "file").expect_code(69);
+    agent().backoff("1h").by_service_at(service.address()).get("/file.zip", "file").expect_code(69);
     assert_eq!(service.gets("/v1/fetch?what=/file.zip"), 4);
 }
 
