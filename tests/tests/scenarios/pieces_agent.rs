@@ -238,7 +238,8 @@ fn a_wrong_list_is_not_believed() {
 fn two_agents_share_a_file_while_it_arrives() {
     let site = Site::new(10);
     let (gate, half) = (Gate::new(), 5 * MIB + MIB / 2);
-    site.origin.publish(&site.object_at_server(), Page::new(&site.content).next(Reply::right().hold(half, &gate)));
+    // Held however often the first loses patience: under load that is longer than it waits.
+    site.origin.publish(&site.object_at_server(), Page::new(&site.content).then(Reply::right().hold(half, &gate)));
     site.sources(&[("origin", &site.origin.url(), false)]);
     let (one, other) = (agent(), agent());
     let first = site.serve(&one);

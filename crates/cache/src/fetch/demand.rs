@@ -12,9 +12,10 @@ use std::time::Duration;
 use protocol::span::Span;
 use store::{Demand, EXTENTS_MAX};
 
-/// A wish is worth a second request when its byte would come later than this by itself, and by so many bytes.
+/// A wish is worth a second request when its byte would come later than this by itself, and by so many bytes: a few pieces of those that agents ask for,
+/// for whom all that a proxy has yet to fetch before is here already.
 const PATIENCE: Duration = Duration::from_secs(2);
-const FAR_BYTES: u64 = 16 << 20;
+const FAR_BYTES: u64 = 4 << 20;
 /// A segment is what the line carries in about this time, within limits: long enough that asking for it costs little, short enough that the next
 /// wish does not wait for long.
 const SEGMENT_TIME: Duration = Duration::from_secs(1);
@@ -159,8 +160,8 @@ mod tests {
             (0, 40 * M, segment(100 * M, 110 * M, true)),
             (0, 50 * M, None),
             (0, 1 << 40, None),
-            (84 * M - 1, 0, segment(100 * M, 101 * M, true)),
-            (84 * M, 0, None),
+            (96 * M - 1, 0, segment(100 * M, 101 * M, true)),
+            (96 * M, 0, None),
             (200 * M, 0, None),
         ] {
             assert_eq!(first(&demand(front, &[], &[wish], true), LEN, rate), expected, "{front} {rate}");

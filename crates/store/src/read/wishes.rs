@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use crate::wait::until;
 
 /// A wait is near its front within so many bytes.
-const NEAR_BYTES: u64 = 16 << 20;
+const NEAR_BYTES: u64 = 4 << 20;
 /// Waits far ahead that are noted; more wait all the same, and nobody knows what for.
 const WISHES_MAX: usize = 1024;
 
