@@ -150,8 +150,12 @@ impl Shared {
         }
     }
 
-    /// A file that was being moved in when the power went, and still has its old name: that one stays, ours goes. Blocks.
+    /// A file that was being moved in when the power went, and still has its old name: that one stays, ours goes. Unless it is a commit of just now, whose
+    /// fill still has it open. Blocks.
     fn let_go(&self, stray: &Stray) {
+        if !self.begins_to_leave(stray) {
+            return;
+        }
         tracing::info!(md5 = %stray.md5, "a file in the cache has another name besides, or is open for writing: it is not kept");
         let _ = self.disk.unlink(&self.layout.object(&stray.md5));
         self.space.sub(Account::Objects, on_disk(stray.len));
@@ -183,21 +187,27 @@ impl Shared {
 
     /// The same for one that is not what its name says, unless what is under that name has been replaced meanwhile. Blocks.
     fn expel_stray(&self, stray: &Stray) {
+        if self.begins_to_leave(stray) {
+            self.expel(&stray.md5, stray.len);
+            self.left(&stray.md5);
+            self.history.note(stray.md5, Event::Damaged);
+        }
+    }
+
+    /// Nobody commits under its name from now on. `false`: somebody has, or is about to, and counts it himself.
+    fn begins_to_leave(&self, stray: &Stray) -> bool {
         let (md5, hash) = (stray.md5, md5_hash(&stray.md5));
         let mut locked = self.objects.shard(hash, self.clock.now());
         let shard = &mut *locked.shard;
-        if shard.rows.find(hash, |row| row.md5 == md5).is_some()
-            || shard.extra.filling.get(&md5).is_some_and(|slot| slot.verified)
-        {
+        let is_replaced = shard.rows.find(hash, |row| row.md5 == md5).is_some()
+            || shard.extra.filling.get(&md5).is_some_and(|slot| slot.verified);
+        if is_replaced {
             drop(locked);
             self.space.sub(Account::Objects, on_disk(stray.len));
-            return;
+        } else {
+            shard.extra.leaving.insert(md5);
         }
-        shard.extra.leaving.insert(md5);
-        drop(locked);
-        self.expel(&md5, stray.len);
-        self.left(&md5);
-        self.history.note(md5, Event::Damaged);
+        !is_replaced
     }
 }
 
@@ -206,4 +216,33 @@ fn is_ours_alone(file: &File) -> bool {
     let Ok(file) = file.try_clone().map(Arc::new) else { return false };
     let is_written = matches!(Lease::take(&file), Ok(Leased::IsWritten));
     !is_written && file.metadata().is_ok_and(|found| found.nlink() == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{FillSpec, Limit, Options, Store};
+
+    /// The search lists a file just as it is renamed, before its row is there; its fill may still have it open for writing.
+    #[tokio::test]
+    async fn what_is_committed_while_it_is_searched_is_no_stray() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let options = Options { min_free: Limit::Bytes(0), ..Options::new(dir.path().join("cache")) };
+        let store = Store::open(options).expect("it opens");
+        let content = Bytes::from_static(b"content");
+        let mut fill = store.fill(FillSpec { len: Some(7), ..FillSpec::default() }).await.expect("it begins");
+        fill.push(content.clone()).await.expect("it takes the bytes");
+        fill.verify(true).await.expect("it is right").commit().await.expect("it is durable");
+        let stray = Stray { md5: Digests::of(&content).md5, len: 7 };
+        let shared = &store.shared;
+        let used = shared.space.balance(Account::Objects);
+        for looks in [Shared::let_go, Shared::expel_stray] {
+            shared.space.add(Account::Objects, on_disk(stray.len));
+            looks(shared, &stray);
+            assert_eq!(shared.space.balance(Account::Objects), used);
+            assert!(shared.disk.stat(&shared.layout.object(&stray.md5)).is_ok(), "its file is there");
+        }
+        store.close().await;
+        assert_eq!(store.scrub(|_| {}).await.missing, 0);
+    }
 }
