@@ -57,12 +57,13 @@ pub(super) fn have(arrival: &Arrival, piece_size: u64) -> Have {
     let (layout, here) = (arrival.layout(), arrival.here());
     // Who cuts it otherwise is told of nothing, for it could be wrong.
     let is_ours = piece_size == 0 || piece_size == layout.piece_size();
-    let have = if is_ours {
-        here
+    let (have, coming) = if is_ours {
+        (here, arrival.coming())
     } else {
-        Bitmap::new(Layout::new(layout.size(), piece_size).map_or(0, |layout| layout.count()))
+        let none = Bitmap::new(Layout::new(layout.size(), piece_size).map_or(0, |layout| layout.count()));
+        (none.clone(), none)
     };
-    Have { size: Some(layout.size()), have, filling: true, next_in: NEXT_IN, ..Have::default() }
+    Have { size: Some(layout.size()), have, coming, filling: true, next_in: NEXT_IN, ..Have::default() }
 }
 
 /// All of a content that is here, in pieces of that size; `None`: there are none such.

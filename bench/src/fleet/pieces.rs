@@ -89,6 +89,16 @@ struct Agent {
     is_done: bool,
 }
 
+impl Agent {
+    /// What it brings over the line just now.
+    fn coming(&self, count: u32) -> Bitmap {
+        let mut coming = Bitmap::new(count);
+        let far = self.asked.iter().flatten().filter(|asked| asked.host == ORIGIN);
+        far.filter_map(|asked| asked.piece).for_each(|piece| coming.set(piece));
+        coming
+    }
+}
+
 struct Fleet {
     ground: Ground<Event>,
     layout: Layout,
@@ -410,7 +420,9 @@ impl Fleet {
         let asker = Asker { address: IpAddr::V4(address_of(AGENTS + agent)), port: Some(PORT) };
         let answer = self.tracker.ask(&FILE, asker, now, self.ground.random.number());
         let filling = self.ground.is_filling();
-        let said = Said { have: &self.proxy_has, filling, askers: answer.askers, next_in: answer.next_in };
+        let coming = Bitmap::new(self.layout.count());
+        let (askers, next_in) = (answer.askers, answer.next_in);
+        let said = Said { have: &self.proxy_has, coming: &coming, filling, askers, next_in };
         let own = &mut self.agents[agent as usize];
         own.swarm.told(place, &said, now);
         own.swarm.peers(answer.peers, now);
@@ -428,7 +440,8 @@ impl Fleet {
             self.ground.story.peer_questions += 1;
             let other = &self.agents[(host - AGENTS) as usize];
             let (have, filling) = (other.swarm.all_here().clone(), !other.is_done);
-            let said = Said { have: &have, filling, askers: 0, next_in: self.ground.setup.peer_every };
+            let (coming, next_in) = (other.coming(self.layout.count()), self.ground.setup.peer_every);
+            let said = Said { have: &have, coming: &coming, filling, askers: 0, next_in };
             self.agents[agent as usize].swarm.told(place, &said, now);
         } else {
             self.tell(agent, place);

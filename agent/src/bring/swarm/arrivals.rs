@@ -3,7 +3,7 @@
 //! Nothing is computed before somebody asks: a machine with nobody around brings its file and does no more.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, OnceLock,
         atomic::{AtomicU16, Ordering},
@@ -39,6 +39,8 @@ pub(crate) struct Arrival {
     layout: Layout,
     reader: Reader,
     listed: OnceLock<Listed>,
+    /// Pieces on their way over the line.
+    coming: Mutex<BTreeSet<u32>>,
     wanted: Notify,
 }
 
@@ -71,7 +73,15 @@ impl Arrivals {
 
     /// A content is on its way now. One of the same digest from before is over.
     pub(crate) fn begin(self: &Arc<Self>, md5: Md5, layout: Layout, name: Option<String>, reader: Reader) -> Arriving {
-        let arrival = Arc::new(Arrival { md5, name, layout, reader, listed: OnceLock::new(), wanted: Notify::new() });
+        let arrival = Arc::new(Arrival {
+            md5,
+            name,
+            layout,
+            reader,
+            listed: OnceLock::new(),
+            coming: Mutex::default(),
+            wanted: Notify::new(),
+        });
         self.all.lock().insert(md5, arrival.clone());
         self.changed.notify_one();
         Arriving { arrivals: self.clone(), arrival }
@@ -146,6 +156,23 @@ impl Arrival {
             Some(sha256) => self.reader.expecting(self.layout.span(piece), sha256),
             None => self.reader.clone(),
         }
+    }
+
+    /// A piece is on its way over the line, or is not any more.
+    pub(crate) fn is_coming(&self, piece: u32, is: bool) {
+        let mut coming = self.coming.lock();
+        if is {
+            coming.insert(piece);
+        } else {
+            coming.remove(&piece);
+        }
+    }
+
+    /// Pieces that are on their way over the line.
+    pub(crate) fn coming(&self) -> Bitmap {
+        let mut pieces = Bitmap::new(self.layout.count());
+        self.coming.lock().iter().for_each(|piece| pieces.set(*piece));
+        pieces
     }
 
     /// Pieces that lie in the file now, right or not.

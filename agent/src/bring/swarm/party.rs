@@ -101,6 +101,9 @@ impl Party {
     /// Begins to bring a piece.
     pub(super) fn fetch(&mut self, place: usize, piece: u32, list: &Pieces) {
         let (asker, source, list) = (self.asker.clone(), self.swarm.source(place).clone(), list.clone());
+        if let Some(arriving) = self.arriving.as_ref().filter(|_| source.rank > Rank::Proxy) {
+            arriving.arrival.is_coming(piece, true);
+        }
         let flying =
             self.flights.spawn(async move { Landed::Piece(place, piece, asker.piece(&source, &list, piece).await) });
         self.handles.insert((place, piece), flying);
@@ -111,13 +114,21 @@ impl Party {
         let needless: Vec<_> = self.swarm.needless().collect();
         for (place, piece) in needless {
             self.handles.remove(&(place, piece)).inspect(AbortHandle::abort);
+            self.is_not_coming(piece);
             self.swarm.cancelled(place, piece);
         }
     }
 
     /// Whether a piece that came is still waited for.
     pub(super) fn landed(&mut self, place: usize, piece: u32) -> bool {
+        self.is_not_coming(piece);
         self.handles.remove(&(place, piece)).is_some()
+    }
+
+    fn is_not_coming(&self, piece: u32) {
+        if let Some(arriving) = &self.arriving {
+            arriving.arrival.is_coming(piece, false);
+        }
     }
 
     pub(super) fn gave(&mut self, place: usize, now: Instant) {
@@ -131,7 +142,8 @@ impl Party {
         match had {
             Ok(have) => {
                 let next_in = Duration::from_millis(have.next_in);
-                let said = Said { have: &have.have, filling: have.filling, askers: have.askers, next_in };
+                let Have { have: pieces, coming, filling, askers, .. } = &have;
+                let said = Said { have: pieces, coming, filling: *filling, askers: *askers, next_in };
                 self.swarm.told(place, &said, now);
                 self.swarm.peers(have.peers, now);
             }

@@ -23,6 +23,8 @@ impl Asker {
             }
             Some(_) => return Err(Missed::senseless("its content has another size")),
         };
+        // What is not told of all pieces is not told.
+        have.coming = have.coming.of_len(count).unwrap_or_else(|| Bitmap::new(count));
         Ok(have)
     }
 }

@@ -125,7 +125,7 @@ impl Swarm {
     fn turn_beyond(&self, piece: u32, now: Instant) -> Instant {
         let (since, has_begun) = self.far.unwrap_or((now, false));
         let quiet_since = self.news.map_or(since, |news| news.max(since));
-        let wait = turns::wait(self.seed, turns::CONTENT, self.askers(), self.terms.far);
+        let wait = turns::apart(self.seed, turns::CONTENT, self.askers(), self.terms.far);
         let ours = if has_begun { since } else { quiet_since + wait };
         let has_all = |peer: &Place| peer.is_peer() && !peer.is_gone() && peer.has == Has::All;
         let is_around = self.rarity[piece as usize] > 0 || self.places.iter().any(has_all);
@@ -153,7 +153,9 @@ impl Swarm {
             Has::These(these) if place.behind_since.is_none() => these,
             Has::These(_) | Has::All | Has::Unknown => &self.all,
         };
-        for piece in self.missing_of(has).filter(|piece| !self.is_flying(*piece)) {
+        let coming = self.coming(server, now);
+        let is_coming = |piece: u32| coming.as_ref().is_some_and(|coming| coming.get(piece));
+        for piece in self.missing_of(has).filter(|piece| !self.is_flying(*piece) && !is_coming(*piece)) {
             match self.turn(server, piece, now) {
                 Some(at) if at <= now => {
                     let key = (self.rarity[piece as usize], turns::number(self.seed, piece));
@@ -166,6 +168,16 @@ impl Swarm {
             Some((_, piece)) => Ok((server, piece)),
             None => Err(turn),
         }
+    }
+
+    /// What neighbours bring over the line just now, where that is where it would come from.
+    fn coming(&self, server: usize, now: Instant) -> Option<Bitmap> {
+        let peers = self.places.iter().filter(|place| place.is_peer() && !place.is_gone());
+        let mut pieces = peers.flat_map(|place| place.coming.pieces(now)).peekable();
+        pieces.peek().filter(|_| self.places[server].is_far())?;
+        let mut coming = Bitmap::new(self.here.len());
+        pieces.for_each(|piece| coming.set(piece));
+        Some(coming)
     }
 
     /// The first missing piece, and when it is our turn to ask a server for it that neither has it nor fetches.

@@ -8,6 +8,7 @@
 //! | only a server has a piece | it is asked for when it is our turn (`turns`): so about as many agents as [`Terms`] has copies bring it to the others |
 //! | a server neither has a piece nor fetches it | whose turn it is for the first of these asks for it, which makes it begin |
 //! | a server fetches what is here already, far before what is missing | the next of what is missing is asked for by whose turn it is: it fetches that first |
+//! | a neighbour brings a piece over the line | nobody else does, for a while (`coming`) |
 //! | all that is missing is on its way | what another source has too is asked for once more, so that nobody waits for one who stalls |
 //! | 503 of a neighbour | another one; it is asked again in a moment |
 //! | 503 of a server | nobody farther away; neighbours go on |
@@ -22,6 +23,7 @@
 //! for each [`Step::Take`] one of [`Swarm::took`], [`Swarm::failed`] and [`Swarm::wrong`] is told, for each [`Step::Have`] one of [`Swarm::told`] and [`Swarm::untold`].
 
 mod choice;
+mod coming;
 mod flight;
 mod lookup;
 mod place;
@@ -96,6 +98,8 @@ pub enum Why {
 pub struct Said<'a> {
     /// Of this content; as many as there are.
     pub have: &'a Bitmap,
+    /// What it brings over the line just now; as many as there are, or none at all.
+    pub coming: &'a Bitmap,
     /// More are on their way to it.
     pub filling: bool,
     /// Machines that want it, this one included; 0: not told.
@@ -332,8 +336,10 @@ impl Swarm {
         let front = self.all.without(said.have, 0..self.all.len()).next().unwrap_or(self.all.len());
         place.is_behind(said.filling && front.saturating_add(BEHIND) < self.first_missing, now);
         if place.is_peer() {
+            // Somebody who brings what is missing here is news too.
+            let is_brought = place.coming.said(said.coming, said.have, &self.here, now);
             let after = std::mem::replace(&mut place.has, before);
-            if self.has_now(at, after) {
+            if self.has_now(at, after) || is_brought {
                 self.news = Some(now);
             }
         } else if said.askers > 0 && (self.places[at].server_since.is_some() || said.askers > self.askers) {

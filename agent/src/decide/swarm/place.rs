@@ -7,7 +7,7 @@ use protocol::{
     pieces::Bitmap,
 };
 
-use super::turns;
+use super::{coming::Coming, turns};
 use crate::decide::{
     health::{Health, Request},
     outcome::{Busy, Outcome},
@@ -67,6 +67,8 @@ pub(super) struct Place {
     pub(super) server_since: Option<Instant>,
     /// Pieces in a row that a server broke off in.
     breaks: u32,
+    /// What a neighbour brings over the line.
+    pub(super) coming: Coming,
     /// Times in a row that a neighbour knew nothing of the content.
     absences: u32,
     /// It has no word for us before then, and why.
@@ -108,6 +110,7 @@ impl Place {
             has_brought: false,
             server_since: None,
             breaks: 0,
+            coming: Coming::default(),
             absences: 0,
             until: None,
             in_flight: 0,

@@ -59,7 +59,8 @@ impl Agent {
             let to = to.parse().unwrap_or(from + 1);
             (from..to).for_each(|piece| pieces.set(piece));
         }
-        let said = Said { have: &pieces, filling, askers, next_in: SEC };
+        let coming = Bitmap::new(self.count);
+        let said = Said { have: &pieces, coming: &coming, filling, askers, next_in: SEC };
         self.swarm.told(self.place(name), &said, self.now);
     }
 
@@ -496,7 +497,8 @@ fn all_of_them_get_it_with_a_few_copies_from_the_proxy() {
                             Some(other) => here[other].clone(),
                             None => Bitmap::full(count),
                         };
-                        let said = Said { have: &have, filling: true, askers: agents as u64, next_in: SEC };
+                        let (coming, askers) = (Bitmap::new(count), agents as u64);
+                        let said = Said { have: &have, coming: &coming, filling: true, askers, next_in: SEC };
                         agent.swarm.told(source, &said, now);
                     }
                     Step::Take { source, piece } => {
@@ -537,26 +539,25 @@ fn of_a_server_that_has_everything_turns_begin_when_a_piece_is_looked_at() {
 
 #[test]
 fn beyond_the_line_others_wait_as_long_as_somebody_brings_news() {
-    let agents: Vec<_> = (0..40).map(|seed| Agent::new(64, "b:near o:origin", seed)).collect();
-    let mut begun = 0;
-    for mut agent in agents {
+    let mut agents: Vec<_> = (0..40).map(|seed| Agent::new(64, "b:near o:origin", seed)).collect();
+    for agent in &mut agents {
         agent.next();
         agent.told("near", "", true, 0);
         agent.swarm.askers = 40;
-        let mut brought = 0;
-        for second in 0..30 {
+    }
+    let (mut begun, mut brought) = (0, 0);
+    for _ in 0..60 {
+        // News, once a second, as soon as somebody has begun: what the neighbour has now.
+        brought += u32::from(begun > 0);
+        agents.retain_mut(|agent| {
             agent.now += SEC;
-            let steps = agent.steps();
-            if steps.iter().any(|step| step.starts_with("origin ")) {
-                begun += 1;
-                break;
-            }
-            // News, once a second: what the neighbour has now.
-            if second % 2 == 0 {
-                brought += 1;
+            if brought > 0 {
                 agent.told("near", &format!("0..{brought}"), true, 0);
             }
-        }
+            let begins = agent.steps().iter().any(|step| step.starts_with("origin "));
+            begun += u32::from(begins);
+            !begins
+        });
     }
     assert!((1..=3).contains(&begun), "{begun} of 40 begin at once, and nobody else while it goes on");
     // Nobody brings anything: after a few turns everybody would.
@@ -569,4 +570,28 @@ fn beyond_the_line_others_wait_as_long_as_somebody_brings_news() {
     agent.told("near", "0", true, 0);
     let asked = agent.steps();
     assert!(agent.swarm.far.is_some_and(|(_, has_begun)| has_begun), "{asked:?}");
+}
+
+#[test]
+fn what_a_neighbour_brings_over_the_line_is_not_brought_once_more() {
+    let mut agent = Agent::new(8, "b:x b:y o:origin", 7);
+    agent.steps();
+    agent.swarm.askers = 40;
+    agent.now += 60 * SEC;
+    let (none, mut coming) = (Bitmap::new(8), Bitmap::new(8));
+    (0..7).for_each(|piece| coming.set(piece));
+    let tell = |agent: &mut Agent, name: &str, coming: &Bitmap| {
+        let said = Said { have: &none, coming, filling: true, askers: 0, next_in: SEC };
+        agent.swarm.told(agent.place(name), &said, agent.now);
+        agent.steps().into_iter().filter(|step| step.starts_with("origin ")).collect::<Vec<_>>()
+    };
+    assert!(tell(&mut agent, "x", &coming).is_empty(), "somebody has begun: that is news");
+    agent.now += 45 * SEC;
+    assert!(!tell(&mut agent, "x", &none).is_empty(), "nobody brings anything any more");
+    agent.swarm.dropped();
+    // We have begun ourselves, and so has a neighbour: the other piece is ours.
+    assert_eq!(tell(&mut agent, "y", &coming), ["origin 7"]);
+    agent.swarm.dropped();
+    agent.now += 6 * SEC;
+    assert_eq!(agent.steps().iter().filter(|step| step.starts_with("origin ")).count(), 2, "it has said no more of it");
 }

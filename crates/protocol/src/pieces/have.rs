@@ -20,6 +20,9 @@ pub struct Have {
     /// The pieces that can be had now without waiting. Who reads it checks how many it tells of: [`Bitmap::of_len`].
     #[serde(default)]
     pub have: Bitmap,
+    /// Of those that it does not have, what it brings over a line just now and gives on then: nobody else needs to.
+    #[serde(default, skip_serializing_if = "Bitmap::is_none")]
+    pub coming: Bitmap,
     /// More are on their way.
     #[serde(default)]
     pub filling: bool,
@@ -106,9 +109,21 @@ mod tests {
         assert_eq!(have, Have::default());
         let mut have = Bitmap::new(3);
         have.set(1);
-        let told = Have { size: Some(9), have, filling: true, peers: vec!["u".into()], askers: 7, next_in: 500 };
+        let told = Have {
+            size: Some(9),
+            have,
+            filling: true,
+            peers: vec!["u".into()],
+            askers: 7,
+            next_in: 500,
+            ..Have::default()
+        };
         let text = serde_json::to_string(&told).expect("serialises");
         assert_eq!(text, r#"{"size":9,"have":"Ag==","filling":true,"peers":["u"],"askers":7,"next_in":500}"#);
+        let mut coming = Bitmap::new(3);
+        coming.set(2);
+        let text = serde_json::to_string(&Have { coming, ..Have::default() }).expect("serialises");
+        assert!(text.contains(r#""coming":"BA==""#), "{text}");
         let many = serde_json::json!({ "peers": vec!["http://a/"; 1000], "askers": 7 });
         let have: Have = serde_json::from_value(many).expect("reads");
         assert_eq!((have.peers.len(), have.askers), (HAVE_PEERS_MAX, 7));
@@ -122,6 +137,7 @@ mod tests {
         let have = Have {
             size: Some(u64::MAX),
             have: Bitmap::full(PIECES_MAX),
+            coming: Bitmap::full(PIECES_MAX),
             filling: true,
             peers: vec!["https://".to_owned() + &"x".repeat(1_500); HAVE_PEERS_MAX],
             askers: u64::MAX,
