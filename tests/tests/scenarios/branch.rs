@@ -69,8 +69,8 @@ fn a_file_that_all_want_crosses_the_line_once() {
 #[test]
 fn a_proxy_that_is_killed_in_the_middle_costs_nobody_his_file() {
     let round = &branch("killed")[0];
-    // Whatever had come to the proxy and to nobody else is lost, and the rest is asked of the origin.
-    assert!((1.0..AGENTS as f64).contains(&number(round, "/line")), "{round:#}");
+    // Whatever had come to the proxy and to nobody else is lost, and the rest is asked of the origin: a half, and by a few twice, but not by everybody.
+    assert!((1.0..2.5).contains(&number(round, "/line")), "{round:#}");
 }
 
 #[test]
