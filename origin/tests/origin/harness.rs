@@ -258,6 +258,8 @@ impl Transfer {
                 Ok(0) => return bytes,
                 Ok(count) => bytes.extend_from_slice(&piece[..count]),
                 Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return bytes,
+                // Leases end with a signal to this process.
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(error) => panic!("the connection hangs: {error}"),
             }
         }
