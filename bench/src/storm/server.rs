@@ -5,7 +5,7 @@ use std::{
     io,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{self, Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -140,17 +140,30 @@ fn metric(text: &str, name: &str) -> u64 {
     text.lines().filter_map(value).sum()
 }
 
-/// Free a moment ago.
+/// Free a moment ago, and nobody takes them meanwhile: they are of a loopback address that only this process uses.
 fn free_addresses<const N: usize>() -> io::Result<[SocketAddr; N]> {
-    let listeners =
-        std::iter::repeat_with(|| TcpListener::bind("127.0.0.1:0")).take(N).collect::<io::Result<Vec<_>>>()?;
+    let own = own_address(process::id());
+    let listeners = std::iter::repeat_with(|| TcpListener::bind((own, 0))).take(N).collect::<io::Result<Vec<_>>>()?;
     let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
     addresses.try_into().map_err(|_| io::Error::other("some addresses are missing"))
+}
+
+/// Beyond those of all machines of a storm.
+fn own_address(process: u32) -> Ipv4Addr {
+    let [_, high, middle, low] = process.to_be_bytes();
+    // The last address of the network is none.
+    Ipv4Addr::new(127, 240 | (high & 7), middle, low)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn processes_have_addresses_of_their_own() {
+        assert_eq!(own_address(0x0001_0203), Ipv4Addr::new(127, 241, 2, 3));
+        assert_eq!(own_address(u32::MAX), Ipv4Addr::new(127, 247, 255, 255));
+    }
 
     #[test]
     fn figures_are_found_in_what_it_tells() {
